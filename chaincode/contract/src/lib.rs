@@ -1,0 +1,1 @@
+//! The contracts: one generic job contract for all multi-party jobs.

@@ -1,0 +1,1 @@
+//! The vocabulary of the ledger: records, keys and phase rules.

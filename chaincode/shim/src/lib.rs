@@ -1,0 +1,1 @@
+//! Chaincode as a service: server, stub and client identity.

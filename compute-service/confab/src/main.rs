@@ -1,0 +1,2 @@
+//! The `confab` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Batched modular exponentiation modulo N and N².

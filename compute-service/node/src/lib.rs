@@ -1,0 +1,1 @@
+//! An organisation's node: driver, store and jobs.

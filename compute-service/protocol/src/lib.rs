@@ -1,0 +1,1 @@
+//! The one abstraction for ledger-driven multi-party protocols.

@@ -1,0 +1,1 @@
+//! Makes MSP and TLS trees in the layout of Fabric's own tools.

@@ -1,0 +1,1 @@
+//! The embedded development ledger, which speaks Fabric's protocols.

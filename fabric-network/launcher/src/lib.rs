@@ -1,0 +1,1 @@
+//! Starts, inspects and stops a real Fabric network without Docker.

@@ -1,0 +1,1 @@
+//! Membership service providers: certificate chains, NodeOUs, policies.

@@ -1,0 +1,1 @@
+//! Fabric's wire messages and services, those that are in use.

@@ -1,0 +1,1 @@
+//! A client of Fabric's Gateway and Deliver services.

@@ -1,0 +1,1 @@
+//! End-to-end tests, each written once and run on every ledger.
