@@ -1,1 +1,59 @@
 //! Fabric's wire messages and services, those that are in use.
+//!
+//! Messages are [`prost`] structs, written from the wire format; there is one module per package of
+//! Fabric's, named after it, only that package `protos` is [`peer`] here. Names follow the usual
+//! convention of prost: `TransientMap` is `transient_map`, and what nests in a message is in a module
+//! with the message's name. Fields bear Fabric's names and are not documented again.
+//!
+//! [`services`] has the gRPC services with a client and a server side each. [`hash`] has what every
+//! user needs beyond the messages: transaction ids and the hashes of blocks.
+//!
+//! Unknown fields of a newer Fabric are skipped on reading and thus lost on writing: forward the bytes
+//! that were signed or hashed, never a message that was decoded and encoded again.
+
+#[macro_use]
+mod enumeration;
+#[macro_use]
+mod service;
+
+#[allow(missing_docs)]
+pub mod common;
+#[allow(missing_docs)]
+pub mod gateway;
+pub mod hash;
+#[allow(missing_docs)]
+pub mod kvrwset;
+#[allow(missing_docs)]
+pub mod msp;
+#[allow(missing_docs)]
+pub mod orderer;
+#[allow(missing_docs)]
+pub mod queryresult;
+#[allow(missing_docs)]
+pub mod rwset;
+pub mod services;
+
+/// Package `protos`: proposals, transactions, and the chaincode stream.
+#[allow(missing_docs)]
+pub mod peer {
+    mod chaincode;
+    mod chaincode_shim;
+    mod events;
+    mod proposal;
+    mod transaction;
+
+    pub use chaincode::*;
+    pub use chaincode_shim::*;
+    pub use events::*;
+    pub use proposal::*;
+    pub use transaction::*;
+}
+
+/// Messages of Google's that gRPC uses.
+pub mod google {
+    #[allow(missing_docs)]
+    pub mod rpc;
+}
+
+pub use prost;
+pub use prost_types;
