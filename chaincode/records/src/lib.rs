@@ -1,1 +1,73 @@
-//! The vocabulary of the ledger: records, keys and phase rules.
+//! The vocabulary of the ledger: what a job is, which records its participants post, under which keys they lie and
+//! in which order they may come.
+//!
+//! Plain types without I/O. The job contract enforces the rules of [`phase`] on the ledger and the protocols follow
+//! the same table in the nodes, so there is one place that says who owes what and when.
+//!
+//! Everything is JSON: big numbers are base64 ([`Bytes`]), integers that may exceed 2^53 are strings, decimals are
+//! strings that are parsed once to integers of a fixed scale ([`Decimal`]). Unknown fields are refused.
+
+mod body;
+mod bytes;
+mod decimal;
+mod job;
+pub mod key;
+pub mod phase;
+mod refusal;
+
+pub use body::{
+    Body, DataDigest, Dv, Iv, Model, PaperIv, Proof, Result, SeedCommit, SeedOpen, Setup, ThresholdKey,
+};
+pub use bytes::Bytes;
+pub use decimal::{Decimal, DecimalError, SCALE};
+pub use job::{
+    Acceptance, Ending, Job, JobId, JobParams, Judge, Kind, Outcome, ParamsError, Publication, VerticalSvm,
+};
+pub use phase::{Phase, Rules, Slot};
+pub use refusal::{Code, Refusal};
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the JSON layout of everything in this crate.
+pub const VERSION: u32 = 1;
+
+/// Largest record in bytes of JSON (`architecture.md`, rules of the ledger data).
+pub const MAX_RECORD_BYTES: usize = 256 * 1024;
+
+/// One value that one participant posted, as it lies on the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Layout version, [`VERSION`].
+    pub version: u32,
+    /// The job it belongs to.
+    pub job: JobId,
+    /// Phase, round, party and chunk; the party was filled in by the contract from the caller's certificate.
+    pub slot: Slot,
+    /// MSP identifier of the caller (DP ID of the book's tables 5.2 and 5.3).
+    pub msp_id: String,
+    /// The value.
+    pub body: Body,
+}
+
+impl Record {
+    /// Parses a stored record; the bytes are foreign.
+    ///
+    /// # Errors
+    /// A record that is too large, not of this layout or of another version.
+    pub fn from_json(bytes: &[u8]) -> std::result::Result<Self, String> {
+        if bytes.len() > MAX_RECORD_BYTES {
+            return Err(format!("record of {} bytes exceeds {MAX_RECORD_BYTES}", bytes.len()));
+        }
+        let record: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        if record.version != VERSION {
+            return Err(format!("record version {} is not {VERSION}", record.version));
+        }
+        Ok(record)
+    }
+
+    /// The bytes that the contract stores.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("records hold only strings, integers and arrays")
+    }
+}

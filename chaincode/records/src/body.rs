@@ -1,0 +1,167 @@
+use crate::{Bytes, Phase};
+use serde::{Deserialize, Serialize};
+
+/// What a record says, by phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// See [`Setup`].
+    Setup(Setup),
+    /// See [`SeedCommit`].
+    SeedCommit(SeedCommit),
+    /// See [`SeedOpen`].
+    SeedOpen(SeedOpen),
+    /// One chunk of R⁽ᵏ⁾, a ciphertext for each comparison (`protocols.md` 2b, preparation 1).
+    Chain(Vec<Bytes>),
+    /// One chunk of Nₖ, a ciphertext for each comparison (`protocols.md` 2b, preparation 2).
+    Noise(Vec<Bytes>),
+    /// See [`Iv`].
+    Iv(Iv),
+    /// See [`Dv`].
+    Dv(Dv),
+    /// See [`Model`].
+    Model(Model),
+    /// See [`Result`].
+    Result(Result),
+}
+
+impl Body {
+    /// The phase to which a body belongs.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Setup(_) => Phase::Setup,
+            Self::SeedCommit(_) => Phase::SeedCommit,
+            Self::SeedOpen(_) => Phase::SeedOpen,
+            Self::Chain(_) => Phase::Chain,
+            Self::Noise(_) => Phase::Noise,
+            Self::Iv(_) => Phase::Iv,
+            Self::Dv(_) => Phase::Dv,
+            Self::Model(_) => Phase::Model,
+            Self::Result(_) => Phase::Result,
+        }
+    }
+}
+
+/// The key that a participant holds a share of, and digests of what it brings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    /// The public part of the threshold key; the same from everybody.
+    pub key: ThresholdKey,
+    /// What the participant's table is.
+    pub data: DataDigest,
+}
+
+/// The public part of a threshold Paillier key (`protocols.md` 1). Numbers are big-endian.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ThresholdKey {
+    /// The modulus N.
+    pub n: Bytes,
+    /// How many members decrypt together.
+    pub quorum: u32,
+    /// Up to how many colluding members learn nothing of the factors of N: the bound of the key's generation.
+    pub collusion_bound: u32,
+    /// θ modulo N: what the decryption exponent is modulo N.
+    pub theta: Bytes,
+    /// The verification base v, a square modulo N².
+    pub base: Bytes,
+    /// vᵢ = v^(Δ·shareᵢ) of every member.
+    pub verification: Vec<Bytes>,
+}
+
+/// Digests that must agree between the participants before anything is computed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataDigest {
+    /// Number of training instances.
+    pub instances: u32,
+    /// Number of the participant's own features.
+    pub features: u32,
+    /// SHA-256, hexadecimal, of the job and the sorted identifiers.
+    pub ids: String,
+    /// SHA-256, hexadecimal, of the job and the labels in the order of the identifiers.
+    pub labels: String,
+}
+
+/// Commitment to a contribution to the seed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedCommit {
+    /// SHA-256 of job, party and opening; 32 bytes.
+    pub commitment: Bytes,
+}
+
+/// Opening of a [`SeedCommit`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedOpen {
+    /// The contribution, 32 bytes.
+    pub seed: Bytes,
+}
+
+/// IV record (table 5.2 of the book): one entry for each instance of the chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Iv {
+    /// TIV, the encrypted training intermediate value.
+    pub tiv: Vec<Bytes>,
+    /// The public and encrypted blinding of the paper's judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper: Option<PaperIv>,
+}
+
+/// r₁, [[r₂]], r₃ and RPI of Algorithm 3; one entry for each instance of the chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaperIv {
+    /// Random positive integers, at most 8 bytes each.
+    pub r1: Vec<Bytes>,
+    /// Encrypted random positive integers.
+    pub r2: Vec<Bytes>,
+    /// Random positive integers with |r₃ − r₂| < r₁, at most 8 bytes each.
+    pub r3: Vec<Bytes>,
+    /// Random positive integers in 1..=m, whose sums name the next instances.
+    pub rpi: Vec<u32>,
+}
+
+/// DV record (table 5.3 of the book): partial decryptions of the chunk and one proof for all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dv {
+    /// Partial decryptions in the order of the instances.
+    pub dv: Vec<Bytes>,
+    /// That all of them were made with the share behind the member's verification key.
+    pub proof: Proof,
+}
+
+/// Non-interactive proof of equal exponents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// Challenge, 16 bytes.
+    pub challenge: Bytes,
+    /// Response over the integers.
+    pub response: Bytes,
+}
+
+/// The partial model of a participant, or its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// wⁱ at scale 2^24 as decimal strings; absent where the model stays split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<String>>,
+    /// SHA-256, hexadecimal: of the job, party and weights, and of a salt that the owner keeps where they are absent.
+    pub digest: String,
+}
+
+/// What a participant holds to be the result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Result {
+    /// SHA-256, hexadecimal, of all indicators in order, one byte each.
+    pub indicators: String,
+    /// SHA-256, hexadecimal, of the model digests in the order of the parties.
+    pub model: String,
+}

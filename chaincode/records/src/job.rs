@@ -1,0 +1,243 @@
+use crate::{Bytes, Decimal, VERSION};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeSet, fmt};
+
+/// H(parameters ‖ nonce), 64 hexadecimal digits: a repeated proposal is the same job.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub String);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.get(..12).unwrap_or(&self.0))
+    }
+}
+
+/// What the participants agree on before a job runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobParams {
+    /// Layout version, [`VERSION`].
+    pub version: u32,
+    /// Version of the contract that the job is pinned to.
+    pub contract: String,
+    /// MSP identifiers; the position is the party index.
+    pub participants: Vec<String>,
+    /// The protocol and its parameters.
+    pub kind: Kind,
+    /// 16 random bytes that tell two jobs with the same parameters apart.
+    pub nonce: Bytes,
+}
+
+/// Which protocol a job runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Training of chapter 5.
+    VerticalSvm(VerticalSvm),
+}
+
+/// Parameters of a vertical training job (chapter 5, `protocols.md` 2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerticalSvm {
+    /// How the indicator of eq. 5.4 is found.
+    pub judge: Judge,
+    /// Number m of training instances that all participants share.
+    pub instances: u32,
+    /// Number T of updates of the model.
+    pub iterations: u32,
+    /// Number B of instances in one update.
+    pub batch: u32,
+    /// η, the step.
+    pub learning_rate: Decimal,
+    /// λ of the regulariser.
+    pub lambda: Decimal,
+    /// C of the hinge loss.
+    pub c: Decimal,
+    /// Bits of the Paillier modulus N.
+    pub key_bits: u32,
+    /// Consent to a modulus below 2,048 bits.
+    #[serde(default)]
+    pub insecure_key_bits: bool,
+    /// How many members decrypt together; n by default.
+    pub quorum: u32,
+    /// b: |a − S| is below 2^b at the scale of margins.
+    pub margin_bits: u32,
+    /// Consent to a blinding range L below 256 bits.
+    #[serde(default)]
+    pub weak_blinding: bool,
+    /// Whether the partial models go on the ledger.
+    pub model: Publication,
+}
+
+/// The gradient update judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Judge {
+    /// `protocols.md` 2b.
+    Blinded,
+    /// Algorithm 3 of the book, `protocols.md` 2a.
+    Paper,
+}
+
+/// What happens to the trained model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Publication {
+    /// Every participant posts its part.
+    Published,
+    /// Every participant keeps its part and posts a salted digest.
+    Split,
+}
+
+/// Why parameters are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct ParamsError {
+    /// The field at fault.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+fn check(holds: bool, field: &'static str, reason: impl Into<String>) -> Result<(), ParamsError> {
+    if holds { Ok(()) } else { Err(ParamsError { field, reason: reason.into() }) }
+}
+
+impl JobParams {
+    /// The job's identifier: SHA-256 of the canonical JSON, nonce included.
+    pub fn id(&self) -> JobId {
+        let json = serde_json::to_vec(self).expect("parameters hold only strings, integers and arrays");
+        JobId(hex::encode(Sha256::digest(json)))
+    }
+
+    /// Party index of an MSP.
+    pub fn party(&self, msp_id: &str) -> Option<u32> {
+        self.participants.iter().position(|p| p == msp_id).map(|p| p as u32)
+    }
+
+    /// Number n of participants.
+    pub fn parties(&self) -> u32 {
+        self.participants.len() as u32
+    }
+
+    /// The training parameters.
+    pub fn training(&self) -> &VerticalSvm {
+        let Kind::VerticalSvm(training) = &self.kind;
+        training
+    }
+
+    /// Checks every range that does not depend on anybody's data.
+    ///
+    /// # Errors
+    /// The first field that is out of its range.
+    pub fn validate(&self) -> Result<(), ParamsError> {
+        check(self.version == VERSION, "version", format!("{} is not {VERSION}", self.version))?;
+        check(self.contract.len() <= 64, "contract", "longer than 64 bytes")?;
+        let n = self.participants.len();
+        check((2..=64).contains(&n), "participants", format!("{n} is not in 2..=64"))?;
+        let distinct: BTreeSet<_> = self.participants.iter().collect();
+        check(distinct.len() == n, "participants", "an MSP is named twice")?;
+        let named = self.participants.iter().all(|p| (1..=128).contains(&p.len()));
+        check(named, "participants", "an MSP identifier is empty or longer than 128 bytes")?;
+        check(self.nonce.0.len() == 16, "nonce", "not 16 bytes")?;
+        self.training().validate(n as u32)
+    }
+}
+
+impl VerticalSvm {
+    /// Number of comparisons in the whole job.
+    pub fn comparisons(&self) -> u32 {
+        self.iterations * self.batch
+    }
+
+    fn validate(&self, n: u32) -> Result<(), ParamsError> {
+        check((2..=10_000_000).contains(&self.instances), "instances", "not in 2..=10,000,000")?;
+        check((1..=1_000_000).contains(&self.iterations), "iterations", "not in 1..=1,000,000")?;
+        check((1..=4096).contains(&self.batch), "batch", "not in 1..=4,096")?;
+        let visits = u64::from(self.iterations) * u64::from(self.batch);
+        check(visits <= 10_000_000, "iterations", "more than 10,000,000 comparisons in all")?;
+        check((256..=4096).contains(&self.key_bits), "key_bits", "not in 256..=4,096")?;
+        check(self.key_bits.is_multiple_of(64), "key_bits", "not a multiple of 64")?;
+        check(
+            self.key_bits >= 2048 || self.insecure_key_bits,
+            "key_bits",
+            format!(
+                "{} bits can be broken; at least 2048, or consent with --insecure-key-bits",
+                self.key_bits
+            ),
+        )?;
+        check((2..=n).contains(&self.quorum), "quorum", format!("not in 2..={n}"))?;
+        check((37..=60).contains(&self.margin_bits), "margin_bits", "not in 37..=60")?;
+        let positive = |d: Decimal| d.units() > 0 && d.units() <= 1_000_000 * crate::SCALE;
+        check(positive(self.learning_rate), "learning_rate", "not in (0, 1,000,000]")?;
+        check(positive(self.c), "c", "not in (0, 1,000,000]")?;
+        check(self.lambda == Decimal::default() || positive(self.lambda), "lambda", "not in [0, 1,000,000]")
+    }
+}
+
+/// A job as it lies on the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// Layout version, [`VERSION`].
+    pub version: u32,
+    /// Its identifier.
+    pub id: JobId,
+    /// What was proposed.
+    pub params: JobParams,
+    /// MSP identifier of the proposer.
+    pub proposer: String,
+    /// Seconds since 1970 of the proposing transaction.
+    pub proposed: u64,
+}
+
+/// A participant's answer to a proposal; it fixes the key with which the participant posts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acceptance {
+    /// Layout version, [`VERSION`].
+    pub version: u32,
+    /// The job.
+    pub job: JobId,
+    /// Party index.
+    pub party: u32,
+    /// The party's MSP identifier.
+    pub msp_id: String,
+    /// SHA-256 of the public key of the accepting certificate, hexadecimal.
+    pub key_hash: String,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ending {
+    /// Layout version, [`VERSION`].
+    pub version: u32,
+    /// The job.
+    pub job: JobId,
+    /// MSP identifier of the one who ended it.
+    pub by: String,
+    /// What it ended with.
+    pub outcome: Outcome,
+}
+
+/// What a job ended with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// All participants posted the same result.
+    Finished,
+    /// A participant declined the proposal.
+    Refused(String),
+    /// A participant gave up, with the reason and, where there is one, the culprit.
+    Aborted(String),
+}

@@ -1,0 +1,58 @@
+//! Keys of the world state: Fabric composite keys, one for each record, written once.
+
+use crate::{JobId, Slot};
+
+const SEPARATOR: char = '\0';
+
+fn composite(kind: &str, attributes: &[&str]) -> String {
+    let mut key = format!("{SEPARATOR}{kind}{SEPARATOR}");
+    for attribute in attributes {
+        key.push_str(attribute);
+        key.push(SEPARATOR);
+    }
+    key
+}
+
+/// Kind of the composite keys under which jobs lie.
+pub const JOB: &str = "job";
+/// Kind of the composite keys under which records lie.
+pub const RECORD: &str = "record";
+
+/// Where a [`crate::Job`] lies.
+pub fn job(id: &JobId) -> String {
+    composite(JOB, &[&id.0])
+}
+
+/// Where a [`crate::Acceptance`] lies.
+pub fn acceptance(id: &JobId, party: u32) -> String {
+    composite("acceptance", &[&id.0, &format!("{party:02x}")])
+}
+
+/// Where a [`crate::Ending`] lies.
+pub fn ending(id: &JobId) -> String {
+    composite("ending", &[&id.0])
+}
+
+/// Where a [`crate::Record`] lies: type, job, phase, round, party, chunk.
+pub fn record(id: &JobId, slot: &Slot) -> String {
+    composite(
+        RECORD,
+        &[
+            &id.0,
+            slot.phase.as_str(),
+            &format!("{:08x}", slot.round),
+            &format!("{:02x}", slot.party),
+            &format!("{:08x}", slot.chunk),
+        ],
+    )
+}
+
+/// Where a probe lies: a value without meaning with which a client shows that the ledger commits what it sends.
+pub fn probe(msp_id: &str, name: &str) -> String {
+    composite("probe", &[msp_id, name])
+}
+
+/// The kind of a composite key, e.g. [`RECORD`].
+pub fn kind(key: &str) -> Option<&str> {
+    key.strip_prefix(SEPARATOR)?.split(SEPARATOR).next()
+}
