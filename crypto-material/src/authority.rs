@@ -5,8 +5,8 @@ use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use p256::elliptic_curve::Generate;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,11 +33,7 @@ impl Key {
     }
 
     fn new(secret: SigningKey) -> Self {
-        let public = secret
-            .verifying_key()
-            .to_sec1_point(false)
-            .as_bytes()
-            .to_vec();
+        let public = secret.verifying_key().to_sec1_point(false).as_bytes().to_vec();
         Self { secret, public }
     }
 
@@ -54,10 +50,7 @@ impl Key {
         let pem = self
             .secret
             .to_pkcs8_pem(LineEnding::LF)
-            .map_err(|e| Error::Certificate {
-                path: path.into(),
-                what: e.to_string(),
-            })?;
+            .map_err(|e| Error::Certificate { path: path.into(), what: e.to_string() })?;
         write_new(path, pem.as_bytes(), 0o600)
     }
 }
@@ -82,10 +75,7 @@ impl rcgen::SigningKey for Key {
 /// What a certificate is for; it decides the subject and the usages.
 pub enum Purpose<'a> {
     /// An identity with a NodeOU role: `peer`, `orderer`, `admin` or `client`.
-    Identity {
-        role: &'a str,
-        attributes: &'a BTreeMap<String, String>,
-    },
+    Identity { role: &'a str, attributes: &'a BTreeMap<String, String> },
     /// TLS, as server and as client, under the given names and addresses.
     Tls { names: Vec<String> },
 }
@@ -102,9 +92,7 @@ impl Authority {
     pub fn create(folder: &Path, name: &str, domain: &str) -> Result<Self, Error> {
         let key = Key::generate().map_err(failed(folder))?;
         let mut params = params(name).map_err(failed(folder))?;
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, domain);
+        params.distinguished_name.push(DnType::OrganizationName, domain);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
             KeyUsagePurpose::DigitalSignature,
@@ -112,19 +100,10 @@ impl Authority {
             KeyUsagePurpose::KeyCertSign,
             KeyUsagePurpose::CrlSign,
         ];
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ClientAuth,
-            ExtendedKeyUsagePurpose::ServerAuth,
-        ];
-        let certificate = params
-            .self_signed(&key)
-            .map_err(|e| failed(folder)(e.to_string()))?
-            .pem();
-        write_new(
-            &folder.join(format!("{name}-cert.pem")),
-            certificate.as_bytes(),
-            0o644,
-        )?;
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        let certificate = params.self_signed(&key).map_err(|e| failed(folder)(e.to_string()))?.pem();
+        write_new(&folder.join(format!("{name}-cert.pem")), certificate.as_bytes(), 0o644)?;
         key.write(&folder.join("priv_sk"))?;
         Self::new(folder, certificate, key)
     }
@@ -137,12 +116,8 @@ impl Authority {
     }
 
     fn new(path: &Path, certificate: String, key: Key) -> Result<Self, Error> {
-        let issuer =
-            Issuer::from_ca_cert_pem(&certificate, key).map_err(|e| failed(path)(e.to_string()))?;
-        Ok(Self {
-            issuer,
-            certificate,
-        })
+        let issuer = Issuer::from_ca_cert_pem(&certificate, key).map_err(|e| failed(path)(e.to_string()))?;
+        Ok(Self { issuer, certificate })
     }
 
     /// Makes a key and a certificate for `name`.
@@ -159,37 +134,25 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         match purpose {
             Purpose::Identity { role, attributes } => {
-                params
-                    .distinguished_name
-                    .push(DnType::OrganizationalUnitName, role);
+                params.distinguished_name.push(DnType::OrganizationalUnitName, role);
                 params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
                 if !attributes.is_empty() {
                     let json = serde_json::json!({ "attrs": attributes }).to_string();
                     params
                         .custom_extensions
-                        .push(CustomExtension::from_oid_content(
-                            ATTRIBUTES_OID,
-                            json.into_bytes(),
-                        ));
+                        .push(CustomExtension::from_oid_content(ATTRIBUTES_OID, json.into_bytes()));
                 }
             }
             Purpose::Tls { names } => {
                 params.subject_alt_names = CertificateParams::new(names)
                     .map_err(|e| failed(certificate)(e.to_string()))?
                     .subject_alt_names;
-                params.key_usages = vec![
-                    KeyUsagePurpose::DigitalSignature,
-                    KeyUsagePurpose::KeyEncipherment,
-                ];
-                params.extended_key_usages = vec![
-                    ExtendedKeyUsagePurpose::ServerAuth,
-                    ExtendedKeyUsagePurpose::ClientAuth,
-                ];
+                params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+                params.extended_key_usages =
+                    vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
             }
         }
-        let signed = params
-            .signed_by(&pair, &self.issuer)
-            .map_err(|e| failed(certificate)(e.to_string()))?;
+        let signed = params.signed_by(&pair, &self.issuer).map_err(|e| failed(certificate)(e.to_string()))?;
         write_new(certificate, signed.pem().as_bytes(), 0o644)?;
         pair.write(key)
     }
@@ -200,17 +163,13 @@ fn params(common_name: &str) -> Result<CertificateParams, String> {
     let mut serial = [0; 16];
     getrandom::fill(&mut serial).map_err(|e| format!("no randomness from the system: {e}"))?;
     serial[0] &= 0x7f; // a positive integer of at most 16 bytes
-    let not_before = OffsetDateTime::now_utc()
-        .replace_nanosecond(0)
-        .expect("zero is a nanosecond")
-        - Duration::minutes(5);
+    let not_before =
+        OffsetDateTime::now_utc().replace_nanosecond(0).expect("zero is a nanosecond") - Duration::minutes(5);
 
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CountryName, "DE");
-    params
-        .distinguished_name
-        .push(DnType::CommonName, common_name);
+    params.distinguished_name.push(DnType::CommonName, common_name);
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     params.not_before = not_before;
     params.not_after = not_before + Duration::days(3650);
@@ -219,10 +178,7 @@ fn params(common_name: &str) -> Result<CertificateParams, String> {
 
 fn failed(path: &Path) -> impl Fn(String) -> Error {
     let path = path.to_owned();
-    move |what| Error::Certificate {
-        path: path.clone(),
-        what,
-    }
+    move |what| Error::Certificate { path: path.clone(), what }
 }
 
 /// Writes a file that must not exist yet, with its mode from the start, and has it on the disk.
@@ -230,13 +186,7 @@ pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
     }
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .map_err(Error::io(path))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(Error::io(path))
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(Error::io(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(path))
 }

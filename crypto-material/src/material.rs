@@ -25,10 +25,7 @@ pub fn generate(spec: &NetworkSpec, dir: &Path) -> Result<Material, Error> {
     }
     merged.check()?;
 
-    let material = Material {
-        dir: dir.to_owned(),
-        spec: merged,
-    };
+    let material = Material { dir: dir.to_owned(), spec: merged };
     for org in material.orgs() {
         org.complete()?;
     }
@@ -43,10 +40,7 @@ pub fn generate(spec: &NetworkSpec, dir: &Path) -> Result<Material, Error> {
 pub fn load(dir: &Path) -> Result<Material, Error> {
     let spec = read_spec(dir)?.ok_or_else(|| Error::Absent(dir.to_owned()))?;
     spec.check()?;
-    let material = Material {
-        dir: dir.to_owned(),
-        spec,
-    };
+    let material = Material { dir: dir.to_owned(), spec };
     for org in material.orgs() {
         org.check()?;
         for node in org.nodes() {
@@ -93,10 +87,7 @@ impl Material {
                 OrgKind::Peer => "peerOrganizations",
                 OrgKind::Orderer => "ordererOrganizations",
             };
-            Org {
-                dir: self.dir.join(kind).join(&spec.domain),
-                spec: spec.clone(),
-            }
+            Org { dir: self.dir.join(kind).join(&spec.domain), spec: spec.clone() }
         })
     }
 
@@ -116,11 +107,7 @@ impl Material {
     /// [`Error::Unknown`].
     pub fn org(&self, name: &str) -> Result<Org, Error> {
         self.orgs()
-            .find(|org| {
-                [&org.spec.name, &org.spec.msp_id, &org.spec.domain]
-                    .iter()
-                    .any(|own| *own == name)
-            })
+            .find(|org| [&org.spec.name, &org.spec.msp_id, &org.spec.domain].iter().any(|own| *own == name))
             .ok_or_else(|| Error::Unknown(format!("organisation {name:?}")))
     }
 
@@ -128,11 +115,8 @@ impl Material {
         if read_spec(&self.dir)?.as_ref() == Some(&self.spec) {
             return Ok(());
         }
-        let json =
-            serde_json::to_vec_pretty(&self.spec).expect("a specification has string keys only");
-        place(&self.dir.join(SPEC_FILE), |staging| {
-            write_new(staging, &json, 0o644)
-        })
+        let json = serde_json::to_vec_pretty(&self.spec).expect("a specification has string keys only");
+        place(&self.dir.join(SPEC_FILE), |staging| write_new(staging, &json, 0o644))
     }
 }
 
@@ -176,16 +160,12 @@ impl Org {
 
     /// Certificate of the authority that signs identities.
     pub fn ca_cert(&self) -> PathBuf {
-        self.dir
-            .join("ca")
-            .join(format!("{}-cert.pem", self.ca_name()))
+        self.dir.join("ca").join(format!("{}-cert.pem", self.ca_name()))
     }
 
     /// Certificate of the authority that signs TLS certificates: the root to trust when dialling.
     pub fn tls_ca_cert(&self) -> PathBuf {
-        self.dir
-            .join("tlsca")
-            .join(format!("{}-cert.pem", self.tls_ca_name()))
+        self.dir.join("tlsca").join(format!("{}-cert.pem", self.tls_ca_name()))
     }
 
     /// Its peers or orderers.
@@ -196,12 +176,7 @@ impl Org {
         };
         self.spec.nodes.iter().map(move |spec| {
             let host = format!("{}.{}", spec.hostname, self.spec.domain);
-            Node {
-                dir: self.dir.join(folder).join(&host),
-                org: self.clone(),
-                host,
-                spec: spec.clone(),
-            }
+            Node { dir: self.dir.join(folder).join(&host), org: self.clone(), host, spec: spec.clone() }
         })
     }
 
@@ -218,18 +193,10 @@ impl Org {
     /// Its users, `Admin` first.
     pub fn users(&self) -> impl Iterator<Item = User> + '_ {
         let admin = UserSpec::new("Admin");
-        [admin]
-            .into_iter()
-            .chain(self.spec.users.iter().cloned())
-            .map(|spec| {
-                let id = format!("{}@{}", spec.name, self.spec.domain);
-                User {
-                    dir: self.dir.join("users").join(&id),
-                    org: self.clone(),
-                    id,
-                    spec,
-                }
-            })
+        [admin].into_iter().chain(self.spec.users.iter().cloned()).map(|spec| {
+            let id = format!("{}@{}", spec.name, self.spec.domain);
+            User { dir: self.dir.join("users").join(&id), org: self.clone(), id, spec }
+        })
     }
 
     /// The user of this short (`User1`) or full (`User1@org1.example.com`) name.
@@ -244,9 +211,7 @@ impl Org {
 
     /// Its administrator.
     pub fn admin(&self) -> User {
-        self.users()
-            .next()
-            .expect("the administrator is always the first user")
+        self.users().next().expect("the administrator is always the first user")
     }
 
     fn ca_name(&self) -> String {
@@ -261,10 +226,7 @@ impl Org {
     fn complete(&self) -> Result<(), Error> {
         if !self.dir.exists() {
             return place(&self.dir, |staging| {
-                let staged = Self {
-                    dir: staging.to_owned(),
-                    spec: self.spec.clone(),
-                };
+                let staged = Self { dir: staging.to_owned(), spec: self.spec.clone() };
                 let (ca, tls_ca) = (self.ca_name(), self.tls_ca_name());
                 let ca = Authority::create(&staging.join("ca"), &ca, &self.spec.domain)?;
                 let tls_ca = Authority::create(&staging.join("tlsca"), &tls_ca, &self.spec.domain)?;
@@ -282,10 +244,7 @@ impl Org {
         self.check()?;
         let authorities = || -> Result<_, Error> {
             let ca = Authority::open(&self.dir.join("ca"), &self.ca_name())?;
-            Ok((
-                ca,
-                Authority::open(&self.dir.join("tlsca"), &self.tls_ca_name())?,
-            ))
+            Ok((ca, Authority::open(&self.dir.join("tlsca"), &self.tls_ca_name())?))
         };
         for node in self.nodes() {
             if node.dir.exists() {
@@ -315,22 +274,17 @@ impl Org {
     /// The files of an MSP folder that are the same everywhere in the organisation.
     fn roots(&self, msp: &Path) -> [PathBuf; 3] {
         [
-            msp.join("cacerts")
-                .join(format!("{}-cert.pem", self.ca_name())),
-            msp.join("tlscacerts")
-                .join(format!("{}-cert.pem", self.tls_ca_name())),
+            msp.join("cacerts").join(format!("{}-cert.pem", self.ca_name())),
+            msp.join("tlscacerts").join(format!("{}-cert.pem", self.tls_ca_name())),
             msp.join("config.yaml"),
         ]
     }
 
     fn write_roots(&self, msp: &Path, ca: &str, tls_ca: &str) -> Result<(), Error> {
         let mut config = String::from("NodeOUs:\n    Enable: true\n");
-        for (role, unit) in [
-            ("Client", "client"),
-            ("Peer", "peer"),
-            ("Admin", "admin"),
-            ("Orderer", "orderer"),
-        ] {
+        for (role, unit) in
+            [("Client", "client"), ("Peer", "peer"), ("Admin", "admin"), ("Orderer", "orderer")]
+        {
             config += &format!(
                 "    {role}OUIdentifier:\n        Certificate: cacerts/{}-cert.pem\n        OrganizationalUnitIdentifier: {unit}\n",
                 self.ca_name()
@@ -362,10 +316,7 @@ impl Org {
 
         let tls = dir.join("tls");
         write_new(&tls.join("ca.crt"), tls_ca.certificate.as_bytes(), 0o644)?;
-        let (certificate, key) = (
-            tls.join(format!("{tls_name}.crt")),
-            tls.join(format!("{tls_name}.key")),
-        );
+        let (certificate, key) = (tls.join(format!("{tls_name}.crt")), tls.join(format!("{tls_name}.key")));
         tls_ca.issue(id, Purpose::Tls { names }, &certificate, &key)
     }
 }
@@ -425,39 +376,15 @@ impl Node {
             OrgKind::Peer => "peer",
             OrgKind::Orderer => "orderer",
         };
-        let fixed = [
-            &self.host,
-            &self.spec.hostname,
-            "localhost",
-            "127.0.0.1",
-            "::1",
-        ];
-        let names = fixed
-            .into_iter()
-            .map(String::from)
-            .chain(self.spec.sans.iter().cloned())
-            .collect();
-        self.org.create_member(
-            dir,
-            &self.host,
-            (role, &BTreeMap::new()),
-            ("server", names),
-            (ca, tls_ca),
-        )
+        let fixed = [&self.host, &self.spec.hostname, "localhost", "127.0.0.1", "::1"];
+        let names = fixed.into_iter().map(String::from).chain(self.spec.sans.iter().cloned()).collect();
+        self.org.create_member(dir, &self.host, (role, &BTreeMap::new()), ("server", names), (ca, tls_ca))
     }
 
     fn check(&self) -> Result<(), Error> {
-        let own = [
-            self.signing_cert(),
-            self.signing_key(),
-            self.tls_cert(),
-            self.tls_key(),
-            self.tls_ca_cert(),
-        ];
-        check_files(
-            own.into_iter().chain(self.org.roots(&self.msp_dir())),
-            &self.dir,
-        )
+        let own =
+            [self.signing_cert(), self.signing_key(), self.tls_cert(), self.tls_key(), self.tls_ca_cert()];
+        check_files(own.into_iter().chain(self.org.roots(&self.msp_dir())), &self.dir)
     }
 }
 
@@ -512,33 +439,15 @@ impl User {
     }
 
     fn create(&self, dir: &Path, ca: &Authority, tls_ca: &Authority) -> Result<(), Error> {
-        let role = if self.spec.name == "Admin" {
-            "admin"
-        } else {
-            "client"
-        };
+        let role = if self.spec.name == "Admin" { "admin" } else { "client" };
         let identity = (role, &self.spec.attributes);
-        self.org.create_member(
-            dir,
-            &self.id,
-            identity,
-            ("client", Vec::new()),
-            (ca, tls_ca),
-        )
+        self.org.create_member(dir, &self.id, identity, ("client", Vec::new()), (ca, tls_ca))
     }
 
     fn check(&self) -> Result<(), Error> {
-        let own = [
-            self.signing_cert(),
-            self.signing_key(),
-            self.tls_cert(),
-            self.tls_key(),
-            self.tls_ca_cert(),
-        ];
-        check_files(
-            own.into_iter().chain(self.org.roots(&self.msp_dir())),
-            &self.dir,
-        )
+        let own =
+            [self.signing_cert(), self.signing_key(), self.tls_cert(), self.tls_key(), self.tls_ca_cert()];
+        check_files(own.into_iter().chain(self.org.roots(&self.msp_dir())), &self.dir)
     }
 }
 
@@ -556,10 +465,7 @@ fn check_files(files: impl Iterator<Item = PathBuf>, remove: &Path) -> Result<()
             Ok(found) if found.is_file() && found.len() > 0 => {}
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&file)(e)),
             _ => {
-                return Err(Error::Incomplete {
-                    file,
-                    remove: remove.to_owned(),
-                });
+                return Err(Error::Incomplete { file, remove: remove.to_owned() });
             }
         }
     }
@@ -568,10 +474,7 @@ fn check_files(files: impl Iterator<Item = PathBuf>, remove: &Path) -> Result<()
 
 /// Has `make` write to a path beside `path`, which then takes its name: all of it or nothing.
 fn place(path: &Path, make: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
-    let (folder, name) = (
-        path.parent().unwrap_or(Path::new(".")),
-        path.file_name().unwrap_or_default(),
-    );
+    let (folder, name) = (path.parent().unwrap_or(Path::new(".")), path.file_name().unwrap_or_default());
     let staging = folder.join(format!(".{}.new", name.to_string_lossy()));
     // What an interrupted run left behind; nobody has used its keys.
     match fs::metadata(&staging) {
@@ -597,38 +500,19 @@ fn read_spec(dir: &Path) -> Result<Option<NetworkSpec>, Error> {
 
 /// Adds `org` to `known`, which is what `dir` already holds.
 fn merge(known: &mut NetworkSpec, org: &OrgSpec, dir: &Path) -> Result<(), Error> {
-    let conflict = |what: String| {
-        Err(Error::Conflict {
-            dir: dir.to_owned(),
-            what,
-        })
-    };
-    let Some(found) = known
-        .orgs
-        .iter_mut()
-        .find(|known| known.domain == org.domain)
-    else {
+    let conflict = |what: String| Err(Error::Conflict { dir: dir.to_owned(), what });
+    let Some(found) = known.orgs.iter_mut().find(|known| known.domain == org.domain) else {
         known.orgs.push(org.clone());
         return Ok(());
     };
     if (&found.name, &found.msp_id, found.kind) != (&org.name, &org.msp_id, org.kind) {
-        return conflict(format!(
-            "{} is {} with MSP ID {}",
-            org.domain, found.name, found.msp_id
-        ));
+        return conflict(format!("{} is {} with MSP ID {}", org.domain, found.name, found.msp_id));
     }
     for node in &org.nodes {
-        match found
-            .nodes
-            .iter()
-            .find(|known| known.hostname == node.hostname)
-        {
+        match found.nodes.iter().find(|known| known.hostname == node.hostname) {
             None => found.nodes.push(node.clone()),
             Some(known) if known != node => {
-                return conflict(format!(
-                    "{}.{} has other alternative names",
-                    node.hostname, org.domain
-                ));
+                return conflict(format!("{}.{} has other alternative names", node.hostname, org.domain));
             }
             Some(_) => {}
         }

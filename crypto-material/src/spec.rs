@@ -16,12 +16,9 @@ impl NetworkSpec {
     /// `n` peer organisations `Org1` … with `peer0` and `User1` each, and the orderer organisation
     /// `Orderer` (MSP `OrdererMSP`, domain `example.com`) with the one orderer `orderer`.
     pub fn standard(n: usize) -> Self {
-        let peers =
-            (1..=n).map(|i| OrgSpec::peer(&format!("Org{i}"), &format!("org{i}.example.com")));
+        let peers = (1..=n).map(|i| OrgSpec::peer(&format!("Org{i}"), &format!("org{i}.example.com")));
         let orderer = OrgSpec::orderer("Orderer", "example.com");
-        Self {
-            orgs: peers.chain([orderer]).collect(),
-        }
+        Self { orgs: peers.chain([orderer]).collect() }
     }
 
     /// Checks every name; two organisations may not share a name, an MSP ID or a domain.
@@ -29,11 +26,7 @@ impl NetworkSpec {
         let mut seen = BTreeSet::new();
         for org in &self.orgs {
             org.check()?;
-            for unique in [
-                ("name", &org.name),
-                ("MSP ID", &org.msp_id),
-                ("domain", &org.domain),
-            ] {
+            for unique in [("name", &org.name), ("MSP ID", &org.msp_id), ("domain", &org.domain)] {
                 if !seen.insert(unique) {
                     return Err(Error::Spec(format!(
                         "two organisations have the {} {:?}",
@@ -90,12 +83,7 @@ impl OrgSpec {
     /// An orderer organisation with the one orderer `orderer` and no users but `Admin`.
     pub fn orderer(name: &str, domain: &str) -> Self {
         let nodes = vec![NodeSpec::new("orderer")];
-        Self {
-            kind: OrgKind::Orderer,
-            nodes,
-            users: Vec::new(),
-            ..Self::peer(name, domain)
-        }
+        Self { kind: OrgKind::Orderer, nodes, users: Vec::new(), ..Self::peer(name, domain) }
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -107,10 +95,7 @@ impl OrgSpec {
             check_name("host name", &node.hostname)?;
             // The peers' folders take the whole host name, which is also a certificate's name.
             if !seen.insert(&node.hostname) {
-                return Err(Error::Spec(format!(
-                    "{} has two nodes {:?}",
-                    self.name, node.hostname
-                )));
+                return Err(Error::Spec(format!("{} has two nodes {:?}", self.name, node.hostname)));
             }
             for san in &node.sans {
                 check_name("alternative name", san)?;
@@ -120,10 +105,7 @@ impl OrgSpec {
         for user in &self.users {
             check_name("user name", &user.name)?;
             if !seen.insert(&user.name) {
-                return Err(Error::Spec(format!(
-                    "{} has two users {:?}",
-                    self.name, user.name
-                )));
+                return Err(Error::Spec(format!("{} has two users {:?}", self.name, user.name)));
             }
         }
         Ok(())
@@ -144,10 +126,7 @@ pub struct NodeSpec {
 impl NodeSpec {
     /// A node without extra names.
     pub fn new(hostname: &str) -> Self {
-        Self {
-            hostname: hostname.into(),
-            sans: Vec::new(),
-        }
+        Self { hostname: hostname.into(), sans: Vec::new() }
     }
 }
 
@@ -164,10 +143,7 @@ pub struct UserSpec {
 impl UserSpec {
     /// A user without attributes.
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.into(),
-            attributes: BTreeMap::new(),
-        }
+        Self { name: name.into(), attributes: BTreeMap::new() }
     }
 }
 
@@ -178,7 +154,5 @@ fn check_name(what: &str, name: &str) -> Result<(), Error> {
     if starts_well && name.len() <= 64 && name.chars().all(allowed) {
         return Ok(());
     }
-    Err(Error::Spec(format!(
-        "{name:?} is no {what} (letters, digits, `.`, `-`, `_`; at most 64)"
-    )))
+    Err(Error::Spec(format!("{name:?} is no {what} (letters, digits, `.`, `-`, `_`; at most 64)")))
 }
