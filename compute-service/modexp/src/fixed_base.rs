@@ -1,0 +1,104 @@
+//! Many secret powers of one base: all squarings done beforehand.
+
+use crate::Secret;
+use crate::engine::{Accumulator, Blocks, Engine};
+use crate::ring::{Residue, in_blocks};
+use std::sync::Arc;
+
+/// Tables of base^(d·2^(w·t)) for every window t and digit d, so that a power is one multiplication for each window.
+/// Cheap to clone, shared between threads. The base is public, the exponents are secret.
+#[derive(Clone)]
+pub struct FixedBase {
+    table: Arc<dyn Powers>,
+    exponent_bits: usize,
+}
+
+trait Powers: Send + Sync {
+    fn pow(&self, exponents: &[Secret]) -> Vec<Residue>;
+}
+
+/// Bits of a window: 2^w·⌈bits/w⌉ residues are kept, 5 MB for 512 bits modulo the square of 2,048 bits.
+const WINDOW: usize = 6;
+
+impl FixedBase {
+    pub(crate) fn new<E: Engine + 'static>(engine: Arc<E>, base: &Residue, exponent_bits: usize) -> Self {
+        FixedBase { table: Arc::new(Table::new(engine, base, exponent_bits)), exponent_bits }
+    }
+
+    /// The longest exponent, in bits.
+    pub fn exponent_bits(&self) -> usize {
+        self.exponent_bits
+    }
+
+    /// The base to each of the secret powers, in constant time: the number of windows depends on the widths only,
+    /// none is skipped, and each look-up reads a window's whole table.
+    ///
+    /// # Panics
+    /// If an exponent is wider than [`exponent_bits`](Self::exponent_bits).
+    pub fn pow(&self, exponents: &[Secret]) -> Vec<Residue> {
+        assert!(exponents.iter().all(|e| e.width() <= self.exponent_bits), "exponent wider than the tables");
+        self.table.pow(exponents)
+    }
+}
+
+impl std::fmt::Debug for FixedBase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FixedBase({} bits)", self.exponent_bits)
+    }
+}
+
+struct Table<E: Engine> {
+    engine: Arc<E>,
+    /// For each window, its powers in the form that `select_shared` wants.
+    windows: Vec<Vec<E::Word>>,
+}
+
+impl<E: Engine> Table<E> {
+    fn new(engine: Arc<E>, base: &Residue, exponent_bits: usize) -> Self {
+        let e = &*engine;
+        let width = e.width();
+        let mut running = Accumulator::load(e, std::iter::once(base));
+        let mut bases = Vec::new();
+        for _ in 0..exponent_bits.div_ceil(WINDOW) {
+            bases.extend(running.residues(1));
+            running.square(WINDOW);
+        }
+        // One window in each lane.
+        let mut windows = Vec::with_capacity(bases.len());
+        for bases in bases.chunks(E::LANES) {
+            let mut powers = Blocks::new(e, 1 << WINDOW);
+            powers.get_mut(0).copy_from_slice(e.one());
+            e.load(powers.get_mut(1), bases.iter());
+            for i in 2..1 << WINDOW {
+                let (below, out) = powers.below(i);
+                e.mul(out, &below[(i - 1) * width..], &below[width..2 * width]);
+            }
+            for lane in 0..bases.len() {
+                let entries: Vec<Residue> = (0..1 << WINDOW).map(|i| e.store(powers.get(i), lane)).collect();
+                windows.push(e.share(&entries));
+            }
+        }
+        Table { windows, engine }
+    }
+}
+
+impl<E: Engine> Powers for Table<E> {
+    fn pow(&self, exponents: &[Secret]) -> Vec<Residue> {
+        let engine = &*self.engine;
+        in_blocks(engine, exponents.len(), 1, |from, to| {
+            let exponents = &exponents[from..to];
+            let width = exponents.iter().map(Secret::width).max().unwrap_or(0);
+            let mut index = zeroize::Zeroizing::new(vec![0u64; E::LANES]);
+            let mut factor = Blocks::new(engine, 1);
+            let mut result = Accumulator::one(engine);
+            for (t, table) in self.windows[..width.div_ceil(WINDOW)].iter().enumerate() {
+                for (i, exponent) in index.iter_mut().zip(exponents) {
+                    *i = exponent.bits(t * WINDOW, WINDOW);
+                }
+                engine.select_shared(factor.all_mut(), table, 1 << WINDOW, &index);
+                result.mul(factor.all());
+            }
+            result.residues(exponents.len())
+        })
+    }
+}

@@ -1,0 +1,392 @@
+//! The public face: rings, residues and what can be done with them, one by one or in batches.
+
+use crate::engine::{Accumulator, Engine};
+use crate::fixed_base::FixedBase;
+use crate::number::Montgomery;
+use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, portable, window};
+use num_bigint::BigUint;
+use num_integer::Integer;
+use num_traits::{One, Zero};
+use rayon::prelude::*;
+use std::sync::Arc;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A residue in the internal form of the [`Ring`] that made it: Montgomery digits, not unique.
+///
+/// Opaque; compare values with [`Ring::value`]. Given to another ring it panics or means another number. Wiped when
+/// dropped, because a residue may be a secret (a root, a share of a decryption before it is published).
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Residue(Vec<u64>);
+
+impl Residue {
+    pub(crate) fn from_digits(digits: Vec<u64>) -> Self {
+        Residue(digits)
+    }
+
+    pub(crate) fn digits(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Residue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Residue(..)")
+    }
+}
+
+/// An odd modulus N of [`MIN_BITS`] to [`MAX_BITS`] bits, with the contexts for arithmetic modulo N and modulo N².
+/// Cheap to clone. It need not be a product of two primes.
+#[derive(Clone, Debug)]
+pub struct Modulus {
+    mod_n: Ring,
+    mod_n2: Ring,
+}
+
+impl Modulus {
+    /// Precomputes the contexts for the backend of this process, [`Backend::detect`].
+    pub fn new(n: &BigUint) -> Result<Modulus, Error> {
+        Modulus::with_backend(n, Backend::detect())
+    }
+
+    /// As [`new`](Self::new) on a chosen backend, for comparisons.
+    pub fn with_backend(n: &BigUint, backend: Backend) -> Result<Modulus, Error> {
+        Ok(Modulus { mod_n: Ring::new(n, 1, backend)?, mod_n2: Ring::new(n, 2, backend)? })
+    }
+
+    /// N.
+    pub fn n(&self) -> &BigUint {
+        self.mod_n.modulus()
+    }
+
+    /// N².
+    pub fn n_squared(&self) -> &BigUint {
+        self.mod_n2.modulus()
+    }
+
+    /// Bits of N.
+    pub fn bits(&self) -> u64 {
+        self.n().bits()
+    }
+
+    /// Arithmetic modulo N.
+    pub fn mod_n(&self) -> &Ring {
+        &self.mod_n
+    }
+
+    /// Arithmetic modulo N².
+    pub fn mod_n2(&self) -> &Ring {
+        &self.mod_n2
+    }
+}
+
+/// Arithmetic modulo N or modulo N². Cheap to clone.
+///
+/// Batches are padded to the width of the backend and spread over rayon's current thread pool.
+#[derive(Clone, Debug)]
+pub struct Ring(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    montgomery: Montgomery,
+    arithmetic: Arithmetic,
+}
+
+#[derive(Debug)]
+enum Arithmetic {
+    PortableN(Arc<portable::Single>),
+    PortableN2(Arc<portable::Dual>),
+}
+
+/// Runs the same code for whichever engine the ring has.
+macro_rules! with_engine {
+    ($ring:expr, $engine:ident => $body:expr) => {
+        match &$ring.0.arithmetic {
+            Arithmetic::PortableN($engine) => $body,
+            Arithmetic::PortableN2($engine) => $body,
+        }
+    };
+}
+
+impl Ring {
+    fn new(n: &BigUint, parts: usize, backend: Backend) -> Result<Ring, Error> {
+        if n.is_even() {
+            return Err(Error::EvenModulus);
+        }
+        if !(MIN_BITS..=MAX_BITS).contains(&n.bits()) {
+            return Err(Error::ModulusSize { bits: n.bits() });
+        }
+        if !backend.is_available() {
+            return Err(Error::NoSuchBackend(backend.name()));
+        }
+        let montgomery = Montgomery::new(n, parts, 64, n.bits().div_ceil(64) as usize);
+        let digits = crate::number::digits(n, 64, montgomery.count);
+        let one = montgomery.encode(&BigUint::one());
+        let arithmetic = if parts == 1 {
+            Arithmetic::PortableN(Arc::new(portable::Single::new(digits, one)))
+        } else {
+            Arithmetic::PortableN2(Arc::new(portable::Dual::new(digits, one, montgomery.one_minus_r())))
+        };
+        Ok(Ring(Arc::new(Inner { montgomery, arithmetic })))
+    }
+
+    /// The modulus: N or N².
+    pub fn modulus(&self) -> &BigUint {
+        &self.0.montgomery.modulus
+    }
+
+    /// The backend that computes.
+    pub fn backend(&self) -> Backend {
+        match self.0.arithmetic {
+            Arithmetic::PortableN(_) | Arithmetic::PortableN2(_) => Backend::Portable,
+        }
+    }
+
+    /// How many residues the backend computes at once; batches of a multiple of this waste nothing.
+    pub fn lanes(&self) -> usize {
+        fn lanes<E: Engine>(_: &Arc<E>) -> usize {
+            E::LANES
+        }
+        with_engine!(self, engine => lanes(engine))
+    }
+
+    /// Takes a value below the modulus in. Variable time.
+    pub fn residue(&self, value: &BigUint) -> Result<Residue, Error> {
+        if value >= self.modulus() {
+            return Err(Error::NotReduced);
+        }
+        Ok(Residue(self.0.montgomery.encode(value)))
+    }
+
+    /// [`residue`](Self::residue) of each value, in parallel.
+    pub fn residues(&self, values: &[BigUint]) -> Result<Vec<Residue>, Error> {
+        values.par_iter().map(|value| self.residue(value)).collect()
+    }
+
+    /// The value below the modulus. Variable time.
+    pub fn value(&self, residue: &Residue) -> BigUint {
+        self.0.montgomery.decode(residue.digits())
+    }
+
+    /// [`value`](Self::value) of each residue, in parallel.
+    pub fn values(&self, residues: &[Residue]) -> Vec<BigUint> {
+        residues.par_iter().map(|residue| self.value(residue)).collect()
+    }
+
+    /// 1.
+    pub fn one(&self) -> Residue {
+        with_engine!(self, engine => engine.store(engine.one(), 0))
+    }
+
+    /// a·b.
+    pub fn mul(&self, a: &Residue, b: &Residue) -> Residue {
+        self.mul_pairs(std::slice::from_ref(a), std::slice::from_ref(b)).swap_remove(0)
+    }
+
+    /// a².
+    pub fn square(&self, a: &Residue) -> Residue {
+        self.square_each(std::slice::from_ref(a)).swap_remove(0)
+    }
+
+    /// aᵢ·bᵢ for each i.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn mul_pairs(&self, a: &[Residue], b: &[Residue]) -> Vec<Residue> {
+        assert_eq!(a.len(), b.len(), "pairs need equal lengths");
+        with_engine!(self, engine => in_blocks(&**engine, a.len(), CHEAP, |from, to| {
+            let mut product = Accumulator::load(&**engine, a[from..to].iter());
+            product.mul_residues(b[from..to].iter());
+            product.residues(to - from)
+        }))
+    }
+
+    /// aᵢ² for each i.
+    pub fn square_each(&self, a: &[Residue]) -> Vec<Residue> {
+        with_engine!(self, engine => in_blocks(&**engine, a.len(), CHEAP, |from, to| {
+            let mut square = Accumulator::load(&**engine, a[from..to].iter());
+            square.square(1);
+            square.residues(to - from)
+        }))
+    }
+
+    /// The product of all; 1 of none.
+    pub fn product(&self, factors: &[Residue]) -> Residue {
+        let halves = |level: &[Residue]| {
+            let (left, right) = level.split_at(level.len() / 2);
+            let mut next = self.mul_pairs(left, &right[..left.len()]);
+            next.extend_from_slice(&right[left.len()..]);
+            next
+        };
+        match factors {
+            [] => self.one(),
+            [one] => one.clone(),
+            _ => {
+                let mut level = halves(factors);
+                while level.len() > 1 {
+                    level = halves(&level);
+                }
+                level.swap_remove(0)
+            }
+        }
+    }
+
+    /// The inverse of each, by one inversion and three multiplications for each (Montgomery's trick, as a tree).
+    /// Variable time: blind a secret by a random factor first.
+    ///
+    /// # Errors
+    /// [`Error::NotInvertible`] with the first index whose value has a factor in common with N.
+    pub fn invert_batch(&self, residues: &[Residue]) -> Result<Vec<Residue>, Error> {
+        if residues.is_empty() {
+            return Ok(Vec::new());
+        }
+        // levels[0] are the residues, each further level the products of neighbours; an odd last one moves up.
+        let mut levels = vec![residues.to_vec()];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            let (even, odd) = neighbours(level);
+            let mut next = self.mul_pairs(&even[..odd.len()], &odd);
+            next.extend_from_slice(&even[odd.len()..]);
+            levels.push(next);
+        }
+        let root = levels.pop().expect("there is at least one level");
+        let Some(inverse) = self.invert(&root[0]) else {
+            let bad = residues.iter().position(|r| self.invert(r).is_none());
+            return Err(Error::NotInvertible {
+                index: bad.expect("a product is invertible if its factors are"),
+            });
+        };
+        let mut inverses = vec![inverse];
+        while let Some(level) = levels.pop() {
+            let (even, odd) = neighbours(&level);
+            let pairs = odd.len();
+            let left = self.mul_pairs(&inverses[..pairs], &odd);
+            let right = self.mul_pairs(&inverses[..pairs], &even[..pairs]);
+            let moved_up = inverses.split_off(pairs);
+            inverses = left.into_iter().zip(right).flat_map(|(l, r)| [l, r]).chain(moved_up).collect();
+        }
+        Ok(inverses)
+    }
+
+    fn invert(&self, residue: &Residue) -> Option<Residue> {
+        let value = self.value(residue);
+        let n = &self.0.montgomery.n;
+        let inverse = self.residue(&(&value % n).modinv(n)?).expect("an inverse modulo N is below N");
+        if self.0.montgomery.parts == 1 {
+            return Some(inverse);
+        }
+        // Modulo N²: y ← y·(2 − x·y), Newton's iteration for 1/x.
+        let xy = self.value(&self.mul(residue, &inverse));
+        let correction = (self.modulus() + 2u32 - xy) % self.modulus();
+        Some(self.mul(&inverse, &self.residue(&correction).expect("reduced")))
+    }
+
+    /// Each base to the same secret power, in constant time.
+    pub fn pow_secret(&self, bases: &[Residue], exponent: &Secret) -> Vec<Residue> {
+        with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
+            window::pow_secret(&**engine, &bases[from..to], &vec![exponent; to - from])
+        }))
+    }
+
+    /// Each base to its own secret power, in constant time.
+    ///
+    /// # Panics
+    /// If there are not as many exponents as bases, or the exponents differ in width.
+    pub fn pow_secret_each(&self, bases: &[Residue], exponents: &[Secret]) -> Vec<Residue> {
+        assert_eq!(bases.len(), exponents.len(), "one exponent for each base");
+        assert!(exponents.windows(2).all(|e| e[0].width() == e[1].width()), "exponents of one width");
+        with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
+            window::pow_secret(&**engine, &bases[from..to], &exponents[from..to].iter().collect::<Vec<_>>())
+        }))
+    }
+
+    /// Each base to its own public power. Variable time; fastest when neighbours have the same exponent.
+    ///
+    /// # Panics
+    /// If there are not as many exponents as bases.
+    pub fn pow_public(&self, bases: &[Residue], exponents: &[BigUint]) -> Vec<Residue> {
+        assert_eq!(bases.len(), exponents.len(), "one exponent for each base");
+        with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
+            window::pow_public(&**engine, &bases[from..to], &exponents[from..to].iter().collect::<Vec<_>>())
+        }))
+    }
+
+    /// Each base to the same public power. Variable time.
+    pub fn pow_public_all(&self, bases: &[Residue], exponent: &BigUint) -> Vec<Residue> {
+        with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
+            window::pow_public(&**engine, &bases[from..to], &vec![exponent; to - from])
+        }))
+    }
+
+    /// Π baseᵢ^exponentᵢ. Variable time: Straus' or Pippenger's algorithm, whichever is less work.
+    ///
+    /// # Panics
+    /// If there are not as many exponents as bases.
+    pub fn multi_pow(&self, bases: &[Residue], exponents: &[BigUint]) -> Residue {
+        assert_eq!(bases.len(), exponents.len(), "one exponent for each base");
+        let lanes = self.lanes();
+        let share = bases.len().div_ceil(rayon::current_num_threads()).next_multiple_of(lanes).max(8 * lanes);
+        let parts: Vec<Vec<Residue>> = with_engine!(self, engine => bases
+            .par_chunks(share)
+            .zip(exponents.par_chunks(share))
+            .map(|(bases, exponents)| multi::across_lanes(&**engine, bases, exponents))
+            .collect());
+        self.product(&parts.concat())
+    }
+
+    /// Π rowᵢ^exponentᵢ for each row, all with the same exponents: the encrypted dot product of many rows with one
+    /// public vector. Variable time.
+    ///
+    /// # Panics
+    /// If a row has not as many bases as there are exponents.
+    pub fn multi_pow_rows<R: AsRef<[Residue]> + Sync>(
+        &self,
+        rows: &[R],
+        exponents: &[BigUint],
+    ) -> Vec<Residue> {
+        assert!(rows.iter().all(|row| row.as_ref().len() == exponents.len()), "one exponent for each base");
+        with_engine!(self, engine => in_blocks(&**engine, rows.len(), DEAR, |from, to| {
+            let rows: Vec<&[Residue]> = rows[from..to].iter().map(AsRef::as_ref).collect();
+            multi::rows(&**engine, &rows, exponents)
+        }))
+    }
+
+    /// Tables for many secret powers of one base, for exponents of up to `exponent_bits` bits. See [`FixedBase`].
+    pub fn fixed_base(&self, base: &Residue, exponent_bits: usize) -> FixedBase {
+        with_engine!(self, engine => FixedBase::new(engine.clone(), base, exponent_bits))
+    }
+
+    /// Whether two residues are the same number. Variable time.
+    pub fn equal(&self, a: &Residue, b: &Residue) -> bool {
+        a.digits() == b.digits() || self.value(a) == self.value(b)
+    }
+
+    /// Whether the residue is 0. Variable time.
+    pub fn is_zero(&self, a: &Residue) -> bool {
+        self.value(a).is_zero()
+    }
+}
+
+/// Elements at even and at odd positions.
+fn neighbours(level: &[Residue]) -> (Vec<Residue>, Vec<Residue>) {
+    (level.iter().step_by(2).cloned().collect(), level.iter().skip(1).step_by(2).cloned().collect())
+}
+
+/// Blocks that a thread takes at once: of single multiplications, and of exponentiations.
+const CHEAP: usize = 32;
+const DEAR: usize = 1;
+
+/// Splits `count` items into blocks of the engine's width and computes `block(from, to)` for each, in parallel.
+pub(crate) fn in_blocks<E: Engine>(
+    _: &E,
+    count: usize,
+    grain: usize,
+    block: impl Fn(usize, usize) -> Vec<Residue> + Sync,
+) -> Vec<Residue> {
+    if count <= E::LANES {
+        return if count == 0 { Vec::new() } else { block(0, count) };
+    }
+    (0..count.div_ceil(E::LANES))
+        .into_par_iter()
+        .with_min_len(grain)
+        .flat_map_iter(|i| block(i * E::LANES, count.min((i + 1) * E::LANES)))
+        .collect()
+}

@@ -1,0 +1,118 @@
+//! Exponentiation by windows: in constant time for secret exponents, faster for public ones.
+
+use crate::Secret;
+use crate::engine::{Accumulator, Blocks, Engine};
+use crate::number::bits;
+use crate::ring::Residue;
+use num_bigint::BigUint;
+
+/// The width of window with the least work, table included.
+fn best_window(bits: usize) -> usize {
+    (1..=6).min_by_key(|w| bits.div_ceil(*w) + (1 << w)).expect("the range is not empty")
+}
+
+/// Powers 0..2^w of the bases.
+fn powers<E: Engine>(engine: &E, bases: &[Residue], w: usize) -> Blocks<E> {
+    let mut table = Blocks::new(engine, 1 << w);
+    table.get_mut(0).copy_from_slice(engine.one());
+    engine.load(table.get_mut(1), bases.iter());
+    let width = engine.width();
+    for i in 2..1 << w {
+        let (below, out) = table.below(i);
+        let block = |i: usize| &below[i * width..][..width];
+        if i % 2 == 0 { engine.square(out, block(i / 2)) } else { engine.mul(out, block(i - 1), block(1)) }
+    }
+    table
+}
+
+/// At most `LANES` bases to secret powers of one width. Every window costs the same squarings, one scan of the whole
+/// table and one multiplication, also by 1.
+pub(crate) fn pow_secret<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&Secret]) -> Vec<Residue> {
+    let width = exponents[0].width();
+    let w = best_window(width);
+    let table = powers(engine, bases, w);
+    let mut factor = Blocks::new(engine, 1);
+    let mut index = zeroize::Zeroizing::new(vec![0u64; E::LANES]);
+    let mut result = Accumulator::one(engine);
+    for window in (0..width.div_ceil(w)).rev() {
+        for (i, exponent) in index.iter_mut().zip(exponents) {
+            *i = exponent.bits(window * w, w);
+        }
+        engine.select(factor.all_mut(), table.all(), &index);
+        if (window + 1) * w >= width {
+            result.set(factor.all());
+        } else {
+            result.square(w);
+            result.mul(factor.all());
+        }
+    }
+    result.residues(bases.len())
+}
+
+/// At most `LANES` bases to public powers.
+pub(crate) fn pow_public<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&BigUint]) -> Vec<Residue> {
+    if exponents.windows(2).all(|e| e[0] == e[1]) {
+        return sliding(engine, bases, exponents[0]);
+    }
+    let limbs: Vec<Vec<u64>> = exponents.iter().map(|e| e.to_u64_digits()).collect();
+    let width = exponents.iter().map(|e| e.bits()).max().unwrap_or(0) as usize;
+    let w = best_window(width);
+    let table = powers(engine, bases, w);
+    let mut factor = Blocks::new(engine, 1);
+    let mut index = vec![0usize; E::LANES];
+    let mut result = Accumulator::one(engine);
+    for window in (0..width.div_ceil(w)).rev() {
+        for (i, limbs) in index.iter_mut().zip(&limbs) {
+            *i = bits(limbs, window * w, w) as usize;
+        }
+        result.square(if (window + 1) * w >= width { 0 } else { w });
+        if index.iter().any(|&i| i != 0) {
+            engine.pick(factor.all_mut(), table.all(), &index);
+            result.mul(factor.all());
+        }
+    }
+    result.residues(bases.len())
+}
+
+/// All lanes to one public power: sliding windows over a table of odd powers.
+fn sliding<E: Engine>(engine: &E, bases: &[Residue], exponent: &BigUint) -> Vec<Residue> {
+    let limbs = exponent.to_u64_digits();
+    let width = exponent.bits() as usize;
+    let w = (1..=7).min_by_key(|w| width / (w + 1) + (1 << (w - 1))).expect("the range is not empty");
+    // odd[i] = base^(2i+1), and one more block for base².
+    let count = 1 << (w - 1);
+    let mut odd = Blocks::new(engine, count + 1);
+    engine.load(odd.get_mut(0), bases.iter());
+    let (below, square) = odd.below(count);
+    engine.square(square, &below[..engine.width()]);
+    let square = square.to_vec();
+    for i in 1..count {
+        let (below, out) = odd.below(i);
+        engine.mul(out, &below[(i - 1) * engine.width()..], &square);
+    }
+    let mut result = Accumulator::one(engine);
+    let mut started = false;
+    let mut left = width;
+    while left > 0 {
+        if bits(&limbs, left - 1, 1) == 0 {
+            result.square(1);
+            left -= 1;
+            continue;
+        }
+        // The longest window of at most w bits that ends in a 1.
+        let mut low = left.saturating_sub(w);
+        while bits(&limbs, low, 1) == 0 {
+            low += 1;
+        }
+        let factor = odd.get(bits(&limbs, low, left - low) as usize / 2);
+        if started {
+            result.square(left - low);
+            result.mul(factor);
+        } else {
+            result.set(factor);
+            started = true;
+        }
+        left = low;
+    }
+    result.residues(bases.len())
+}

@@ -1,0 +1,286 @@
+//! Every backend against num-bigint, lane by lane, at the edges of the representation and at random.
+
+use modexp::{
+    Backend, Error, FixedBase, Modulus, Residue, Ring, Secret, gcd, pow_mod_many, pow_mod_many_secret,
+};
+use num_bigint::BigUint;
+use rand_core::{Rng, SeedableRng};
+
+fn backends() -> Vec<Backend> {
+    [Backend::Portable, Backend::Ifma].into_iter().filter(|b| b.is_available()).collect()
+}
+
+struct Random(rand_chacha::ChaCha8Rng);
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Random(rand_chacha::ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    fn bits(&mut self, bits: usize) -> BigUint {
+        let mut bytes = vec![0; bits.div_ceil(8)];
+        self.0.fill_bytes(&mut bytes);
+        BigUint::from_bytes_be(&bytes) >> (bytes.len() * 8 - bits)
+    }
+
+    fn below(&mut self, limit: &BigUint) -> BigUint {
+        self.bits(limit.bits() as usize + 64) % limit
+    }
+
+    fn modulus(&mut self, bits: u64) -> BigUint {
+        let mut n = self.bits(bits as usize);
+        n.set_bit(0, true);
+        n.set_bit(bits - 1, true);
+        n
+    }
+}
+
+/// Sizes that fill their digits and sizes that just do not.
+const SIZES: [u64; 16] =
+    [128, 129, 191, 256, 308, 309, 512, 517, 1000, 1024, 1536, 2048, 2049, 3072, 4095, 4096];
+
+/// 2^bits − 1, 2^(bits−1) + 1, and random ones.
+fn moduli(bits: u64, random: &mut Random) -> Vec<BigUint> {
+    let one = BigUint::from(1u32);
+    vec![(&one << bits) - 1u32, (&one << (bits - 1)) + 1u32, random.modulus(bits), random.modulus(bits)]
+}
+
+/// Values around every border of x₀ + x₁·N, and random ones.
+fn values(ring: &Ring, n: &BigUint, random: &mut Random) -> Vec<BigUint> {
+    let one = BigUint::from(1u32);
+    let m = ring.modulus();
+    let mut values: Vec<BigUint> = vec![
+        BigUint::ZERO,
+        one.clone(),
+        BigUint::from(2u32),
+        n - 1u32,
+        n.clone(),
+        n + 1u32,
+        n * 2u32,
+        n * (n - 1u32),
+        m - 1u32,
+        m - 2u32,
+        m - n,
+        m / 2u32,
+        (&one << (n.bits() - 1)) - 1u32,
+    ];
+    values.retain(|v| v < m);
+    values.extend((0..6).map(|_| random.below(m)));
+    values
+}
+
+fn for_each_ring(mut check: impl FnMut(&Ring, &BigUint, &mut Random)) {
+    let mut random = Random::new(1);
+    for bits in SIZES {
+        for n in moduli(bits, &mut random) {
+            for backend in backends() {
+                let modulus = Modulus::with_backend(&n, backend).unwrap();
+                check(modulus.mod_n(), &n, &mut random);
+                check(modulus.mod_n2(), &n, &mut random);
+            }
+        }
+    }
+}
+
+fn take_in(ring: &Ring, values: &[BigUint]) -> Vec<Residue> {
+    ring.residues(values).unwrap()
+}
+
+#[test]
+fn values_come_back() {
+    for_each_ring(|ring, n, random| {
+        let values = values(ring, n, random);
+        assert_eq!(ring.values(&take_in(ring, &values)), values);
+    });
+}
+
+#[test]
+fn products_and_squares() {
+    for_each_ring(|ring, n, random| {
+        let values = values(ring, n, random);
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        for x in &values {
+            for y in &values {
+                a.push(x.clone());
+                b.push(y.clone());
+            }
+        }
+        let expected: Vec<BigUint> = a.iter().zip(&b).map(|(x, y)| x * y % ring.modulus()).collect();
+        let (a, b) = (take_in(ring, &a), take_in(ring, &b));
+        let products = ring.mul_pairs(&a, &b);
+        for (i, (got, want)) in ring.values(&products).iter().zip(&expected).enumerate() {
+            assert_eq!(got, want, "product {i}, {} bits, {}", n.bits(), ring.backend());
+        }
+        // Outputs of multiplications as inputs: not reduced further than the backend does itself.
+        let squares = ring.square_each(&products);
+        for (i, (got, p)) in ring.values(&squares).iter().zip(&expected).enumerate() {
+            assert_eq!(*got, p * p % ring.modulus(), "square {i}, {} bits, {}", n.bits(), ring.backend());
+        }
+        let mut x = products[17].clone();
+        let mut expected = expected[17].clone();
+        for _ in 0..20 {
+            x = ring.square(&ring.mul(&x, &products[3]));
+            expected = (&expected * ring.value(&products[3])).pow(2) % ring.modulus();
+        }
+        assert_eq!(ring.value(&x), expected);
+    });
+}
+
+#[test]
+fn product_of_any_number() {
+    let mut random = Random::new(2);
+    let n = random.modulus(256);
+    for backend in backends() {
+        let modulus = Modulus::with_backend(&n, backend).unwrap();
+        for ring in [modulus.mod_n(), modulus.mod_n2()] {
+            for count in [0, 1, 2, 3, 7, 8, 9, 16, 31, 100] {
+                let values: Vec<BigUint> = (0..count).map(|_| random.below(ring.modulus())).collect();
+                let expected = values.iter().fold(BigUint::from(1u32), |p, v| p * v % ring.modulus());
+                assert_eq!(ring.value(&ring.product(&take_in(ring, &values))), expected, "{count} factors");
+            }
+        }
+    }
+}
+
+#[test]
+fn inverses() {
+    let mut random = Random::new(3);
+    // A product of two primes, so that values without an inverse are known.
+    let p = (BigUint::from(1u32) << 127u32) - 1u32;
+    let q = (BigUint::from(1u32) << 89u32) - 1u32;
+    let n = &p * &q;
+    for backend in backends() {
+        let modulus = Modulus::with_backend(&n, backend).unwrap();
+        for ring in [modulus.mod_n(), modulus.mod_n2()] {
+            for count in [0, 1, 2, 3, 5, 8, 9, 17, 40] {
+                let mut values = Vec::new();
+                while values.len() < count {
+                    let v = random.below(ring.modulus());
+                    if gcd(&v, &n) == BigUint::from(1u32) {
+                        values.push(v);
+                    }
+                }
+                let inverses = ring.invert_batch(&take_in(ring, &values)).unwrap();
+                for (v, inverse) in values.iter().zip(ring.values(&inverses)) {
+                    assert_eq!(v * inverse % ring.modulus(), BigUint::from(1u32));
+                }
+                for bad in 0..count {
+                    let mut values = values.clone();
+                    values[bad] = &p * 12345u32;
+                    values[count - 1] = BigUint::ZERO;
+                    let error = ring.invert_batch(&take_in(ring, &values)).unwrap_err();
+                    assert_eq!(error, Error::NotInvertible { index: bad });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn powers() {
+    let mut random = Random::new(4);
+    for (n_bits, widths) in
+        [(128, &[0usize, 1, 5, 64, 130][..]), (520, &[65, 300]), (1024, &[257]), (2048, &[100])]
+    {
+        let n = random.modulus(n_bits);
+        for backend in backends() {
+            let modulus = Modulus::with_backend(&n, backend).unwrap();
+            for ring in [modulus.mod_n(), modulus.mod_n2()] {
+                for &width in widths {
+                    let values: Vec<BigUint> = values(ring, &n, &mut random).into_iter().take(19).collect();
+                    let bases = take_in(ring, &values);
+                    let limit = BigUint::from(1u32) << width;
+                    let exponents: Vec<BigUint> = (0..values.len())
+                        .map(|i| match i % 6 {
+                            0 => &limit - 1u32,
+                            1 => BigUint::ZERO,
+                            2 => BigUint::from(1u32) % &limit,
+                            _ => random.below(&limit),
+                        })
+                        .collect();
+                    let secrets: Vec<Secret> =
+                        exponents.iter().map(|e| Secret::from_biguint(e, width).unwrap()).collect();
+                    let expected: Vec<BigUint> =
+                        values.iter().zip(&exponents).map(|(v, e)| v.modpow(e, ring.modulus())).collect();
+                    let context = format!("{n_bits} bits, exponents of {width}, {}", ring.backend());
+                    assert_eq!(ring.values(&ring.pow_secret_each(&bases, &secrets)), expected, "{context}");
+                    assert_eq!(ring.values(&ring.pow_public(&bases, &exponents)), expected, "{context}");
+                    for (e, secret) in exponents.iter().zip(&secrets).take(4) {
+                        let expected: Vec<BigUint> =
+                            values.iter().map(|v| v.modpow(e, ring.modulus())).collect();
+                        assert_eq!(ring.values(&ring.pow_secret(&bases, secret)), expected, "{context}");
+                        assert_eq!(ring.values(&ring.pow_public_all(&bases, e)), expected, "{context}");
+                    }
+                    let table: FixedBase = ring.fixed_base(&bases[13], width);
+                    let expected: Vec<BigUint> =
+                        exponents.iter().map(|e| values[13].modpow(e, ring.modulus())).collect();
+                    assert_eq!(ring.values(&table.pow(&secrets)), expected, "{context}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn multi_powers() {
+    let mut random = Random::new(5);
+    let n = random.modulus(300);
+    for backend in backends() {
+        let modulus = Modulus::with_backend(&n, backend).unwrap();
+        for ring in [modulus.mod_n(), modulus.mod_n2()] {
+            // Few bases with long exponents (Straus) to many with short ones (Pippenger).
+            for (count, width) in
+                [(0, 10), (1, 300), (3, 128), (9, 128), (20, 1), (70, 16), (600, 12), (2000, 128)]
+            {
+                let values: Vec<BigUint> = (0..count).map(|_| random.below(ring.modulus())).collect();
+                let exponents: Vec<BigUint> = (0..count).map(|_| random.bits(width)).collect();
+                let expected = values.iter().zip(&exponents).fold(BigUint::from(1u32), |product, (v, e)| {
+                    product * v.modpow(e, ring.modulus()) % ring.modulus()
+                });
+                let bases = take_in(ring, &values);
+                assert_eq!(
+                    ring.value(&ring.multi_pow(&bases, &exponents)),
+                    expected,
+                    "{count} of {width} bits"
+                );
+                let rows: Vec<&[Residue]> = vec![&bases; 11];
+                if count < 600 {
+                    for got in ring.values(&ring.multi_pow_rows(&rows, &exponents)) {
+                        assert_eq!(got, expected, "rows, {count} of {width} bits");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_modulus_for_each() {
+    let mut random = Random::new(6);
+    let jobs: Vec<(BigUint, BigUint, BigUint)> =
+        [128u64, 1024, 256, 1024, 1000, 131, 2048, 512, 512, 300, 1024]
+            .into_iter()
+            .map(|bits| {
+                let n = random.modulus(bits);
+                (random.below(&n), random.bits(200), n)
+            })
+            .collect();
+    let expected: Vec<BigUint> = jobs.iter().map(|(b, e, n)| b.modpow(e, n)).collect();
+    let public: Vec<_> = jobs.iter().map(|(b, e, n)| (b, e, n)).collect();
+    assert_eq!(pow_mod_many(&public).unwrap(), expected);
+    let secrets: Vec<Secret> = jobs.iter().map(|(_, e, _)| Secret::from_biguint(e, 220).unwrap()).collect();
+    let secret: Vec<_> = jobs.iter().zip(&secrets).map(|((b, _, n), e)| (b, e, n)).collect();
+    assert_eq!(pow_mod_many_secret(&secret).unwrap(), expected);
+}
+
+#[test]
+fn refusals() {
+    let mut random = Random::new(7);
+    let n = random.modulus(256);
+    assert_eq!(Modulus::new(&(&n - 1u32)).unwrap_err(), Error::EvenModulus);
+    assert_eq!(Modulus::new(&random.modulus(127)).unwrap_err(), Error::ModulusSize { bits: 127 });
+    assert_eq!(Modulus::new(&random.modulus(4097)).unwrap_err(), Error::ModulusSize { bits: 4097 });
+    let modulus = Modulus::new(&n).unwrap();
+    assert_eq!(modulus.mod_n().residue(&n).unwrap_err(), Error::NotReduced);
+    assert_eq!(modulus.mod_n2().residue(modulus.n_squared()).unwrap_err(), Error::NotReduced);
+}
