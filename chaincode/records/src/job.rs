@@ -230,6 +230,18 @@ pub struct Ending {
     pub outcome: Outcome,
 }
 
+/// A job with what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobView {
+    /// The proposal.
+    pub job: Job,
+    /// Acceptances so far, by party; `null` where there is none.
+    pub acceptances: Vec<Option<Acceptance>>,
+    /// How it ended, if it did.
+    pub ending: Option<Ending>,
+}
+
 /// What a job ended with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -21,7 +21,8 @@ pub use body::{
 pub use bytes::Bytes;
 pub use decimal::{Decimal, DecimalError, SCALE};
 pub use job::{
-    Acceptance, Ending, Job, JobId, JobParams, Judge, Kind, Outcome, ParamsError, Publication, VerticalSvm,
+    Acceptance, Ending, Job, JobId, JobParams, JobView, Judge, Kind, Outcome, ParamsError, Publication,
+    VerticalSvm,
 };
 pub use phase::{Phase, Rules, Slot};
 pub use refusal::{Code, Refusal};
@@ -30,6 +31,9 @@ use serde::{Deserialize, Serialize};
 
 /// Version of the JSON layout of everything in this crate.
 pub const VERSION: u32 = 1;
+
+/// Version of the job contract; a job is pinned to it.
+pub const CONTRACT_VERSION: &str = "1.0";
 
 /// Largest record in bytes of JSON (`architecture.md`, rules of the ledger data).
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;

@@ -1,0 +1,377 @@
+use crate::{Caller, Failure, WorldState};
+use records::{
+    Acceptance, Body, CONTRACT_VERSION, Code, Ending, Job, JobId, JobParams, JobView, MAX_RECORD_BYTES,
+    Outcome, Phase, Record, Refusal, Rules, Slot, key,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
+
+/// Longest reason for a refusal or an abort, in bytes.
+const MAX_REASON_BYTES: usize = 2048;
+
+type Answer = Result<Vec<u8>, Failure>;
+
+fn refuse<T>(code: Code, detail: impl Into<String>) -> Result<T, Failure> {
+    Err(Refusal::new(code, detail).into())
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("records hold only strings, integers and arrays")
+}
+
+fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|e| Failure::State(format!("stored value: {e}")))
+}
+
+/// Runs one call of the contract.
+///
+/// # Errors
+/// A refusal by the rules, or the world state's failure.
+pub fn invoke(
+    world: &mut dyn WorldState,
+    caller: &Caller,
+    now: u64,
+    function: &str,
+    args: &[Vec<u8>],
+) -> Answer {
+    let call = Call { caller, now, args };
+    match function {
+        "propose" => call.propose(world),
+        "accept" => call.accept(world),
+        "refuse" => call.end(world, Outcome::Refused(call.reason()?)),
+        "post" => call.post(world),
+        "finish" => call.finish(world),
+        "abort" => call.end(world, Outcome::Aborted(call.reason()?)),
+        "job" => call.job(world),
+        "jobs" => call.jobs(world),
+        "record" => call.record(world),
+        "probe" => call.probe(world),
+        _ => refuse(Code::BadInput, format!("no function `{}`", function.escape_debug())),
+    }
+}
+
+/// One call: who, when, with what.
+struct Call<'a> {
+    caller: &'a Caller,
+    /// Seconds since 1970 of the transaction.
+    now: u64,
+    args: &'a [Vec<u8>],
+}
+
+impl Call<'_> {
+    fn bytes(&self, index: usize, name: &str) -> Result<&[u8], Failure> {
+        match self.args.get(index) {
+            Some(bytes) if bytes.len() <= MAX_RECORD_BYTES => Ok(bytes),
+            Some(bytes) => refuse(
+                Code::BadInput,
+                format!("{name}: {} bytes are more than {MAX_RECORD_BYTES}", bytes.len()),
+            ),
+            None => refuse(Code::BadInput, format!("argument {} ({name}) is missing", index + 1)),
+        }
+    }
+
+    fn text(&self, index: usize, name: &str) -> Result<&str, Failure> {
+        match std::str::from_utf8(self.bytes(index, name)?) {
+            Ok(text) => Ok(text),
+            Err(_) => refuse(Code::BadInput, format!("{name}: not UTF-8")),
+        }
+    }
+
+    fn number(&self, index: usize, name: &str) -> Result<u32, Failure> {
+        match self.text(index, name)?.parse() {
+            Ok(number) => Ok(number),
+            Err(_) => refuse(Code::BadInput, format!("{name}: not a number")),
+        }
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, index: usize, name: &str) -> Result<T, Failure> {
+        match serde_json::from_slice(self.bytes(index, name)?) {
+            Ok(value) => Ok(value),
+            Err(e) => refuse(Code::BadInput, format!("{name}: {e}")),
+        }
+    }
+
+    fn job_id(&self) -> Result<JobId, Failure> {
+        let id = self.text(0, "job")?;
+        match id.len() == 64 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            true => Ok(JobId(id.into())),
+            false => refuse(Code::BadInput, "job: not 64 hexadecimal digits"),
+        }
+    }
+
+    fn phase(&self) -> Result<Phase, Failure> {
+        let text = self.text(1, "phase")?;
+        match serde_json::from_value(serde_json::Value::String(text.into())) {
+            Ok(phase) => Ok(phase),
+            Err(e) => refuse(Code::BadInput, format!("phase: {e}")),
+        }
+    }
+
+    fn reason(&self) -> Result<String, Failure> {
+        let reason = self.text(1, "reason")?;
+        match reason.len() <= MAX_REASON_BYTES {
+            true => Ok(reason.into()),
+            false => refuse(Code::BadInput, format!("reason: longer than {MAX_REASON_BYTES} bytes")),
+        }
+    }
+
+    fn party(&self, job: &Job) -> Result<u32, Failure> {
+        match job.params.party(&self.caller.msp_id) {
+            Some(party) => Ok(party),
+            None => refuse(Code::WrongCaller, format!("{} takes no part in this job", self.caller.msp_id)),
+        }
+    }
+
+    fn propose(&self, world: &mut dyn WorldState) -> Answer {
+        let params: JobParams = self.parsed(0, "parameters")?;
+        if let Err(e) = params.validate() {
+            return refuse(Code::BadInput, e.to_string());
+        }
+        if params.contract != CONTRACT_VERSION {
+            return refuse(
+                Code::WrongVersion,
+                format!("the contract is {CONTRACT_VERSION}, not {}", params.contract),
+            );
+        }
+        let id = params.id();
+        let job = Job {
+            version: records::VERSION,
+            id,
+            params,
+            proposer: self.caller.msp_id.clone(),
+            proposed: self.now,
+        };
+        self.party(&job)?;
+        let key = key::job(&job.id);
+        if world.get(std::slice::from_ref(&key))?[0].is_some() {
+            return refuse(Code::AlreadySame, format!("job {} is proposed", job.id));
+        }
+        world.put(&key, json(&job))?;
+        world.event("propose", json(&job.id))?;
+        Ok(json(&job))
+    }
+
+    fn accept(&self, world: &mut dyn WorldState) -> Answer {
+        let id = self.job_id()?;
+        let (job, ending) = read_job(world, &id)?;
+        let party = self.party(&job)?;
+        if job.params.contract != CONTRACT_VERSION {
+            return refuse(Code::WrongVersion, format!("the job is pinned to {}", job.params.contract));
+        }
+        not_ended(ending)?;
+        let acceptance = Acceptance {
+            version: records::VERSION,
+            job: id.clone(),
+            party,
+            msp_id: self.caller.msp_id.clone(),
+            key_hash: self.caller.key_hash.clone(),
+        };
+        let key = key::acceptance(&id, party);
+        if let Some(bytes) = &world.get(std::slice::from_ref(&key))?[0] {
+            let before: Acceptance = stored(bytes)?;
+            return match before == acceptance {
+                true => refuse(Code::AlreadySame, "the job is accepted"),
+                false => refuse(Code::AlreadyDifferent, "the job is accepted with another key"),
+            };
+        }
+        world.put(&key, json(&acceptance))?;
+        world.event("accept", json(&acceptance))?;
+        Ok(json(&acceptance))
+    }
+
+    fn post(&self, world: &mut dyn WorldState) -> Answer {
+        let id = self.job_id()?;
+        let (job, ending) = read_job(world, &id)?;
+        let party = self.party(&job)?;
+        not_ended(ending)?;
+        if job.params.contract != CONTRACT_VERSION {
+            return refuse(Code::WrongVersion, format!("the job is pinned to {}", job.params.contract));
+        }
+        let slot = Slot {
+            phase: self.phase()?,
+            round: self.number(2, "round")?,
+            party,
+            chunk: self.number(3, "chunk")?,
+        };
+        let rules = Rules::new(&job.params);
+        if !rules.exists(&slot) {
+            return refuse(Code::BadInput, format!("{slot} does not exist in this job"));
+        }
+        let body: Body = self.parsed(4, "body")?;
+        if let Err(reason) = rules.check_body(&slot, &body) {
+            return refuse(Code::BadInput, reason);
+        }
+        let key = key::record(&id, &slot);
+        let needs = rules.needs(&slot);
+        let mut keys = vec![key.clone(), key::acceptance(&id, party)];
+        if slot.phase == Phase::Setup {
+            keys.extend((0..rules.parties()).filter(|p| *p != party).map(|p| key::acceptance(&id, p)));
+        }
+        let barrier = keys.len();
+        keys.extend(needs.iter().map(|need| key::record(&id, need)));
+        let values = world.get(&keys)?;
+        let Some(acceptance) = &values[1] else {
+            return refuse(Code::NotYet, format!("{} has not accepted the job", self.caller.msp_id));
+        };
+        let acceptance: Acceptance = stored(acceptance)?;
+        if acceptance.key_hash != self.caller.key_hash {
+            return refuse(Code::WrongCaller, format!("{} accepted with another key", self.caller.msp_id));
+        }
+        let record =
+            Record { version: records::VERSION, job: id, slot, msp_id: self.caller.msp_id.clone(), body };
+        if let Some(bytes) = &values[0] {
+            let before = Record::from_json(bytes).map_err(Failure::State)?;
+            return match before == record {
+                true => refuse(Code::AlreadySame, slot.to_string()),
+                false => refuse(Code::AlreadyDifferent, slot.to_string()),
+            };
+        }
+        if values[2..barrier].iter().any(Option::is_none) {
+            return refuse(Code::NotYet, "not all participants have accepted the job");
+        }
+        if let Some(missing) = values[barrier..].iter().position(Option::is_none) {
+            return refuse(Code::NotYet, format!("{slot} needs {}", needs[missing]));
+        }
+        let bytes = record.to_json();
+        if bytes.len() > MAX_RECORD_BYTES {
+            return refuse(Code::BadInput, format!("a record of {} bytes is too large", bytes.len()));
+        }
+        let digest = hex::encode(Sha256::digest(&bytes));
+        world.put(&key, bytes)?;
+        world
+            .event("post", json(&serde_json::json!({ "job": record.job, "slot": slot, "sha256": digest })))?;
+        Ok(Vec::new())
+    }
+
+    fn finish(&self, world: &mut dyn WorldState) -> Answer {
+        let id = self.job_id()?;
+        let (job, ending) = read_job(world, &id)?;
+        self.party(&job)?;
+        if let Some(Ending { outcome: Outcome::Finished, .. }) = ending {
+            return refuse(Code::AlreadySame, "the job is finished");
+        }
+        not_ended(ending)?;
+        let slots = Rules::new(&job.params).round_slots(Phase::Result, 0);
+        let keys: Vec<String> = slots.iter().map(|slot| key::record(&id, slot)).collect();
+        let mut first: Option<records::Result> = None;
+        for (slot, value) in slots.iter().zip(world.get(&keys)?) {
+            let Some(bytes) = value else {
+                return refuse(Code::NotYet, format!("{slot} is missing"));
+            };
+            let Body::Result(result) = Record::from_json(&bytes).map_err(Failure::State)?.body else {
+                return Err(Failure::State(format!("{slot} holds another body")));
+            };
+            match &first {
+                Some(first) if *first != result => {
+                    let (a, b) = (&job.params.participants[0], &job.params.participants[slot.party as usize]);
+                    return refuse(Code::Disagreement, format!("{a} and {b} posted different results"));
+                }
+                _ => first = Some(result),
+            }
+        }
+        self.write_ending(world, &id, Outcome::Finished)
+    }
+
+    fn end(&self, world: &mut dyn WorldState, outcome: Outcome) -> Answer {
+        let id = self.job_id()?;
+        let (job, ending) = read_job(world, &id)?;
+        let party = self.party(&job)?;
+        if ending.as_ref().is_some_and(|e| e.by == self.caller.msp_id && e.outcome == outcome) {
+            return refuse(Code::AlreadySame, "the job has ended");
+        }
+        not_ended(ending)?;
+        if let Some(bytes) = &world.get(&[key::acceptance(&id, party)])?[0] {
+            let acceptance: Acceptance = stored(bytes)?;
+            if acceptance.key_hash != self.caller.key_hash {
+                return refuse(
+                    Code::WrongCaller,
+                    format!("{} accepted with another key", self.caller.msp_id),
+                );
+            }
+            if matches!(outcome, Outcome::Refused(_)) {
+                return refuse(Code::BadInput, "the job is accepted already; abort it instead");
+            }
+        }
+        self.write_ending(world, &id, outcome)
+    }
+
+    fn write_ending(&self, world: &mut dyn WorldState, id: &JobId, outcome: Outcome) -> Answer {
+        let ending =
+            Ending { version: records::VERSION, job: id.clone(), by: self.caller.msp_id.clone(), outcome };
+        world.put(&key::ending(id), json(&ending))?;
+        world.event("end", json(&ending))?;
+        Ok(json(&ending))
+    }
+
+    fn job(&self, world: &mut dyn WorldState) -> Answer {
+        let id = self.job_id()?;
+        let (job, ending) = read_job(world, &id)?;
+        Ok(json(&view(world, job, ending)?))
+    }
+
+    fn jobs(&self, world: &mut dyn WorldState) -> Answer {
+        let mut views = Vec::new();
+        for bytes in world.list(key::JOB)? {
+            let job: Job = stored(&bytes)?;
+            let [ending] = read(world, [key::ending(&job.id)])?;
+            let ending = ending.map(|bytes| stored(&bytes)).transpose()?;
+            views.push(view(world, job, ending)?);
+        }
+        Ok(json(&views))
+    }
+
+    fn record(&self, world: &mut dyn WorldState) -> Answer {
+        let id = self.job_id()?;
+        let slot = Slot {
+            phase: self.phase()?,
+            round: self.number(2, "round")?,
+            party: self.number(3, "party")?,
+            chunk: self.number(4, "chunk")?,
+        };
+        let [record] = read(world, [key::record(&id, &slot)])?;
+        record.map_or_else(|| refuse(Code::NotYet, format!("{slot} is missing")), Ok)
+    }
+
+    fn probe(&self, world: &mut dyn WorldState) -> Answer {
+        let (name, value) = (self.text(0, "name")?, self.bytes(1, "value")?);
+        if name.is_empty() || name.len() > 128 || name.contains(['\0', char::MAX]) {
+            return refuse(Code::BadInput, "name: empty, longer than 128 bytes, or with U+0000 or U+10FFFF");
+        }
+        world.put(&key::probe(&self.caller.msp_id, name), value.to_vec())?;
+        Ok(Vec::new())
+    }
+}
+
+fn read<const N: usize>(
+    world: &mut dyn WorldState,
+    keys: [String; N],
+) -> Result<[Option<Vec<u8>>; N], Failure> {
+    let values = world.get(&keys)?;
+    values.try_into().map_err(|_| Failure::State("a read answered with another number of values".into()))
+}
+
+fn read_job(world: &mut dyn WorldState, id: &JobId) -> Result<(Job, Option<Ending>), Failure> {
+    let [job, ending] = read(world, [key::job(id), key::ending(id)])?;
+    let Some(job) = job else { return refuse(Code::UnknownJob, format!("no job {id}")) };
+    Ok((stored(&job)?, ending.map(|bytes| stored(&bytes)).transpose()?))
+}
+
+fn not_ended(ending: Option<Ending>) -> Result<(), Failure> {
+    let Some(ending) = ending else { return Ok(()) };
+    let how = match &ending.outcome {
+        Outcome::Finished => "finished".into(),
+        Outcome::Refused(reason) => format!("refused by {}: {reason}", ending.by),
+        Outcome::Aborted(reason) => format!("aborted by {}: {reason}", ending.by),
+    };
+    refuse(Code::Ended, format!("the job is {how}"))
+}
+
+fn view(world: &mut dyn WorldState, job: Job, ending: Option<Ending>) -> Result<JobView, Failure> {
+    let keys: Vec<String> = (0..job.params.parties()).map(|party| key::acceptance(&job.id, party)).collect();
+    let acceptances = world
+        .get(&keys)?
+        .iter()
+        .map(|value| value.as_deref().map(stored).transpose())
+        .collect::<Result<_, _>>()?;
+    Ok(JobView { job, acceptances, ending })
+}

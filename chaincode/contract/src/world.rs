@@ -1,0 +1,49 @@
+use records::Refusal;
+
+/// Who calls, from the certificate that signed the proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// MSP identifier.
+    pub msp_id: String,
+    /// SHA-256 of the certificate's public key, hexadecimal.
+    pub key_hash: String,
+}
+
+/// Why a call fails.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// By the rules.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The peer did not answer, or what it holds cannot be read.
+    #[error("world state: {0}")]
+    State(String),
+}
+
+/// The ledger as a contract sees it: reads are of the committed state, writes take effect when the transaction
+/// commits.
+pub trait WorldState {
+    /// Values of exact keys, in their order.
+    ///
+    /// # Errors
+    /// [`Failure::State`].
+    fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure>;
+
+    /// Values of all composite keys of a kind.
+    ///
+    /// # Errors
+    /// [`Failure::State`].
+    fn list(&mut self, kind: &str) -> Result<Vec<Vec<u8>>, Failure>;
+
+    /// Writes a value.
+    ///
+    /// # Errors
+    /// [`Failure::State`].
+    fn put(&mut self, key: &str, value: Vec<u8>) -> Result<(), Failure>;
+
+    /// Sets the transaction's event.
+    ///
+    /// # Errors
+    /// [`Failure::State`].
+    fn event(&mut self, name: &str, payload: Vec<u8>) -> Result<(), Failure>;
+}

@@ -1,0 +1,261 @@
+//! The rules of the job contract, on a world state in memory.
+
+use contract::{Caller, Failure, WorldState, invoke};
+use records::{
+    Body, Bytes, CONTRACT_VERSION, Code, DataDigest, Job, JobParams, JobView, Judge, Kind, Outcome,
+    Publication, Record, SeedCommit, Setup, ThresholdKey, VERSION, VerticalSvm, key,
+};
+use std::collections::BTreeMap;
+
+#[derive(Default, Clone)]
+struct World {
+    committed: BTreeMap<String, Vec<u8>>,
+    writes: BTreeMap<String, Vec<u8>>,
+}
+
+impl WorldState for World {
+    fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+        Ok(keys.iter().map(|key| self.committed.get(key).cloned()).collect())
+    }
+
+    fn list(&mut self, kind: &str) -> Result<Vec<Vec<u8>>, Failure> {
+        let of_kind = self.committed.iter().filter(|(k, _)| key::kind(k) == Some(kind));
+        Ok(of_kind.map(|(_, value)| value.clone()).collect())
+    }
+
+    fn put(&mut self, key: &str, value: Vec<u8>) -> Result<(), Failure> {
+        self.writes.insert(key.into(), value);
+        Ok(())
+    }
+
+    fn event(&mut self, _: &str, _: Vec<u8>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+impl World {
+    fn call(&mut self, org: u32, function: &str, args: &[&[u8]]) -> Result<Vec<u8>, Code> {
+        self.call_as(&caller(org, "a"), function, args)
+    }
+
+    fn call_as(&mut self, caller: &Caller, function: &str, args: &[&[u8]]) -> Result<Vec<u8>, Code> {
+        let args: Vec<Vec<u8>> = args.iter().map(|a| a.to_vec()).collect();
+        let answer = invoke(self, caller, 1_000, function, &args);
+        let writes = std::mem::take(&mut self.writes);
+        match answer {
+            Ok(bytes) => {
+                self.committed.extend(writes);
+                Ok(bytes)
+            }
+            Err(Failure::Refused(refusal)) => Err(refusal.code),
+            Err(Failure::State(e)) => panic!("{e}"),
+        }
+    }
+
+    fn post(&mut self, org: u32, id: &str, round: u32, body: &Body) -> Result<Vec<u8>, Code> {
+        let json = serde_json::to_vec(body).unwrap();
+        let phase = body.phase().as_str().as_bytes();
+        self.call(org, "post", &[id.as_bytes(), phase, round.to_string().as_bytes(), b"0", &json])
+    }
+}
+
+fn caller(org: u32, key: &str) -> Caller {
+    Caller { msp_id: format!("Org{org}MSP"), key_hash: format!("{org}{key}") }
+}
+
+fn params() -> JobParams {
+    JobParams {
+        version: VERSION,
+        contract: CONTRACT_VERSION.into(),
+        participants: (1..=3).map(|i| format!("Org{i}MSP")).collect(),
+        kind: Kind::VerticalSvm(VerticalSvm {
+            judge: Judge::Blinded,
+            instances: 10,
+            iterations: 2,
+            batch: 1,
+            learning_rate: "0.1".parse().unwrap(),
+            lambda: "1".parse().unwrap(),
+            c: "1".parse().unwrap(),
+            key_bits: 256,
+            insecure_key_bits: true,
+            quorum: 3,
+            margin_bits: 42,
+            weak_blinding: true,
+            model: Publication::Published,
+        }),
+        nonce: Bytes(vec![1; 16]),
+    }
+}
+
+fn setup() -> Body {
+    Body::Setup(Setup {
+        key: ThresholdKey {
+            n: Bytes(vec![1; 32]),
+            quorum: 3,
+            collusion_bound: 2,
+            theta: Bytes(vec![1; 32]),
+            base: Bytes(vec![1; 64]),
+            verification: vec![Bytes(vec![1; 64]); 3],
+        },
+        data: DataDigest { instances: 10, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) },
+    })
+}
+
+fn commitment(byte: u8) -> Body {
+    Body::SeedCommit(SeedCommit { commitment: Bytes(vec![byte; 32]) })
+}
+
+fn proposed(world: &mut World) -> String {
+    let json = world.call(2, "propose", &[&serde_json::to_vec(&params()).unwrap()]).unwrap();
+    serde_json::from_slice::<Job>(&json).unwrap().id.0
+}
+
+fn running(world: &mut World) -> String {
+    let id = proposed(world);
+    for org in 1..=3 {
+        world.call(org, "accept", &[id.as_bytes()]).unwrap();
+    }
+    id
+}
+
+#[test]
+fn a_repeated_proposal_is_the_same_job() {
+    let mut world = World::default();
+    let id = proposed(&mut world);
+    assert_eq!(id, params().id().0);
+    assert_eq!(world.call(1, "propose", &[&serde_json::to_vec(&params()).unwrap()]), Err(Code::AlreadySame));
+    let view: Vec<JobView> = serde_json::from_slice(&world.call(9, "jobs", &[]).unwrap()).unwrap();
+    assert_eq!((view.len(), view[0].job.proposer.as_str()), (1, "Org2MSP"));
+}
+
+#[test]
+fn strangers_and_other_keys_are_refused() {
+    let mut world = World::default();
+    let json = serde_json::to_vec(&params()).unwrap();
+    assert_eq!(world.call(4, "propose", &[&json]), Err(Code::WrongCaller));
+    let id = running(&mut world);
+    assert_eq!(world.call(4, "accept", &[id.as_bytes()]), Err(Code::WrongCaller));
+    assert_eq!(world.call_as(&caller(1, "b"), "accept", &[id.as_bytes()]), Err(Code::AlreadyDifferent));
+    assert_eq!(world.call(1, "accept", &[id.as_bytes()]), Err(Code::AlreadySame));
+    let body = serde_json::to_vec(&setup()).unwrap();
+    let args: [&[u8]; 5] = [id.as_bytes(), b"setup", b"0", b"0", &body];
+    assert_eq!(world.call_as(&caller(1, "b"), "post", &args), Err(Code::WrongCaller));
+    assert_eq!(world.call_as(&caller(4, "a"), "post", &args), Err(Code::WrongCaller));
+    assert_eq!(world.call_as(&caller(1, "b"), "abort", &[id.as_bytes(), b"spite"]), Err(Code::WrongCaller));
+}
+
+#[test]
+fn a_phase_waits_for_every_record_of_the_one_before() {
+    let mut world = World::default();
+    let id = proposed(&mut world);
+    for org in 1..=2 {
+        world.call(org, "accept", &[id.as_bytes()]).unwrap();
+    }
+    assert_eq!(world.post(1, &id, 0, &setup()), Err(Code::NotYet));
+    world.call(3, "accept", &[id.as_bytes()]).unwrap();
+    for org in 1..=2 {
+        world.post(org, &id, 0, &setup()).unwrap();
+        assert_eq!(world.post(org, &id, 0, &commitment(1)), Err(Code::NotYet));
+    }
+    world.post(3, &id, 0, &setup()).unwrap();
+    world.post(1, &id, 0, &commitment(1)).unwrap();
+}
+
+#[test]
+fn a_record_is_written_once() {
+    let mut world = World::default();
+    let id = running(&mut world);
+    for org in 1..=3 {
+        world.post(org, &id, 0, &setup()).unwrap();
+    }
+    world.post(1, &id, 0, &commitment(1)).unwrap();
+    assert_eq!(world.post(1, &id, 0, &commitment(1)), Err(Code::AlreadySame));
+    assert_eq!(world.post(1, &id, 0, &commitment(2)), Err(Code::AlreadyDifferent));
+    let args: [&[u8]; 5] = [id.as_bytes(), b"seed-commit", b"0", b"0", b"0"];
+    let record = Record::from_json(&world.call(2, "record", &args).unwrap()).unwrap();
+    assert_eq!((record.slot.party, record.msp_id.as_str(), record.body), (0, "Org1MSP", commitment(1)));
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_named() {
+    let mut world = World::default();
+    let id = running(&mut world);
+    assert_eq!(world.post(1, &id, 1, &setup()), Err(Code::BadInput));
+    assert_eq!(world.call(1, "post", &[id.as_bytes(), b"setup", b"0", b"0", b"{}"]), Err(Code::BadInput));
+    assert_eq!(world.call(1, "post", &[id.as_bytes(), b"setup"]), Err(Code::BadInput));
+    assert_eq!(world.call(1, "accept", &[b"xyz"]), Err(Code::BadInput));
+    assert_eq!(world.call(1, "accept", &["0".repeat(64).as_bytes()]), Err(Code::UnknownJob));
+    assert_eq!(world.call(1, "launch", &[]), Err(Code::BadInput));
+    let mut wrong = params();
+    wrong.contract = "0.9".into();
+    assert_eq!(world.call(1, "propose", &[&serde_json::to_vec(&wrong).unwrap()]), Err(Code::WrongVersion));
+    let unknown =
+        String::from_utf8(serde_json::to_vec(&params()).unwrap()).unwrap().replacen('{', "{\"x\":1,", 1);
+    assert_eq!(world.call(1, "propose", &[unknown.as_bytes()]), Err(Code::BadInput));
+}
+
+#[test]
+fn an_ended_job_takes_nothing_more() {
+    let mut world = World::default();
+    let id = running(&mut world);
+    world.call(3, "abort", &[id.as_bytes(), b"no more power"]).unwrap();
+    assert_eq!(world.call(3, "abort", &[id.as_bytes(), b"no more power"]), Err(Code::AlreadySame));
+    assert_eq!(world.call(2, "abort", &[id.as_bytes(), b"other"]), Err(Code::Ended));
+    assert_eq!(world.post(1, &id, 0, &setup()), Err(Code::Ended));
+    let view: JobView = serde_json::from_slice(&world.call(1, "job", &[id.as_bytes()]).unwrap()).unwrap();
+    assert_eq!(view.ending.unwrap().outcome, Outcome::Aborted("no more power".into()));
+}
+
+#[test]
+fn a_proposal_can_be_refused_until_it_is_accepted() {
+    let mut world = World::default();
+    let id = proposed(&mut world);
+    world.call(1, "accept", &[id.as_bytes()]).unwrap();
+    assert_eq!(world.call(1, "refuse", &[id.as_bytes(), b"changed my mind"]), Err(Code::BadInput));
+    world.call(3, "refuse", &[id.as_bytes(), b"too few instances"]).unwrap();
+    assert_eq!(world.call(2, "accept", &[id.as_bytes()]), Err(Code::Ended));
+}
+
+#[test]
+fn a_job_finishes_with_equal_results_only() {
+    for (third, want) in [("b", Err(Code::Disagreement)), ("a", Ok(()))] {
+        let mut world = World::default();
+        let id = running(&mut world);
+        assert_eq!(world.call(1, "finish", &[id.as_bytes()]), Err(Code::NotYet));
+        let job_id = records::JobId(id.clone());
+        for (party, digit) in ["a", "a", third].iter().enumerate() {
+            let body = Body::Result(records::Result { indicators: digit.repeat(64), model: "0".repeat(64) });
+            let slot =
+                records::Slot { phase: records::Phase::Result, round: 0, party: party as u32, chunk: 0 };
+            let msp_id = format!("Org{}MSP", party + 1);
+            let record = Record { version: VERSION, job: job_id.clone(), slot, msp_id, body };
+            world.committed.insert(key::record(&job_id, &slot), record.to_json());
+        }
+        assert_eq!(world.call(1, "finish", &[id.as_bytes()]).map(drop), want);
+        if want.is_ok() {
+            assert_eq!(world.call(2, "finish", &[id.as_bytes()]), Err(Code::AlreadySame));
+        }
+    }
+}
+
+mod foreign_bytes {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn never_panic(
+            function in prop::sample::select(vec!["propose", "accept", "refuse", "post", "finish", "abort", "job", "record", "probe"]),
+            args in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..6),
+            own_job in any::<bool>(),
+        ) {
+            let mut world = World::default();
+            let id = running(&mut world);
+            let mut args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
+            if own_job && !args.is_empty() {
+                args[0] = id.as_bytes();
+            }
+            let _ = world.call(1, function, &args);
+        }
+    }
+}
