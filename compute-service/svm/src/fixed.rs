@@ -1,0 +1,283 @@
+//! Exact fixed-point training arithmetic: what a participant computes on its own columns.
+//!
+//! Features are integers at scale 2^12, weights at 2^24, margins y·Σ wⱼxⱼ exact integers at 2^36. An update is
+//! computed exactly and rounded once per coordinate, half to even. A coordinate of the model therefore depends on
+//! its own column and the indicators alone, and the sum of the participants' margins does not depend on who holds
+//! which column. Whatever does not fit is an error, never a wrapped result.
+
+use crate::{Hyperparameters, Label, scaling::Scaled};
+use records::SCALE;
+use std::{fmt, ops::Range};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// Binary places of a feature.
+pub const FEATURE_PLACES: u32 = 12;
+/// Binary places of a weight.
+pub const WEIGHT_PLACES: u32 = 24;
+/// S: the margin 1, at the scale 2^36 of margins.
+pub const ONE: i64 = 1 << (FEATURE_PLACES + WEIGHT_PLACES);
+
+/// Why a number does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FixedError {
+    /// A scaled feature of 2^19 or more.
+    #[error(
+        "line {line}, column `{column}`: the value overflows the fixed-point scale (after scaling its magnitude must \
+         be below 524,288); use --scale std or unit"
+    )]
+    Feature {
+        /// Line of the file.
+        line: u64,
+        /// Name of the column.
+        column: String,
+    },
+    /// A margin that the blinding of the judge does not cover.
+    #[error(
+        "the margin of training instance {instance} exceeds the range that the judge's margin bits allow a \
+         participant; scale the features, or use a smaller learning rate or more margin bits"
+    )]
+    Margin {
+        /// Index of the training instance, from 0.
+        instance: usize,
+    },
+    /// A weight of 2^39 or more.
+    #[error("weight {feature} overflows in iteration {iteration}; use a smaller learning rate")]
+    Weight {
+        /// Index of the participant's feature, from 0.
+        feature: usize,
+        /// Iteration, from 0.
+        iteration: usize,
+    },
+}
+
+/// The features of one participant, at scale 2^12; wiped on drop, never shown.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Features {
+    width: usize,
+    values: Vec<i32>,
+}
+
+impl fmt::Debug for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Features({} × {})", self.len(), self.width)
+    }
+}
+
+impl Features {
+    /// Rounds scaled values to the nearest multiple of 2^−12, half to even.
+    ///
+    /// # Errors
+    /// [`FixedError::Feature`] for the first value that does not fit.
+    pub fn encode(scaled: &Scaled) -> Result<Self, FixedError> {
+        let width = scaled.columns.len();
+        let mut features = Self { width, values: Vec::with_capacity(width * scaled.rows.len()) };
+        for (row, &line) in scaled.rows.iter().zip(&scaled.lines) {
+            for (&value, column) in row.iter().zip(&scaled.columns) {
+                let fixed =
+                    to_fixed(value).ok_or_else(|| FixedError::Feature { line, column: column.clone() })?;
+                features.values.push(fixed);
+            }
+        }
+        Ok(features)
+    }
+
+    /// From integers at scale 2^12.
+    ///
+    /// # Panics
+    /// Where a row has not `width` values or `width` is zero.
+    pub fn from_rows(width: usize, rows: &[Vec<i32>]) -> Self {
+        assert!(width > 0 && rows.iter().all(|r| r.len() == width), "rows of equal, positive width");
+        Self { width, values: rows.concat() }
+    }
+
+    /// Number of instances.
+    pub fn len(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    /// Whether there is no instance.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Number of features.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// xⁱ of one instance.
+    ///
+    /// # Panics
+    /// Where there is no such instance.
+    pub fn row(&self, instance: usize) -> &[i32] {
+        &self.values[instance * self.width..][..self.width]
+    }
+
+    /// The same instances with some of the columns only.
+    ///
+    /// # Panics
+    /// Where the range is empty or goes beyond the columns.
+    pub fn columns(&self, range: Range<usize>) -> Self {
+        let rows: Vec<_> = (0..self.len()).map(|i| self.row(i)[range.clone()].to_vec()).collect();
+        Self::from_rows(range.len(), &rows)
+    }
+}
+
+fn to_fixed(value: f64) -> Option<i32> {
+    let scaled = (value * f64::from(1 << FEATURE_PLACES)).round_ties_even();
+    // False for NaN, too.
+    (scaled.abs() <= f64::from(i32::MAX)).then_some(scaled as i32)
+}
+
+/// The largest |aⁱ| that a participant may contribute, so that n parts and S stay below 2^b whatever their signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarginBound(i64);
+
+impl MarginBound {
+    /// For b = `margin_bits` and n = `parties`: n·|aⁱ| + S < 2^b.
+    ///
+    /// # Panics
+    /// Where b is not in 37..=60 or there is no party (`records::JobParams::validate` refuses both).
+    pub fn new(margin_bits: u32, parties: u32) -> Self {
+        assert!((37..=60).contains(&margin_bits) && parties > 0, "validated job parameters");
+        Self(((1 << margin_bits) - ONE - 1) / i64::from(parties))
+    }
+
+    /// The bound itself, at scale 2^36.
+    pub fn largest(self) -> i64 {
+        self.0
+    }
+}
+
+/// aⁱ = y·Σ wⱼxⱼ of one instance over the participant's own columns, exact at scale 2^36.
+///
+/// # Errors
+/// [`FixedError::Margin`] where |aⁱ| exceeds the bound.
+///
+/// # Panics
+/// Where there is no such instance or the widths differ.
+pub fn margin(
+    weights: &[i64],
+    features: &Features,
+    labels: &[Label],
+    instance: usize,
+    bound: MarginBound,
+) -> Result<i64, FixedError> {
+    let margin = i128::from(labels[instance].sign()) * score(weights, features.row(instance));
+    i64::try_from(margin)
+        .ok()
+        .filter(|a| a.unsigned_abs() <= bound.0.unsigned_abs())
+        .ok_or(FixedError::Margin { instance })
+}
+
+/// wⁱ·xⁱ, exact at scale 2^36; the prediction is the sign of the sum of all participants' scores.
+///
+/// # Panics
+/// Where the widths differ.
+pub fn score(weights: &[i64], row: &[i32]) -> i128 {
+    assert_eq!(weights.len(), row.len(), "a weight per feature");
+    // |w·x| < 2^94 and a row has less than 2^32 values.
+    weights.iter().zip(row).map(|(&w, &x)| i128::from(w) * i128::from(x)).sum()
+}
+
+/// The class of a whole score: sign(w·x), a tie is +1.
+pub fn predict(score: i128) -> Label {
+    Label::of_sign(score < 0)
+}
+
+/// One participant's update w ← w − η(λw − C·Σ I·y·x), with η, λ and C as exact decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// 1 − ηλ in units of 10^−18.
+    keep: i128,
+    /// ηC in units of 10^−18.
+    gain: i128,
+}
+
+/// Units of the product of two decimals.
+const UNIT: i128 = (SCALE as i128) * (SCALE as i128);
+
+impl Update {
+    /// The update for the parameters of a job.
+    pub fn new(parameters: &Hyperparameters) -> Self {
+        let units = |d: records::Decimal| i128::from(d.units());
+        let rate = units(parameters.learning_rate);
+        Self {
+            // Decimals are below 2^63, so that the products are below 2^126.
+            keep: UNIT - rate * units(parameters.lambda),
+            gain: rate * units(parameters.c),
+        }
+    }
+
+    /// One iteration: `batch` names the visited instances and `indicators` says for each whether it is inside the
+    /// margin. `iteration` is for the error only.
+    ///
+    /// # Errors
+    /// [`FixedError::Weight`]; the weights are then useless.
+    ///
+    /// # Panics
+    /// Where the lengths do not agree or there is no such instance.
+    pub fn step(
+        &self,
+        weights: &mut [i64],
+        features: &Features,
+        labels: &[Label],
+        (batch, indicators): (&[u32], &[bool]),
+        iteration: usize,
+    ) -> Result<(), FixedError> {
+        assert_eq!(batch.len(), indicators.len(), "an indicator per visited instance");
+        assert_eq!(weights.len(), features.width(), "a weight per feature");
+        let mut gradient = vec![0i64; weights.len()];
+        for (&instance, _) in batch.iter().zip(indicators).filter(|(_, inside)| **inside) {
+            let sign = labels[instance as usize].sign();
+            for (g, &x) in gradient.iter_mut().zip(features.row(instance as usize)) {
+                // A batch has less than 2^32 instances.
+                *g += sign * i64::from(x);
+            }
+        }
+        for (feature, (w, g)) in weights.iter_mut().zip(gradient).enumerate() {
+            *w = self.coordinate(*w, g).ok_or(FixedError::Weight { feature, iteration })?;
+        }
+        Ok(())
+    }
+
+    /// round((1 − ηλ)·w + ηC·g), where it is below 2^63 (so that 2^39 in reals).
+    fn coordinate(&self, weight: i64, gradient: i64) -> Option<i64> {
+        let kept = self.keep.checked_mul(i128::from(weight))?;
+        let gained = self.gain.checked_mul(i128::from(gradient) << FEATURE_PLACES)?;
+        i64::try_from(round_half_even(kept.checked_add(gained)?, UNIT)).ok()
+    }
+}
+
+/// The weights after all iterations that `indicators` covers, from w⁰ = 0; a pure function of the history.
+///
+/// # Errors
+/// [`FixedError::Weight`].
+///
+/// # Panics
+/// As [`Update::step`]; where there are more rows of indicators than of the schedule.
+pub fn weights(
+    features: &Features,
+    labels: &[Label],
+    schedule: &[Vec<u32>],
+    indicators: &[Vec<bool>],
+    update: &Update,
+) -> Result<Vec<i64>, FixedError> {
+    assert!(indicators.len() <= schedule.len(), "indicators of scheduled iterations");
+    let mut weights = vec![0; features.width()];
+    for (iteration, (batch, indicators)) in schedule.iter().zip(indicators).enumerate() {
+        update.step(&mut weights, features, labels, (batch, indicators), iteration)?;
+    }
+    Ok(weights)
+}
+
+/// The integer nearest to numerator/denominator, the even one of two; the denominator is positive.
+fn round_half_even(numerator: i128, denominator: i128) -> i128 {
+    let (floor, rest) = (numerator.div_euclid(denominator), numerator.rem_euclid(denominator));
+    let up = match rest.cmp(&(denominator - rest)) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Equal => floor & 1 == 1,
+        std::cmp::Ordering::Greater => true,
+    };
+    floor + i128::from(up)
+}

@@ -1,0 +1,48 @@
+use records::{Decimal, VerticalSvm};
+use serde::{Deserialize, Serialize};
+
+/// The class y of an instance, as the indicator of eq. 5.4 uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Label {
+    /// y = −1.
+    Negative,
+    /// y = +1.
+    Positive,
+}
+
+impl Label {
+    /// y, −1 or 1.
+    pub const fn sign(self) -> i64 {
+        match self {
+            Self::Negative => -1,
+            Self::Positive => 1,
+        }
+    }
+
+    /// sign(w·x); a tie is +1.
+    pub const fn of_sign(negative: bool) -> Self {
+        if negative { Self::Negative } else { Self::Positive }
+    }
+}
+
+/// η, λ and C of the update w ← w − η(λw − C·Σ I·y·x).
+///
+/// The model is linear without a bias term, as in eq. 5.4. The book writes λ both for the step (eq. 5.3) and for the
+/// regulariser (eq. 5.2); here they are two numbers. The sum runs over the batch and is not divided by its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hyperparameters {
+    /// η, the step.
+    pub learning_rate: Decimal,
+    /// λ of the regulariser.
+    pub lambda: Decimal,
+    /// C of the hinge loss.
+    pub c: Decimal,
+}
+
+impl From<&VerticalSvm> for Hyperparameters {
+    fn from(job: &VerticalSvm) -> Self {
+        Self { learning_rate: job.learning_rate, lambda: job.lambda, c: job.c }
+    }
+}
