@@ -24,7 +24,10 @@ impl Backend {
     pub fn is_available(self) -> bool {
         match self {
             Backend::Portable => true,
+            #[cfg(target_arch = "x86_64")]
             Backend::Ifma => crate::ifma::is_available(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Backend::Ifma => false,
         }
     }
 

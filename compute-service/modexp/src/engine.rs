@@ -43,6 +43,57 @@ pub(crate) trait Engine: Send + Sync {
     fn put(&self, table: &mut [Self::Word], index: &[usize], block: &[Self::Word]);
 }
 
+/// What engines of eight lanes have in common; they have a field `one`.
+#[cfg(target_arch = "x86_64")]
+macro_rules! lane_blocks {
+    () => {
+        const LANES: usize = LANES;
+        type Word = Word;
+
+        fn zero(&self) -> Word {
+            Word::default()
+        }
+
+        fn one(&self) -> &[Word] {
+            &self.one
+        }
+
+        fn width(&self) -> usize {
+            self.one.len()
+        }
+
+        fn load<'a>(&self, out: &mut [Word], lanes: impl Iterator<Item = &'a Residue>) {
+            table::gather(out, lanes.map(Residue::digits));
+        }
+
+        fn store(&self, block: &[Word], lane: usize) -> Residue {
+            Residue::from_digits(table::scatter(block, lane))
+        }
+
+        fn select(&self, out: &mut [Word], blocks: &[Word], index: &[u64]) {
+            table::select(out, blocks, index);
+        }
+
+        fn share(&self, entries: &[Residue]) -> Vec<Word> {
+            table::share(&entries.iter().map(Residue::digits).collect::<Vec<_>>())
+        }
+
+        fn select_shared(&self, out: &mut [Word], entries: &[Word], count: usize, index: &[u64]) {
+            table::select_shared(out, entries, count, index);
+        }
+
+        fn pick(&self, out: &mut [Word], blocks: &[Word], index: &[usize]) {
+            table::pick(out, blocks, index);
+        }
+
+        fn put(&self, blocks: &mut [Word], index: &[usize], block: &[Word]) {
+            table::put(blocks, index, block);
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+pub(crate) use lane_blocks;
+
 /// Memory for `blocks` blocks, wiped when dropped: it holds powers that tell about secret exponents.
 pub(crate) struct Blocks<E: Engine> {
     words: Vec<E::Word>,

@@ -25,6 +25,7 @@ mod backend;
 mod engine;
 mod error;
 mod fixed_base;
+#[cfg(target_arch = "x86_64")]
 mod ifma;
 mod jacobi;
 mod many;

@@ -132,7 +132,7 @@ fn column_of_square(sum: &mut Column, a: &[u64], k: usize) {
     let mut cross = Column::default();
     cross.add_products(&a[first..first + pairs], &a[k + 1 - first - pairs..=k - first]);
     cross.double();
-    if k % 2 == 0 {
+    if k.is_multiple_of(2) {
         let x = u128::from(a[k / 2]);
         cross.add(x * x);
     }

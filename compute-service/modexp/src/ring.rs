@@ -2,6 +2,8 @@
 
 use crate::engine::{Accumulator, Engine};
 use crate::fixed_base::FixedBase;
+#[cfg(target_arch = "x86_64")]
+use crate::ifma;
 use crate::number::Montgomery;
 use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, portable, window};
 use num_bigint::BigUint;
@@ -95,6 +97,10 @@ struct Inner {
 enum Arithmetic {
     PortableN(Arc<portable::Single>),
     PortableN2(Arc<portable::Dual>),
+    #[cfg(target_arch = "x86_64")]
+    IfmaN(Arc<ifma::Single>),
+    #[cfg(target_arch = "x86_64")]
+    IfmaN2(Arc<ifma::Dual>),
 }
 
 /// Runs the same code for whichever engine the ring has.
@@ -103,6 +109,10 @@ macro_rules! with_engine {
         match &$ring.0.arithmetic {
             Arithmetic::PortableN($engine) => $body,
             Arithmetic::PortableN2($engine) => $body,
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::IfmaN($engine) => $body,
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::IfmaN2($engine) => $body,
         }
     };
 }
@@ -118,13 +128,29 @@ impl Ring {
         if !backend.is_available() {
             return Err(Error::NoSuchBackend(backend.name()));
         }
-        let montgomery = Montgomery::new(n, parts, 64, n.bits().div_ceil(64) as usize);
-        let digits = crate::number::digits(n, 64, montgomery.count);
+        let (radix, count) = match backend {
+            Backend::Portable => (64, n.bits().div_ceil(64) as usize),
+            #[cfg(target_arch = "x86_64")]
+            Backend::Ifma => (ifma::RADIX, ifma::digit_count(n.bits())),
+            #[cfg(not(target_arch = "x86_64"))]
+            Backend::Ifma => unreachable!("it was not available"),
+        };
+        let montgomery = Montgomery::new(n, parts, radix, count);
+        let digits = crate::number::digits(n, radix, count);
         let one = montgomery.encode(&BigUint::one());
-        let arithmetic = if parts == 1 {
-            Arithmetic::PortableN(Arc::new(portable::Single::new(digits, one)))
-        } else {
-            Arithmetic::PortableN2(Arc::new(portable::Dual::new(digits, one, montgomery.one_minus_r())))
+        let arithmetic = match (backend, parts) {
+            (Backend::Portable, 1) => Arithmetic::PortableN(Arc::new(portable::Single::new(digits, one))),
+            (Backend::Portable, _) => {
+                Arithmetic::PortableN2(Arc::new(portable::Dual::new(digits, one, montgomery.one_minus_r())))
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Backend::Ifma, 1) => Arithmetic::IfmaN(Arc::new(ifma::Single::new(&digits, &one))),
+            #[cfg(target_arch = "x86_64")]
+            (Backend::Ifma, _) => {
+                Arithmetic::IfmaN2(Arc::new(ifma::Dual::new(&digits, &one, &montgomery.one_minus_r())))
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            (Backend::Ifma, _) => unreachable!("it was not available"),
         };
         Ok(Ring(Arc::new(Inner { montgomery, arithmetic })))
     }
@@ -138,6 +164,8 @@ impl Ring {
     pub fn backend(&self) -> Backend {
         match self.0.arithmetic {
             Arithmetic::PortableN(_) | Arithmetic::PortableN2(_) => Backend::Portable,
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::IfmaN(_) | Arithmetic::IfmaN2(_) => Backend::Ifma,
         }
     }
 

@@ -1,0 +1,125 @@
+//! Moving residues in and out of lanes, and table look-ups.
+
+use super::{LANES, Word};
+use std::arch::x86_64::*;
+
+/// `out` = in lane l, lane l of block `index[l]` of the table. Every block is read, whatever the indices.
+pub(super) fn select(out: &mut [Word], table: &[Word], index: &[u64]) {
+    /// Words of a block that are kept in registers while the table is scanned.
+    const TILE: usize = 10;
+
+    #[target_feature(enable = "avx512f")]
+    fn run(out: &mut [Word], table: &[Word], index: Word) {
+        let index = load(&index);
+        let width = out.len();
+        for (tile, out) in out.chunks_mut(TILE).enumerate() {
+            let mut sum = [_mm512_setzero_si512(); TILE];
+            for (i, block) in (0i64..).zip(table.chunks_exact(width)) {
+                let here = _mm512_cmpeq_epi64_mask(index, _mm512_set1_epi64(i));
+                for (sum, word) in sum.iter_mut().zip(&block[tile * TILE..][..out.len()]) {
+                    *sum = _mm512_mask_mov_epi64(*sum, here, load(word));
+                }
+            }
+            for (out, sum) in out.iter_mut().zip(sum) {
+                store(out, sum);
+            }
+        }
+    }
+    // SAFETY: words of this folder are in use only where its instructions exist.
+    unsafe { run(out, table, lanes(index)) }
+}
+
+/// For each digit, the entries' digits in a row, so that a register holds eight entries of it.
+pub(super) fn share(entries: &[&[u64]]) -> Vec<Word> {
+    let digits = entries[0].len();
+    let word =
+        |d: usize, eight: &[&[u64]]| Word(std::array::from_fn(|e| eight.get(e).map_or(0, |entry| entry[d])));
+    (0..digits).flat_map(|d| entries.chunks(LANES).map(move |eight| word(d, eight))).collect()
+}
+
+/// `out` = in lane l, entry `index[l]` of a table made by [`share`], of a multiple of 16 entries. All of the table is
+/// read; within registers, a permutation picks for each lane.
+pub(super) fn select_shared(out: &mut [Word], table: &[Word], entries: usize, index: &[u64]) {
+    #[target_feature(enable = "avx512f")]
+    fn run(out: &mut [Word], table: &[Word], entries: usize, index: Word) {
+        let index = load(&index);
+        // vpermt2q looks at the lowest four bits of an index.
+        let sixteenth = _mm512_srli_epi64::<4>(index);
+        for (out, digit) in out.iter_mut().zip(table.chunks_exact(entries / LANES)) {
+            let mut picked = _mm512_setzero_si512();
+            for (i, pair) in (0i64..).zip(digit.chunks_exact(2)) {
+                let here = _mm512_cmpeq_epi64_mask(sixteenth, _mm512_set1_epi64(i));
+                let candidate = _mm512_permutex2var_epi64(load(&pair[0]), index, load(&pair[1]));
+                picked = _mm512_mask_mov_epi64(picked, here, candidate);
+            }
+            store(out, picked);
+        }
+    }
+    assert!(entries.is_multiple_of(2 * LANES) && table.len() == out.len() * (entries / LANES));
+    // SAFETY: words of this folder are in use only where its instructions exist.
+    unsafe { run(out, table, entries, lanes(index)) }
+}
+
+fn lanes(index: &[u64]) -> Word {
+    Word(std::array::from_fn(|l| index[l]))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load(word: &Word) -> __m512i {
+    // SAFETY: a word is 64 aligned bytes.
+    unsafe { _mm512_load_si512(std::ptr::from_ref(word).cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store(word: &mut Word, value: __m512i) {
+    // SAFETY: a word is 64 aligned bytes.
+    unsafe { _mm512_store_si512(std::ptr::from_mut(word).cast(), value) }
+}
+
+/// As [`select`] at public indices.
+pub(super) fn pick(out: &mut [Word], table: &[Word], index: &[usize]) {
+    let width = out.len();
+    if index.iter().all(|&i| i == index[0]) {
+        return out.copy_from_slice(&table[index[0] * width..][..width]);
+    }
+    for (lane, &i) in index.iter().enumerate() {
+        for (out, word) in out.iter_mut().zip(&table[i * width..][..width]) {
+            out.0[lane] = word.0[lane];
+        }
+    }
+}
+
+/// Writes each lane of `block` to block `index[lane]` of the table.
+pub(super) fn put(table: &mut [Word], index: &[usize], block: &[Word]) {
+    let width = block.len();
+    if index.iter().all(|&i| i == index[0]) {
+        return table[index[0] * width..][..width].copy_from_slice(block);
+    }
+    for (lane, &i) in index.iter().enumerate() {
+        for (word, from) in table[i * width..][..width].iter_mut().zip(block) {
+            word.0[lane] = from.0[lane];
+        }
+    }
+}
+
+/// Residues into lanes; further lanes become 0.
+pub(super) fn gather<'a>(out: &mut [Word], residues: impl Iterator<Item = &'a [u64]>) {
+    let mut used = 0;
+    for (lane, digits) in residues.enumerate() {
+        assert!(digits.len() == out.len() && lane < LANES, "residue of another modulus, or too many");
+        for (word, &digit) in out.iter_mut().zip(digits) {
+            word.0[lane] = digit;
+        }
+        used = lane + 1;
+    }
+    for word in out {
+        word.0[used..].fill(0);
+    }
+}
+
+/// The digits in one lane.
+pub(super) fn scatter(block: &[Word], lane: usize) -> Vec<u64> {
+    block.iter().map(|word| word.0[lane]).collect()
+}
