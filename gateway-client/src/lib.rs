@@ -1,1 +1,69 @@
 //! A client of Fabric's Gateway and Deliver services.
+//!
+//! The life of a transaction is a chain of types; each step answers the next and each failure carries
+//! the transaction's id and Fabric's own code:
+//!
+//! ```text
+//! Gateway ─► Network ─► Contract ─► Proposal ─► Transaction ─► Commit
+//!            channel    chaincode   signed      endorsed,      accepted by
+//!               │                               signed         the orderers
+//!               ├─► BlockStream     from a Checkpoint, hash chain checked
+//!               └─► EventStream
+//! ```
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use gateway_client::{Call, Checkpoint, Gateway, KeepNothing, Options, User};
+//! use std::{sync::Arc, time::Duration};
+//!
+//! let user = User::from_files("Org1MSP", "cert.pem".as_ref(), "key.pem".as_ref())?;
+//! let gateway = Gateway::from_profile("connection-org1.json".as_ref(), Some(user), Options::default())?;
+//! let network = gateway.network("confab");
+//! let contract = network.contract("job");
+//! let answer = contract.evaluate(Call::new("get").arg("key")).await?;
+//!
+//! // With the retry rules for peers that lag, restart or lose a submission:
+//! let submitter = contract.submitter(Arc::new(KeepNothing));
+//! let done = submitter.submit(Call::new("put").arg("key").arg(answer), Duration::from_secs(60)).await?;
+//! println!("{} in block {:?}, {:?}", done.transaction_id, done.block_number, done.retries);
+//!
+//! let mut blocks = network.blocks(Checkpoint::start());
+//! while let Some(block) = blocks.next().await {
+//!     println!("block {}", block?.number);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Peers are trusted with availability only: what a peer returns for signature is compared with what was
+//! proposed, and blocks are checked against their hashes. Bytes from the network never panic.
+
+mod block;
+mod blocks;
+mod commit;
+mod error;
+mod events;
+mod gateway;
+mod profile;
+mod proposal;
+mod signer;
+mod submitter;
+mod transaction;
+
+pub use block::{
+    Block, BlockDefect, BlockEvent, Creator, Endorser, Kind, KvWrite, SignatureDefect, TransactionInfo,
+};
+pub use blocks::{BlockStream, Checkpoint};
+pub use commit::{Commit, CommitStatus};
+pub use error::{CallError, Error, Failure, Operation, PeerDetail};
+pub use events::{ChaincodeEvent, EventStream};
+pub use fabric_protos::peer::TxValidationCode;
+pub use gateway::{Contract, Endpoint, Gateway, Network, Options, Tls};
+pub use profile::{Profile, ProfileError};
+pub use proposal::{Call, Proposal};
+pub use signer::{Identity, IdentityError, P256Signer, Signer, SignerError, User};
+pub use submitter::{
+    EnvelopeStore, KeepNothing, Outcome, Retries, RetryPolicy, StoreError, SubmitError, SubmitFailure,
+    Submitted, Submitter,
+};
+pub use transaction::Transaction;

@@ -1,0 +1,428 @@
+//! A block as plain types, and the checks that an observer makes on it.
+
+use crate::signer::public_key;
+use fabric_protos::common::{
+    self, BlockData, BlockHeader, BlockMetadataIndex, ChannelHeader, Envelope, HeaderType, Payload,
+    SignatureHeader,
+};
+use fabric_protos::kvrwset::KvrwSet;
+use fabric_protos::msp::SerializedIdentity;
+use fabric_protos::peer::{
+    self, ChaincodeAction, ChaincodeActionPayload, ChaincodeHeaderExtension, ChaincodeInvocationSpec,
+    ChaincodeProposalPayload, ProposalResponsePayload, TxValidationCode,
+};
+use fabric_protos::prost::{DecodeError, Message};
+use fabric_protos::rwset::TxReadWriteSet;
+use fabric_protos::{hash, prost_types::Timestamp};
+use p256::ecdsa::signature::Verifier;
+use p256::ecdsa::{Signature, VerifyingKey};
+use sha2::{Digest, Sha256};
+use std::time::{Duration, SystemTime};
+
+/// A block of the chain. Its data hash was checked; its place in the chain by
+/// [`BlockStream`](crate::BlockStream).
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Its number, from 0.
+    pub number: u64,
+    /// The hash of its predecessor's header.
+    pub previous_hash: Vec<u8>,
+    /// The hash of its transactions.
+    pub data_hash: Vec<u8>,
+    /// The hash of its own header, which its successor holds.
+    pub hash: [u8; 32],
+    /// Its transactions, also those that are invalid.
+    pub transactions: Vec<TransactionInfo>,
+    /// How many of the transactions lie before the checkpoint from which the stream began.
+    pub seen: usize,
+}
+
+/// What kind of envelope a transaction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A call of a chaincode.
+    Chaincode,
+    /// A channel configuration.
+    Config,
+    /// Something else, or unreadable; Fabric's number of it.
+    Other(i32),
+}
+
+/// A transaction in a block.
+///
+/// What cannot be read is empty, and [`TransactionInfo::defect`] says so: anybody can submit garbage, and
+/// it is in the block, marked invalid.
+#[derive(Clone, Debug)]
+pub struct TransactionInfo {
+    /// Its id.
+    pub transaction_id: String,
+    /// Its channel.
+    pub channel: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Who submitted it.
+    pub creator: Creator,
+    /// The submitter's clock; `None` where absent or out of range.
+    pub timestamp: Option<SystemTime>,
+    /// The verdict of this peer.
+    pub validation_code: TxValidationCode,
+    /// The chaincode that was called.
+    pub chaincode: String,
+    /// The arguments; the first is the function by convention.
+    pub args: Vec<Vec<u8>>,
+    /// The keys that it writes, in the order of the write set.
+    pub writes: Vec<KvWrite>,
+    /// What the chaincode answered.
+    pub result: Vec<u8>,
+    /// The event that it sets.
+    pub event: Option<BlockEvent>,
+    /// Who endorsed it.
+    pub endorsers: Vec<Endorser>,
+    /// What of it could not be read.
+    pub defect: Option<String>,
+    /// Size of its envelope in bytes.
+    pub bytes: usize,
+    signed: Signed,
+}
+
+/// What signatures are verified against.
+#[derive(Clone, Debug, Default)]
+struct Signed {
+    /// The envelope: payload and the creator's signature.
+    envelope: Envelope,
+    creator: Vec<u8>,
+    nonce: Vec<u8>,
+    /// What endorsers signed, before their identity.
+    response: Vec<u8>,
+    /// The hash of the proposal that they signed for, and the one of the proposal that is in the block.
+    endorsed_proposal: Vec<u8>,
+    proposal: Vec<u8>,
+}
+
+/// Who submitted a transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Creator {
+    /// MSP identifier.
+    pub msp_id: String,
+    /// The certificate, usually PEM.
+    pub certificate: Vec<u8>,
+}
+
+/// Who endorsed a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endorser {
+    /// MSP identifier.
+    pub msp_id: String,
+    /// The certificate, usually PEM.
+    pub certificate: Vec<u8>,
+    /// The identity as it was signed.
+    identity: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// A key that a transaction writes or deletes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KvWrite {
+    /// The chaincode that owns the key.
+    pub namespace: String,
+    /// The key.
+    pub key: String,
+    /// The value; empty for a deletion.
+    pub value: Vec<u8>,
+    /// Whether the key is deleted.
+    pub is_delete: bool,
+}
+
+/// The event that a transaction sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockEvent {
+    /// Its name.
+    pub name: String,
+    /// Its content.
+    pub payload: Vec<u8>,
+}
+
+/// How a block contradicts itself or its chain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockDefect {
+    /// The block has no header or no data.
+    #[error("block {number} is incomplete: no {missing}")]
+    Incomplete {
+        /// Its number, or that of the block that was expected.
+        number: u64,
+        /// What it lacks.
+        missing: &'static str,
+    },
+    /// The transactions are not those that the header commits to.
+    #[error("the transactions of block {number} do not have the hash in its header")]
+    DataHash {
+        /// Its number.
+        number: u64,
+    },
+    /// The block does not follow the one before.
+    #[error("block {number} does not follow from the block before it: the previous hash differs")]
+    PreviousHash {
+        /// Its number.
+        number: u64,
+    },
+    /// Another block was due.
+    #[error("block {number} came where {expected} was due")]
+    Number {
+        /// Its number.
+        number: u64,
+        /// The one that was due.
+        expected: u64,
+    },
+    /// The checkpoint is of another chain.
+    #[error("block {number} has no transaction {transaction_id}, at which the checkpoint stands")]
+    Checkpoint {
+        /// The checkpoint's block.
+        number: u64,
+        /// The checkpoint's transaction.
+        transaction_id: String,
+    },
+}
+
+/// Why a transaction's signatures do not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureDefect {
+    /// The certificate is not one of a P-256 key.
+    #[error("the certificate of {msp_id} is not of a P-256 key")]
+    Certificate {
+        /// Whose it is.
+        msp_id: String,
+    },
+    /// The signature is not by the certificate's key.
+    #[error("the signature is not by the certificate of {msp_id}")]
+    Signature {
+        /// Whose it should be.
+        msp_id: String,
+    },
+    /// The id is not the hash of nonce and creator.
+    #[error("the transaction id does not belong to its creator")]
+    TransactionId,
+    /// The endorsers signed for another proposal.
+    #[error("the endorsements are of another proposal")]
+    Proposal,
+}
+
+impl Block {
+    /// Reads a block and checks that its header commits to its transactions.
+    ///
+    /// # Errors
+    /// [`BlockDefect::Incomplete`], [`BlockDefect::DataHash`].
+    pub fn parse(block: common::Block) -> Result<Self, BlockDefect> {
+        let header = block.header.ok_or(BlockDefect::Incomplete { number: 0, missing: "header" })?;
+        let number = header.number;
+        let data = block.data.ok_or(BlockDefect::Incomplete { number, missing: "data" })?;
+        if hash::block_data_hash(&data)[..] != header.data_hash {
+            return Err(BlockDefect::DataHash { number });
+        }
+        let mut metadata = block.metadata.unwrap_or_default().metadata;
+        let filter = BlockMetadataIndex::TransactionsFilter as usize;
+        let verdicts = if filter < metadata.len() { metadata.swap_remove(filter) } else { Vec::new() };
+        Ok(Self::assemble(header, data, &verdicts))
+    }
+
+    fn assemble(header: BlockHeader, data: BlockData, verdicts: &[u8]) -> Self {
+        let transactions = data
+            .data
+            .into_iter()
+            .enumerate()
+            .map(|(i, envelope)| {
+                let code = verdicts.get(i).map_or(TxValidationCode::NotValidated, |&code| {
+                    TxValidationCode::try_from(i32::from(code))
+                        .unwrap_or(TxValidationCode::InvalidOtherReason)
+                });
+                TransactionInfo::parse(&envelope, code)
+            })
+            .collect();
+        Self {
+            number: header.number,
+            hash: hash::block_header_hash(&header),
+            previous_hash: header.previous_hash,
+            data_hash: header.data_hash,
+            transactions,
+            seen: 0,
+        }
+    }
+
+    /// The transactions after the checkpoint from which the stream began.
+    pub fn fresh(&self) -> &[TransactionInfo] {
+        &self.transactions[self.seen.min(self.transactions.len())..]
+    }
+}
+
+impl TransactionInfo {
+    fn parse(bytes: &[u8], validation_code: TxValidationCode) -> Self {
+        let mut info = Self {
+            transaction_id: String::new(),
+            channel: String::new(),
+            kind: Kind::Other(-1),
+            creator: Creator::default(),
+            timestamp: None,
+            validation_code,
+            chaincode: String::new(),
+            args: Vec::new(),
+            writes: Vec::new(),
+            result: Vec::new(),
+            event: None,
+            endorsers: Vec::new(),
+            defect: None,
+            bytes: bytes.len(),
+            signed: Signed::default(),
+        };
+        if let Err(defect) = info.read_envelope(bytes) {
+            info.defect = Some(defect);
+        }
+        info
+    }
+
+    /// Whether it is a valid call of a chaincode: only then its writes are in the state.
+    pub fn is_valid(&self) -> bool {
+        self.kind == Kind::Chaincode
+            && self.validation_code == TxValidationCode::Valid
+            && self.defect.is_none()
+    }
+
+    /// The function that was called, where it is text.
+    pub fn function(&self) -> Option<&str> {
+        std::str::from_utf8(self.args.first()?).ok()
+    }
+
+    /// The nonce of its id.
+    pub fn nonce(&self) -> &[u8] {
+        &self.signed.nonce
+    }
+
+    /// Verifies the creator's signature on the envelope with the key of the creator's certificate, and
+    /// that the transaction's id is the creator's. Whether the certificate is of a member of the channel
+    /// is not checked here.
+    ///
+    /// # Errors
+    /// [`SignatureDefect`].
+    pub fn verify_signature(&self) -> Result<(), SignatureDefect> {
+        let Signed { envelope, creator, nonce, .. } = &self.signed;
+        let Creator { msp_id, certificate } = &self.creator;
+        verify(msp_id, certificate, &[&envelope.payload], &envelope.signature)?;
+        // The id of a configuration may be empty.
+        if self.kind == Kind::Chaincode && self.transaction_id != hash::transaction_id(nonce, creator) {
+            return Err(SignatureDefect::TransactionId);
+        }
+        Ok(())
+    }
+
+    /// Verifies every endorser's signature, and that they endorsed the proposal that is in the block.
+    /// Whether they satisfy a policy is not checked here.
+    ///
+    /// # Errors
+    /// [`SignatureDefect`].
+    pub fn verify_endorsements(&self) -> Result<(), SignatureDefect> {
+        if self.signed.endorsed_proposal != self.signed.proposal {
+            return Err(SignatureDefect::Proposal);
+        }
+        self.endorsers.iter().try_for_each(|e| {
+            verify(&e.msp_id, &e.certificate, &[&self.signed.response, &e.identity], &e.signature)
+        })
+    }
+
+    fn read_envelope(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.signed.envelope = read("envelope", bytes)?;
+        let payload: Payload = read("payload", &self.signed.envelope.payload)?;
+        let header = payload.header.ok_or("no header")?;
+        let channel: ChannelHeader = read("channel header", &header.channel_header)?;
+        self.kind = match channel.r#type {
+            kind if kind == HeaderType::EndorserTransaction as i32 => Kind::Chaincode,
+            kind if kind == HeaderType::Config as i32 => Kind::Config,
+            kind => Kind::Other(kind),
+        };
+        self.transaction_id = channel.tx_id;
+        self.channel = channel.channel_id;
+        self.timestamp = channel.timestamp.and_then(system_time);
+        let signature: SignatureHeader = read("signature header", &header.signature_header)?;
+        (self.creator.msp_id, self.creator.certificate) = identity(&signature.creator)?;
+        self.signed.creator = signature.creator;
+        self.signed.nonce = signature.nonce;
+        if self.kind != Kind::Chaincode {
+            return Ok(());
+        }
+        let extension: ChaincodeHeaderExtension = read("header extension", &channel.extension)?;
+        self.chaincode = extension.chaincode_id.unwrap_or_default().name;
+
+        let transaction: peer::Transaction = read("transaction", &payload.data)?;
+        let [action] = transaction.actions.as_slice() else {
+            return Err(format!("{} actions instead of one", transaction.actions.len()));
+        };
+        let action: ChaincodeActionPayload = read("action", &action.payload)?;
+        self.signed.proposal = Sha256::new()
+            .chain_update(&header.channel_header)
+            .chain_update(&header.signature_header)
+            .chain_update(&action.chaincode_proposal_payload)
+            .finalize()
+            .to_vec();
+        let proposal: ChaincodeProposalPayload = read("proposal", &action.chaincode_proposal_payload)?;
+        let invocation: ChaincodeInvocationSpec = read("invocation", &proposal.input)?;
+        let input = invocation.chaincode_spec.and_then(|spec| spec.input).ok_or("no arguments")?;
+        self.args = input.args;
+        self.read_endorsed(action.action.ok_or("no endorsed action")?)
+    }
+
+    fn read_endorsed(&mut self, action: peer::ChaincodeEndorsedAction) -> Result<(), String> {
+        self.signed.response = action.proposal_response_payload;
+        for endorsement in action.endorsements {
+            let (msp_id, certificate) = identity(&endorsement.endorser)?;
+            let (identity, signature) = (endorsement.endorser, endorsement.signature);
+            self.endorsers.push(Endorser { msp_id, certificate, identity, signature });
+        }
+        let response: ProposalResponsePayload = read("response", &self.signed.response)?;
+        self.signed.endorsed_proposal = response.proposal_hash;
+        let action: ChaincodeAction = read("chaincode action", &response.extension)?;
+        self.result = action.response.unwrap_or_default().payload;
+        if !action.events.is_empty() {
+            let event: peer::ChaincodeEvent = read("event", &action.events)?;
+            self.event = Some(BlockEvent { name: event.event_name, payload: event.payload });
+        }
+        let sets: TxReadWriteSet = read("read/write set", &action.results)?;
+        for set in sets.ns_rwset {
+            let writes: KvrwSet = read("read/write set", &set.rwset)?;
+            self.writes.extend(writes.writes.into_iter().map(|write| KvWrite {
+                namespace: set.namespace.clone(),
+                key: write.key,
+                value: write.value,
+                is_delete: write.is_delete,
+            }));
+        }
+        Ok(())
+    }
+}
+
+fn read<M: Message + Default>(what: &str, bytes: &[u8]) -> Result<M, String> {
+    M::decode(bytes).map_err(|e: DecodeError| format!("unreadable {what}: {e}"))
+}
+
+fn identity(bytes: &[u8]) -> Result<(String, Vec<u8>), String> {
+    let identity: SerializedIdentity = read("identity", bytes)?;
+    Ok((identity.mspid, identity.id_bytes))
+}
+
+/// A foreign timestamp; before 1970 or beyond the clock's range there is none.
+fn system_time(timestamp: Timestamp) -> Option<SystemTime> {
+    let seconds = u64::try_from(timestamp.seconds).ok()?;
+    let nanos = u32::try_from(timestamp.nanos).ok().filter(|&n| n < 1_000_000_000)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
+}
+
+fn verify(
+    msp_id: &str,
+    certificate: &[u8],
+    message: &[&[u8]],
+    signature: &[u8],
+) -> Result<(), SignatureDefect> {
+    let key =
+        public_key(certificate).ok_or_else(|| SignatureDefect::Certificate { msp_id: msp_id.into() })?;
+    Signature::from_der(signature)
+        .and_then(|signature| VerifyingKey::from(key).verify(&message.concat(), &signature))
+        .map_err(|_| SignatureDefect::Signature { msp_id: msp_id.into() })
+}

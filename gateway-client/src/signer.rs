@@ -1,0 +1,241 @@
+//! Who a client is, and how it signs.
+
+use async_trait::async_trait;
+use fabric_protos::{msp::SerializedIdentity, prost::Message};
+use p256::ecdsa::signature::hazmat::PrehashSigner;
+use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
+use p256::{PublicKey, SecretKey, elliptic_curve::pkcs8::DecodePublicKey};
+use std::path::{Path, PathBuf};
+use std::{fmt, fs, io, sync::Arc};
+use zeroize::Zeroizing;
+
+/// Signs on behalf of an [`Identity`]. The key may be in this process or elsewhere.
+#[async_trait]
+pub trait Signer: Send + Sync {
+    /// The ECDSA P-256 signature of a SHA-256 digest, in DER, with s in the lower half of the group's
+    /// order: Fabric refuses the other one of the two valid values.
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, SignerError>;
+}
+
+/// A signer that failed: a device that was removed, a service that did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot sign: {0}")]
+pub struct SignerError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// A signer whose key is in this process; the key is wiped when it is dropped.
+pub struct P256Signer {
+    key: SigningKey,
+}
+
+impl P256Signer {
+    /// A signer with the key of a PEM text, PKCS#8 (`PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`).
+    ///
+    /// # Errors
+    /// [`IdentityError::Key`] when the text holds no P-256 key.
+    pub fn from_pem(text: &str) -> Result<Self, IdentityError> {
+        let key = SecretKey::from_pem(text).map_err(|_| IdentityError::Key)?;
+        Ok(Self { key: SigningKey::from(key) })
+    }
+
+    /// Whether the certificate of this identity holds this key's public half.
+    fn belongs_to(&self, identity: &Identity) -> bool {
+        *VerifyingKey::from(&self.key).as_affine() == *identity.public_key.as_affine()
+    }
+}
+
+#[async_trait]
+impl Signer for P256Signer {
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
+        let signature: Signature = self.key.sign_prehash(digest).map_err(|e| SignerError(e.into()))?;
+        Ok(signature.normalize_s().to_der().as_bytes().to_vec())
+    }
+}
+
+impl fmt::Debug for P256Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("P256Signer(…)")
+    }
+}
+
+/// An organisation's member: MSP identifier and certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    msp_id: String,
+    certificate_pem: String,
+    public_key: PublicKey,
+}
+
+impl Identity {
+    /// An identity from its certificate in PEM.
+    ///
+    /// # Errors
+    /// [`IdentityError::MspId`] when it is empty, [`IdentityError::Certificate`] when the text is not a
+    /// certificate of a P-256 key.
+    pub fn new(msp_id: impl Into<String>, certificate_pem: impl Into<String>) -> Result<Self, IdentityError> {
+        let (msp_id, certificate_pem) = (msp_id.into(), certificate_pem.into());
+        if msp_id.is_empty() {
+            return Err(IdentityError::MspId);
+        }
+        let public_key = public_key(certificate_pem.as_bytes()).ok_or(IdentityError::Certificate)?;
+        Ok(Self { msp_id, certificate_pem, public_key })
+    }
+
+    /// MSP identifier, such as `Org1MSP`.
+    pub fn msp_id(&self) -> &str {
+        &self.msp_id
+    }
+
+    /// The certificate in PEM.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// The identity as it stands in headers: Fabric's `creator`.
+    pub(crate) fn serialized(&self) -> Vec<u8> {
+        SerializedIdentity { mspid: self.msp_id.clone(), id_bytes: self.certificate_pem.clone().into_bytes() }
+            .encode_to_vec()
+    }
+}
+
+/// The P-256 key in a PEM certificate; `None` for anything else. The bytes may be foreign.
+pub(crate) fn public_key(certificate_pem: &[u8]) -> Option<PublicKey> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(certificate_pem).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    PublicKey::from_public_key_der(certificate.public_key().raw).ok()
+}
+
+/// An identity with the signer that goes with it.
+#[derive(Clone)]
+pub struct User {
+    pub(crate) identity: Identity,
+    pub(crate) signer: Arc<dyn Signer>,
+}
+
+impl User {
+    /// A user whose key is behind a signer of its own.
+    pub fn new(identity: Identity, signer: Arc<dyn Signer>) -> Self {
+        Self { identity, signer }
+    }
+
+    /// A user from the texts of a certificate and a private key.
+    ///
+    /// # Errors
+    /// [`IdentityError`] for unusable texts, or a key that is not the certificate's.
+    pub fn from_pem(msp_id: &str, certificate_pem: &str, key_pem: &str) -> Result<Self, IdentityError> {
+        let identity = Identity::new(msp_id, certificate_pem)?;
+        let signer = P256Signer::from_pem(key_pem)?;
+        if !signer.belongs_to(&identity) {
+            return Err(IdentityError::Pair);
+        }
+        Ok(Self::new(identity, Arc::new(signer)))
+    }
+
+    /// A user from the files of a certificate and a private key.
+    ///
+    /// # Errors
+    /// [`IdentityError::File`] names the file that cannot be read; else as [`User::from_pem`].
+    pub fn from_files(msp_id: &str, certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
+        let read = |path: &Path| {
+            fs::read_to_string(path).map_err(|source| IdentityError::File { path: path.to_owned(), source })
+        };
+        Self::from_pem(msp_id, &read(certificate)?, &Zeroizing::new(read(key)?))
+    }
+
+    /// The user's identity.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User").field("msp_id", &self.identity.msp_id).finish_non_exhaustive()
+    }
+}
+
+/// Why an identity or a key cannot be used. Never holds key material.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdentityError {
+    /// The MSP identifier is empty.
+    #[error("the MSP identifier is empty: name the organisation's MSP, such as Org1MSP")]
+    MspId,
+    /// The text is no certificate, or not one of a P-256 key.
+    #[error("not an X.509 certificate of an ECDSA P-256 key in PEM")]
+    Certificate,
+    /// The text is no private key that can be used.
+    #[error("not an ECDSA P-256 private key in PEM (PKCS#8 or SEC1, not encrypted)")]
+    Key,
+    /// The key is somebody else's.
+    #[error("the private key does not belong to the certificate: give both of the same user")]
+    Pair,
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use p256::ecdsa::signature::hazmat::PrehashVerifier;
+
+    /// A fresh self-signed user for tests.
+    pub(crate) fn user(msp_id: &str) -> User {
+        let (certificate, key) = certificate_and_key();
+        User::from_pem(msp_id, &certificate, &key).expect("rcgen makes P-256 keys")
+    }
+
+    fn certificate_and_key() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["client".into()]).expect("a valid name");
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
+    #[tokio::test]
+    async fn signatures_verify_and_have_a_low_s() {
+        let user = user("Org1MSP");
+        let key = VerifyingKey::from(&user.identity.public_key);
+        for i in 0..32u8 {
+            let digest = [i; 32];
+            let der = user.signer.sign(&digest).await.unwrap();
+            let signature = Signature::from_der(&der).unwrap();
+            assert_eq!(signature, signature.normalize_s(), "s is in the lower half");
+            key.verify_prehash(&digest, &signature).unwrap();
+            assert!(key.verify_prehash(&[i + 1; 32], &signature).is_err());
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_belong_together() {
+        let (certificate, key) = certificate_and_key();
+        let (_, other_key) = certificate_and_key();
+        assert!(matches!(User::from_pem("Org1MSP", &certificate, &other_key), Err(IdentityError::Pair)));
+        assert!(matches!(User::from_pem("", &certificate, &key), Err(IdentityError::MspId)));
+        assert!(matches!(User::from_pem("Org1MSP", &key, &key), Err(IdentityError::Certificate)));
+        assert!(matches!(User::from_pem("Org1MSP", &certificate, &certificate), Err(IdentityError::Key)));
+    }
+
+    #[test]
+    fn reads_sec1_keys_too() {
+        let (certificate, key) = certificate_and_key();
+        let secret = SecretKey::from_pem(&key).unwrap();
+        let sec1 = secret.to_sec1_pem(p256::pkcs8::LineEnding::LF).unwrap();
+        assert!(sec1.contains("EC PRIVATE KEY"));
+        User::from_pem("Org1MSP", &certificate, &sec1).unwrap();
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let (certificate, key) = certificate_and_key();
+        let shown = format!(
+            "{:?} {:?}",
+            User::from_pem("Org1MSP", &certificate, &key).unwrap(),
+            P256Signer::from_pem(&key).unwrap()
+        );
+        assert_eq!(shown, r#"User { msp_id: "Org1MSP", .. } P256Signer(…)"#);
+    }
+}

@@ -1,0 +1,451 @@
+//! Idempotent submission: the one place that knows when to try again, and how.
+//!
+//! * A peer that **lags** refuses (`NOT_YET`) or endorses something else (mismatch): endorse anew after
+//!   2, 5, 10, 20 … ms.
+//! * A peer, chaincode service or orderer that is **away** (restart): the same.
+//! * A submission whose fate is **unknown** (time-out, lost connection): ask for the commit status, then
+//!   submit the same envelope again, then endorse anew.
+//! * A **conflict** (MVCC): endorse anew.
+//! * A record that is **already there** with the same content: success.
+//!
+//! Everything ends at the caller's deadline, and everything is counted.
+
+use crate::{Call, Contract, Error, Failure, Transaction};
+use async_trait::async_trait;
+use fabric_protos::peer::TxValidationCode;
+use records::Code;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// Keeps a signed envelope durably before it is submitted, so that a process that dies between
+/// submission and commit finds out what became of it instead of posting something else.
+#[async_trait]
+pub trait EnvelopeStore: Send + Sync {
+    /// Keeps the bytes; they replace earlier ones of the same submission, which are of no more use.
+    /// Returns when they are durable. [`Submitter::resume`] takes them back.
+    async fn keep(&self, transaction_id: &str, envelope: &[u8]) -> Result<(), StoreError>;
+}
+
+/// An [`EnvelopeStore`] that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep the envelope, hence it was not submitted: {0}")]
+pub struct StoreError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Keeps nothing, for clients that may forget what they submitted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeepNothing;
+
+#[async_trait]
+impl EnvelopeStore for KeepNothing {
+    async fn keep(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Times of the retry rules.
+#[derive(Clone, Debug)]
+pub struct RetryPolicy {
+    /// Longest pause before another try.
+    pub longest_pause: Duration,
+    /// How long `UNKNOWN_JOB` is taken for a peer that lags.
+    pub unknown_job: Duration,
+    /// How long to wait for the status of an envelope that the orderers may not have.
+    pub ask: Duration,
+    /// How long to wait for the status of an envelope that they accepted.
+    pub settle: Duration,
+    /// How often the same envelope is submitted before the call is endorsed anew.
+    pub submissions: u32,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            longest_pause: Duration::from_millis(250),
+            unknown_job: Duration::from_secs(3),
+            ask: Duration::from_secs(2),
+            settle: Duration::from_secs(10),
+            submissions: 3,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The pause before try `n + 1`: 2, 5, 10, 20, 40 … ms up to the longest, of which `random` (any
+    /// value) takes up to a half, so that participants who failed together do not try again together.
+    fn pause(&self, n: u32, random: u8) -> Duration {
+        let milliseconds = match n {
+            0 => 2,
+            _ => 5u64 << (n - 1).min(16),
+        };
+        let full = Duration::from_millis(milliseconds).min(self.longest_pause);
+        full - full * u32::from(random) / 512
+    }
+}
+
+/// How often something was tried again, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retries {
+    /// The contract missed a record on a peer that lags.
+    pub not_yet: u32,
+    /// Endorsers disagreed.
+    pub mismatch: u32,
+    /// Somebody could not be reached.
+    pub unavailable: u32,
+    /// Another transaction came first.
+    pub mvcc: u32,
+    /// The same envelope was submitted again.
+    pub resubmitted: u32,
+}
+
+impl Retries {
+    /// All of them.
+    pub fn total(&self) -> u32 {
+        self.not_yet + self.mismatch + self.unavailable + self.mvcc + self.resubmitted
+    }
+}
+
+impl std::ops::AddAssign for Retries {
+    fn add_assign(&mut self, other: Self) {
+        self.not_yet += other.not_yet;
+        self.mismatch += other.mismatch;
+        self.unavailable += other.unavailable;
+        self.mvcc += other.mvcc;
+        self.resubmitted += other.resubmitted;
+    }
+}
+
+/// How a submission succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The transaction is committed and valid, with this answer of the chaincode.
+    Committed(Vec<u8>),
+    /// The contract says that the same record is there already. A peer said so: wait for the block.
+    AlreadyThere,
+}
+
+/// A submission that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The last transaction.
+    pub transaction_id: String,
+    /// How it succeeded.
+    pub outcome: Outcome,
+    /// The block of a committed transaction.
+    pub block_number: Option<u64>,
+    /// What was tried again.
+    pub retries: Retries,
+    /// Size of the last envelope in bytes, 0 when none was made.
+    pub bytes: usize,
+}
+
+/// A submission that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{error} ({retries:?})")]
+pub struct SubmitFailure {
+    /// What ended it.
+    #[source]
+    pub error: SubmitError,
+    /// What had been tried again.
+    pub retries: Retries,
+}
+
+/// What ended a submission.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// A failure that trying again does not cure.
+    #[error(transparent)]
+    Failed(#[from] Error),
+    /// The deadline passed while the cause of `last` lasted.
+    #[error("not done within the deadline of {within:?}; last: {}", last.as_ref().map_or("no answer".into(), |e| e.to_string()))]
+    Deadline {
+        /// The time that the caller gave.
+        within: Duration,
+        /// The last failure.
+        last: Option<Box<Error>>,
+    },
+    /// The store failed; nothing was submitted.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Submits calls of one contract with the retry rules.
+#[derive(Clone)]
+pub struct Submitter {
+    contract: Contract,
+    store: Arc<dyn EnvelopeStore>,
+    policy: RetryPolicy,
+}
+
+impl Submitter {
+    pub(crate) fn new(contract: Contract, store: Arc<dyn EnvelopeStore>) -> Self {
+        Self { contract, store, policy: RetryPolicy::default() }
+    }
+
+    /// Replaces the times of the retry rules.
+    pub fn with_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Submits a call and returns when it is committed, or there already.
+    ///
+    /// # Errors
+    /// A refusal of the contract, an invalid transaction, a store that fails, or the end of `within`.
+    pub async fn submit(&self, call: Call, within: Duration) -> Result<Submitted, SubmitFailure> {
+        self.drive(None, call, within).await
+    }
+
+    /// As [`Submitter::submit`], beginning with an envelope of the same call that was kept earlier.
+    ///
+    /// # Errors
+    /// As [`Submitter::submit`]; bytes that are not an envelope of this channel.
+    pub async fn resume(
+        &self,
+        kept: &[u8],
+        call: Call,
+        within: Duration,
+    ) -> Result<Submitted, SubmitFailure> {
+        let kept = self
+            .contract
+            .network
+            .transaction(kept)
+            .map_err(|error| SubmitFailure { error: error.into(), retries: Retries::default() })?;
+        self.drive(Some(kept), call, within).await
+    }
+
+    async fn drive(
+        &self,
+        kept: Option<Transaction>,
+        call: Call,
+        within: Duration,
+    ) -> Result<Submitted, SubmitFailure> {
+        let mut run = Run {
+            submitter: self,
+            within,
+            start: Instant::now(),
+            deadline: Instant::now() + within,
+            tries: 0,
+            retries: Retries::default(),
+            last: None,
+            bytes: 0,
+        };
+        let result = run.drive(kept, call).await;
+        let retries = run.retries;
+        match result {
+            Ok((transaction_id, block_number, outcome)) => {
+                Ok(Submitted { transaction_id, outcome, block_number, retries, bytes: run.bytes })
+            }
+            Err(error) => Err(SubmitFailure { error, retries }),
+        }
+    }
+}
+
+impl fmt::Debug for Submitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submitter")
+            .field("contract", &self.contract)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One submission under way.
+struct Run<'a> {
+    submitter: &'a Submitter,
+    within: Duration,
+    start: Instant,
+    deadline: Instant,
+    /// Pauses so far.
+    tries: u32,
+    retries: Retries,
+    last: Option<Box<Error>>,
+    bytes: usize,
+}
+
+/// What an endorsement came to.
+enum Step {
+    Endorsed(Transaction),
+    AlreadyThere { transaction_id: String },
+}
+
+/// What became of an envelope.
+enum Fate {
+    Valid {
+        block_number: u64,
+    },
+    /// Another transaction came first.
+    Conflict,
+    /// The orderers do not seem to have it.
+    Lost,
+}
+
+impl Run<'_> {
+    async fn drive(
+        &mut self,
+        kept: Option<Transaction>,
+        call: Call,
+    ) -> Result<(String, Option<u64>, Outcome), SubmitError> {
+        let mut resumed = kept;
+        loop {
+            let known = resumed.is_some();
+            let transaction = match resumed.take() {
+                Some(transaction) => transaction,
+                None => match self.endorse(&call).await? {
+                    Step::Endorsed(transaction) => transaction,
+                    Step::AlreadyThere { transaction_id } => {
+                        return Ok((transaction_id, None, Outcome::AlreadyThere));
+                    }
+                },
+            };
+            let envelope = transaction.to_bytes();
+            self.bytes = envelope.len();
+            if !known {
+                self.submitter.store.keep(transaction.id(), &envelope).await?;
+            }
+            match self.settle(&transaction, known).await? {
+                Fate::Valid { block_number } => {
+                    let id = transaction.id().to_owned();
+                    return Ok((id, Some(block_number), Outcome::Committed(transaction.into_result())));
+                }
+                Fate::Conflict => self.retries.mvcc += 1,
+                Fate::Lost => {}
+            }
+        }
+    }
+
+    /// Endorses, again and again while that can help.
+    async fn endorse(&mut self, call: &Call) -> Result<Step, SubmitError> {
+        let contract = &self.submitter.contract;
+        loop {
+            let proposal = contract.propose(call.clone()).await?;
+            let limit = self.limit(contract.network.gateway.options().endorse)?;
+            let error = match proposal.endorse_within(limit).await {
+                Ok(transaction) => return Ok(Step::Endorsed(transaction)),
+                Err(error) => error,
+            };
+            let Some(call_error) = error.call() else { return Err(error.into()) };
+            match call_error.failure() {
+                Failure::Refused(refusal) => match refusal.code {
+                    Code::AlreadySame => {
+                        return Ok(Step::AlreadyThere { transaction_id: proposal.transaction_id });
+                    }
+                    Code::NotYet => self.retries.not_yet += 1,
+                    Code::UnknownJob if self.start.elapsed() < self.submitter.policy.unknown_job => {
+                        self.retries.not_yet += 1;
+                    }
+                    _ => return Err(error.into()),
+                },
+                Failure::Mismatch => self.retries.mismatch += 1,
+                // An endorsement leaves no trace, so one whose fate is unknown is simply repeated.
+                Failure::Unavailable | Failure::TimedOut => self.retries.unavailable += 1,
+                Failure::Other => return Err(error.into()),
+            }
+            self.pause(error).await?;
+        }
+    }
+
+    /// Submits an envelope until its fate is known; `known` if the orderers may have it from before.
+    async fn settle(&mut self, transaction: &Transaction, known: bool) -> Result<Fate, SubmitError> {
+        let policy = &self.submitter.policy;
+        let commit = transaction.commit();
+        let mut submissions = u32::from(known);
+        let mut wait = if known { Some(policy.ask) } else { None };
+        loop {
+            if let Some(wait) = wait {
+                match commit.status_within(self.limit(wait)?).await {
+                    Ok(status) => return fate(status),
+                    Err(error) => match failure(&error) {
+                        Failure::Unavailable => {
+                            self.retries.unavailable += 1;
+                            self.pause(error).await?;
+                            continue;
+                        }
+                        Failure::TimedOut => self.last = Some(Box::new(error)),
+                        _ => return Err(error.into()),
+                    },
+                }
+                if submissions >= policy.submissions {
+                    return Ok(Fate::Lost);
+                }
+            }
+            if submissions > 0 {
+                self.retries.resubmitted += 1;
+            }
+            submissions += 1;
+            let limit = self.limit(self.submitter.contract.network.gateway.options().submit)?;
+            wait = Some(match transaction.submit_within(limit).await {
+                Ok(_) => policy.settle,
+                Err(error) => match failure(&error) {
+                    Failure::Unavailable | Failure::TimedOut => {
+                        self.retries.unavailable += 1;
+                        self.pause(error).await?;
+                        policy.ask
+                    }
+                    _ => return Err(error.into()),
+                },
+            });
+        }
+    }
+
+    /// The time limit of a call: its own, or what is left.
+    fn limit(&mut self, own: Duration) -> Result<Duration, SubmitError> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(self.late());
+        }
+        Ok(own.min(left))
+    }
+
+    /// Waits before another try; the failure is kept in case there is no time for one.
+    async fn pause(&mut self, error: Error) -> Result<(), SubmitError> {
+        tracing::debug!(%error, "trying again");
+        self.last = Some(Box::new(error));
+        let mut random = [0];
+        getrandom::fill(&mut random).map_err(|e| Error::Signer(crate::SignerError(e.into())))?;
+        let pause = self.submitter.policy.pause(self.tries, random[0]);
+        self.tries += 1;
+        let until = Instant::now() + pause;
+        if until >= self.deadline {
+            return Err(self.late());
+        }
+        sleep_until(until).await;
+        Ok(())
+    }
+
+    fn late(&mut self) -> SubmitError {
+        SubmitError::Deadline { within: self.within, last: self.last.take() }
+    }
+}
+
+fn failure(error: &Error) -> Failure {
+    error.call().map_or(Failure::Other, |call| call.failure())
+}
+
+fn fate(status: crate::CommitStatus) -> Result<Fate, SubmitError> {
+    use TxValidationCode::*;
+    match status.code {
+        Valid => Ok(Fate::Valid { block_number: status.block_number }),
+        // A duplicate's first copy counts; the contract will say whether it is there.
+        MvccReadConflict | PhantomReadConflict | DuplicateTxid => Ok(Fate::Conflict),
+        _ => Err(status.into_valid().map(drop).expect_err("it is not valid").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_longest() {
+        let policy = RetryPolicy::default();
+        let full: Vec<u128> = (0..10).map(|n| policy.pause(n, 0).as_millis()).collect();
+        assert_eq!(full, [2, 5, 10, 20, 40, 80, 160, 250, 250, 250]);
+        for n in [0, 3, 9, u32::MAX] {
+            let (longest, shortest) = (policy.pause(n, 0), policy.pause(n, u8::MAX));
+            assert!(shortest < longest && shortest >= longest / 2, "{n}: {shortest:?} {longest:?}");
+        }
+    }
+}
