@@ -30,6 +30,11 @@ impl FixedBase {
         self.exponent_bits
     }
 
+    /// Multiplications of one power of the longest exponents.
+    pub fn multiplications(&self) -> usize {
+        self.exponent_bits.div_ceil(WINDOW)
+    }
+
     /// The base to each of the secret powers, in constant time: the number of windows depends on the widths only,
     /// none is skipped, and each look-up reads a window's whole table.
     ///

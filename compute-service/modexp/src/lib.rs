@@ -25,6 +25,7 @@ mod backend;
 mod engine;
 mod error;
 mod fixed_base;
+mod floor;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 mod jacobi;
@@ -39,6 +40,7 @@ mod window;
 pub use backend::Backend;
 pub use error::Error;
 pub use fixed_base::FixedBase;
+pub use floor::{DigitProducts, floor};
 pub use jacobi::jacobi;
 pub use many::{pow_mod_many, pow_mod_many_secret};
 pub use number::{gcd, mod_inverse};

@@ -94,7 +94,7 @@ struct Inner {
 }
 
 #[derive(Debug)]
-enum Arithmetic {
+pub(crate) enum Arithmetic {
     PortableN(Arc<portable::Single>),
     PortableN2(Arc<portable::Dual>),
     #[cfg(target_arch = "x86_64")]
@@ -106,16 +106,17 @@ enum Arithmetic {
 /// Runs the same code for whichever engine the ring has.
 macro_rules! with_engine {
     ($ring:expr, $engine:ident => $body:expr) => {
-        match &$ring.0.arithmetic {
-            Arithmetic::PortableN($engine) => $body,
-            Arithmetic::PortableN2($engine) => $body,
+        match $ring.arithmetic() {
+            $crate::ring::Arithmetic::PortableN($engine) => $body,
+            $crate::ring::Arithmetic::PortableN2($engine) => $body,
             #[cfg(target_arch = "x86_64")]
-            Arithmetic::IfmaN($engine) => $body,
+            $crate::ring::Arithmetic::IfmaN($engine) => $body,
             #[cfg(target_arch = "x86_64")]
-            Arithmetic::IfmaN2($engine) => $body,
+            $crate::ring::Arithmetic::IfmaN2($engine) => $body,
         }
     };
 }
+pub(crate) use with_engine;
 
 impl Ring {
     fn new(n: &BigUint, parts: usize, backend: Backend) -> Result<Ring, Error> {
@@ -175,6 +176,15 @@ impl Ring {
             E::LANES
         }
         with_engine!(self, engine => lanes(engine))
+    }
+
+    pub(crate) fn arithmetic(&self) -> &Arithmetic {
+        &self.0.arithmetic
+    }
+
+    /// Digits of a part, and parts.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        (self.0.montgomery.count, self.0.montgomery.parts)
     }
 
     /// Takes a value below the modulus in. Variable time.

@@ -5,28 +5,32 @@ use std::arch::x86_64::*;
 
 /// `out` = in lane l, lane l of block `index[l]` of the table. Every block is read, whatever the indices.
 pub(super) fn select(out: &mut [Word], table: &[Word], index: &[u64]) {
-    /// Words of a block that are kept in registers while the table is scanned.
-    const TILE: usize = 10;
-
+    /// `TILE` words of a block are kept in registers while the table is scanned.
     #[target_feature(enable = "avx512f")]
-    fn run(out: &mut [Word], table: &[Word], index: Word) {
+    fn run<const TILE: usize>(out: &mut [Word], table: &[Word], index: Word) {
         let index = load(&index);
         let width = out.len();
-        for (tile, out) in out.chunks_mut(TILE).enumerate() {
+        for (tile, out) in out.as_chunks_mut::<TILE>().0.iter_mut().enumerate() {
             let mut sum = [_mm512_setzero_si512(); TILE];
             for (i, block) in (0i64..).zip(table.chunks_exact(width)) {
                 let here = _mm512_cmpeq_epi64_mask(index, _mm512_set1_epi64(i));
-                for (sum, word) in sum.iter_mut().zip(&block[tile * TILE..][..out.len()]) {
-                    *sum = _mm512_mask_mov_epi64(*sum, here, load(word));
+                let words: &[Word; TILE] = block[tile * TILE..].first_chunk().expect("a tile of the block");
+                for c in 0..TILE {
+                    sum[c] = _mm512_mask_mov_epi64(sum[c], here, load(&words[c]));
                 }
             }
-            for (out, sum) in out.iter_mut().zip(sum) {
-                store(out, sum);
+            for c in 0..TILE {
+                store(&mut out[c], sum[c]);
             }
         }
     }
     // SAFETY: words of this folder are in use only where its instructions exist.
-    unsafe { run(out, table, lanes(index)) }
+    unsafe {
+        match out.len() {
+            length if length.is_multiple_of(10) => run::<10>(out, table, lanes(index)),
+            _ => run::<2>(out, table, lanes(index)),
+        }
+    }
 }
 
 /// For each digit, the entries' digits in a row, so that a register holds eight entries of it.

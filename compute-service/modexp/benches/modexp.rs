@@ -1,0 +1,197 @@
+//! Speed against num-bigint and against what the processor's multiplier can do, all in one run.
+//!
+//! `cargo bench -p modexp --bench modexp` prints the table of ratios; with `-- --criterion` Criterion's statistics of
+//! the single operations follow. One thread; times are medians of alternating rounds, so that a neighbour on the machine
+//! slows both sides alike.
+
+use criterion::Criterion;
+use modexp::{Backend, Modulus, Residue, Ring, Secret, floor};
+use num_bigint::BigUint;
+use rand_core::{Rng, SeedableRng};
+use std::hint::black_box;
+use std::time::Instant;
+
+fn random(bits: usize, seed: u64) -> BigUint {
+    let mut bytes = vec![0; bits / 8];
+    rand_chacha::ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
+    let mut x = BigUint::from_bytes_be(&bytes);
+    x.set_bit(bits as u64 - 1, true);
+    x.set_bit(0, true);
+    x
+}
+
+/// One size on one backend, with everything that the operations need.
+struct Case {
+    bits: usize,
+    ring: Ring,
+    values: Vec<BigUint>,
+    residues: Vec<Residue>,
+    exponent: BigUint,
+    secret: Secret,
+}
+
+impl Case {
+    fn new(bits: usize, backend: Backend) -> Case {
+        let modulus = Modulus::with_backend(&random(bits, 1), backend).expect("an odd modulus");
+        let ring = modulus.mod_n2().clone();
+        let values: Vec<BigUint> = (0..64).map(|i| random(2 * bits, 2 + i) % ring.modulus()).collect();
+        let residues = ring.residues(&values).expect("below the modulus");
+        let exponent = random(bits, 99);
+        let secret = Secret::from_biguint(&exponent, bits).expect("it has these bits");
+        Case { bits, ring, values, residues, exponent, secret }
+    }
+}
+
+/// Seconds of one run: the median of several.
+struct Timer(Vec<f64>);
+
+impl Timer {
+    fn new() -> Self {
+        Timer(Vec::new())
+    }
+
+    fn run<T>(&mut self, times: usize, mut operation: impl FnMut() -> T) {
+        let start = Instant::now();
+        for _ in 0..times {
+            black_box(operation());
+        }
+        self.0.push(start.elapsed().as_secs_f64() / times as f64);
+    }
+
+    fn median(mut self) -> f64 {
+        self.0.sort_by(f64::total_cmp);
+        self.0[self.0.len() / 2]
+    }
+}
+
+fn line(name: &str, seconds: f64, reference: f64, floor: f64) {
+    println!(
+        "{name:44} {:10.3} µs  num-bigint {:10.2} µs = {:6.2}×   floor {:9.3} µs = {:5.1} %",
+        seconds * 1e6,
+        reference * 1e6,
+        reference / seconds,
+        floor * 1e6,
+        100.0 * floor / seconds,
+    );
+}
+
+fn table(bits: usize, backend: Backend) {
+    let case = Case::new(bits, backend);
+    let Case { ring, values, residues, exponent, secret, .. } = &case;
+    let eight = &residues[..8];
+    let per_second = floor(backend);
+    let work = ring.digit_products();
+    let (multiplication, squaring) = (work.multiplication / per_second, work.squaring / per_second);
+    let windows = bits.div_ceil(5) as f64;
+
+    let kernel = ring.kernel_seconds();
+    let [mut pow, mut public, mut theirs_mul, mut theirs_pow] = std::array::from_fn(|_| Timer::new());
+    for _ in 0..7 {
+        pow.run(1, || ring.pow_secret(eight, secret));
+        public.run(1, || ring.pow_public_all(eight, exponent));
+        theirs_mul.run(100, || &values[0] * &values[1] % ring.modulus());
+        theirs_pow.run(1, || values[0].modpow(exponent, ring.modulus()));
+    }
+    let per_lane = |timer: Timer| timer.median() / 8.0;
+    let (theirs_mul, theirs_pow) = (theirs_mul.median(), theirs_pow.median());
+    println!("\nmodulo N², {bits} bits, {backend}, one thread, per residue in a batch of 8");
+    line("multiplication", kernel.multiplication, theirs_mul, multiplication);
+    line("squaring", kernel.squaring, theirs_mul, squaring);
+    let pow_floor = bits as f64 * squaring + windows * multiplication;
+    line("power, secret exponent of N's length", per_lane(pow), theirs_pow, pow_floor);
+    line("power, public exponent of N's length", per_lane(public), theirs_pow, pow_floor);
+
+    for width in [512, 1024] {
+        let base = ring.fixed_base(&residues[0], width);
+        let exponents: Vec<BigUint> = (0..8).map(|i| random(width, 200 + i)).collect();
+        let secrets: Vec<Secret> =
+            exponents.iter().map(|e| Secret::from_biguint(e, width).expect("fits")).collect();
+        let [mut ours, mut theirs] = std::array::from_fn(|_| Timer::new());
+        for _ in 0..5 {
+            ours.run(5, || base.pow(&secrets));
+            theirs.run(1, || values[0].modpow(&exponents[0], ring.modulus()));
+        }
+        let floor = base.multiplications() as f64 * multiplication;
+        line(&format!("fixed base, {width}-bit secret"), per_lane(ours), theirs.median(), floor);
+    }
+}
+
+/// Encrypted dot products: 10,000 rows packed 60 to a ciphertext, 80 dimensions, 16-bit scalars.
+fn dot_product(backend: Backend) {
+    let case = Case::new(2048, backend);
+    let scalars: Vec<BigUint> = (0..80).map(|i| random(16, 300 + i)).collect();
+    let row: Vec<Residue> = (0..80).map(|i| case.residues[i % 64].clone()).collect();
+    let rows: Vec<&[Residue]> = vec![&row; 167];
+    let mut timer = Timer::new();
+    for _ in 0..5 {
+        timer.run(1, || case.ring.multi_pow_rows(&rows, &scalars));
+    }
+    println!("10,000-row dot product, 80 dimensions, {backend}: {:.1} ms", timer.median() * 1e3);
+    let many: Vec<Residue> = (0..2000).map(|i| case.residues[i % 64].clone()).collect();
+    let weights: Vec<BigUint> = (0..2000).map(|i| random(128, 400 + i)).collect();
+    let mut timer = Timer::new();
+    for _ in 0..5 {
+        timer.run(1, || case.ring.multi_pow(&many, &weights));
+    }
+    println!("product of 2,000 powers with 128-bit exponents, {backend}: {:.1} ms", timer.median() * 1e3);
+}
+
+/// The ways in and out, and the symbols: what protocols do beside exponentiations.
+fn borders(backend: Backend) {
+    let case = Case::new(2048, backend);
+    let Case { ring, values, residues, .. } = &case;
+    let modulus = Modulus::with_backend(&random(2048, 1), backend).expect("odd");
+    let [mut make, mut enter, mut leave, mut mul, mut invert, mut jacobi] =
+        std::array::from_fn(|_| Timer::new());
+    for _ in 0..7 {
+        make.run(1, || Modulus::with_backend(modulus.n(), backend));
+        enter.run(1, || ring.residues(values));
+        leave.run(1, || ring.values(residues));
+        mul.run(1, || ring.mul_pairs(residues, residues));
+        invert.run(1, || ring.invert_batch(residues));
+        jacobi.run(1, || modexp::jacobi(&values[0], modulus.n()));
+    }
+    println!("\n2,048 bits, {backend}: one value of 64");
+    for (name, timer, count) in [
+        ("Modulus::new", make, 1.0),
+        ("residues", enter, 64.0),
+        ("values", leave, 64.0),
+        ("mul_pairs", mul, 64.0),
+        ("invert_batch", invert, 64.0),
+        ("jacobi", jacobi, 1.0),
+    ] {
+        println!("{name:44} {:10.3} µs", timer.median() / count * 1e6);
+    }
+}
+
+fn criterion(backend: Backend) {
+    let mut criterion = Criterion::default().sample_size(20);
+    for bits in [1024, 2048, 3072] {
+        let case = Case::new(bits, backend);
+        let mut group = criterion.benchmark_group(format!("mod N², {} bits, {backend}", case.bits));
+        group.bench_function("8 × pow_secret", |b| {
+            b.iter(|| case.ring.pow_secret(&case.residues[..8], &case.secret))
+        });
+        group.bench_function("64 × mul_pairs", |b| {
+            b.iter(|| case.ring.mul_pairs(&case.residues, &case.residues))
+        });
+        group.finish();
+    }
+}
+
+fn main() {
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread pool");
+    one.install(|| {
+        for backend in [Backend::Ifma, Backend::Portable].into_iter().filter(|b| b.is_available()) {
+            println!("{backend}: {:.2} digit products a nanosecond at most", floor(backend) / 1e9);
+            for bits in [1024, 2048, 3072] {
+                table(bits, backend);
+            }
+            borders(backend);
+            dot_product(backend);
+            if std::env::args().any(|a| a == "--criterion") {
+                criterion(backend);
+            }
+        }
+    });
+}
