@@ -12,16 +12,16 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 /// The certificate extension in which a Fabric CA puts attributes: 1.2.3.4.5.6.7.8.1.
 const ATTRIBUTES: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 1];
 
-/// Subject and issuer fields that an identity's id is made of, in the order of X.509; the names and
+/// Subject and issuer fields that an identity's id is made of, in this order; the names and
 /// the order are those of Fabric's `cid` library, which leaves out all other fields.
 const NAME_FIELDS: [(&[u64], &str); 9] = [
     (&[2, 5, 4, 6], "C"),
-    (&[2, 5, 4, 10], "O"),
-    (&[2, 5, 4, 11], "OU"),
-    (&[2, 5, 4, 7], "L"),
     (&[2, 5, 4, 8], "ST"),
+    (&[2, 5, 4, 7], "L"),
     (&[2, 5, 4, 9], "STREET"),
     (&[2, 5, 4, 17], "POSTALCODE"),
+    (&[2, 5, 4, 10], "O"),
+    (&[2, 5, 4, 11], "OU"),
     (&[2, 5, 4, 3], "CN"),
     (&[2, 5, 4, 5], "SERIALNUMBER"),
 ];
@@ -159,4 +159,66 @@ fn escape(value: &str) -> String {
         escaped.push(c);
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serialized(msp_id: &str, id_bytes: impl Into<Vec<u8>>) -> Vec<u8> {
+        SerializedIdentity { mspid: msp_id.into(), id_bytes: id_bytes.into() }.encode_to_vec()
+    }
+
+    /// Certificates made by Go's crypto/x509, with what Fabric's `cid` library says of them.
+    fn vectors() -> Vec<serde_json::Value> {
+        let lines = include_str!("../tests/vectors/identities.jsonl").lines();
+        lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn identities_are_read_as_fabric_reads_them() {
+        let vectors = vectors();
+        assert_eq!(vectors.len(), 3);
+        for (index, vector) in vectors.iter().enumerate() {
+            let pem = vector["pem"].as_str().unwrap();
+            let identity = ClientIdentity::parse(&serialized("Org1MSP", pem)).unwrap();
+            assert_eq!(identity.msp_id(), "Org1MSP");
+            assert_eq!(identity.id(), vector["id"].as_str().unwrap());
+            assert_eq!(hex::encode(identity.public_key_hash()), vector["public_key_hash"].as_str().unwrap());
+            assert_eq!(identity.certificate_pem(), pem);
+            assert_eq!(identity.certificate_der(), pem::parse(pem).unwrap().contents());
+            let role = (index == 1).then_some("trainer");
+            assert_eq!(identity.attribute("role"), role);
+            assert_eq!(identity.attribute("other"), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_identity_is_refused() {
+        let pem = vectors()[0]["pem"].as_str().unwrap().to_owned();
+        let key = pem::encode(&pem::Pem::new("PRIVATE KEY", [1, 2, 3]));
+        let mut der = pem::parse(&pem).unwrap().into_contents();
+        der.push(0);
+        let longer = pem::encode(&pem::Pem::new("CERTIFICATE", der.as_slice()));
+        let shorter = pem::encode(&pem::Pem::new("CERTIFICATE", &der[..der.len() / 2]));
+        for bytes in [
+            Vec::new(),
+            vec![0xff; 20],
+            serialized("Org1MSP", "no pem"),
+            serialized("Org1MSP", key),
+            serialized("Org1MSP", longer),
+            serialized("Org1MSP", shorter),
+        ] {
+            assert!(ClientIdentity::parse(&bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn attributes_must_be_a_map_of_texts() {
+        let attributes = parse_attributes(br#"{"attrs":{"a":"1","b":""}}"#).unwrap();
+        assert_eq!(attributes["a"], "1");
+        for bad in ["", "{}", r#"{"attrs":[]}"#, r#"{"attrs":{"a":1}}"#] {
+            assert!(parse_attributes(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
 }

@@ -145,12 +145,12 @@ impl Stub {
     /// # Errors
     /// As [`get_state`](Self::get_state).
     pub fn get_states<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<Option<Vec<u8>>>, StubError> {
+        keys.iter().try_for_each(|key| check_key(key.as_ref()))?;
         let Some(per_read) = self.offer.keys_per_read else {
             return keys.iter().map(|key| self.get_state(key.as_ref())).collect();
         };
         let mut values = Vec::with_capacity(keys.len());
         for keys in keys.chunks(per_read.clamp(1, MAX_KEYS_PER_READ)) {
-            keys.iter().try_for_each(|key| check_key(key.as_ref()))?;
             let keys: Vec<String> = keys.iter().map(|key| key.as_ref().into()).collect();
             let asked = keys.len();
             let request = peer::GetStateMultiple { keys, collection: String::new() };

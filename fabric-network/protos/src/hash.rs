@@ -7,16 +7,11 @@ use std::fmt::Write;
 /// The id of the transaction that `creator` (a serialised identity) makes with this nonce:
 /// SHA-256(nonce ‖ creator) in lower-case hex.
 pub fn transaction_id(nonce: &[u8], creator: &[u8]) -> String {
-    let digest = Sha256::new()
-        .chain_update(nonce)
-        .chain_update(creator)
-        .finalize();
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("writing to a string never fails");
-            hex
-        })
+    let digest = Sha256::new().chain_update(nonce).chain_update(creator).finalize();
+    digest.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("writing to a string never fails");
+        hex
+    })
 }
 
 /// The hash by which the next block refers to this one: SHA-256 of the header's

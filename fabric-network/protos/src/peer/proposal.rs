@@ -41,6 +41,16 @@ pub struct ChaincodeProposalPayload {
     pub transient_map: BTreeMap<String, Vec<u8>>,
 }
 
+impl std::fmt::Debug for ChaincodeProposalPayload {
+    // Transient data may be secret: only its names are shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChaincodeProposalPayload")
+            .field("input", &self.input)
+            .field("transient_map", &self.transient_map.keys())
+            .finish()
+    }
+}
+
 /// A peer's answer to a proposal, endorsed where it succeeded.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProposalResponse {
