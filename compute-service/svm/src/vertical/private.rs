@@ -1,0 +1,133 @@
+use super::{Output, digest};
+use crate::fixed::{self, Features, FixedError, MarginBound, Update};
+use crate::{Hyperparameters, Label};
+use paillier::KeyShare;
+use protocol::{Fault, JobSecret};
+use records::{DataDigest, JobId, JobParams, Model, SeedCommit, SeedOpen, Setup};
+use std::fmt;
+use zeroize::ZeroizeOnDrop;
+
+/// What a participant brings and never posts.
+#[derive(ZeroizeOnDrop)]
+pub struct Private {
+    #[zeroize(skip)]
+    pub(super) share: KeyShare,
+    features: Features,
+    #[zeroize(skip)]
+    labels: Vec<Label>,
+    #[zeroize(skip)]
+    data: DataDigest,
+    /// Contribution to the seed.
+    contribution: [u8; 32],
+    /// Salt of the digest of a model that stays split.
+    salt: [u8; 32],
+    digest: [u8; 32],
+}
+
+impl fmt::Debug for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Private").field("features", &self.features).finish_non_exhaustive()
+    }
+}
+
+impl Private {
+    /// A participant's side of one job: its share of the key, its columns and the labels of all training instances,
+    /// in the order of their sorted `ids`, and the job secret, from which what must be the same in two records is
+    /// derived.
+    ///
+    /// # Errors
+    /// [`Fault::Input`] where the table is not one of the job's size, identifiers repeat or are not sorted, or one
+    /// class is missing.
+    pub fn new(
+        params: &JobParams,
+        share: KeyShare,
+        ids: &[String],
+        features: Features,
+        labels: Vec<Label>,
+        secret: &JobSecret,
+    ) -> Result<Self, Fault> {
+        let job = params.id();
+        let instances = params.training().instances;
+        for (what, count) in [("identifiers", ids.len()), ("rows", features.len()), ("labels", labels.len())]
+        {
+            if count != instances as usize {
+                return Err(Fault::Input(format!("{count} {what} for a job of {instances} instances")));
+            }
+        }
+        if let Some(pair) = ids.windows(2).find(|pair| pair[0] >= pair[1]) {
+            let what = if pair[0] == pair[1] { "repeated" } else { "not in order" };
+            return Err(Fault::Input(format!("identifier `{}` is {what}", pair[1])));
+        }
+        if labels.windows(2).all(|pair| pair[0] == pair[1]) {
+            return Err(Fault::Input("all training instances are of one class".into()));
+        }
+        let signs: Vec<u8> = labels.iter().map(|label| label.sign() as u8).collect();
+        let data = DataDigest {
+            instances,
+            features: features.width() as u32,
+            ids: hex::encode(digest::digest("ids", &job, ids)),
+            labels: hex::encode(digest::digest("labels", &job, [signs])),
+        };
+        let digest = digest::private(&job, &features, &data);
+        let contribution = secret.derive(&job, "seed contribution");
+        let salt = secret.derive(&job, "model salt");
+        Ok(Self { share, features, labels, data, contribution, salt, digest })
+    }
+
+    pub(super) fn setup(&self) -> Setup {
+        Setup { key: self.share.key().to_record(), data: self.data.clone() }
+    }
+
+    pub(super) fn commit(&self, job: &JobId, party: u32) -> SeedCommit {
+        SeedCommit { commitment: digest::commitment(job, party, &self.contribution).to_vec().into() }
+    }
+
+    pub(super) fn open(&self) -> SeedOpen {
+        SeedOpen { seed: self.contribution.to_vec().into() }
+    }
+
+    pub(super) fn model(&self, job: &JobId, party: u32, weights: &[i64], split: bool) -> Model {
+        Model {
+            digest: digest::model(job, party, weights, split.then_some(&self.salt)),
+            weights: (!split).then(|| weights.iter().map(i64::to_string).collect()),
+        }
+    }
+
+    /// Digest of the data.
+    pub(super) fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// wⁱ after the iterations that `indicators` covers.
+    pub(super) fn weights_after(
+        &self,
+        params: &JobParams,
+        schedule: &[Vec<u32>],
+        indicators: &[Vec<bool>],
+    ) -> Result<Vec<i64>, FixedError> {
+        let update = Update::new(&Hyperparameters::from(params.training()));
+        fixed::weights(&self.features, &self.labels, schedule, indicators, &update)
+    }
+
+    /// aⁱ of the instances of one batch.
+    pub(super) fn margins(
+        &self,
+        params: &JobParams,
+        weights: &[i64],
+        batch: &[u32],
+    ) -> Result<Vec<i64>, FixedError> {
+        let bound = MarginBound::new(params.training().margin_bits, params.parties());
+        batch
+            .iter()
+            .map(|&s| fixed::margin(weights, &self.features, &self.labels, s as usize, bound))
+            .collect()
+    }
+
+    /// wⁱ of the trained model, at scale 2^24.
+    ///
+    /// # Errors
+    /// [`FixedError::Weight`], which training would have met before.
+    pub fn weights(&self, params: &JobParams, output: &Output) -> Result<Vec<i64>, FixedError> {
+        self.weights_after(params, &output.schedule, &output.indicators)
+    }
+}

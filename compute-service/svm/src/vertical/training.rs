@@ -1,0 +1,165 @@
+//! The rounds: encrypted margins, partial decryptions, indicators.
+
+use super::Private;
+use super::blinding::Blinding;
+use super::judge::{self, Judge};
+use super::key::Key;
+use crate::fixed::FixedError;
+use paillier::{Ciphertext, Contribution, Partial, Proof, ProofContext, PublicKey};
+use protocol::StepRng;
+use records::{Body, Bytes, Dv, Iv, JobId, JobParams, Phase, Rules, Slot, ThresholdKey};
+use std::collections::BTreeMap;
+
+/// Everything from the moment when key and seed are known.
+pub(super) struct Training {
+    job: JobId,
+    rules: Rules,
+    key: Key,
+    judge: Box<dyn Judge>,
+    /// What the members decrypt in this round, once all IV records are in.
+    ciphertexts: Vec<Ciphertext>,
+    /// The DV records of this round, not verified yet.
+    partials: BTreeMap<Slot, (Vec<Partial>, Proof)>,
+    indicators: Vec<Vec<bool>>,
+}
+
+impl Training {
+    /// # Errors
+    /// A key that is no key.
+    pub(super) fn new(
+        job: &JobId,
+        params: &JobParams,
+        blinding: Option<Blinding>,
+        record: &ThresholdKey,
+        seed: &[u8; 32],
+    ) -> Result<Self, String> {
+        let public = PublicKey::from_record(record, params.training().key_bits.into())
+            .map_err(|e| format!("the public key of all participants: {e}"))?;
+        let key = Key::new(public);
+        let judge: Box<dyn Judge> = match blinding {
+            Some(blinding) => Box::new(judge::Blinded::new(params, blinding, seed)),
+            None => Box::new(judge::Paper::new(params.training(), &key, seed)),
+        };
+        Ok(Self {
+            job: job.clone(),
+            rules: Rules::new(params),
+            key,
+            judge,
+            ciphertexts: Vec::new(),
+            partials: BTreeMap::new(),
+            indicators: Vec::new(),
+        })
+    }
+
+    /// The current iteration, which is the number of finished ones.
+    pub(super) fn round(&self) -> u32 {
+        self.indicators.len() as u32
+    }
+
+    pub(super) fn indicators(&self) -> &[Vec<bool>] {
+        &self.indicators
+    }
+
+    pub(super) fn schedule(&self) -> &[Vec<u32>] {
+        self.judge.schedule()
+    }
+
+    pub(super) fn prepare(&self, slot: Slot, rng: &mut StepRng) -> Body {
+        self.judge.prepare(&self.key, slot, rng)
+    }
+
+    pub(super) fn fold_preparation(&mut self, slot: Slot, list: &[Bytes]) -> Result<(), String> {
+        self.judge.fold_preparation(&self.key, slot, list)
+    }
+
+    /// aⁱ of the instances that an IV slot covers.
+    pub(super) fn margins(
+        &self,
+        slot: Slot,
+        params: &JobParams,
+        private: &Private,
+    ) -> Result<Vec<i64>, FixedError> {
+        let weights = private.weights_after(params, self.schedule(), &self.indicators)?;
+        let batch = &self.schedule()[slot.round as usize];
+        private.margins(params, &weights, &batch[self.rules.chunk_range(Phase::Iv, slot.chunk)])
+    }
+
+    pub(super) fn iv(&self, slot: Slot, margins: &[i64], rng: &mut StepRng) -> Iv {
+        self.judge.iv(&self.key, self.rules.chunk_range(Phase::Iv, slot.chunk), margins, rng)
+    }
+
+    pub(super) fn fold_iv(&mut self, slot: Slot, iv: &Iv) -> Result<(), String> {
+        self.judge.fold_iv(&self.key, self.rules.chunk_range(Phase::Iv, slot.chunk), iv)
+    }
+
+    /// All IV records of the round are in.
+    pub(super) fn close(&mut self) {
+        self.ciphertexts = self.judge.close(&self.key);
+    }
+
+    fn context(&self, slot: Slot) -> ProofContext {
+        ProofContext { job: self.job.clone(), slot }
+    }
+
+    fn to_decrypt(&self, slot: &Slot) -> &[Ciphertext] {
+        &self.ciphertexts[self.rules.chunk_range(Phase::Dv, slot.chunk)]
+    }
+
+    /// This member's partial decryptions: only of ciphertexts that were computed here from everybody's records.
+    pub(super) fn dv(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Dv, String> {
+        if private.share.key() != &self.key.public || private.share.index() != slot.party {
+            return Err("the key share does not belong to this participant and the job's key".into());
+        }
+        let ciphertexts = self.to_decrypt(&slot);
+        let (partials, proof) =
+            paillier::partial_decrypt(&private.share, ciphertexts, &self.context(slot), rng);
+        let dv = Partial::to_bytes_batch(&self.key.public, &partials).into_iter().map(Bytes).collect();
+        Ok(Dv { dv, proof: proof.to_record() })
+    }
+
+    /// Reads a DV record; its proof is checked with those of the others.
+    pub(super) fn fold_dv(&mut self, slot: Slot, dv: &Dv) -> Result<(), String> {
+        let bytes: Vec<&[u8]> = dv.dv.iter().map(|b| b.0.as_slice()).collect();
+        let partials = Partial::from_bytes_batch(&self.key.public, &bytes).map_err(|e| format!("dv: {e}"))?;
+        let proof = Proof::from_record(&dv.proof, &self.key.public).map_err(|e| format!("proof: {e}"))?;
+        self.partials.insert(slot, (partials, proof));
+        Ok(())
+    }
+
+    /// All DV records of the round are in: verifies them, decrypts, and ends the round.
+    ///
+    /// # Errors
+    /// What is wrong, and the party at fault if there is one.
+    pub(super) fn decide(&mut self) -> Result<(), (Option<u32>, String)> {
+        self.verify()?;
+        let mut members: BTreeMap<u32, Vec<Partial>> = BTreeMap::new();
+        for (slot, (partials, _)) in std::mem::take(&mut self.partials) {
+            // In the order of the chunks, which is that of the slots of one party.
+            members.entry(slot.party).or_default().extend(partials);
+        }
+        let members: Vec<(u32, Vec<Partial>)> = members.into_iter().collect();
+        let values =
+            paillier::combine(&self.key.public, &members).map_err(|e| (None, format!("decryption: {e}")))?;
+        self.ciphertexts.clear();
+        self.indicators.push(self.judge.decide(&values));
+        Ok(())
+    }
+
+    fn verify(&self) -> Result<(), (Option<u32>, String)> {
+        let contexts: Vec<ProofContext> = self.partials.keys().map(|slot| self.context(*slot)).collect();
+        let contributions: Vec<Contribution> = self
+            .partials
+            .iter()
+            .zip(&contexts)
+            .map(|((slot, (partials, proof)), context)| Contribution {
+                index: slot.party,
+                ciphertexts: self.to_decrypt(slot),
+                partials,
+                context,
+                proof,
+            })
+            .collect();
+        paillier::verify_partials(&self.key.public, &contributions)
+            .map_err(|e| (Some(e.index), e.to_string()))
+    }
+}
