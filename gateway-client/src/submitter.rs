@@ -85,7 +85,7 @@ impl RetryPolicy {
 }
 
 /// How often something was tried again, by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Retries {
     /// The contract missed a record on a peer that lags.
     pub not_yet: u32,

@@ -18,8 +18,10 @@
 //!
 //! A refusal is a [`records::Refusal`] in the message of a response with status 500.
 
+mod chaincode;
 mod job;
 mod world;
 
+pub use chaincode::JobContract;
 pub use job::invoke;
 pub use world::{Caller, Failure, WorldState};

@@ -15,8 +15,12 @@ fn composite(kind: &str, attributes: &[&str]) -> String {
 
 /// Kind of the composite keys under which jobs lie.
 pub const JOB: &str = "job";
+/// Kind of the composite keys under which acceptances lie.
+pub const ACCEPTANCE: &str = "acceptance";
 /// Kind of the composite keys under which records lie.
 pub const RECORD: &str = "record";
+/// Kind of the composite keys under which endings lie.
+pub const ENDING: &str = "ending";
 
 /// Where a [`crate::Job`] lies.
 pub fn job(id: &JobId) -> String {
@@ -25,12 +29,12 @@ pub fn job(id: &JobId) -> String {
 
 /// Where a [`crate::Acceptance`] lies.
 pub fn acceptance(id: &JobId, party: u32) -> String {
-    composite("acceptance", &[&id.0, &format!("{party:02x}")])
+    composite(ACCEPTANCE, &[&id.0, &format!("{party:02x}")])
 }
 
 /// Where a [`crate::Ending`] lies.
 pub fn ending(id: &JobId) -> String {
-    composite("ending", &[&id.0])
+    composite(ENDING, &[&id.0])
 }
 
 /// Where a [`crate::Record`] lies: type, job, phase, round, party, chunk.

@@ -1,1 +1,27 @@
-//! An organisation's node: driver, store and jobs.
+//! An organisation's node: it follows the ledger's blocks, takes part in jobs with the organisation's private data and
+//! key share, and posts what it owes.
+//!
+//! ```text
+//! run ── follows blocks ──► facts ──► worker (one a job) ──► driver ──► protocol
+//!  │                          │          │                     │
+//!  └── store: position, facts ┘          └── posts ◄── asks ───┘
+//! ```
+
+pub mod answer;
+pub mod config;
+pub mod data;
+pub mod driver;
+pub mod experiment;
+pub mod facts;
+pub mod ledger;
+pub mod model;
+pub mod report;
+pub mod run;
+pub mod store;
+pub mod verify;
+pub mod worker;
+
+/// The operating system's randomness as a generator.
+pub fn os_rng() -> impl rand_core::CryptoRng {
+    rand_core::UnwrapErr(getrandom::SysRng)
+}

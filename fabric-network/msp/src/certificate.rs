@@ -3,6 +3,7 @@
 use crate::Error;
 use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
 use p256::pkcs8::DecodePublicKey;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use x509_parser::prelude::*;
 
@@ -32,6 +33,8 @@ pub struct Certificate {
     attributes: BTreeMap<String, String>,
     /// None when the key is not on P-256.
     key: Option<VerifyingKey>,
+    /// SHA-256 of the subject's public key info.
+    public_key_hash: [u8; 32],
 }
 
 impl std::fmt::Debug for Certificate {
@@ -112,7 +115,13 @@ impl Certificate {
             path_length: constraints.and_then(|c| c.value.path_len_constraint),
             attributes,
             key: VerifyingKey::from_public_key_der(parsed.public_key().raw).ok(),
+            public_key_hash: Sha256::digest(parsed.public_key().raw).into(),
         })
+    }
+
+    /// SHA-256 of the subject's public key info, as the job contract pins it.
+    pub fn public_key_hash(&self) -> [u8; 32] {
+        self.public_key_hash
     }
 
     /// The certificate as it was read, DER.

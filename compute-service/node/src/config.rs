@@ -1,0 +1,173 @@
+//! A node's configuration file (TOML). Paths are relative to the file.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use svm::scaling::Scaling;
+
+/// What a node is told when it starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the node keeps its state, its share of keys and its results; made with mode 0700.
+    pub data_dir: PathBuf,
+    /// The organisation's Fabric connection profile (`connection-org1.json`).
+    pub connection_profile: PathBuf,
+    /// The channel.
+    #[serde(default = "confab_name")]
+    pub channel: String,
+    /// The chaincode.
+    #[serde(default = "confab_name")]
+    pub chaincode: String,
+    /// How long a peer that lags or is gone is asked again before a job is given up, in seconds.
+    #[serde(default = "patience")]
+    pub patience_secs: u64,
+    /// The identity with which the node signs; the profile's own where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// The member's file of the threshold key (`confab key deal`).
+    pub key_share: PathBuf,
+    /// The organisation's table.
+    pub data: Data,
+    /// Jobs that the node accepts by itself; others wait for `confab job accept`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<String>,
+}
+
+/// An X.509 identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// MSP identifier.
+    pub msp_id: String,
+    /// Certificate, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM (PKCS#8).
+    pub private_key: PathBuf,
+}
+
+/// A table and how to read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The file: comma, semicolon, tab or blanks; with or without a header.
+    pub file: PathBuf,
+    /// The column of the unique identifiers by which the participants' rows are joined: a name, or a number from 1.
+    pub id: String,
+    /// The label column.
+    pub label: String,
+    /// The label's value that counts as positive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive: Option<String>,
+    /// How the columns are scaled.
+    #[serde(default = "scaling")]
+    pub scale: Scaling,
+    /// Whether gaps are filled with the column's mean; else they are errors.
+    #[serde(default)]
+    pub fill_missing: bool,
+}
+
+fn confab_name() -> String {
+    "confab".into()
+}
+
+fn patience() -> u64 {
+    600
+}
+
+fn scaling() -> Scaling {
+    Scaling::Std
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not a configuration.
+    #[error("{path}: {reason}")]
+    Parse {
+        /// The file.
+        path: String,
+        /// Line, column and what is wrong.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads a configuration; relative paths are resolved against the file's folder.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is not a configuration.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let shown = path.display().to_string();
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
+        let mut config: Self = toml::from_str(&text)
+            .map_err(|e| ConfigError::Parse { path: shown, reason: e.to_string().trim_end().into() })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let mut paths = vec![
+            &mut config.data_dir,
+            &mut config.connection_profile,
+            &mut config.key_share,
+            &mut config.data.file,
+        ];
+        if let Some(identity) = &mut config.identity {
+            paths.extend([&mut identity.certificate, &mut identity.private_key]);
+        }
+        for path in paths {
+            *path = base.join(&*path);
+        }
+        Ok(config)
+    }
+
+    /// The text of a configuration file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration consists of strings, numbers and lists")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+data_dir = "state"
+connection_profile = "connection-org1.json"
+key_share = "/keys/share-1.json"
+[data]
+file = "visits.csv"
+id = "patient"
+label = "diagnosis"
+"#;
+
+    #[test]
+    fn paths_are_relative_to_the_file_and_defaults_are_filled_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.toml");
+        fs::write(&path, MINIMAL).unwrap();
+        let config = Config::load(&path).unwrap();
+        assert_eq!(config.data_dir, dir.path().join("state"));
+        assert_eq!(config.key_share, Path::new("/keys/share-1.json"));
+        assert_eq!((config.channel.as_str(), config.patience_secs), ("confab", 600));
+        fs::write(&path, config.to_toml()).unwrap();
+        assert_eq!(Config::load(&path).unwrap(), config);
+    }
+
+    #[test]
+    fn an_unknown_field_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.toml");
+        fs::write(&path, format!("colour = 1\n{MINIMAL}")).unwrap();
+        let error = Config::load(&path).unwrap_err().to_string();
+        assert!(error.contains("colour") && error.contains("node.toml"), "{error}");
+    }
+}

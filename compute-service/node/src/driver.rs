@@ -1,0 +1,281 @@
+//! Carries one member's side of a job between the ledger and the protocol.
+//!
+//! The driver runs on a thread of its own, for making and checking records is hard work. It folds facts in the order
+//! of the ledger and makes what is owed; posting and following blocks happen elsewhere.
+
+use crate::{
+    facts::{Creator, Fact, Located},
+    store::{Store, StoreError},
+};
+use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng};
+use records::{Body, Ending, Job, Phase, Rules, Slot};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+/// After how long without a fact the driver says for whom it waits.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// What reaches a driver.
+#[derive(Debug)]
+pub enum Input {
+    /// A fact about its job, in the order of the ledger.
+    Fact(Box<Located>),
+    /// A record could not be posted, for good.
+    PostFailed(String),
+    /// The node stops; the job goes on when it is started again.
+    Stop,
+}
+
+/// What a driver asks of the node.
+#[derive(Debug)]
+pub enum Request {
+    /// Post a record; posting one that is there already is success.
+    Post(Slot, Box<Body>),
+    /// Everybody's results are there and agree.
+    Finish,
+    /// The job cannot go on, for this reason.
+    Abort(String),
+}
+
+/// How far a job is, for people who watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The phase that is waited for.
+    pub phase: Phase,
+    /// Its round, from 0.
+    pub round: u32,
+    /// Number of rounds of this phase.
+    pub rounds: u32,
+    /// Records of this job so far, of all participants.
+    pub records: u64,
+}
+
+/// Seconds of work by what it was for: waiting is not in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Setup and seed.
+    pub keys: f64,
+    /// Chain and noise.
+    pub preparation: f64,
+    /// Iterations and model.
+    pub training: f64,
+    /// Processor time of all threads while at work.
+    pub cpu: f64,
+}
+
+impl Seconds {
+    fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        let (start, cpu) = (Instant::now(), cpu_seconds());
+        let result = work();
+        let elapsed = start.elapsed().as_secs_f64();
+        match phase {
+            Phase::Setup | Phase::SeedCommit | Phase::SeedOpen => self.keys += elapsed,
+            Phase::Chain | Phase::Noise => self.preparation += elapsed,
+            Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => self.training += elapsed,
+        }
+        self.cpu += cpu_seconds() - cpu;
+        result
+    }
+}
+
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// How a job ended for this member.
+#[derive(Debug)]
+pub struct Finished<T> {
+    /// How it ended on the ledger.
+    pub ending: Ending,
+    /// The protocol's output, where it came so far.
+    pub output: Option<T>,
+    /// Work done since the node was started.
+    pub seconds: Seconds,
+    /// Number of records that were folded.
+    pub records: u64,
+}
+
+/// Why a driver stops before its job has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The own database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node was told to stop.
+    #[error("stopped; the job goes on when the node is started again")]
+    Stopped,
+}
+
+/// One member's side of one job.
+pub struct Driver<P: Protocol> {
+    /// The job.
+    pub job: Job,
+    /// The member's index.
+    pub party: u32,
+    /// What the member never posts.
+    pub private: Arc<P::Private>,
+    /// The node's database.
+    pub store: Arc<Store>,
+}
+
+impl<P: Protocol> Driver<P> {
+    /// Runs until the job has ended on the ledger. `ask` must not block for long; `report` is called after every
+    /// record.
+    ///
+    /// # Errors
+    /// A failing database, or a node that stops.
+    pub fn run(
+        self,
+        inputs: &Receiver<Input>,
+        mut ask: impl FnMut(Request),
+        mut report: impl FnMut(&Progress),
+    ) -> Result<Finished<P::Output>, DriverError> {
+        let secret = self.store.secret(&self.job.id)?;
+        let rules = Rules::new(&self.job.params);
+        let mut seconds = Seconds::default();
+        let mut keys: BTreeMap<u32, String> = BTreeMap::new();
+        let mut asked = BTreeSet::new();
+        let mut finishing = false;
+        let mut records = 0;
+        // None once the job was given up: nothing is owed any more, only the ending on the ledger is waited for.
+        let mut protocol = match P::start(&self.job, Role::Member(self.party)) {
+            Ok(protocol) => Some(protocol),
+            Err(fault) => {
+                ask(Request::Abort(fault.to_string()));
+                None
+            }
+        };
+        loop {
+            let owed = match &protocol {
+                Some(protocol) if keys.len() == self.job.params.participants.len() => {
+                    protocol.owed().into_iter().find(|slot| !asked.contains(slot))
+                }
+                _ => None,
+            };
+            // What has happened comes before what is owed: it may show that nothing is owed any more.
+            let input = match owed {
+                Some(_) => inputs.try_recv().ok(),
+                None => match inputs.recv_timeout(SILENCE) {
+                    Ok(input) => Some(input),
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.log_silence(protocol.as_ref());
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return Err(DriverError::Stopped),
+                },
+            };
+            let step = match (input, owed, &mut protocol) {
+                (Some(Input::Stop), ..) => return Err(DriverError::Stopped),
+                (Some(Input::PostFailed(reason)), ..) => Err(reason),
+                (Some(Input::Fact(located)), _, protocol) => match located.fact {
+                    Fact::Proposed(_) => Ok(()),
+                    Fact::Accepted(acceptance) => {
+                        keys.insert(acceptance.party, acceptance.key_hash);
+                        Ok(())
+                    }
+                    Fact::Ended(ending) => {
+                        let output = protocol.as_ref().and_then(|protocol| match protocol.status() {
+                            Status::Done(output) => Some(output),
+                            Status::Running { .. } => None,
+                        });
+                        return Ok(Finished { ending, output, seconds, records });
+                    }
+                    Fact::Posted(record) => {
+                        records += 1;
+                        let slot = record.slot;
+                        let progress = Progress {
+                            phase: slot.phase,
+                            round: slot.round,
+                            rounds: rules.rounds(slot.phase),
+                            records,
+                        };
+                        let creator = located.creator;
+                        let committed =
+                            Committed { block: located.block, tx_id: located.tx_id, record: *record };
+                        let folded = match protocol {
+                            Some(protocol) => self
+                                .check_creator(&creator, keys.get(&slot.party), &committed)
+                                .and_then(|()| seconds.measure(slot.phase, || protocol.apply(&committed))),
+                            None => Ok(()),
+                        };
+                        report(&progress);
+                        folded.map_err(|fault| fault.to_string())
+                    }
+                },
+                (None, Some(slot), Some(protocol)) => {
+                    asked.insert(slot);
+                    match seconds.measure(slot.phase, || self.make(protocol, slot, &secret))? {
+                        Ok(body) => {
+                            ask(Request::Post(slot, Box::new(body)));
+                            Ok(())
+                        }
+                        Err(fault) => Err(fault.to_string()),
+                    }
+                }
+                (None, ..) => Ok(()),
+            };
+            if let (Err(reason), true) = (step, protocol.is_some()) {
+                protocol = None;
+                ask(Request::Abort(reason));
+            }
+            if !finishing && protocol.as_ref().is_some_and(|p| matches!(p.status(), Status::Done(_))) {
+                finishing = true;
+                ask(Request::Finish);
+            }
+        }
+    }
+
+    /// What goes into a slot: what was made before, or what is made now and kept.
+    fn make(&self, protocol: &P, slot: Slot, secret: &JobSecret) -> Result<Result<Body, Fault>, DriverError> {
+        if let Some(body) = self.store.outbox(&self.job.id, &slot)? {
+            return Ok(Ok(body));
+        }
+        let inputs = protocol.inputs(slot, &self.private);
+        let mut rng = StepRng::new(secret, &self.job.id, slot, &inputs);
+        match protocol.make(slot, &self.private, &mut rng) {
+            Ok(body) => {
+                self.store.keep(&self.job.id, &slot, &body)?;
+                Ok(Ok(body))
+            }
+            Err(fault) => Ok(Err(fault)),
+        }
+    }
+
+    /// The endorsers checked this too; it costs nothing not to rely on them.
+    fn check_creator(
+        &self,
+        creator: &Creator,
+        key_hash: Option<&String>,
+        committed: &Committed,
+    ) -> Result<(), Fault> {
+        let record = &committed.record;
+        let party = record.slot.party;
+        let expected = &self.job.params.participants[party as usize];
+        if creator.msp_id == *expected && record.msp_id == *expected && key_hash == Some(&creator.key_hash) {
+            return Ok(());
+        }
+        Err(Fault::Participant {
+            party,
+            msp_id: expected.clone(),
+            reason: format!(
+                "{} was signed by {} in transaction {}",
+                record.slot, creator.msp_id, committed.tx_id
+            ),
+        })
+    }
+
+    fn log_silence(&self, protocol: Option<&P>) {
+        let Some(Status::Running { waiting_for }) = protocol.map(Protocol::status) else { return };
+        let Some(slot) = waiting_for.first() else { return };
+        let who = &self.job.params.participants[slot.party as usize];
+        tracing::warn!(job = ?self.job.id, "waiting for {who}: {slot} and {} more", waiting_for.len() - 1);
+    }
+}

@@ -1,0 +1,292 @@
+//! An experiment: one table is split by columns among participants, each of which runs as a node of its own with its
+//! own files and key share, and what comes out is compared with training on the unsplit table.
+
+use crate::{
+    config::{Config, Data},
+    model::{Model, Part},
+    worker::{JobReport, report_path, write_private},
+};
+use gateway_client::{Call, Gateway, KeepNothing, Options};
+use records::{Bytes, CONTRACT_VERSION, JobParams, Kind, VERSION, VerticalSvm};
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use svm::{
+    Label,
+    scaling::Scaling,
+    split::{self, Split},
+    table::{Columns, Missing, Table},
+};
+use tokio::process::{Child, Command};
+
+/// What a training key may be used for.
+pub const KEY_PURPOSE: &str = "training";
+
+/// What is to be trained, on what, by how many.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The table.
+    pub data: PathBuf,
+    /// Which of its columns are what.
+    pub columns: Columns,
+    /// What is done about gaps.
+    pub missing: Missing,
+    /// How the columns are scaled.
+    pub scale: Scaling,
+    /// Share of the rows that are kept for the test.
+    pub test_fraction: f64,
+    /// Decides the split.
+    pub seed: u64,
+    /// Everything else; `instances` is filled in.
+    pub training: VerticalSvm,
+    /// MSP identifiers with the connection profiles of the participants' organisations.
+    pub organisations: Vec<(String, PathBuf)>,
+    /// The channel.
+    pub channel: String,
+    /// The chaincode.
+    pub chaincode: String,
+    /// Longest wait for a peer that lags or is gone, in seconds.
+    pub patience_secs: u64,
+}
+
+/// Why an experiment fails.
+#[derive(Debug, thiserror::Error)]
+pub enum ExperimentError {
+    /// The table, the split or a parameter.
+    #[error("{0}")]
+    Input(String),
+    /// A file of the experiment.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The ledger.
+    #[error(transparent)]
+    Gateway(#[from] gateway_client::Error),
+    /// The proposal could not be submitted.
+    #[error("proposing the job: {0}")]
+    Propose(String),
+    /// The job ended otherwise than planned.
+    #[error("the job did not finish: {0}")]
+    Unfinished(String),
+}
+
+fn input(e: impl std::fmt::Display) -> ExperimentError {
+    ExperimentError::Input(e.to_string())
+}
+
+fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> ExperimentError + '_ {
+    move |source| ExperimentError::File { path: path.display().to_string(), source }
+}
+
+/// An experiment whose files are laid out: a folder for each participant.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Where everything lies.
+    pub dir: PathBuf,
+    /// The job to be proposed.
+    pub params: JobParams,
+    /// The unsplit table.
+    pub table: Table,
+    /// Training and test rows.
+    pub split: Split,
+    /// How the columns are scaled.
+    pub scale: Scaling,
+    /// Lines that were left out because of gaps.
+    pub dropped: Vec<u64>,
+    /// Seconds that dealing the key took.
+    pub key_seconds: f64,
+    /// Node configuration files by party.
+    pub configs: Vec<PathBuf>,
+    plan: Plan,
+}
+
+impl Plan {
+    /// Reads the table, splits it, deals a key, and writes every participant's files under `dir`.
+    ///
+    /// # Errors
+    /// What is wrong with table or parameters, or a file that cannot be written.
+    pub fn prepare(&self, dir: &Path) -> Result<Prepared, ExperimentError> {
+        let mut table = Table::read(&self.data, &self.columns).map_err(input)?;
+        let dropped = match self.missing {
+            Missing::Drop => table.drop_gaps().map_err(input)?,
+            Missing::Mean => Vec::new(),
+        };
+        let labels = table.labels().map_err(input)?;
+        let split = split::stratified(&labels, self.test_fraction, self.seed).map_err(input)?;
+        let blocks = split::deal(table.columns.len(), self.organisations.len()).map_err(input)?;
+        let mut nonce = vec![0; 16];
+        getrandom::fill(&mut nonce).map_err(input)?;
+        let params = JobParams {
+            version: VERSION,
+            contract: CONTRACT_VERSION.into(),
+            participants: self.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect(),
+            kind: Kind::VerticalSvm(VerticalSvm {
+                instances: split.train.len() as u32,
+                ..self.training.clone()
+            }),
+            nonce: Bytes(nonce),
+        };
+        params.validate().map_err(input)?;
+        let start = Instant::now();
+        let mut rng = crate::os_rng();
+        let bits = u64::from(self.training.key_bits);
+        let (_, shares) = paillier::deal(params.parties(), self.training.quorum, bits, KEY_PURPOSE, &mut rng)
+            .map_err(input)?;
+        let key_seconds = start.elapsed().as_secs_f64();
+        let mut configs = Vec::new();
+        for (party, ((share, block), (msp_id, profile))) in
+            shares.iter().zip(blocks).zip(&self.organisations).enumerate()
+        {
+            let folder = dir.join(msp_id);
+            fs::create_dir_all(&folder).map_err(file_error(&folder))?;
+            let data = folder.join("data.csv");
+            let text = participant_table(&table, &split.train, block);
+            write_private(&data, text.as_bytes()).map_err(file_error(&data))?;
+            let key_share = folder.join("key-share.json");
+            share.write(&key_share).map_err(input)?;
+            let config = Config {
+                data_dir: "state".into(),
+                connection_profile: fs::canonicalize(profile).map_err(file_error(profile))?,
+                channel: self.channel.clone(),
+                chaincode: self.chaincode.clone(),
+                patience_secs: self.patience_secs,
+                identity: None,
+                key_share: "key-share.json".into(),
+                data: Data {
+                    file: "data.csv".into(),
+                    id: "id".into(),
+                    label: "label".into(),
+                    positive: Some("positive".into()),
+                    scale: self.scale,
+                    fill_missing: self.missing == Missing::Mean,
+                },
+                accept: vec![params.id().0],
+            };
+            let path = folder.join("node.toml");
+            write_private(&path, config.to_toml().as_bytes()).map_err(file_error(&path))?;
+            debug_assert_eq!(configs.len(), party);
+            configs.push(path);
+        }
+        let dir = dir.to_path_buf();
+        Ok(Prepared {
+            dir,
+            params,
+            table,
+            split,
+            scale: self.scale,
+            dropped,
+            key_seconds,
+            configs,
+            plan: self.clone(),
+        })
+    }
+}
+
+/// The training rows with some of the columns, as a participant would have them.
+fn participant_table(table: &Table, rows: &[usize], columns: std::ops::Range<usize>) -> String {
+    let mut text = String::from("id,label");
+    for name in &table.columns[columns.clone()] {
+        let _ = write!(text, ",\"{}\"", name.replace('"', "\"\""));
+    }
+    text.push('\n');
+    for (index, &row) in rows.iter().enumerate() {
+        let row = &table.rows[row];
+        let label = match row.label {
+            Some(Label::Positive) => "positive",
+            _ => "negative",
+        };
+        let _ = write!(text, "r{index:08},{label}");
+        for value in &row.values[columns.clone()] {
+            match value {
+                Some(value) => {
+                    let _ = write!(text, ",{value}");
+                }
+                None => text.push_str(",?"),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+impl Prepared {
+    /// Starts a participant's node as a child process of `program`, which stops when the job has ended, when its
+    /// standard input is closed, or when it is told to. Events come on its standard output, one JSON object a line; its
+    /// log goes to `node.log`.
+    ///
+    /// # Errors
+    /// A program that cannot be started.
+    pub fn spawn_node(&self, program: &Path, party: usize) -> Result<Child, ExperimentError> {
+        let log = self.configs[party].with_file_name("node.log");
+        let log_file =
+            fs::OpenOptions::new().create(true).append(true).open(&log).map_err(file_error(&log))?;
+        Command::new(program)
+            .args(["node", "--events", "--stop-with-stdin", "--until"])
+            .arg(&self.params.id().0)
+            .arg("--config")
+            .arg(&self.configs[party])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log_file)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(file_error(program))
+    }
+
+    /// Proposes the job in the name of the first participant.
+    ///
+    /// # Errors
+    /// A ledger that cannot be reached or refuses.
+    pub async fn propose(&self) -> Result<(), ExperimentError> {
+        let gateway = Gateway::from_profile(&self.plan.organisations[0].1, None, Options::default())?;
+        let contract = gateway.network(&self.plan.channel).contract(&self.plan.chaincode);
+        let params =
+            serde_json::to_vec(&self.params).expect("parameters hold only strings, integers and arrays");
+        let patience = Duration::from_secs(self.plan.patience_secs.min(120));
+        let call = Call::new("propose").arg(params);
+        match contract.submitter(Arc::new(KeepNothing)).submit(call, patience).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(ExperimentError::Propose(failure.to_string())),
+        }
+    }
+
+    /// What the nodes kept of the finished job, by party.
+    ///
+    /// # Errors
+    /// A report that is missing or cannot be read.
+    pub fn reports(&self) -> Result<Vec<JobReport>, ExperimentError> {
+        self.configs
+            .iter()
+            .map(|config| {
+                let config = Config::load(config).map_err(input)?;
+                let path = report_path(&config, &self.params.id());
+                let bytes = fs::read(&path).map_err(file_error(&path))?;
+                serde_json::from_slice(&bytes).map_err(|e| input(format!("{}: {e}", path.display())))
+            })
+            .collect()
+    }
+
+    /// The whole model, put together from what the participants kept.
+    ///
+    /// # Panics
+    /// When the table has no labels, with which it could not have been prepared.
+    pub fn model(&self, reports: &[JobReport]) -> Model {
+        let classes = self.table.classes.as_ref().expect("a table without labels is not prepared");
+        let parts: Vec<Part> = reports.iter().map(|report| report.part.clone()).collect();
+        Model {
+            version: VERSION,
+            positive: classes.positive.clone(),
+            negative: classes.negative.join("/"),
+            parts,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Trained models as files: what a participant keeps, and what `predict` reads.
+
+use records::VERSION;
+use serde::{Deserialize, Serialize};
+use std::{fs, path::Path};
+use svm::{
+    Label,
+    fixed::{self, Features},
+    scaling::Scaler,
+    table::{Columns, Table},
+};
+
+/// One participant's part of a model: its columns, how it scaled them, and their weights.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The participant.
+    pub msp_id: String,
+    /// Columns and scaling.
+    pub scaler: Scaler,
+    /// wⁱ at scale 2^24, in the order of the columns.
+    #[serde(with = "decimal_strings")]
+    pub weights: Vec<i64>,
+}
+
+/// A linear model: the parts of all participants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Layout version.
+    pub version: u32,
+    /// The positive class of the training table.
+    pub positive: String,
+    /// The negative class.
+    pub negative: String,
+    /// The parts, in the order of the participants.
+    pub parts: Vec<Part>,
+}
+
+/// Why a model cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no model.
+    #[error("{path} is not a model: {reason}")]
+    Parse {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The rows do not fit.
+    #[error("{0}")]
+    Rows(String),
+}
+
+/// The prediction for one row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// Line of the file.
+    pub line: u64,
+    /// Cell of the id column, where one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The predicted class, in the words of the training table.
+    pub class: String,
+    /// w·x, the distance from the separating plane in units of the margin.
+    pub score: f64,
+}
+
+impl Model {
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or is no model of this version.
+    pub fn load(path: &Path) -> Result<Self, ModelError> {
+        let shown = path.display().to_string();
+        let bytes = fs::read(path).map_err(|source| ModelError::Read { path: shown.clone(), source })?;
+        let parse = |reason: String| ModelError::Parse { path: shown.clone(), reason };
+        let model: Self = serde_json::from_slice(&bytes).map_err(|e| parse(e.to_string()))?;
+        if model.version != VERSION {
+            return Err(parse(format!("version {} is not {VERSION}", model.version)));
+        }
+        for part in &model.parts {
+            let columns = part.scaler.columns().count();
+            if columns != part.weights.len() {
+                return Err(parse(format!(
+                    "{}: {} weights for {columns} columns",
+                    part.msp_id,
+                    part.weights.len()
+                )));
+            }
+        }
+        Ok(model)
+    }
+
+    /// Predicts the class of every row of a table that has the model's columns, in any order among others.
+    ///
+    /// # Errors
+    /// A column that is missing, a cell that is no number, values that overflow the scale.
+    pub fn predict(&self, file: &Path, id: Option<&str>) -> Result<Vec<Prediction>, ModelError> {
+        let rows = |e: &dyn std::fmt::Display| ModelError::Rows(e.to_string());
+        let names: Vec<String> =
+            self.parts.iter().flat_map(|part| part.scaler.columns().map(String::from)).collect();
+        let columns = Columns { id: id.map(String::from), features: Some(names), ..Columns::default() };
+        let table = Table::read(file, &columns).map_err(|e| rows(&e))?;
+        let all: Vec<usize> = (0..table.rows.len()).collect();
+        let mut scores = vec![0i128; all.len()];
+        let mut first = 0;
+        for part in &self.parts {
+            let own = table.slice(first..first + part.weights.len());
+            first += part.weights.len();
+            let scaled = part.scaler.apply(&own, &all).map_err(|e| rows(&e))?;
+            let features = Features::encode(&scaled).map_err(|e| rows(&e))?;
+            for (index, score) in scores.iter_mut().enumerate() {
+                *score += fixed::score(&part.weights, features.row(index));
+            }
+        }
+        let predict = |(row, score): (&svm::table::Row, &i128)| Prediction {
+            line: row.line,
+            id: row.id.clone(),
+            class: match fixed::predict(*score) {
+                Label::Positive => self.positive.clone(),
+                Label::Negative => self.negative.clone(),
+            },
+            score: *score as f64 / fixed::ONE as f64,
+        };
+        Ok(table.rows.iter().zip(&scores).map(predict).collect())
+    }
+}
+
+/// Integers beyond 2^53 as strings.
+mod decimal_strings {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(weights: &[i64], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(weights.iter().map(i64::to_string))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+    }
+}

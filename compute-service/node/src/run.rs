@@ -1,0 +1,254 @@
+//! The node itself: follows the blocks, runs a driver for each job, and posts what the drivers make.
+
+use crate::{
+    answer,
+    config::Config,
+    driver::{Input, Progress},
+    facts::{Fact, Located},
+    ledger,
+    store::{Position, Store, StoreError},
+    worker::{self, Worker},
+};
+use gateway_client::{Checkpoint, Contract};
+use records::{Ending, Job, JobId};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, mpsc as std_mpsc},
+};
+use tokio::sync::mpsc;
+
+/// Why a node stops.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The ledger cannot be reached or answers nonsense.
+    #[error(transparent)]
+    Gateway(#[from] gateway_client::Error),
+    /// The own database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A value on the ledger cannot be read.
+    #[error("block {block}, transaction {tx_id}: {reason}")]
+    Ledger {
+        /// Number of the block.
+        block: u64,
+        /// Identifier of the transaction.
+        tx_id: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A result could not be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// What a node tells whoever watches it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// It follows the ledger.
+    Following {
+        /// The next block.
+        block: u64,
+    },
+    /// A job in which the organisation is named was proposed.
+    Proposed {
+        /// The job.
+        job: JobId,
+        /// Who proposed it.
+        by: String,
+    },
+    /// A job cannot be accepted with the organisation's data or key.
+    Unfit {
+        /// The job.
+        job: JobId,
+        /// Why.
+        reason: String,
+    },
+    /// A record was folded.
+    Progress {
+        /// The job.
+        job: JobId,
+        /// How far it is.
+        progress: Progress,
+    },
+    /// A job ended.
+    Ended {
+        /// The job.
+        job: JobId,
+        /// How.
+        ending: Ending,
+        /// Where the report lies, if there is one.
+        report: Option<PathBuf>,
+    },
+}
+
+/// How long a node runs.
+#[derive(Clone, Debug, Default)]
+pub struct Until {
+    /// Stop when this job has ended.
+    pub job: Option<JobId>,
+}
+
+/// Runs a node until `shutdown` or, where one is given, until the job has ended. Returns how that job ended.
+///
+/// # Errors
+/// What keeps the node from following the ledger; troubles of one job end that job only.
+pub async fn run(
+    config: Config,
+    until: Until,
+    shutdown: impl Future<Output = ()>,
+    mut watch: impl FnMut(&Event) + Send,
+) -> Result<Option<Ending>, NodeError> {
+    let store = Arc::new(Store::open(&config.data_dir)?);
+    let gateway = ledger::connect(&config)?;
+    let network = gateway.network(&config.channel);
+    let contract = network.contract(&config.chaincode);
+    let position = store.position()?;
+    let mut blocks = network.blocks(Checkpoint::at(position.next_block));
+    let (events, mut on_event) = mpsc::unbounded_channel();
+    let me = gateway.user().identity().msp_id().to_string();
+    let mut node = Node { me, config: Arc::new(config), store, contract, events, jobs: HashMap::new() };
+    watch(&Event::Following { block: position.next_block });
+    node.resume()?;
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(event) = on_event.recv() => {
+                watch(&event);
+                if let Event::Ended { job, ending, .. } = event {
+                    node.jobs.remove(&job);
+                    if until.job.as_ref() == Some(&job) {
+                        return Ok(Some(ending));
+                    }
+                }
+            }
+            block = blocks.next() => {
+                let Some(block) = block else { break };
+                node.fold(&block?)?;
+            }
+        }
+    }
+    for tracked in node.jobs.values() {
+        if let State::Accepted(inputs) = &tracked.state {
+            let _ = inputs.send(Input::Stop);
+        }
+    }
+    Ok(None)
+}
+
+struct Node {
+    me: String,
+    config: Arc<Config>,
+    store: Arc<Store>,
+    contract: Contract,
+    events: mpsc::UnboundedSender<Event>,
+    jobs: HashMap<JobId, Tracked>,
+}
+
+/// A job that the organisation is named in.
+struct Tracked {
+    job: Job,
+    state: State,
+}
+
+enum State {
+    /// Not accepted by this organisation; what happened so far.
+    Open(Vec<Located>),
+    /// A driver runs.
+    Accepted(std_mpsc::Sender<Input>),
+}
+
+impl Node {
+    /// Takes up the jobs that the store knows.
+    fn resume(&mut self) -> Result<(), NodeError> {
+        for id in self.store.jobs()? {
+            let facts = self.store.facts(&id)?;
+            let ended = facts.iter().any(|located| matches!(located.fact, Fact::Ended(_)));
+            if !ended || !worker::report_path(&self.config, &id).exists() {
+                facts.into_iter().for_each(|located| self.dispatch(located));
+                self.consider(&id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a block, keeps what concerns this node, and passes it on.
+    fn fold(&mut self, block: &gateway_client::Block) -> Result<(), NodeError> {
+        let mut facts = ledger::facts(block, &self.config.chaincode)?;
+        let mut known: HashSet<JobId> = self.jobs.keys().cloned().collect();
+        facts.retain(|located| match &located.fact {
+            Fact::Proposed(job) if job.params.party(&self.me).is_some() => {
+                known.insert(job.id.clone()) || true
+            }
+            other => known.contains(other.job()),
+        });
+        self.store.append(&facts, Position { next_block: block.number + 1 })?;
+        for located in facts {
+            let id = located.fact.job().clone();
+            let proposed = matches!(located.fact, Fact::Proposed(_));
+            self.dispatch(located);
+            if proposed {
+                self.consider(&id);
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, located: Located) {
+        if let Fact::Proposed(job) = &located.fact {
+            let _ = self.events.send(Event::Proposed { job: job.id.clone(), by: job.proposer.clone() });
+            self.jobs.insert(job.id.clone(), Tracked { job: job.clone(), state: State::Open(Vec::new()) });
+        }
+        let Some(tracked) = self.jobs.get_mut(located.fact.job()) else { return };
+        let backlog = match &mut tracked.state {
+            State::Accepted(inputs) => {
+                // A driver that has ended needs no input.
+                let _ = inputs.send(Input::Fact(Box::new(located)));
+                return;
+            }
+            State::Open(backlog) => backlog,
+        };
+        if let Fact::Ended(ending) = &located.fact {
+            let ended = Event::Ended { job: tracked.job.id.clone(), ending: ending.clone(), report: None };
+            let _ = self.events.send(ended);
+        }
+        let mine = matches!(&located.fact, Fact::Accepted(acceptance) if acceptance.msp_id == self.me);
+        backlog.push(located);
+        if mine {
+            let backlog = std::mem::take(backlog);
+            let job = tracked.job.clone();
+            let inputs =
+                Worker::start(job, &self.me, &self.config, &self.store, &self.contract, &self.events);
+            for located in backlog {
+                let _ = inputs.send(Input::Fact(Box::new(located)));
+            }
+            tracked.state = State::Accepted(inputs);
+        }
+    }
+
+    /// Answers a proposal that the configuration says to accept: accepts it if data and key fit, else refuses it.
+    fn consider(&self, id: &JobId) {
+        let Some(Tracked { job, state: State::Open(facts) }) = self.jobs.get(id) else { return };
+        let ended = facts.iter().any(|located| matches!(located.fact, Fact::Ended(_)));
+        if ended || !self.config.accept.contains(&id.0) {
+            return;
+        }
+        let (job, config, contract) = (job.clone(), self.config.clone(), self.contract.clone());
+        let (store, events) = (self.store.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let answered = answer::answer(&config, &store, &contract, &job).await;
+            if let Err(reason) = answered {
+                let _ = events.send(Event::Unfit { job: job.id, reason });
+            }
+        });
+    }
+}

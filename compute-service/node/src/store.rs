@@ -1,0 +1,244 @@
+//! What a node keeps: what it has read of the ledger and how far, what it is about to post, and its job secrets.
+//!
+//! A restart needs nothing else: the facts are folded again, and what was made before is posted again as it was.
+
+use crate::facts::Located;
+use protocol::JobSecret;
+use records::{Body, JobId, Slot, key};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+const FACTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("facts");
+const OUTBOX: TableDefinition<&str, &[u8]> = TableDefinition::new("outbox");
+const SECRETS: TableDefinition<&str, &[u8]> = TableDefinition::new("secrets");
+const CHECKPOINT: &str = "checkpoint";
+
+/// The next block to read; all before it are folded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Number of the next block.
+    pub next_block: u64,
+}
+
+/// Why the store fails.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("{0} is in use by another node; two nodes of one member must not run at the same time")]
+    InUse(String),
+    /// Reading or writing failed.
+    #[error("store: {0}")]
+    Database(#[from] redb::Error),
+    /// The file system refused.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An entry that cannot be read.
+    #[error("store: an entry cannot be read: {0}")]
+    Corrupt(#[from] serde_json::Error),
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// Shortens the conversion of redb's many errors into its general one.
+fn db<T, E: Into<redb::Error>>(result: std::result::Result<T, E>) -> Result<T> {
+    result.map_err(|e| StoreError::Database(e.into()))
+}
+
+/// A node's database; one process at a time.
+pub struct Store(Database);
+
+impl Store {
+    /// Opens or makes the store in a data directory.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another node has it open, or the file system's error.
+    pub fn open(data_dir: &Path) -> Result<Self> {
+        let path = data_dir.join("node.redb");
+        let file_error = |source| StoreError::File { path: path.display().to_string(), source };
+        fs::create_dir_all(data_dir).map_err(file_error)?;
+        fs::set_permissions(data_dir, fs::Permissions::from_mode(0o700)).map_err(file_error)?;
+        let database = match Database::create(&path) {
+            Ok(database) => database,
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) => {
+                return Err(StoreError::InUse(path.display().to_string()));
+            }
+            Err(e) => return Err(StoreError::Database(e.into())),
+        };
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(file_error)?;
+        let write = db(database.begin_write())?;
+        db(write.open_table(META))?;
+        db(write.open_table(FACTS))?;
+        db(write.open_table(OUTBOX))?;
+        db(write.open_table(SECRETS))?;
+        db(write.commit())?;
+        Ok(Self(database))
+    }
+
+    /// How far the ledger was read.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn position(&self) -> Result<Position> {
+        let read = db(self.0.begin_read())?;
+        let meta = db(read.open_table(META))?;
+        match db(meta.get(CHECKPOINT))? {
+            Some(bytes) => Ok(serde_json::from_slice(bytes.value())?),
+            None => Ok(Position::default()),
+        }
+    }
+
+    /// Keeps the facts of a block and the new position in one transaction. It need not be on the disk at once: what
+    /// is lost in a crash is read from the ledger again.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn append(&self, facts: &[Located], position: Position) -> Result<()> {
+        let mut write = db(self.0.begin_write())?;
+        db(write.set_durability(Durability::None))?;
+        {
+            let mut table = db(write.open_table(FACTS))?;
+            for located in facts {
+                let job = located.fact.job().0.as_str();
+                let next = match db(table.range((job, 0)..=(job, u64::MAX)))?.next_back() {
+                    Some(entry) => db(entry)?.0.value().1 + 1,
+                    None => 0,
+                };
+                db(table.insert((job, next), serde_json::to_vec(located)?.as_slice()))?;
+            }
+            let mut meta = db(write.open_table(META))?;
+            db(meta.insert(CHECKPOINT, serde_json::to_vec(&position)?.as_slice()))?;
+        }
+        db(write.commit())
+    }
+
+    /// All facts about a job in the order of the ledger.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn facts(&self, job: &JobId) -> Result<Vec<Located>> {
+        let read = db(self.0.begin_read())?;
+        let table = db(read.open_table(FACTS))?;
+        let job = job.0.as_str();
+        db(table.range((job, 0)..=(job, u64::MAX)))?
+            .map(|entry| Ok(serde_json::from_slice(db(entry)?.1.value())?))
+            .collect()
+    }
+
+    /// The jobs of which there are facts.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn jobs(&self) -> Result<Vec<JobId>> {
+        let read = db(self.0.begin_read())?;
+        let table = db(read.open_table(FACTS))?;
+        let mut jobs = Vec::new();
+        let mut from = (String::new(), 0);
+        while let Some(entry) = db(table.range((from.0.as_str(), from.1)..))?.next() {
+            let job = db(entry)?.0.value().0.to_string();
+            from = (job.clone() + "\0", 0);
+            jobs.push(JobId(job));
+        }
+        Ok(jobs)
+    }
+
+    /// What was made for a slot before.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn outbox(&self, job: &JobId, slot: &Slot) -> Result<Option<Body>> {
+        let read = db(self.0.begin_read())?;
+        let table = db(read.open_table(OUTBOX))?;
+        match db(table.get(key::record(job, slot).as_str()))? {
+            Some(bytes) => Ok(Some(serde_json::from_slice(bytes.value())?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps what was made for a slot, on the disk before it returns: it is used once and posted as it is ever after.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn keep(&self, job: &JobId, slot: &Slot, body: &Body) -> Result<()> {
+        let write = db(self.0.begin_write())?;
+        {
+            let mut table = db(write.open_table(OUTBOX))?;
+            db(table.insert(key::record(job, slot).as_str(), serde_json::to_vec(body)?.as_slice()))?;
+        }
+        db(write.commit())
+    }
+
+    /// The secret of a job; drawn from the operating system's randomness when it is asked for first.
+    ///
+    /// # Errors
+    /// A failing database.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness.
+    pub fn secret(&self, job: &JobId) -> Result<JobSecret> {
+        let write = db(self.0.begin_write())?;
+        let secret = {
+            let mut table = db(write.open_table(SECRETS))?;
+            let known =
+                db(table.get(job.0.as_str()))?.and_then(|bytes| <[u8; 32]>::try_from(bytes.value()).ok());
+            match known {
+                Some(bytes) => JobSecret::new(bytes),
+                None => {
+                    let mut bytes = [0; 32];
+                    getrandom::fill(&mut bytes).expect("the operating system provides randomness");
+                    db(table.insert(job.0.as_str(), bytes.as_slice()))?;
+                    JobSecret::new(bytes)
+                }
+            }
+        };
+        db(write.commit())?;
+        Ok(secret)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::{Creator, Fact};
+    use records::{Bytes, Ending, Outcome, Phase, SeedOpen};
+
+    fn job(name: &str) -> JobId {
+        JobId(name.repeat(64))
+    }
+
+    fn located(name: &str, block: u64) -> Located {
+        let ending = Ending { version: 1, job: job(name), by: "Org1MSP".into(), outcome: Outcome::Finished };
+        let creator = Creator { msp_id: "Org1MSP".into(), key_hash: "00".into() };
+        Located { block, tx_id: format!("tx{block}"), creator, bytes: 1, fact: Fact::Ended(ending) }
+    }
+
+    #[test]
+    fn facts_keep_their_order_by_job_and_survive_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        let slot = Slot { phase: Phase::SeedOpen, round: 0, party: 0, chunk: 0 };
+        let body = Body::SeedOpen(SeedOpen { seed: Bytes(vec![3; 32]) });
+        let secret = {
+            let store = Store::open(dir.path()).unwrap();
+            assert!(matches!(Store::open(dir.path()), Err(StoreError::InUse(_))));
+            store.append(&[located("a", 1), located("b", 1)], Position { next_block: 2 }).unwrap();
+            store.append(&[located("a", 2)], Position { next_block: 3 }).unwrap();
+            store.keep(&job("a"), &slot, &body).unwrap();
+            *store.secret(&job("a")).unwrap().expose()
+        };
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.position().unwrap(), Position { next_block: 3 });
+        assert_eq!(store.jobs().unwrap(), [job("a"), job("b")]);
+        assert_eq!(store.facts(&job("a")).unwrap(), [located("a", 1), located("a", 2)]);
+        assert_eq!(store.outbox(&job("a"), &slot).unwrap(), Some(body));
+        assert_eq!(store.outbox(&job("b"), &slot).unwrap(), None);
+        assert_eq!(*store.secret(&job("a")).unwrap().expose(), secret);
+        let mode = fs::metadata(dir.path().join("node.redb")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

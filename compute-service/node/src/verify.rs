@@ -1,0 +1,247 @@
+//! The observer's replay of a job from the blocks: everything that can be checked without a secret.
+
+use crate::{
+    facts::{Fact, Located},
+    ledger,
+};
+use gateway_client::{Block, Checkpoint, Network, TransactionInfo};
+use msp::{Identity, Msps};
+use protocol::{Committed, Protocol, Role, Status};
+use records::{Acceptance, Ending, Job, JobId, Outcome, Record, Rules, Slot};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use svm::vertical::{Output, VerticalSvm};
+
+/// What a replay found.
+#[derive(Debug, Serialize)]
+pub struct Verification {
+    /// The job.
+    pub job: JobId,
+    /// Its participants.
+    pub participants: Vec<String>,
+    /// How it ended on the ledger.
+    pub ending: Option<Ending>,
+    /// Number of blocks whose hashes were followed.
+    pub blocks: u64,
+    /// Number of the job's transactions whose signatures were checked.
+    pub transactions: u64,
+    /// Number of records.
+    pub records: u64,
+    /// Records that were posted when all that they need was committed.
+    pub barriers: u64,
+    /// Partial decryption records whose proof holds.
+    pub proofs: u64,
+    /// Indicators that were recombined.
+    pub indicators: u64,
+    /// Whether certificates were checked against the organisations' MSPs.
+    pub certificates_checked: bool,
+    /// Whether the whole replay came to the output that everybody posted.
+    pub complete: bool,
+    /// What is wrong, in the order in which it was found.
+    pub defects: Vec<String>,
+}
+
+/// Why a replay could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The ledger cannot be read, or its chain is broken.
+    #[error(transparent)]
+    Gateway(#[from] gateway_client::Error),
+    /// No such job.
+    #[error("job {0} is not on this ledger")]
+    Unknown(JobId),
+}
+
+/// Replays a job from the first block to the present one. `msps` are the organisations as they are known otherwise
+/// than from the ledger; without them only the signatures are checked, not who may have such a certificate.
+///
+/// # Errors
+/// A ledger that cannot be read, and a job that is not on it. What is wrong with the job is in the result.
+pub async fn verify(
+    network: &Network,
+    chaincode: &str,
+    id: &JobId,
+    msps: Option<&Msps>,
+    mut progress: impl FnMut(u64),
+) -> Result<Verification, VerifyError> {
+    let mut blocks = network.past_blocks(Checkpoint::start());
+    let mut replay = Replay::new(id.clone(), msps);
+    while let Some(block) = blocks.next().await {
+        let block = block?;
+        progress(block.number);
+        replay.fold(&block, chaincode);
+    }
+    replay.finish().ok_or_else(|| VerifyError::Unknown(id.clone()))
+}
+
+struct Replay<'a> {
+    id: JobId,
+    msps: Option<&'a Msps>,
+    blocks: u64,
+    transactions: u64,
+    barriers: u64,
+    job: Option<(Job, Rules)>,
+    acceptances: BTreeMap<u32, Acceptance>,
+    posted: BTreeSet<Slot>,
+    proofs: u64,
+    ending: Option<Ending>,
+    protocol: Option<VerticalSvm>,
+    defects: Vec<String>,
+}
+
+impl<'a> Replay<'a> {
+    fn new(id: JobId, msps: Option<&'a Msps>) -> Self {
+        Self {
+            id,
+            msps,
+            blocks: 0,
+            transactions: 0,
+            barriers: 0,
+            job: None,
+            acceptances: BTreeMap::new(),
+            posted: BTreeSet::new(),
+            proofs: 0,
+            ending: None,
+            protocol: None,
+            defects: Vec::new(),
+        }
+    }
+
+    fn fold(&mut self, block: &Block, chaincode: &str) {
+        self.blocks += 1;
+        let facts = match ledger::facts(block, chaincode) {
+            Ok(facts) => facts,
+            Err(e) => return self.defects.push(e.to_string()),
+        };
+        let mut checked = HashSet::new();
+        let id = self.id.clone();
+        for located in facts.into_iter().filter(|located| *located.fact.job() == id) {
+            if checked.insert(located.tx_id.clone()) {
+                self.transactions += 1;
+                let transaction = block.transactions.iter().find(|t| t.transaction_id == located.tx_id);
+                if let Some(Err(defect)) = transaction.map(|t| self.check_signatures(t)) {
+                    self.defects
+                        .push(format!("block {}, transaction {}: {defect}", block.number, located.tx_id));
+                }
+            }
+            if let Err(defect) = self.fact(&located) {
+                self.defects
+                    .push(format!("block {}, transaction {}: {defect}", located.block, located.tx_id));
+            }
+        }
+    }
+
+    fn check_signatures(&self, transaction: &TransactionInfo) -> Result<(), String> {
+        transaction.verify_signature().map_err(|e| e.to_string())?;
+        transaction.verify_endorsements().map_err(|e| e.to_string())?;
+        let Some(msps) = self.msps else { return Ok(()) };
+        let creator = (&transaction.creator.msp_id, &transaction.creator.certificate);
+        let endorsers = transaction.endorsers.iter().map(|e| (&e.msp_id, &e.certificate));
+        for (msp_id, certificate) in endorsers.chain([creator]) {
+            let identity = Identity::from_pem(msp_id, certificate).map_err(|e| e.to_string())?;
+            msps.validate(&identity).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn fact(&mut self, located: &Located) -> Result<(), String> {
+        match &located.fact {
+            Fact::Proposed(job) => self.proposed(job),
+            Fact::Accepted(acceptance) => {
+                let (job, _) = self.job.as_ref().ok_or("an acceptance before the proposal")?;
+                let creator = &located.creator;
+                let expected = job.params.participants.get(acceptance.party as usize);
+                if expected != Some(&creator.msp_id)
+                    || acceptance.msp_id != creator.msp_id
+                    || acceptance.key_hash != creator.key_hash
+                {
+                    return Err(format!("{} accepted as party {}", creator.msp_id, acceptance.party));
+                }
+                match self.acceptances.insert(acceptance.party, acceptance.clone()) {
+                    None => Ok(()),
+                    Some(_) => Err(format!("{} accepted twice", creator.msp_id)),
+                }
+            }
+            Fact::Posted(record) => self.posted(located, record),
+            Fact::Ended(ending) => match self.ending.replace(ending.clone()) {
+                None => Ok(()),
+                Some(_) => Err("the job ended twice".into()),
+            },
+        }
+    }
+
+    fn proposed(&mut self, job: &Job) -> Result<(), String> {
+        if job.params.id() != job.id {
+            return Err("the job's identifier is not the hash of its parameters".into());
+        }
+        job.params.validate().map_err(|e| e.to_string())?;
+        if self.job.is_some() {
+            return Err("the job was proposed twice".into());
+        }
+        self.protocol = Some(VerticalSvm::start(job, Role::Observer).map_err(|fault| fault.to_string())?);
+        self.job = Some((job.clone(), Rules::new(&job.params)));
+        Ok(())
+    }
+
+    fn posted(&mut self, located: &Located, record: &Record) -> Result<(), String> {
+        let slot = record.slot;
+        let (job, rules) = self.job.as_ref().ok_or("a record before the proposal")?;
+        if self.ending.is_some() {
+            return Err(format!("{slot} was posted after the end"));
+        }
+        if self.acceptances.len() < job.params.participants.len() {
+            return Err(format!("{slot} was posted before all had accepted"));
+        }
+        if !rules.exists(&slot) {
+            return Err(format!("{slot} does not exist in this job"));
+        }
+        rules.check_body(&slot, &record.body)?;
+        let acceptance = self.acceptances.get(&slot.party).ok_or("a record of a stranger")?;
+        if (&acceptance.msp_id, &acceptance.key_hash) != (&located.creator.msp_id, &located.creator.key_hash)
+            || record.msp_id != acceptance.msp_id
+        {
+            return Err(format!("{slot} was signed by {} with another key", located.creator.msp_id));
+        }
+        if let Some(missing) = rules.needs(&slot).into_iter().find(|need| !self.posted.contains(need)) {
+            return Err(format!("{slot} was posted before {missing}"));
+        }
+        if !self.posted.insert(slot) {
+            return Err(format!("{slot} was posted twice"));
+        }
+        self.barriers += 1;
+        let protocol = self.protocol.as_mut().ok_or("the protocol has not started")?;
+        let committed =
+            Committed { block: located.block, tx_id: located.tx_id.clone(), record: record.clone() };
+        protocol.apply(&committed).map_err(|fault| fault.to_string())?;
+        self.proofs += u64::from(slot.phase == records::Phase::Dv);
+        Ok(())
+    }
+
+    fn finish(mut self) -> Option<Verification> {
+        let (job, _) = self.job?;
+        let output: Option<Output> = self.protocol.and_then(|protocol| match protocol.status() {
+            Status::Done(output) => Some(output),
+            Status::Running { .. } => None,
+        });
+        let finished = matches!(&self.ending, Some(Ending { outcome: Outcome::Finished, .. }));
+        if finished && output.is_none() {
+            self.defects.push("the job is said to be finished, but records are missing".into());
+        }
+        Some(Verification {
+            job: self.id,
+            participants: job.params.participants,
+            ending: self.ending,
+            blocks: self.blocks,
+            transactions: self.transactions,
+            records: self.posted.len() as u64,
+            barriers: self.barriers,
+            proofs: self.proofs,
+            indicators: output
+                .as_ref()
+                .map_or(0, |o| o.indicators.iter().map(Vec::len).sum::<usize>() as u64),
+            certificates_checked: self.msps.is_some(),
+            complete: finished && output.is_some() && self.defects.is_empty(),
+            defects: self.defects,
+        })
+    }
+}

@@ -1,0 +1,256 @@
+//! A job on a node: its driver's thread, the posting of what the driver makes, and the report at the end.
+
+use crate::{
+    config::Config,
+    data,
+    driver::{Driver, DriverError, Finished, Input, Request, Seconds},
+    model::Part,
+    run::Event,
+    store::Store,
+};
+use gateway_client::{Call, Contract, KeepNothing, Retries, SubmitError, SubmitFailure};
+use protocol::Fault;
+use records::{Ending, Job, JobId};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, Instant},
+};
+use svm::vertical::{Output, VerticalSvm};
+use tokio::{runtime::Handle, sync::mpsc::UnboundedSender};
+
+/// Transactions of a node for one job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Transactions that were committed.
+    pub transactions: u64,
+    /// Bytes of their records on the ledger.
+    pub bytes: u64,
+    /// What had to be tried again.
+    pub retries: Retries,
+}
+
+/// What a node keeps of a finished job: `jobs/<job>.json` in its data directory, mode 0600.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobReport {
+    /// The job.
+    pub job: Job,
+    /// The node's party index.
+    pub party: u32,
+    /// How it ended.
+    pub ending: Ending,
+    /// Indicators by iteration.
+    pub indicators: Vec<Vec<bool>>,
+    /// Instances by iteration; positions in the order of the sorted identifiers.
+    pub schedule: Vec<Vec<u32>>,
+    /// The participant's own part of the model.
+    pub part: crate::model::Part,
+    /// Everybody's weights at scale 2^24 where the model was published.
+    pub published: Option<Vec<Vec<i64>>>,
+    /// Work.
+    pub seconds: Seconds,
+    /// Seconds from acceptance to the end, since the node was started.
+    pub elapsed: f64,
+    /// Ledger traffic.
+    pub traffic: Traffic,
+}
+
+/// Where a node keeps the report of a job.
+pub fn report_path(config: &Config, job: &JobId) -> PathBuf {
+    config.data_dir.join("jobs").join(format!("{job}.json"))
+}
+
+/// Everything that one job needs beside its driver.
+pub(crate) struct Worker {
+    job: Job,
+    party: u32,
+    config: Arc<Config>,
+    store: Arc<Store>,
+    contract: Contract,
+    events: UnboundedSender<Event>,
+    inputs: mpsc::Sender<Input>,
+    traffic: Arc<Mutex<Traffic>>,
+    runtime: Handle,
+}
+
+impl Worker {
+    /// Starts the driver of an accepted job on a thread of its own; facts about the job go to the sender that comes
+    /// back.
+    pub(crate) fn start(
+        job: Job,
+        me: &str,
+        config: &Arc<Config>,
+        store: &Arc<Store>,
+        contract: &Contract,
+        events: &UnboundedSender<Event>,
+    ) -> mpsc::Sender<Input> {
+        let (inputs, on_input) = mpsc::channel();
+        let party = job.params.party(me).expect("only jobs that name this organisation are kept");
+        let worker = Self {
+            job,
+            party,
+            config: config.clone(),
+            store: store.clone(),
+            contract: contract.clone(),
+            events: events.clone(),
+            inputs: inputs.clone(),
+            traffic: Arc::default(),
+            runtime: Handle::current(),
+        };
+        std::thread::spawn(move || worker.run(&on_input));
+        inputs
+    }
+
+    fn run(self, inputs: &mpsc::Receiver<Input>) {
+        let start = Instant::now();
+        let job = self.job.id.clone();
+        match self.drive(inputs) {
+            Ok((finished, part)) => {
+                let report = part.zip(finished.output).map(|(part, output)| JobReport {
+                    job: self.job.clone(),
+                    party: self.party,
+                    ending: finished.ending.clone(),
+                    indicators: output.indicators,
+                    schedule: output.schedule,
+                    part,
+                    published: output.weights,
+                    seconds: finished.seconds,
+                    elapsed: start.elapsed().as_secs_f64(),
+                    traffic: *self.traffic.lock().unwrap_or_else(|e| e.into_inner()),
+                });
+                let path = report.and_then(|report| {
+                    let path = report_path(&self.config, &job);
+                    let json = serde_json::to_vec_pretty(&report).expect("a report has string keys only");
+                    match write_private(&path, &json) {
+                        Ok(()) => Some(path),
+                        Err(e) => {
+                            tracing::error!("cannot write {}: {e}", path.display());
+                            None
+                        }
+                    }
+                });
+                let _ = self.events.send(Event::Ended { job, ending: finished.ending, report: path });
+            }
+            Err(DriverError::Stopped) => tracing::info!(?job, "{}", DriverError::Stopped),
+            Err(e) => tracing::error!(?job, "{e}"),
+        }
+    }
+
+    /// Runs the driver; with unfit data the job is aborted and only its ending is waited for.
+    fn drive(&self, inputs: &mpsc::Receiver<Input>) -> Result<(Finished<Output>, Option<Part>), DriverError> {
+        let secret = self.store.secret(&self.job.id)?;
+        let loaded = match data::load(&self.config, &self.job, &secret) {
+            Ok(loaded) => loaded,
+            Err(fault) => return self.give_up(inputs, &fault),
+        };
+        let private = Arc::new(loaded.private);
+        let driver = Driver::<VerticalSvm> {
+            job: self.job.clone(),
+            party: self.party,
+            private: private.clone(),
+            store: self.store.clone(),
+        };
+        let report = |progress: &_| {
+            let _ = self
+                .events
+                .send(Event::Progress { job: self.job.id.clone(), progress: Clone::clone(progress) });
+        };
+        let finished = driver.run(inputs, |request| self.ask(request), report)?;
+        let part =
+            finished.output.as_ref().and_then(|output| match private.weights(&self.job.params, output) {
+                Ok(weights) => Some(Part { msp_id: self.me().into(), weights, ..loaded.part }),
+                Err(e) => {
+                    tracing::error!(job = ?self.job.id, "the own weights: {e}");
+                    None
+                }
+            });
+        Ok((finished, part))
+    }
+
+    fn me(&self) -> &str {
+        &self.job.params.participants[self.party as usize]
+    }
+
+    fn give_up(
+        &self,
+        inputs: &mpsc::Receiver<Input>,
+        fault: &Fault,
+    ) -> Result<(Finished<Output>, Option<Part>), DriverError> {
+        self.ask(Request::Abort(format!("{}: {fault}", self.me())));
+        loop {
+            match inputs.recv() {
+                Ok(Input::Fact(located)) => {
+                    if let crate::facts::Fact::Ended(ending) = located.fact {
+                        let seconds = Seconds::default();
+                        return Ok((Finished { ending, output: None, seconds, records: 0 }, None));
+                    }
+                }
+                Ok(Input::PostFailed(reason)) => tracing::error!(job = ?self.job.id, "{reason}"),
+                Ok(Input::Stop) | Err(_) => return Err(DriverError::Stopped),
+            }
+        }
+    }
+
+    /// Posts in the background; only a failure comes back.
+    fn ask(&self, request: Request) {
+        let id = self.job.id.0.as_str();
+        let (what, call, bytes) = match request {
+            Request::Post(slot, body) => {
+                let json =
+                    serde_json::to_vec(&*body).expect("records hold only strings, integers and arrays");
+                let bytes = json.len() as u64;
+                let call = Call::new("post")
+                    .arg(id)
+                    .arg(slot.phase.as_str())
+                    .arg(slot.round.to_string())
+                    .arg(slot.chunk.to_string())
+                    .arg(json);
+                (slot.to_string(), call, bytes)
+            }
+            Request::Finish => ("finish".into(), Call::new("finish").arg(id), 0),
+            Request::Abort(reason) => {
+                tracing::error!(job = ?self.job.id, "giving the job up: {reason}");
+                let reason: String = reason.chars().take(1000).collect();
+                ("abort".into(), Call::new("abort").arg(id).arg(reason), 0)
+            }
+        };
+        let submitter = self.contract.submitter(Arc::new(KeepNothing));
+        let (inputs, traffic) = (self.inputs.clone(), self.traffic.clone());
+        let patience = Duration::from_secs(self.config.patience_secs);
+        self.runtime.spawn(async move {
+            let (retries, failure) = match submitter.submit(call, patience).await {
+                Ok(submitted) => (submitted.retries, None),
+                Err(failure) => (failure.retries, Some(failure)),
+            };
+            let mut traffic = traffic.lock().unwrap_or_else(|e| e.into_inner());
+            traffic.retries += retries;
+            match failure {
+                None => {
+                    traffic.transactions += 1;
+                    traffic.bytes += bytes;
+                }
+                // Somebody else ended the job: its ending is on the way.
+                Some(SubmitFailure { error: SubmitError::Failed(e), .. })
+                    if e.refusal().is_some_and(|r| r.code == records::Code::Ended) => {}
+                Some(failure) => {
+                    let _ = inputs.send(Input::PostFailed(format!("{what}: {failure}")));
+                }
+            }
+        });
+    }
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    let temporary = path.with_extension("tmp");
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
