@@ -1,0 +1,216 @@
+//! A peer's answer to a proposal: checks, simulation, endorsement.
+
+use crate::chaincode::Call;
+use crate::channel::{Channel, Peer, TIME_WINDOW, in_time_window};
+use crate::simulation::Simulation;
+use fabric_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
+use fabric_protos::hash::transaction_id;
+use fabric_protos::peer::{
+    ChaincodeAction, ChaincodeCall, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInterest,
+    ChaincodeInvocationSpec, ChaincodeProposalPayload, Endorsement, Proposal, ProposalResponse,
+    ProposalResponsePayload, Response, SignedProposal,
+};
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+/// Statuses from here on are failures; from `ERROR` on they are the chaincode's own errors.
+const ERROR_THRESHOLD: i32 = 400;
+const ERROR: i32 = 500;
+
+/// A proposal, taken apart.
+pub struct Unpacked {
+    pub header: Header,
+    pub channel_header: ChannelHeader,
+    pub signature_header: SignatureHeader,
+    pub chaincode: String,
+    pub input: ChaincodeInput,
+    pub payload: ChaincodeProposalPayload,
+}
+
+impl Unpacked {
+    /// Takes a proposal apart without judging it.
+    ///
+    /// # Errors
+    /// Which part cannot be read or is missing.
+    pub fn new(proposal: &SignedProposal) -> Result<Self, String> {
+        fn part<M: Message + Default>(what: &str, bytes: &[u8]) -> Result<M, String> {
+            M::decode(bytes).map_err(|e| format!("error unmarshalling {what}: {e}"))
+        }
+        let proposal: Proposal = part("Proposal", &proposal.proposal_bytes)?;
+        let header: Header = part("Header", &proposal.header)?;
+        let channel_header: ChannelHeader = part("ChannelHeader", &header.channel_header)?;
+        let signature_header: SignatureHeader = part("SignatureHeader", &header.signature_header)?;
+        let extension: ChaincodeHeaderExtension =
+            part("ChaincodeHeaderExtension", &channel_header.extension)?;
+        let chaincode = extension.chaincode_id.ok_or("ChaincodeHeaderExtension.ChaincodeId is nil")?.name;
+        if chaincode.is_empty() {
+            return Err("ChaincodeHeaderExtension.ChaincodeId.Name is empty".into());
+        }
+        let payload: ChaincodeProposalPayload = part("ChaincodeProposalPayload", &proposal.payload)?;
+        let call: ChaincodeInvocationSpec = part("ChaincodeInvocationSpec", &payload.input)?;
+        let spec = call.chaincode_spec.ok_or("chaincode invocation spec did not contain chaincode spec")?;
+        let input = spec.input.ok_or("chaincode input did not contain any input")?;
+        Ok(Self { header, channel_header, signature_header, chaincode, input, payload })
+    }
+}
+
+/// The hash that an endorsement covers: both headers as they came, and the call without transient data.
+pub fn proposal_hash(header: &Header, payload_without_transient: &[u8]) -> Vec<u8> {
+    let hash = Sha256::new().chain_update(&header.channel_header).chain_update(&header.signature_header);
+    hash.chain_update(payload_without_transient).finalize().to_vec()
+}
+
+/// Why a proposal was refused before anything ran.
+pub enum Refusal {
+    /// By the filters in front of the endorser, which look at time and expiry.
+    Filtered(String),
+    /// The proposal itself is wrong.
+    Invalid(String),
+}
+
+/// Processes a proposal on one organisation's peer. Whatever goes wrong once it runs is in the response.
+pub async fn process(
+    channel: &Channel,
+    peer: &Peer,
+    signed: &SignedProposal,
+) -> Result<ProposalResponse, Refusal> {
+    let unpacked = Unpacked::new(signed).map_err(Refusal::Invalid)?;
+    if !in_time_window(unpacked.channel_header.timestamp.as_ref()) {
+        let minutes = TIME_WINDOW.as_secs() / 60;
+        let what = format!(
+            "request unauthorized due to incorrect timestamp, peer.authentication.timewindow {minutes}m0s"
+        );
+        return Err(Refusal::Filtered(what));
+    }
+    if unpacked.channel_header.channel_id != channel.name {
+        return Ok(failure(format!("channel '{}' not found", unpacked.channel_header.channel_id)));
+    }
+    check(channel, peer, &unpacked, signed)?;
+    Ok(endorse(channel, peer, unpacked, signed).await.unwrap_or_else(failure))
+}
+
+/// The checks of creator, signature and transaction id.
+fn check(
+    channel: &Channel,
+    peer: &Peer,
+    unpacked: &Unpacked,
+    signed: &SignedProposal,
+) -> Result<(), Refusal> {
+    let invalid = |what: String| Err(Refusal::Invalid(format!("error validating proposal: {what}")));
+    let (header, signature_header) = (&unpacked.channel_header, &unpacked.signature_header);
+    if ![HeaderType::EndorserTransaction as i32, HeaderType::Config as i32].contains(&header.r#type) {
+        return invalid(format!("invalid header type {}", header.r#type));
+    }
+    if header.epoch != 0 {
+        return invalid("epoch is non-zero".into());
+    }
+    if signature_header.nonce.is_empty() {
+        return invalid("nonce is empty".into());
+    }
+    if signature_header.creator.is_empty() {
+        return invalid("creator is empty".into());
+    }
+    let expected = transaction_id(&signature_header.nonce, &signature_header.creator);
+    if header.tx_id != expected {
+        return invalid(format!("incorrectly computed txid '{}' -- expected '{expected}'", header.tx_id));
+    }
+    let Ok(claimed) = msp::Identity::decode(&signature_header.creator) else {
+        return invalid(format!(
+            "access denied: channel [{}] creator org unknown, creator is malformed",
+            channel.name
+        ));
+    };
+    if let Err(e) = channel.authenticate(&signature_header.creator, &signed.proposal_bytes, &signed.signature)
+    {
+        tracing::warn!("proposal refused: {e}");
+        return invalid(format!(
+            "access denied: channel [{}] creator org [{}]",
+            channel.name,
+            claimed.msp_id()
+        ));
+    }
+    match channel.store.transaction(&header.tx_id) {
+        Ok(Some(place)) if place.block < peer.height() => {
+            let creator: String = signature_header.creator.iter().map(|byte| format!("{byte:02x}")).collect();
+            let what = format!("duplicate transaction found [{}]. Creator [{creator}]", header.tx_id);
+            Err(Refusal::Invalid(what))
+        }
+        Ok(_) => Ok(()),
+        Err(e) => Err(Refusal::Invalid(e.to_string())),
+    }
+}
+
+/// Runs the chaincode on the peer's state and signs the outcome.
+async fn endorse(
+    channel: &Channel,
+    peer: &Peer,
+    unpacked: Unpacked,
+    signed: &SignedProposal,
+) -> Result<ProposalResponse, String> {
+    let name = unpacked.chaincode;
+    if name != channel.chaincode {
+        return Err(format!(
+            "make sure the chaincode {name} has been successfully defined on channel {} and try again: chaincode {name} not found",
+            channel.name
+        ));
+    }
+    let snapshot = channel.store.snapshot(peer.height()).map_err(|e| e.to_string())?;
+    let mut simulation = Simulation::new(&name, snapshot).map_err(|e| e.to_string())?;
+    let tx_id = unpacked.channel_header.tx_id;
+    let call = Call {
+        channel: channel.name.clone(),
+        tx_id: tx_id.clone(),
+        input: unpacked.input,
+        proposal: signed.clone(),
+    };
+    let outcome =
+        peer.link.invoke(call, &mut simulation).await.map_err(|e| format!("error in simulation: {e}"))?;
+
+    let response = outcome.response;
+    // Of a failed call nothing but the response remains.
+    let event = outcome.event.filter(|_| response.status < ERROR_THRESHOLD).map(|mut event| {
+        event.chaincode_id.clone_from(&name);
+        event.tx_id = tx_id;
+        event.encode_to_vec()
+    });
+    let action = ChaincodeAction {
+        results: simulation.results(),
+        events: event.unwrap_or_default(),
+        response: Some(response.clone()),
+        chaincode_id: Some(ChaincodeId {
+            name: name.clone(),
+            version: channel.version.clone(),
+            path: String::new(),
+        }),
+    };
+    let call_only =
+        ChaincodeProposalPayload { input: unpacked.payload.input, transient_map: Default::default() };
+    let payload = ProposalResponsePayload {
+        proposal_hash: proposal_hash(&unpacked.header, &call_only.encode_to_vec()),
+        extension: action.encode_to_vec(),
+    };
+    let payload = payload.encode_to_vec();
+    let interest = Some(ChaincodeInterest { chaincodes: vec![ChaincodeCall { name, ..Default::default() }] });
+    if response.status >= ERROR {
+        return Ok(ProposalResponse { response: Some(response), payload, interest, ..Default::default() });
+    }
+    if response.status >= ERROR_THRESHOLD {
+        return Ok(ProposalResponse { response: Some(response), ..Default::default() });
+    }
+    let endorser = peer.identity().to_vec();
+    let signature = peer.sign(&[payload.as_slice(), &endorser].concat());
+    Ok(ProposalResponse {
+        version: 1,
+        response: Some(response),
+        payload,
+        endorsement: Some(Endorsement { endorser, signature }),
+        interest,
+        ..Default::default()
+    })
+}
+
+/// What the peer itself answers when it could not run a proposal.
+fn failure(message: String) -> ProposalResponse {
+    let response = Response { status: ERROR, message, payload: Vec::new() };
+    ProposalResponse { response: Some(response), ..Default::default() }
+}

@@ -1,0 +1,158 @@
+//! Transactions into blocks: when a block closes, and what happens then.
+
+use crate::channel::{Channel, Peer};
+use crate::store::Place;
+use crate::{Error, validation};
+use fabric_protos::common::{
+    Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, Header, LastConfig, Metadata,
+    OrdererBlockMetadata, Payload, SignatureHeader, Status,
+};
+use fabric_protos::hash::{block_data_hash, block_header_hash};
+use fabric_protos::peer::TxValidationCode;
+use prost::Message;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// The largest envelope that is ordered, as Fabric's sample configuration has it.
+const ABSOLUTE_MAX_BYTES: usize = 10 * 1024 * 1024;
+/// A block that would grow beyond this is closed before; a larger transaction is a block of its own.
+const PREFERRED_MAX_BYTES: usize = 2 * 1024 * 1024;
+/// Transactions that may wait to be ordered.
+pub const WAITING: usize = 1024;
+
+/// When a block closes.
+#[derive(Clone, Copy, Debug)]
+pub struct Batching {
+    pub max_message_count: usize,
+    pub timeout: Duration,
+}
+
+/// Why the orderer refuses an envelope: Fabric's status, and words.
+pub struct Refused(pub Status, pub String);
+
+/// The orderer's checks of an envelope before it is ordered.
+pub fn admit(channel: &Channel, envelope: &Envelope) -> Result<(), Refused> {
+    let refuse = |status, what: &str| Err(Refused(status, what.into()));
+    let payload = Payload::decode(envelope.payload.as_slice()).unwrap_or_default();
+    let header = payload.header.unwrap_or_else(Header::default);
+    let Ok(channel_header) = ChannelHeader::decode(header.channel_header.as_slice()) else {
+        return refuse(Status::BadRequest, "error unmarshalling ChannelHeader");
+    };
+    if channel_header.channel_id != channel.name {
+        return refuse(Status::NotFound, "channel does not exist");
+    }
+    let size = envelope.payload.len() + envelope.signature.len();
+    if size > ABSOLUTE_MAX_BYTES {
+        let what =
+            format!("message payload is {size} bytes and exceeds maximum allowed {ABSOLUTE_MAX_BYTES} bytes");
+        return refuse(Status::BadRequest, &what);
+    }
+    let creator = SignatureHeader::decode(header.signature_header.as_slice()).unwrap_or_default().creator;
+    match channel.authenticate(&creator, &envelope.payload, &envelope.signature) {
+        Ok(_) => Ok(()),
+        Err(e) => {
+            tracing::warn!("envelope refused: {e}");
+            refuse(
+                Status::Forbidden,
+                "implicit policy evaluation failed - 0 sub-policies were satisfied, but this policy requires 1 of the 'Writers' sub-policies to be satisfied",
+            )
+        }
+    }
+}
+
+/// A block after `previous` (an empty header before the first), with the verdicts in its metadata.
+pub fn block(previous: BlockHeader, data: Vec<Vec<u8>>, codes: &[TxValidationCode]) -> Block {
+    let is_first = previous == BlockHeader::default();
+    let data = BlockData { data };
+    let header = BlockHeader {
+        number: if is_first { 0 } else { previous.number + 1 },
+        previous_hash: if is_first { Vec::new() } else { block_header_hash(&previous).to_vec() },
+        data_hash: block_data_hash(&data).to_vec(),
+    };
+    // In the order of `BlockMetadataIndex`. There is no orderer, hence no signature of one.
+    let signed =
+        OrdererBlockMetadata { last_config: Some(LastConfig { index: 0 }), consenter_metadata: Vec::new() };
+    let signatures = Metadata { value: signed.encode_to_vec(), signatures: Vec::new() };
+    let verdicts = codes.iter().map(|code| *code as i32 as u8).collect();
+    let metadata = vec![signatures.encode_to_vec(), Vec::new(), verdicts, Vec::new(), Vec::new()];
+    Block { header: Some(header), data: Some(data), metadata: Some(BlockMetadata { metadata }) }
+}
+
+/// Orders envelopes until nobody can send any more.
+pub async fn run(channel: Arc<Channel>, batching: Batching, mut incoming: mpsc::Receiver<Envelope>) {
+    let peers: Vec<_> = channel.peers.iter().map(follower).collect();
+    let mut waiting: Option<Vec<u8>> = None;
+    loop {
+        let first = match waiting.take() {
+            Some(first) => first,
+            None => match incoming.recv().await {
+                Some(envelope) => envelope.encode_to_vec(),
+                None => return,
+            },
+        };
+        let mut size = first.len();
+        let mut batch = vec![first];
+        let deadline = Instant::now() + batching.timeout;
+        while batch.len() < batching.max_message_count && size < PREFERRED_MAX_BYTES {
+            let Ok(Some(envelope)) = timeout_at(deadline, incoming.recv()).await else {
+                break;
+            };
+            let envelope = envelope.encode_to_vec();
+            if size + envelope.len() > PREFERRED_MAX_BYTES {
+                waiting = Some(envelope);
+                break;
+            }
+            size += envelope.len();
+            batch.push(envelope);
+        }
+
+        let committing = channel.clone();
+        match tokio::task::spawn_blocking(move || commit(&committing, batch)).await {
+            Ok(Ok(height)) => {
+                for peer in &peers {
+                    // The followers live as long as this task.
+                    let _ = peer.send((height, Instant::now()));
+                }
+            }
+            // The store is the ledger; without it nothing can be promised any more.
+            Ok(Err(e)) => return tracing::error!("no further blocks: {e}"),
+            Err(e) => return tracing::error!("no further blocks: {e}"),
+        }
+    }
+}
+
+/// Validates a batch on the newest state and makes the block durable. Gives the new height.
+fn commit(channel: &Channel, batch: Vec<Vec<u8>>) -> Result<u64, Error> {
+    let number = channel.store.height()?;
+    let previous = number.checked_sub(1).map(|last| channel.store.block(last)).transpose()?.flatten();
+    let previous = previous.and_then(|block| block.header);
+    let previous =
+        previous.ok_or_else(|| Error::Store(format!("block {} is missing", number.saturating_sub(1))))?;
+
+    let verdicts = validation::validate(channel, number, &batch)?;
+    let mut places: Vec<(String, Place)> = Vec::new();
+    for (index, (id, code)) in verdicts.transactions.iter().enumerate() {
+        let known = places.iter().any(|(known, _)| known == id) || channel.store.transaction(id)?.is_some();
+        if !id.is_empty() && !known {
+            places.push((id.clone(), Place { block: number, index: index as u64, code: *code }));
+        }
+    }
+    let codes: Vec<_> = verdicts.transactions.iter().map(|(_, code)| *code).collect();
+    channel.store.commit(&block(previous, batch, &codes), &places, &verdicts.writes)?;
+    Ok(number + 1)
+}
+
+/// The task that has a peer see new blocks, late where it is to lag.
+fn follower(peer: &Arc<Peer>) -> mpsc::UnboundedSender<(u64, Instant)> {
+    let (sender, mut heights) = mpsc::unbounded_channel::<(u64, Instant)>();
+    let peer = peer.clone();
+    tokio::spawn(async move {
+        while let Some((height, committed)) = heights.recv().await {
+            sleep_until(committed + peer.delay()).await;
+            peer.advance(height);
+        }
+    });
+    sender
+}
