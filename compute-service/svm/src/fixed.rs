@@ -281,3 +281,174 @@ fn round_half_even(numerator: i128, denominator: i128) -> i128 {
     };
     floor + i128::from(up)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use num_bigint::BigInt;
+    use num_integer::Integer;
+    use proptest::prelude::*;
+
+    fn parameters(learning_rate: &str, lambda: &str, c: &str) -> Hyperparameters {
+        let decimal = |text: &str| text.parse().unwrap();
+        Hyperparameters { learning_rate: decimal(learning_rate), lambda: decimal(lambda), c: decimal(c) }
+    }
+
+    fn scaled(value: f64) -> Scaled {
+        Scaled { columns: vec!["age".into()], lines: vec![17], rows: vec![vec![value]] }
+    }
+
+    #[test]
+    fn features_round_half_to_even() {
+        for (value, expected) in
+            [(0.5, 0), (1.5, 2), (2.5, 2), (-0.5, 0), (-1.5, -2), (-2.5, -2), (2.5001, 3), (4096.0, 4096)]
+        {
+            let features = Features::encode(&scaled(value / 4096.0)).unwrap();
+            assert_eq!(features.row(0), [expected], "{value}");
+        }
+    }
+
+    #[test]
+    fn a_feature_that_overflows_is_named() {
+        let named = Err(FixedError::Feature { line: 17, column: "age".into() });
+        for value in [524_288.0, -524_288.0, 1e300, f64::INFINITY, f64::NAN] {
+            assert_eq!(Features::encode(&scaled(value)), named, "{value}");
+        }
+        assert_eq!(Features::encode(&scaled(524_287.999)).unwrap().row(0), [i32::MAX - 3]);
+        assert!(named.unwrap_err().to_string().starts_with("line 17, column `age`"));
+    }
+
+    #[test]
+    fn one_step_by_hand() {
+        // w = 1, x = 1/2, y = −1 inside the margin: 1 − 0.5·(0.25·1 + 3·1/2) = 0.125.
+        let features = Features::from_rows(1, &[vec![1 << 11]]);
+        let mut weights = [1 << WEIGHT_PLACES];
+        let update = Update::new(&parameters("0.5", "0.25", "3"));
+        update.step(&mut weights, &features, &[Label::Negative], (&[0], &[true]), 0).unwrap();
+        assert_eq!(weights, [1 << (WEIGHT_PLACES - 3)]);
+        // Outside of it only the regulariser counts: 0.125·(1 − 0.125).
+        update.step(&mut weights, &features, &[Label::Negative], (&[0], &[false]), 0).unwrap();
+        assert_eq!(weights, [7 << (WEIGHT_PLACES - 6)]);
+    }
+
+    #[test]
+    fn a_tie_rounds_to_the_even_weight() {
+        // ηC = 2^−13 of a unit feature (2^−12) is half of 2^−24.
+        let update = Update::new(&parameters("0.000122070", "0", "1"));
+        assert_eq!(update.coordinate(0, 1), Some(0), "just below the half");
+        let half = Update { keep: UNIT, gain: UNIT >> 13 };
+        for (weight, expected) in [(0, 0), (1, 2), (2, 2), (-1, 0), (-2, -2), (-3, -2)] {
+            assert_eq!(half.coordinate(weight, 1), Some(expected), "{weight}");
+        }
+    }
+
+    #[test]
+    fn overflow_is_an_error_and_never_wraps() {
+        let features = Features::from_rows(2, &[vec![1, i32::MAX]]);
+        let labels = [Label::Positive];
+        let update = Update::new(&parameters("1000000", "0", "1000000"));
+        let overflow = Err(FixedError::Weight { feature: 1, iteration: 3 });
+        assert_eq!(update.step(&mut [0, 0], &features, &labels, (&[0], &[true]), 3), overflow);
+
+        let bound = MarginBound::new(42, 4);
+        assert!(4 * bound.largest() + ONE < 1 << 42 && 4 * (bound.largest() + 1) + ONE >= 1 << 42);
+        let one = Features::from_rows(1, &[vec![1], vec![-1]]);
+        let largest = bound.largest();
+        let both = [Label::Positive, Label::Positive];
+        assert_eq!(margin(&[largest], &one, &both, 0, bound), Ok(largest));
+        assert_eq!(margin(&[largest], &one, &both, 1, bound), Ok(-largest));
+        let error = Err(FixedError::Margin { instance: 1 });
+        assert_eq!(margin(&[largest + 1], &one, &both, 1, bound), error);
+        let extreme = Features::from_rows(3, &[vec![i32::MIN; 3]]);
+        assert_eq!(
+            margin(&[i64::MIN; 3], &extreme, &both, 0, bound),
+            Err(FixedError::Margin { instance: 0 })
+        );
+    }
+
+    #[test]
+    fn values_are_not_shown() {
+        assert_eq!(format!("{:?}", Features::from_rows(1, &[vec![12_345]])), "Features(1 × 1)");
+    }
+
+    /// A feature matrix, labels, and a history that need not follow from them.
+    fn history() -> impl Strategy<Value = (Features, Vec<Label>, Vec<Vec<u32>>, Vec<Vec<bool>>)> {
+        (1usize..6, 1usize..8, 1usize..4).prop_flat_map(|(width, instances, batch)| {
+            let rows = prop::collection::vec(prop::collection::vec(-40_000..40_000, width), instances);
+            let labels = prop::collection::vec(prop::bool::ANY.prop_map(Label::of_sign), instances);
+            let visits = prop::collection::vec(prop::collection::vec(0..instances as u32, batch), 12);
+            let indicators = prop::collection::vec(prop::collection::vec(any::<bool>(), batch), 0..12);
+            (rows.prop_map(move |rows| Features::from_rows(width, &rows)), labels, visits, indicators)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn rounding_is_that_of_the_exact_fraction(numerator: i128, denominator in 1i128..=i128::MAX) {
+            let (n, d) = (BigInt::from(numerator), BigInt::from(denominator));
+            let twice: BigInt = &n * 2u32;
+            // floor((2n + d)/2d) rounds half up; exactly on the half an odd result is one too high.
+            let up = (&twice + &d).div_floor(&(&d * 2u32));
+            let tie = &twice + &d == &up * &d * 2u32;
+            let expected = if tie && up.is_odd() { up - 1 } else { up };
+            prop_assert_eq!(BigInt::from(round_half_even(numerator, denominator)), expected);
+        }
+
+        #[test]
+        fn halves_round_to_even(whole in -1_000_000i128..1_000_000, half in 1i128..1_000_000) {
+            let rounded = round_half_even(2 * half * whole + half, 2 * half);
+            prop_assert!(rounded % 2 == 0 && (rounded == whole || rounded == whole + 1));
+        }
+
+        #[test]
+        fn features_are_the_nearest_multiples(value in -524_287.0..524_287.0f64) {
+            let fixed = f64::from(Features::encode(&scaled(value)).unwrap().row(0)[0]);
+            prop_assert!((value * 4096.0 - fixed).abs() <= 0.5);
+        }
+
+        #[test]
+        fn a_weight_depends_on_its_column_alone(
+            (features, labels, schedule, indicators) in history(),
+            rate in 1i64..3_000_000_000,
+            lambda in 0i64..3_000_000_000,
+        ) {
+            let decimal = records::Decimal::from_units;
+            let parameters = Hyperparameters { learning_rate: decimal(rate), lambda: decimal(lambda), c: decimal(SCALE) };
+            let update = Update::new(&parameters);
+            let whole = weights(&features, &labels, &schedule, &indicators, &update);
+            for cut in 0..=features.width() {
+                let halves = [0..cut, cut..features.width()];
+                let mut joined = Vec::new();
+                for half in halves.into_iter().filter(|h| !h.is_empty()) {
+                    joined.push(weights(&features.columns(half), &labels, &schedule, &indicators, &update));
+                }
+                let joined = joined.into_iter().collect::<Result<Vec<_>, _>>().map(|parts| parts.concat());
+                prop_assert_eq!(joined.is_err(), whole.is_err());
+                if let (Ok(joined), Ok(whole)) = (joined, &whole) {
+                    prop_assert_eq!(&joined, whole);
+                }
+            }
+        }
+
+        #[test]
+        fn margins_of_parts_sum_to_the_whole(
+            (features, labels, ..) in history(),
+            seed: u64,
+        ) {
+            let weights: Vec<i64> = (1..=features.width() as u64)
+                .map(|j| (seed.wrapping_add(j).wrapping_mul(0x9E37_79B9_7F4A_7C15) as i64) >> 38)
+                .collect();
+            let bound = MarginBound::new(60, 2);
+            let all = |range: Range<usize>| -> Vec<i64> {
+                let part = features.columns(range.clone());
+                (0..part.len()).map(|i| margin(&weights[range.clone()], &part, &labels, i, bound).unwrap()).collect()
+            };
+            let whole = all(0..features.width());
+            for cut in 1..features.width() {
+                let sums: Vec<i64> =
+                    all(0..cut).iter().zip(all(cut..features.width())).map(|(a, b)| a + b).collect();
+                prop_assert_eq!(&sums, &whole);
+            }
+        }
+    }
+}

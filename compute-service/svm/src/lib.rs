@@ -1,8 +1,14 @@
 //! Support vector machines trained on data that nobody pools.
 
 pub mod fixed;
+pub mod float;
+pub mod generate;
+pub mod metrics;
 mod params;
+pub mod reference;
 pub mod scaling;
+pub mod split;
 pub mod table;
+pub mod vertical;
 
 pub use params::{Hyperparameters, Label};

@@ -1,26 +1,275 @@
 //! Scaling of the columns, fitted on the training rows by each participant alone.
+//!
+//! Every column is scaled by itself and in one order of operations, so that the result does not depend on who holds
+//! which column. Gaps are filled with the column's mean over the training rows before anything else is fitted.
 
-use serde::{Deserialize, Serialize};
+use crate::table::Table;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::fmt;
 
 /// How columns are scaled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scaling {
-    /// To mean 0 and population standard deviation 1.
+    /// To mean 0 and population standard deviation 1 (as scikit-learn's StandardScaler).
     Std,
-    /// To [−1, 1] by minimum and maximum.
+    /// To [−1, 1] by minimum and maximum; other rows may lie outside.
     Unit,
     /// As they are.
     None,
 }
 
-/// Scaled rows without gaps; the lines and names are for errors.
+/// Scaled rows without gaps; lines and names are for errors. Debug output shows the size only.
 #[derive(Clone, PartialEq)]
 pub struct Scaled {
     /// Names of the columns.
     pub columns: Vec<String>,
     /// Line of the file of each row.
     pub lines: Vec<u64>,
-    /// The values.
+    /// The values, a row for each line and a value for each column.
     pub rows: Vec<Vec<f64>>,
+}
+
+impl fmt::Debug for Scaled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scaled({} × {})", self.rows.len(), self.columns.len())
+    }
+}
+
+/// Why columns cannot be scaled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScalingError {
+    /// Nothing to fit on.
+    #[error("column `{column}` has no value in any training row")]
+    NoValue {
+        /// Name of the column.
+        column: String,
+    },
+    /// Mean or deviation is infinite.
+    #[error("column `{column}`: the values are too large to be scaled")]
+    TooLarge {
+        /// Name of the column.
+        column: String,
+    },
+    /// The table is not the one that the scaler is for.
+    #[error("the model's columns are {expected}, the table has {found}")]
+    Columns {
+        /// Columns of the scaler.
+        expected: String,
+        /// Columns of the table.
+        found: String,
+    },
+}
+
+/// The fitted scaling of a participant's columns. The participant keeps it for predictions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scaler {
+    /// How the columns were scaled.
+    pub scaling: Scaling,
+    columns: Vec<Column>,
+}
+
+/// x ↦ (x − centre)/divisor.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Column {
+    name: String,
+    #[serde(with = "exact")]
+    fill: f64,
+    #[serde(with = "exact")]
+    centre: f64,
+    #[serde(serialize_with = "exact::serialize", deserialize_with = "divisor")]
+    divisor: f64,
+}
+
+impl fmt::Debug for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Column({:?})", self.name)
+    }
+}
+
+impl Scaler {
+    /// Fits every column of the table on the rows with the given indices.
+    ///
+    /// # Errors
+    /// [`ScalingError::NoValue`], [`ScalingError::TooLarge`].
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn fit(table: &Table, rows: &[usize], scaling: Scaling) -> Result<Self, ScalingError> {
+        let fit = |(index, name): (usize, &String)| {
+            let cells: Vec<_> = rows.iter().map(|&row| table.rows[row].values[index]).collect();
+            Column::fit(name, &cells, scaling)
+        };
+        Ok(Self { scaling, columns: table.columns.iter().enumerate().map(fit).collect::<Result<_, _>>()? })
+    }
+
+    /// Names of the columns.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|c| c.name.as_str())
+    }
+
+    /// Scales the rows with the given indices and fills their gaps.
+    ///
+    /// # Errors
+    /// [`ScalingError::Columns`] where the table's columns are not those that were fitted.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn apply(&self, table: &Table, rows: &[usize]) -> Result<Scaled, ScalingError> {
+        if !self.columns().eq(table.columns.iter().map(String::as_str)) {
+            let expected = self.columns().collect::<Vec<_>>().join(", ");
+            return Err(ScalingError::Columns { expected, found: table.columns.join(", ") });
+        }
+        let scale = |row: &usize| -> Vec<f64> {
+            table.rows[*row].values.iter().zip(&self.columns).map(|(v, column)| column.scale(*v)).collect()
+        };
+        Ok(Scaled {
+            columns: table.columns.clone(),
+            lines: rows.iter().map(|&row| table.rows[row].line).collect(),
+            rows: rows.iter().map(scale).collect(),
+        })
+    }
+}
+
+impl Column {
+    fn fit(name: &str, cells: &[Option<f64>], scaling: Scaling) -> Result<Self, ScalingError> {
+        let present: Vec<f64> = cells.iter().flatten().copied().collect();
+        if present.is_empty() {
+            return Err(ScalingError::NoValue { column: name.into() });
+        }
+        let minimum = present.iter().copied().fold(f64::INFINITY, f64::min);
+        let maximum = present.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        // The mean of equal values may be off by a rounding, and the deviation would then not be 0.
+        let constant = minimum == maximum;
+        let fill = if constant { minimum } else { present.iter().sum::<f64>() / present.len() as f64 };
+        let (centre, divisor) = match scaling {
+            Scaling::None => (0.0, 1.0),
+            Scaling::Std | Scaling::Unit if constant => (minimum, 1.0),
+            Scaling::Std => {
+                let squares = cells.iter().map(|v| (v.unwrap_or(fill) - fill).powi(2)).sum::<f64>();
+                (fill, (squares / cells.len() as f64).sqrt())
+            }
+            Scaling::Unit => (minimum / 2.0 + maximum / 2.0, maximum / 2.0 - minimum / 2.0),
+        };
+        if ![fill, centre, divisor].iter().all(|v| v.is_finite()) || divisor <= 0.0 {
+            return Err(ScalingError::TooLarge { column: name.into() });
+        }
+        Ok(Self { name: name.into(), fill, centre, divisor })
+    }
+
+    fn scale(&self, value: Option<f64>) -> f64 {
+        (value.unwrap_or(self.fill) - self.centre) / self.divisor
+    }
+}
+
+/// Numbers as text: serde_json's own reading of floats may be off in the last place.
+mod exact {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .ok()
+            .filter(|v: &f64| v.is_finite())
+            .ok_or_else(|| D::Error::custom("not a finite number"))
+    }
+}
+
+fn divisor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let divisor = exact::deserialize(deserializer)?;
+    if divisor > 0.0 { Ok(divisor) } else { Err(D::Error::custom("the divisor is not positive")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Columns;
+
+    fn table(text: &str) -> Table {
+        Table::parse(text.as_bytes(), &Columns::default()).unwrap()
+    }
+
+    fn scaled(text: &str, train: &[usize], rows: &[usize], scaling: Scaling) -> Vec<Vec<f64>> {
+        let table = table(text);
+        Scaler::fit(&table, train, scaling).unwrap().apply(&table, rows).unwrap().rows
+    }
+
+    #[test]
+    fn std_uses_the_population_deviation_of_the_training_rows() {
+        // Mean 5, population deviation 2: the textbook's example.
+        let rows = scaled("2\n4\n4\n4\n5\n5\n7\n9\n11", &[0, 1, 2, 3, 4, 5, 6, 7], &[0, 4, 8], Scaling::Std);
+        assert_eq!(rows, [[-1.5], [0.0], [3.0]]);
+    }
+
+    #[test]
+    fn unit_maps_the_training_range_to_minus_one_and_one() {
+        let rows = scaled("2,1\n4,1\n10,1\n14,3", &[0, 1, 2], &[0, 1, 2, 3], Scaling::Unit);
+        assert_eq!(rows, [[-1.0, 0.0], [-0.5, 0.0], [1.0, 0.0], [2.0, 2.0]]);
+    }
+
+    #[test]
+    fn a_constant_column_becomes_zero_despite_rounding() {
+        let text = ["0.1"; 7].join("\n") + "\n1.1";
+        for scaling in [Scaling::Std, Scaling::Unit] {
+            let rows = scaled(&text, &[0, 1, 2, 3, 4, 5, 6], &[0, 7], scaling);
+            assert_eq!(rows, [[0.0], [1.0]]);
+        }
+    }
+
+    #[test]
+    fn none_leaves_values_and_fills_gaps_with_the_training_mean() {
+        assert_eq!(
+            scaled("1,9\n?,9\n3,9\n100,9", &[0, 1, 2], &[1, 3], Scaling::None),
+            [[2.0, 9.0], [100.0, 9.0]]
+        );
+    }
+
+    #[test]
+    fn gaps_count_in_the_deviation_once_they_are_filled() {
+        // 1, 3 and a gap filled with 2: variance 2/3.
+        let rows = scaled("1,0\n?,0\n3,0", &[0, 1, 2], &[0, 1], Scaling::Std);
+        assert_eq!(rows[0][0], -1.0 / (2.0f64 / 3.0).sqrt());
+        assert_eq!(rows[1][0], 0.0);
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_is_named() {
+        let gaps = table("1,?\n2,?\n3,4");
+        let error = Scaler::fit(&gaps, &[0, 1], Scaling::Std).unwrap_err();
+        assert_eq!(error, ScalingError::NoValue { column: "2".into() });
+        let huge = table("1e308,1\n-1e308,2\n1e308,1");
+        for (scaling, rows) in [(Scaling::Std, &[0, 1][..]), (Scaling::None, &[0, 2])] {
+            let fitted = Scaler::fit(&huge, rows, scaling);
+            let expected = ScalingError::TooLarge { column: "1".into() };
+            // Equal values need no sum.
+            assert_eq!(fitted.err(), (scaling == Scaling::Std).then_some(expected));
+        }
+    }
+
+    #[test]
+    fn a_stored_scaler_scales_to_the_same_bits() {
+        let table = table("0.1,7\n0.7,1e-9\n1.3,2.2250738585072014e-308\n77.77777,3");
+        for scaling in [Scaling::Std, Scaling::Unit, Scaling::None] {
+            let scaler = Scaler::fit(&table, &[0, 1, 2, 3], scaling).unwrap();
+            let json = serde_json::to_string(&scaler).unwrap();
+            assert_eq!(serde_json::from_str::<Scaler>(&json).unwrap(), scaler);
+        }
+        let zero = r#"{"scaling":"std","columns":[{"name":"a","fill":"0","centre":"0","divisor":"0"}]}"#;
+        assert!(serde_json::from_str::<Scaler>(zero).unwrap_err().to_string().contains("not positive"));
+        let nan = r#"{"scaling":"std","columns":[{"name":"a","fill":"NaN","centre":"0","divisor":"1"}]}"#;
+        assert!(serde_json::from_str::<Scaler>(nan).unwrap_err().to_string().contains("finite"));
+    }
+
+    #[test]
+    fn another_table_is_refused() {
+        let scaler = Scaler::fit(&table("a,b\n1,2\n3,4"), &[0, 1], Scaling::Std).unwrap();
+        let error = scaler.apply(&table("b,a\n1,2\n3,4"), &[0]).unwrap_err();
+        assert!(error.to_string().contains("columns are a, b, the table has b, a"), "{error}");
+    }
 }

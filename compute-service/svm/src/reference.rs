@@ -1,0 +1,118 @@
+//! The plaintext reference: the training of eqs 5.1 to 5.4 on the unsplit table, to be compared with.
+//!
+//! It shares no arithmetic with the protocol. Everything is an unbounded integer or a fraction of two, written as
+//! the equations are; the scales and the one rounding per coordinate are those that the protocol promises.
+
+use crate::{Hyperparameters, Label, scaling::Scaled};
+use num_bigint::BigInt;
+use num_integer::Integer;
+use num_traits::{One, Signed, Zero};
+
+/// Features are multiples of 2^−12, weights of 2^−24.
+const X_PLACES: usize = 12;
+const W_PLACES: usize = 24;
+
+/// What the reference learned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// Of each iteration, whether each visited instance was inside the margin, y·w·x < 1.
+    pub indicators: Vec<Vec<bool>>,
+    /// The final weights, in units of 2^−24, in the order of the table's columns.
+    pub weights: Vec<BigInt>,
+    /// The largest |y·w·x| of all visits, in units of 2^−36.
+    pub largest_margin: BigInt,
+}
+
+/// Trains on scaled rows; `schedule` names the rows that each iteration visits.
+///
+/// # Panics
+/// Where rows, labels and schedule do not fit together, or a value is not finite.
+pub fn train(
+    training: &Scaled,
+    labels: &[Label],
+    schedule: &[Vec<u32>],
+    parameters: &Hyperparameters,
+) -> Reference {
+    let rows: Vec<Vec<BigInt>> =
+        training.rows.iter().map(|row| row.iter().map(|x| feature(*x)).collect()).collect();
+    assert_eq!(rows.len(), labels.len(), "a label for each row");
+    let y: Vec<BigInt> = labels.iter().map(|label| BigInt::from(label.sign())).collect();
+
+    // Decimals are fractions over 10^9.
+    let nine_places = BigInt::from(1_000_000_000);
+    let eta = BigInt::from(parameters.learning_rate.units());
+    let lambda = BigInt::from(parameters.lambda.units());
+    let c = BigInt::from(parameters.c.units());
+    let one = BigInt::one() << (X_PLACES + W_PLACES);
+
+    let mut w = vec![BigInt::zero(); training.columns.len()];
+    let mut indicators = Vec::with_capacity(schedule.len());
+    let mut largest_margin = BigInt::zero();
+    for batch in schedule {
+        let mut inside = Vec::with_capacity(batch.len());
+        let mut loss = vec![BigInt::zero(); w.len()];
+        for &s in batch {
+            let s = s as usize;
+            let margin = &y[s] * dot(&w, &rows[s]);
+            largest_margin = largest_margin.max(margin.abs());
+            inside.push(margin < one);
+            if margin < one {
+                for (sum, x) in loss.iter_mut().zip(&rows[s]) {
+                    *sum += &y[s] * x;
+                }
+            }
+        }
+        for (w, loss) in w.iter_mut().zip(loss) {
+            // Δ = λw − C·Σ I·y·x in units of 2^−24·10^−9, then w − ηΔ in units of 2^−24·10^−18.
+            let delta = &lambda * &*w - (&c * loss << (W_PLACES - X_PLACES));
+            let denominator = &nine_places * &nine_places;
+            *w = nearest(&(&*w * &denominator - &eta * delta), &denominator);
+        }
+        indicators.push(inside);
+    }
+    Reference { indicators, weights: w, largest_margin }
+}
+
+impl Reference {
+    /// sign(w·x) of each row; a tie is +1.
+    ///
+    /// # Panics
+    /// Where the rows have other columns than the training rows had.
+    pub fn predict(&self, rows: &Scaled) -> Vec<Label> {
+        let class = |row: &Vec<f64>| {
+            let row: Vec<_> = row.iter().map(|x| feature(*x)).collect();
+            if dot(&self.weights, &row).is_negative() { Label::Negative } else { Label::Positive }
+        };
+        rows.rows.iter().map(class).collect()
+    }
+}
+
+fn dot(w: &[BigInt], x: &[BigInt]) -> BigInt {
+    assert_eq!(w.len(), x.len(), "a weight for each feature");
+    w.iter().zip(x).map(|(w, x)| w * x).sum()
+}
+
+/// The multiple of 2^−12 nearest to x, from the bits of the floating-point number.
+fn feature(x: f64) -> BigInt {
+    assert!(x.is_finite(), "a finite feature");
+    let bits = x.to_bits();
+    let (exponent, fraction) = ((bits >> 52 & 0x7ff) as i32, bits & ((1 << 52) - 1));
+    // |x| = significand · 2^power.
+    let (significand, power) =
+        if exponent == 0 { (fraction, -1074) } else { (fraction | 1 << 52, exponent - 1075) };
+    let significand =
+        if x.is_sign_negative() { -BigInt::from(significand) } else { BigInt::from(significand) };
+    let shift = power + X_PLACES as i32;
+    if shift >= 0 {
+        significand << shift.unsigned_abs()
+    } else {
+        nearest(&significand, &(BigInt::one() << shift.unsigned_abs()))
+    }
+}
+
+/// The integer nearest to a fraction with a positive denominator; of two the even one.
+fn nearest(numerator: &BigInt, denominator: &BigInt) -> BigInt {
+    let (quotient, rest) = numerator.div_mod_floor(denominator);
+    let twice = rest << 1;
+    if &twice > denominator || (&twice == denominator && quotient.is_odd()) { quotient + 1 } else { quotient }
+}
