@@ -1,1 +1,54 @@
 //! Threshold Paillier encryption.
+//!
+//! A [`PublicKey`] has a modulus N whose factors nobody needs to know, and as many members as verification keys. Every
+//! member holds a [`KeyShare`]; a quorum of them decrypts together ([`partial_decrypt`], [`verify_partials`],
+//! [`combine`]), each with a [`Proof`] that it used its share. The arithmetic on ciphertexts and the [`Encryptor`]
+//! need only the [`EncryptionKey`], to which a `PublicKey` dereferences; an ordinary key pair, whose owner knows the
+//! factors, is a [`PrivateKey`].
+//!
+//! Everything is done in batches, because [`modexp`] computes eight residues side by side and on all threads.
+//!
+//! # Security
+//!
+//! What is assumed beyond that N cannot be factored and that N-th residues modulo N² are not recognised without the
+//! factors:
+//!
+//! * *Short randomness* (Damgård, Jurik, Nielsen 2010). A ciphertext is blinded by h_s^r with r of 512 bits (or 1,024,
+//!   see [`Randomness`]) instead of a full-range N-th power. That h_s^r is not told apart from h_s^R with R of full
+//!   length is a computational assumption, and it holds only against those who do not know the factors: the owner of a
+//!   [`PrivateKey`] can take roots. What goes to such an owner is blinded with
+//!   [`Encryptor::rerandomise_fully`].
+//! * *Equal Jacobi symbols*. All randomness is a power of the one generator h = −H² mod N, so that the Jacobi symbol of
+//!   every ciphertext is +1; a ciphertext from outside with another symbol is refused. A ciphertext R of symbol −1
+//!   would show the parity of a in R^a·\[\[0\]\].
+//! * *Low order*. The factors of N need not be safe primes. The soundness of [`Proof`] then also needs that nobody can
+//!   find an element of small order other than ±1 modulo N² (such an element gives a factor of N). Squares exclude −1.
+//! * *The proof's hash* (SHA-256) is modelled as a random function (Fiat–Shamir).
+//! * The shares are statistically hiding: q − 1 of them tell at most 2⁻⁸⁰ about the secret exponent for each coefficient
+//!   of the sharing polynomial.
+//! * Paillier encryption is malleable and is not secure against chosen ciphertexts. Members must decrypt only what they
+//!   have computed themselves by a protocol's rule; the proofs bind the partial decryptions to job, slot, member and
+//!   ciphertexts, and the caller sees to it that none is made twice.
+//!
+//! Powers with secret exponents take constant time. `num_bigint::BigUint`, which is used for values, can neither be
+//! wiped nor be computed with in constant time: secrets are kept in it only while a dealer deals or a key pair is made.
+
+mod ciphertext;
+mod encrypt;
+pub mod fixed;
+mod hash;
+mod key;
+mod limbs;
+mod prime;
+mod private;
+mod random;
+mod threshold;
+
+pub use ciphertext::{Ciphertext, CiphertextError, Invalid};
+pub use encrypt::{Encryptor, Randomness};
+pub use key::{EncryptionKey, KeyError, Overflow, PublicKey};
+pub use private::PrivateKey;
+pub use threshold::{
+    CombineError, Contribution, KeyShare, Partial, Proof, ProofContext, Reason, ShareError, WrongShare,
+    combine, deal, partial_decrypt, verify_partial, verify_partials,
+};

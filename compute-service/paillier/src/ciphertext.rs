@@ -1,0 +1,216 @@
+//! Ciphertexts and what can be computed with them without a secret key.
+
+use crate::key::{EncryptionKey, fixed_bytes};
+use modexp::{Residue, Secret};
+use num_bigint::{BigInt, BigUint, Sign};
+use rayon::prelude::*;
+use std::fmt;
+
+/// An encrypted integer under one [`EncryptionKey`]; with another key it means nothing.
+#[derive(Clone)]
+pub struct Ciphertext(pub(crate) Residue);
+
+/// Why bytes are no ciphertext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// Not 2·|N| bytes.
+    #[error("not of the fixed length")]
+    Length,
+    /// 0 or 1.
+    #[error("0 or 1")]
+    Trivial,
+    /// Not below N².
+    #[error("not below N²")]
+    TooLarge,
+    /// It has a factor in common with N.
+    #[error("not coprime to N")]
+    NotUnit,
+    /// Its Jacobi symbol is −1: it was not made with the common generator.
+    #[error("its Jacobi symbol is −1")]
+    Jacobi,
+}
+
+/// Bytes at a position of a batch that are no ciphertext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("ciphertext {index}: {reason}")]
+pub struct CiphertextError {
+    /// Position in the batch.
+    pub index: usize,
+    /// What is wrong with it.
+    pub reason: Invalid,
+}
+
+impl Ciphertext {
+    /// Reads a ciphertext from outside: fixed length, 1 < c < N², coprime to N, Jacobi symbol +1.
+    ///
+    /// # Errors
+    /// The first of these that does not hold.
+    pub fn from_bytes(key: &EncryptionKey, bytes: &[u8]) -> Result<Self, Invalid> {
+        decode(key, bytes).map(Self)
+    }
+
+    /// As [`from_bytes`](Self::from_bytes) for many, on all threads.
+    ///
+    /// # Errors
+    /// The first that is not valid.
+    pub fn from_bytes_batch<B: AsRef<[u8]> + Sync>(
+        key: &EncryptionKey,
+        batch: &[B],
+    ) -> Result<Vec<Self>, CiphertextError> {
+        let decoded: Vec<_> = batch.par_iter().map(|bytes| Self::from_bytes(key, bytes.as_ref())).collect();
+        decoded
+            .into_iter()
+            .enumerate()
+            .map(|(index, c)| c.map_err(|reason| CiphertextError { index, reason }))
+            .collect()
+    }
+
+    /// 2·|N| big-endian bytes.
+    pub fn to_bytes(&self, key: &EncryptionKey) -> Vec<u8> {
+        fixed_bytes(&key.ring().value(&self.0), key.ciphertext_bytes())
+    }
+
+    /// As [`to_bytes`](Self::to_bytes) for many, on all threads.
+    pub fn to_bytes_batch(key: &EncryptionKey, batch: &[Self]) -> Vec<Vec<u8>> {
+        batch.par_iter().map(|c| c.to_bytes(key)).collect()
+    }
+}
+
+impl fmt::Debug for Ciphertext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ciphertext(…)")
+    }
+}
+
+/// A unit modulo N² from outside, other than 1, in its canonical bytes and with Jacobi symbol +1.
+pub(crate) fn decode(key: &EncryptionKey, bytes: &[u8]) -> Result<Residue, Invalid> {
+    let (residue, value) = decode_canonical(key, bytes)?;
+    match modexp::jacobi(&value, key.n()) {
+        1 => Ok(residue),
+        0 => Err(Invalid::NotUnit),
+        _ => Err(Invalid::Jacobi),
+    }
+}
+
+/// A residue modulo N² other than 0 and 1 in its canonical bytes; it need not be a unit.
+pub(crate) fn decode_canonical(key: &EncryptionKey, bytes: &[u8]) -> Result<(Residue, BigUint), Invalid> {
+    if bytes.len() != key.ciphertext_bytes() {
+        return Err(Invalid::Length);
+    }
+    let value = BigUint::from_bytes_be(bytes);
+    if value <= BigUint::from(1u32) {
+        return Err(Invalid::Trivial);
+    }
+    let residue = key.ring().residue(&value).map_err(|_| Invalid::TooLarge)?;
+    Ok((residue, value))
+}
+
+/// Ciphertexts as residues and back: a batch operation works on the residues.
+pub(crate) fn residues(batch: &[Ciphertext]) -> Vec<Residue> {
+    batch.iter().map(|c| c.0.clone()).collect()
+}
+
+fn wrapped(batch: Vec<Residue>) -> Vec<Ciphertext> {
+    batch.into_iter().map(Ciphertext).collect()
+}
+
+/// Homomorphisms. Plaintexts are added and multiplied modulo N, with representatives in ±(N−1)/2: whoever uses them
+/// knows bounds that exclude a wrap.
+impl EncryptionKey {
+    /// Encrypts without randomness: everybody can read it. For public constants.
+    ///
+    /// # Errors
+    /// |m| > (N−1)/2.
+    pub fn constant(&self, m: &BigInt) -> Result<Ciphertext, crate::Overflow> {
+        Ok(Ciphertext(self.one_plus(&self.wrap(m, 0)?)))
+    }
+
+    /// `[[a + b]]`.
+    pub fn add(&self, a: &Ciphertext, b: &Ciphertext) -> Ciphertext {
+        Ciphertext(self.ring().mul(&a.0, &b.0))
+    }
+
+    /// `[[aᵢ + bᵢ]]` for each i.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn add_each(&self, a: &[Ciphertext], b: &[Ciphertext]) -> Vec<Ciphertext> {
+        wrapped(self.ring().mul_pairs(&residues(a), &residues(b)))
+    }
+
+    /// `[[Σ aᵢ]]`; of none it is an encryption of 0 without randomness.
+    pub fn sum(&self, all: &[Ciphertext]) -> Ciphertext {
+        Ciphertext(self.ring().product(&residues(all)))
+    }
+
+    /// `[[a + m]]` for a public m.
+    ///
+    /// # Errors
+    /// |m| > (N−1)/2.
+    pub fn add_constant(&self, a: &Ciphertext, m: &BigInt) -> Result<Ciphertext, crate::Overflow> {
+        Ok(self.add(a, &self.constant(m)?))
+    }
+
+    /// `[[−aᵢ]]` for each i.
+    pub fn negate_each(&self, a: &[Ciphertext]) -> Vec<Ciphertext> {
+        wrapped(self.ring().invert_batch(&residues(a)).expect("a ciphertext is a unit"))
+    }
+
+    /// `[[aᵢ·k]]` for each i, all with one public k. Variable time.
+    pub fn scale(&self, a: &[Ciphertext], k: &BigInt) -> Vec<Ciphertext> {
+        let powers = wrapped(self.ring().pow_public_all(&residues(a), k.magnitude()));
+        if k.sign() == Sign::Minus { self.negate_each(&powers) } else { powers }
+    }
+
+    /// `[[aᵢ·kᵢ]]` for each i with public kᵢ. Variable time.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn scale_each(&self, a: &[Ciphertext], k: &[BigInt]) -> Vec<Ciphertext> {
+        let magnitudes: Vec<BigUint> = k.iter().map(|k| k.magnitude().clone()).collect();
+        let mut powers = self.ring().pow_public(&residues(a), &magnitudes);
+        let negative: Vec<usize> = (0..k.len()).filter(|&i| k[i].sign() == Sign::Minus).collect();
+        let to_invert: Vec<Residue> = negative.iter().map(|&i| powers[i].clone()).collect();
+        let inverses = self.ring().invert_batch(&to_invert).expect("a ciphertext is a unit");
+        for (i, inverse) in negative.into_iter().zip(inverses) {
+            powers[i] = inverse;
+        }
+        wrapped(powers)
+    }
+
+    /// `[[aᵢ·kᵢ]]` for each i with secret kᵢ ≥ 0 of one public width, in constant time. The results still show kᵢ to
+    /// whoever knows aᵢ's randomness: add zeros of [`crate::Encryptor::zeros`] to them before they leave.
+    ///
+    /// # Panics
+    /// If the lengths or the widths differ.
+    pub fn scale_each_secret(&self, a: &[Ciphertext], k: &[Secret]) -> Vec<Ciphertext> {
+        wrapped(self.ring().pow_secret_each(&residues(a), k))
+    }
+
+    /// `[[Σ aᵢ·kᵢ]]` with public kᵢ, by one multi-exponentiation. Variable time.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn dot(&self, a: &[Ciphertext], k: &[BigInt]) -> Ciphertext {
+        assert_eq!(a.len(), k.len(), "one factor for each ciphertext");
+        let side = |sign: Sign| {
+            let (bases, exponents): (Vec<Residue>, Vec<BigUint>) = a
+                .iter()
+                .zip(k)
+                .filter(|(_, k)| k.sign() == sign)
+                .map(|(a, k)| (a.0.clone(), k.magnitude().clone()))
+                .unzip();
+            (!bases.is_empty()).then(|| self.ring().multi_pow(&bases, &exponents))
+        };
+        let plus = side(Sign::Plus).unwrap_or_else(|| self.ring().one());
+        match side(Sign::Minus) {
+            None => Ciphertext(plus),
+            Some(minus) => {
+                let minus =
+                    self.ring().invert_batch(&[minus]).expect("a ciphertext is a unit").swap_remove(0);
+                Ciphertext(self.ring().mul(&plus, &minus))
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Encryption with short randomness of the one generator (Damgård, Jurik, Nielsen 2010).
+
+use crate::ciphertext::{Ciphertext, residues};
+use crate::hash::Transcript;
+use crate::key::{EncryptionKey, Overflow};
+use crate::random;
+use modexp::{FixedBase, Residue, Secret};
+use num_bigint::BigInt;
+use rand_core::CryptoRng;
+use std::fmt;
+
+/// How long the random exponents are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Randomness {
+    /// 512 bits; as many as N has where N has between 512 and 1,024.
+    #[default]
+    Short,
+    /// 1,024 bits.
+    Long,
+}
+
+impl Randomness {
+    /// Length in bits for a modulus of `modulus_bits`.
+    pub fn bits(self, modulus_bits: u64) -> usize {
+        match self {
+            Self::Short if modulus_bits < 1024 => (modulus_bits as usize).max(512),
+            Self::Short => 512,
+            Self::Long => 1024,
+        }
+    }
+}
+
+/// The generator h = −H² mod N, where H is hashed from N and therefore chosen by nobody. For N = p·q with both factors
+/// 3 modulo 4 its Jacobi symbol is +1 and it generates more than the squares.
+pub(crate) fn generator(key: &EncryptionKey) -> num_bigint::BigUint {
+    let hash = Transcript::new("confab generator").number(key.n());
+    let root = hash.expand(key.bytes() + 16) % key.n();
+    key.n() - &root * &root % key.n()
+}
+
+/// Encrypts under one key, with tables for h_s = h^N made once. Cheap to clone, shared between threads.
+#[derive(Clone)]
+pub struct Encryptor {
+    key: EncryptionKey,
+    table: FixedBase,
+}
+
+impl Encryptor {
+    /// Makes the tables, which takes some milliseconds and a few megabytes.
+    pub fn new(key: &EncryptionKey, randomness: Randomness) -> Self {
+        let ring = key.ring();
+        let h = ring.residue(&generator(key)).expect("h is below N");
+        let h_s = ring.pow_public_all(&[h], key.n()).swap_remove(0);
+        Self { key: key.clone(), table: ring.fixed_base(&h_s, randomness.bits(key.bits())) }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &EncryptionKey {
+        &self.key
+    }
+
+    /// Length of the random exponents in bits.
+    pub fn randomness_bits(&self) -> usize {
+        self.table.exponent_bits()
+    }
+
+    /// Encrypts signed integers. Time does not depend on their values within the range.
+    ///
+    /// # Errors
+    /// The first plaintext beyond ±(N−1)/2.
+    pub fn encrypt(
+        &self,
+        plaintexts: &[BigInt],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<Ciphertext>, Overflow> {
+        // 1 + m·N is made from two summands of m, each uniform modulo N, because the arithmetic on values takes longer
+        // for long ones.
+        let n = self.key.n();
+        let mut halves = Vec::with_capacity(plaintexts.len());
+        for (index, m) in plaintexts.iter().enumerate() {
+            let mask = random::below(rng, n);
+            let rest = (self.key.wrap(m, index)? + n - &mask) % n;
+            halves.push((mask, rest));
+        }
+        let (masks, rests): (Vec<Residue>, Vec<Residue>) =
+            halves.iter().map(|(mask, rest)| (self.key.one_plus(mask), self.key.one_plus(rest))).unzip();
+        let ring = self.key.ring();
+        let blinded = ring.mul_pairs(&self.blindings(plaintexts.len(), rng), &masks);
+        Ok(ring.mul_pairs(&blinded, &rests).into_iter().map(Ciphertext).collect())
+    }
+
+    /// Fresh encryptions of zero, to be used once each.
+    pub fn zeros(&self, count: usize, rng: &mut impl CryptoRng) -> Vec<Ciphertext> {
+        self.blindings(count, rng).into_iter().map(Ciphertext).collect()
+    }
+
+    /// The same plaintexts in ciphertexts that cannot be linked to the old ones without the factors of N.
+    pub fn rerandomise(&self, batch: &[Ciphertext], rng: &mut impl CryptoRng) -> Vec<Ciphertext> {
+        self.key.add_each(batch, &self.zeros(batch.len(), rng))
+    }
+
+    /// As [`rerandomise`](Self::rerandomise) with full-range randomness, so that also the owner of the factors learns
+    /// nothing but the plaintexts: r^N with r uniform among the residues of Jacobi symbol +1. About ten times dearer.
+    pub fn rerandomise_fully(&self, batch: &[Ciphertext], rng: &mut impl CryptoRng) -> Vec<Ciphertext> {
+        let (n, ring) = (self.key.n(), self.key.ring());
+        let roots: Vec<Residue> = batch
+            .iter()
+            .map(|_| {
+                loop {
+                    let root = random::below(rng, n);
+                    if modexp::jacobi(&root, n) == 1 {
+                        return ring.residue(&root).expect("the root is below N");
+                    }
+                }
+            })
+            .collect();
+        let blindings = ring.pow_public_all(&roots, n);
+        ring.mul_pairs(&residues(batch), &blindings).into_iter().map(Ciphertext).collect()
+    }
+
+    fn blindings(&self, count: usize, rng: &mut impl CryptoRng) -> Vec<Residue> {
+        let bits = self.randomness_bits();
+        let exponents: Vec<Secret> = (0..count).map(|_| random::secret(rng, bits)).collect();
+        self.table.pow(&exponents)
+    }
+}
+
+impl fmt::Debug for Encryptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encryptor({} bits, randomness of {} bits)", self.key.bits(), self.randomness_bits())
+    }
+}

@@ -1,0 +1,230 @@
+//! A member's share of the key, and the file that it lies in.
+
+use crate::key::{KeyError, PublicKey};
+use crate::limbs::{self, Limbs};
+use modexp::Secret;
+use num_bigint::BigUint;
+use records::{Bytes, ThresholdKey};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Version of the file format.
+const VERSION: u32 = 1;
+/// No share file is longer.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// No share has more bits: those of the longest modulus with the most members, and room for refreshes.
+const MAX_SHARE_BITS: usize = 1 << 14;
+
+/// What one member needs to decrypt, besides the other members. Wiped when dropped.
+#[derive(Clone)]
+pub struct KeyShare {
+    key: PublicKey,
+    index: u32,
+    purpose: String,
+    /// The polynomial's value at index + 1, big-endian, `share_bits` wide.
+    share: Zeroizing<Vec<u8>>,
+    share_bits: usize,
+    /// x = Δ·share, as a number and as an exponent.
+    x: Limbs,
+    exponent: Secret,
+}
+
+/// Why there is no share.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShareError {
+    /// The file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Others than the owner may read the file.
+    #[error("{path} has mode {mode:03o}; a key share must be readable by its owner only (chmod 600)")]
+    Mode {
+        /// The file.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not JSON of a share.
+    #[error("no key share: {0}")]
+    Syntax(String),
+    /// A version of the format that is not known here.
+    #[error("version {0} of the key share format is not known")]
+    Version(u32),
+    /// The public key in it is refused.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Index, share or width out of range.
+    #[error("{0} out of range")]
+    Range(&'static str),
+    /// The share does not belong to the member's verification key.
+    #[error("the share does not match the verification key of member {index}")]
+    Mismatch {
+        /// The member.
+        index: u32,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShareFile {
+    version: u32,
+    purpose: String,
+    index: u32,
+    share: Bytes,
+    share_bits: usize,
+    key: ThresholdKey,
+}
+
+impl Drop for ShareFile {
+    fn drop(&mut self) {
+        self.share.0.zeroize();
+    }
+}
+
+impl KeyShare {
+    /// Takes a share of `share_bits` bits in as many bytes as those fill, if it matches the member's verification key.
+    pub(crate) fn new(
+        key: PublicKey,
+        index: u32,
+        purpose: &str,
+        share: &[u8],
+        share_bits: usize,
+    ) -> Result<Self, ShareError> {
+        let verification = key.verification(index).ok_or(ShareError::Range("index"))?.clone();
+        if share_bits > MAX_SHARE_BITS || share.len() != share_bits.div_ceil(8) {
+            return Err(ShareError::Range("share width"));
+        }
+        let width = share_bits + key.delta().bits() as usize;
+        let x = limbs::mul(&limbs::from_be_bytes(share), &key.delta().to_u64_digits());
+        let exponent = Secret::from_be_bytes(&limbs::to_be_bytes(&x), width);
+        let exponent = exponent.map_err(|_| ShareError::Range("share"))?;
+        let power = key.ring().pow_secret(&[key.base().clone()], &exponent).swap_remove(0);
+        if !key.ring().equal(&power, &verification) {
+            return Err(ShareError::Mismatch { index });
+        }
+        let share = Zeroizing::new(share.to_vec());
+        Ok(Self { key, index, purpose: purpose.into(), share, share_bits, x, exponent })
+    }
+
+    /// The public key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// The member's index, from 0.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// What the key may be used for.
+    pub fn purpose(&self) -> &str {
+        &self.purpose
+    }
+
+    /// x = Δ·share, an exponent.
+    pub(crate) fn exponent(&self) -> &Secret {
+        &self.exponent
+    }
+
+    /// x = Δ·share, a number.
+    pub(crate) fn x(&self) -> &[u64] {
+        &self.x
+    }
+
+    /// The file's content: JSON, version 1.
+    pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
+        let file = ShareFile {
+            version: VERSION,
+            purpose: self.purpose.clone(),
+            index: self.index,
+            share: Bytes(self.share.to_vec()),
+            share_bits: self.share_bits,
+            key: self.key.to_record(),
+        };
+        // With room for all of it, so that no copy is left behind by growth.
+        let bytes = self.share.len() + self.key.ciphertext_bytes() * (self.key.parties() as usize + 4);
+        let mut json = Zeroizing::new(Vec::with_capacity(2 * bytes + self.purpose.len() * 6 + 1024));
+        serde_json::to_writer(&mut *json, &file).expect("strings and integers can be written");
+        json.push(b'\n');
+        json
+    }
+
+    /// Reads the file's content and checks everything in it, the share against its verification key included.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it; no error shows any part of the share.
+    pub fn from_json(json: &[u8]) -> Result<Self, ShareError> {
+        // serde_json's own message can quote the input.
+        let place =
+            |e: serde_json::Error| ShareError::Syntax(format!("line {}, column {}", e.line(), e.column()));
+        let file: ShareFile = serde_json::from_slice(json).map_err(place)?;
+        if file.version != VERSION {
+            return Err(ShareError::Version(file.version));
+        }
+        let key = PublicKey::from_record(&file.key, BigUint::from_bytes_be(&file.key.n.0).bits())?;
+        Self::new(key, file.index, &file.purpose, &file.share.0, file.share_bits)
+    }
+
+    /// Writes a new file with mode 0600: complete and on the disk, or not at all.
+    ///
+    /// # Errors
+    /// A file that exists already (a share is never overwritten), or what the system says.
+    pub fn write(&self, path: &Path) -> Result<(), ShareError> {
+        let store = || -> io::Result<()> {
+            let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            // Temporary files are made with mode 0600.
+            let mut file = tempfile::NamedTempFile::new_in(directory)?;
+            file.write_all(&self.to_json())?;
+            file.as_file().sync_all()?;
+            file.persist_noclobber(path).map_err(|e| e.error)?;
+            File::open(directory)?.sync_all()
+        };
+        store().map_err(|source| ShareError::File { path: path.display().to_string(), source })
+    }
+
+    /// Reads a file that only its owner may read.
+    ///
+    /// # Errors
+    /// See [`ShareError`].
+    pub fn read(path: &Path) -> Result<Self, ShareError> {
+        let name = || path.display().to_string();
+        let failed = |source| ShareError::File { path: name(), source };
+        let file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if let Some(mode) = shared_mode(&metadata) {
+            return Err(ShareError::Mode { path: name(), mode });
+        }
+        if metadata.len() > MAX_FILE_BYTES {
+            return Err(ShareError::Range("file size"));
+        }
+        let mut json = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+        file.take(MAX_FILE_BYTES).read_to_end(&mut json).map_err(failed)?;
+        Self::from_json(&json)
+    }
+}
+
+/// The permission bits of a file, if they let others than the owner at it.
+#[cfg(unix)]
+fn shared_mode(metadata: &fs::Metadata) -> Option<u32> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+#[cfg(not(unix))]
+fn shared_mode(_: &fs::Metadata) -> Option<u32> {
+    None
+}
+
+impl std::fmt::Debug for KeyShare {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyShare(member {} of {:?}, {:?}, …)", self.index, self.key, self.purpose)
+    }
+}
