@@ -1,1 +1,91 @@
-//! Starts, inspects and stops a real Fabric network without Docker.
+//! Starts, inspects and stops a network on this machine: real Hyperledger Fabric without Docker, or the
+//! development ledger. Both leave the same folder D behind:
+//!
+//! ```text
+//! D/network.json               what runs where: see [`Network`]
+//! D/connection-org1.json …     one Fabric connection profile per organisation
+//! D/crypto/                    MSP and TLS trees, as crypto-material makes them
+//! D/packages/org1.tar.gz …     each organisation's own chaincode package
+//! D/logs/NAME.log              output of the process NAME
+//! D/run/NAME.pid               its process id and start time
+//! D/config/, D/data/           configuration and data (real Fabric; the development ledger has its own data)
+//! ```
+//!
+//! Processes are named `orderer`, `peer-org1`, `chaincode-org1`, … or, on the development ledger,
+//! `ledger`, `chaincode-org1`, …. They outlive the program that started them. Everything listens on
+//! 127.0.0.1, on ports that were free when the network was first made and are kept in `network.json`.
+//!
+//! [`fabric::up`] and [`ledger::up`] are idempotent: what runs is left alone, what is missing is started
+//! on the data that is there, and they return once a transaction was endorsed by a majority through every
+//! organisation's peer. When they fail, or their future is dropped (Ctrl-C), they stop what they started.
+
+mod binaries;
+mod config;
+mod control;
+mod error;
+pub mod fabric;
+pub mod ledger;
+mod lifecycle;
+mod network;
+mod package;
+mod ports;
+mod prepare;
+mod process;
+mod profile;
+mod ready;
+
+pub use binaries::{Binaries, Generation};
+pub use control::{Health, PeerHealth, ProcessStatus, Status, down, status};
+pub use error::Error;
+pub use network::{
+    Chaincode, ChaincodeDefinition, Identity, Kind, Network, Orderer, Organization, Peer, ProcessSpec, Tls,
+};
+pub use process::State;
+
+use std::path::PathBuf;
+
+/// How one organisation's chaincode service is started.
+///
+/// The launcher sets in its environment `CHAINCODE_SERVER_ADDRESS` (where to listen), `CHAINCODE_ID` (the
+/// package id to register with), `CHAINCODE_TLS_CERT` and `CHAINCODE_TLS_KEY` (PEM files of the service's
+/// own certificate, issued by the organisation's TLS authority).
+#[derive(Clone, Debug)]
+pub struct ChaincodeCommand {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+/// What both kinds of network are made from.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder D; made when it does not exist.
+    pub dir: PathBuf,
+    /// Number of organisations, 1 to 64.
+    pub orgs: usize,
+    /// The chaincode service of each organisation.
+    pub chaincode: ChaincodeCommand,
+    /// Name, version and sequence of the chaincode.
+    pub definition: ChaincodeDefinition,
+    /// Function and arguments of a transaction that every member may send at any time; it is endorsed,
+    /// and committed after anything was started, to show that the network works.
+    pub probe: Vec<String>,
+    /// The first of the consecutive ports to use; none, free ports that the system names. Only for a
+    /// network that does not exist yet.
+    pub base_port: Option<u16>,
+}
+
+impl Options {
+    /// `orgs` organisations in `dir` with the chaincode `confab`, version 1.0, and its probe.
+    pub fn new(dir: impl Into<PathBuf>, orgs: usize, chaincode: ChaincodeCommand) -> Self {
+        Self {
+            dir: dir.into(),
+            orgs,
+            chaincode,
+            definition: ChaincodeDefinition { name: "confab".into(), version: "1.0".into(), sequence: 1 },
+            probe: ["probe", "network", "up"].map(String::from).to_vec(),
+            base_port: None,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Finds Fabric's programs.
+
+use crate::Error;
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Fabric's programs on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binaries {
+    /// The peer, which is also the lifecycle's command line.
+    pub peer: PathBuf,
+    /// The orderer.
+    pub orderer: PathBuf,
+    /// Makes the channel's first block.
+    pub configtxgen: PathBuf,
+    /// Has the orderer join the channel.
+    pub osnadmin: PathBuf,
+}
+
+/// What a release can do, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// 2.5: the channel has capability V2_0.
+    V2,
+    /// 3.0 and later: the channel has capability V3_0.
+    V3,
+}
+
+impl Generation {
+    /// The channel capability to set.
+    pub fn channel_capability(self) -> &'static str {
+        match self {
+            Self::V2 => "V2_0",
+            Self::V3 => "V3_0",
+        }
+    }
+}
+
+impl Binaries {
+    /// Looks in `$FABRIC_HOME/bin`, then `$FABRIC_HOME`, then `PATH`, for each program on its own.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] names the programs that are nowhere and says how to get them.
+    pub fn find() -> Result<Self, Error> {
+        Self::search(env::var_os("FABRIC_HOME"), env::var_os("PATH"))
+    }
+
+    fn search(home: Option<OsString>, path: Option<OsString>) -> Result<Self, Error> {
+        let mut folders = Vec::new();
+        if let Some(home) = home.as_ref().filter(|home| !home.is_empty()) {
+            folders.extend([Path::new(home).join("bin"), PathBuf::from(home)]);
+        }
+        folders.extend(path.iter().flat_map(env::split_paths).filter(|folder| folder.is_absolute()));
+        let find =
+            |name: &str| folders.iter().map(|folder| folder.join(name)).find(|file| is_executable(file));
+
+        let names = ["peer", "orderer", "configtxgen", "osnadmin"];
+        if let [Some(peer), Some(orderer), Some(configtxgen), Some(osnadmin)] = names.map(find) {
+            return Ok(Self { peer, orderer, configtxgen, osnadmin });
+        }
+        let missing: Vec<_> = names.into_iter().filter(|name| find(name).is_none()).collect();
+        let place = match home {
+            Some(home) => format!("neither under FABRIC_HOME ({}) nor on PATH", home.display()),
+            None => "not on PATH, and FABRIC_HOME is not set".into(),
+        };
+        Err(Error::Missing(format!(
+            "Hyperledger Fabric is needed for a real network; {place}: {}.\n\
+             Unpack hyperledger-fabric-{}-VERSION.tar.gz (3.1 or 2.5) of \
+             https://github.com/hyperledger/fabric/releases into a folder \
+             and set FABRIC_HOME to that folder; no Docker is needed.",
+            missing.join(", "),
+            platform(),
+        )))
+    }
+
+    /// Asks the peer for its version.
+    ///
+    /// A build without a release number is taken for the newest generation.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] for a release before 2.5, [`Error::Io`] or [`Error::Command`] when the peer
+    /// cannot be run.
+    pub fn generation(&self) -> Result<Generation, Error> {
+        let output = Command::new(&self.peer).arg("version").output().map_err(Error::io(&self.peer))?;
+        if !output.status.success() {
+            let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(Error::Command { what: format!("{} version", self.peer.display()), output });
+        }
+        generation_of(&String::from_utf8_lossy(&output.stdout))
+    }
+}
+
+/// Reads the answer of `peer version`.
+fn generation_of(text: &str) -> Result<Generation, Error> {
+    let version = text.lines().find_map(|line| line.trim().strip_prefix("Version:")).unwrap_or("").trim();
+    let mut numbers = version.trim_start_matches('v').split(['.', '-']).map(|n| n.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(2), Some(minor)) if minor >= 5 => Ok(Generation::V2),
+        (Some(0..=2), _) => {
+            Err(Error::Conflict(format!("Fabric {version} is too old: 2.5 or 3.x is needed")))
+        }
+        _ => Ok(Generation::V3),
+    }
+}
+
+/// The part of a release's file name that says for which system it is.
+fn platform() -> String {
+    let system = if env::consts::OS == "macos" { "darwin" } else { env::consts::OS };
+    let processor = match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{system}-{processor}")
+}
+
+fn is_executable(file: &Path) -> bool {
+    rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok() && file.is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    fn place(folder: &Path, name: &str, mode: u32) {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join(name), "").unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn home_comes_before_path_and_each_program_is_looked_for_on_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, path) = (dir.path().join("home"), dir.path().join("path"));
+        place(&home.join("bin"), "peer", 0o755);
+        place(&home, "orderer", 0o755);
+        for name in ["peer", "orderer", "configtxgen", "osnadmin"] {
+            place(&path, name, 0o755);
+        }
+        let found = Binaries::search(Some(home.clone().into()), Some(path.clone().into())).unwrap();
+        assert_eq!(found.peer, home.join("bin/peer"));
+        assert_eq!(found.orderer, home.join("orderer"));
+        assert_eq!(found.configtxgen, path.join("configtxgen"));
+    }
+
+    #[test]
+    fn the_error_names_exactly_what_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        place(dir.path(), "peer", 0o755);
+        place(dir.path(), "configtxgen", 0o755);
+        place(dir.path(), "osnadmin", 0o644);
+        let error = Binaries::search(None, Some(dir.path().into())).unwrap_err().to_string();
+        assert!(error.contains("FABRIC_HOME is not set: orderer, osnadmin."), "{error}");
+        assert!(error.contains("github.com/hyperledger/fabric/releases"), "{error}");
+    }
+
+    #[test]
+    fn versions_are_told_apart() {
+        for (version, expected) in [
+            ("v2.5.16", Generation::V2),
+            ("2.5.0-rc1", Generation::V2),
+            ("v3.1.5", Generation::V3),
+            ("3.0.0", Generation::V3),
+            ("latest", Generation::V3),
+        ] {
+            let text = format!("peer:\n Version: {version}\n Commit SHA: 1\n");
+            assert_eq!(generation_of(&text).unwrap(), expected, "{version}");
+        }
+        assert!(generation_of("peer:\n Version: v2.4.9\n").is_err());
+        assert!(generation_of("peer:\n Version: 1.4.12\n").is_err());
+    }
+}

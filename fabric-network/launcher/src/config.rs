@@ -1,0 +1,279 @@
+//! Writes the configuration of Fabric's programs: only the keys that they need or whose default does not
+//! suit a network on one machine.
+
+use crate::{Error, Generation, Network, Orderer, Organization, network};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fmt::Write, path::Path};
+
+/// The profile of `configtx.yaml` from which the channel is made.
+pub const PROFILE: &str = "Confab";
+
+/// Writes every configuration file of the network under `config`.
+pub fn write_all(network: &Network, orderer: &Orderer, generation: Generation) -> Result<(), Error> {
+    let file = |name: &str, content: Value| {
+        let mut text = String::from("# Written by confab at every start; changes are lost.\n");
+        yaml(&content, 0, &mut text);
+        network::write(&network.path("config").join(name), text.as_bytes())
+    };
+    file("configtx.yaml", configtx(network, orderer, generation))?;
+    file("orderer/orderer.yaml", orderer_yaml(network, orderer))?;
+    for org in &network.orgs {
+        file(&format!("{}/core.yaml", org.id()), core_yaml(network, org))?;
+    }
+    crate::package::write_builder(&network.path("config/builder"))
+}
+
+/// The channel, with the organisations' roots and anchor peers in its first block.
+fn configtx(network: &Network, orderer: &Orderer, generation: Generation) -> Value {
+    let signature = |rule: String| json!({ "Type": "Signature", "Rule": rule });
+    let implicit = |rule: &str| json!({ "Type": "ImplicitMeta", "Rule": rule });
+    let policies = |msp_id: &str| {
+        json!({
+            "Readers": signature(format!("OR('{msp_id}.member')")),
+            "Writers": signature(format!("OR('{msp_id}.member')")),
+            "Admins": signature(format!("OR('{msp_id}.admin')")),
+            "Endorsement": signature(format!("OR('{msp_id}.peer')")),
+        })
+    };
+    let group = || {
+        json!({
+            "Readers": implicit("ANY Readers"),
+            "Writers": implicit("ANY Writers"),
+            "Admins": implicit("MAJORITY Admins"),
+        })
+    };
+    let with = |mut policies: Value, more: &[(&str, &str)]| {
+        for (name, rule) in more {
+            policies[name] = implicit(rule);
+        }
+        policies
+    };
+    let organization = |org: &Organization| {
+        let (host, port) = host_and_port(&org.peer.address);
+        json!({
+            "Name": org.msp_id,
+            "ID": org.msp_id,
+            "MSPDir": network.path(&org.msp),
+            "Policies": policies(&org.msp_id),
+            // Without anchor peers no gateway ever learns of another organisation's peer.
+            "AnchorPeers": [{ "Host": host, "Port": port }],
+        })
+    };
+    let (host, port) = host_and_port(&orderer.address);
+    let consenter = json!({
+        "Host": host,
+        "Port": port,
+        "ClientTLSCert": network.path(&orderer.tls.cert),
+        "ServerTLSCert": network.path(&orderer.tls.cert),
+    });
+    let ordering = json!({
+        "OrdererType": "etcdraft",
+        // A round of one record from every organisation fills a block, which is then cut at once.
+        "BatchTimeout": "10ms",
+        "BatchSize": {
+            "MaxMessageCount": network.orgs.len(),
+            "AbsoluteMaxBytes": "10 MB",
+            "PreferredMaxBytes": "2 MB",
+        },
+        "EtcdRaft": {
+            "Consenters": [consenter],
+            // The one orderer elects itself after 10 ticks when it is started again.
+            "Options": {
+                "TickInterval": "100ms",
+                "ElectionTick": 10,
+                "HeartbeatTick": 1,
+                "MaxInflightBlocks": 5,
+                "SnapshotIntervalSize": "16 MB",
+            },
+        },
+        "Organizations": [{
+            "Name": orderer.msp_id,
+            "ID": orderer.msp_id,
+            "MSPDir": network.path(&orderer.msp),
+            "Policies": policies(&orderer.msp_id),
+            "OrdererEndpoints": [orderer.address],
+        }],
+        "Policies": with(group(), &[("BlockValidation", "ANY Writers")]),
+        "Capabilities": { "V2_0": true },
+    });
+    let majority = "MAJORITY Endorsement";
+    let application = json!({
+        "Organizations": network.orgs.iter().map(organization).collect::<Vec<_>>(),
+        "Policies": with(group(), &[("LifecycleEndorsement", majority), ("Endorsement", majority)]),
+        // 2.5 and 3.x share this one.
+        "Capabilities": { "V2_5": true },
+    });
+    json!({
+        "Profiles": {
+            PROFILE: {
+                "Policies": group(),
+                "Capabilities": { generation.channel_capability(): true },
+                "Orderer": ordering,
+                "Application": application,
+            },
+        },
+    })
+}
+
+fn orderer_yaml(network: &Network, orderer: &Orderer) -> Value {
+    let (host, port) = host_and_port(&orderer.address);
+    let data = network.path("data/orderer");
+    let (cert, key) = (network.path(&orderer.tls.cert), network.path(&orderer.tls.key));
+    json!({
+        "General": {
+            "BootstrapMethod": "none",
+            "ListenAddress": host,
+            "ListenPort": port,
+            "TLS": {
+                "Enabled": true,
+                "Certificate": cert,
+                "PrivateKey": key,
+                "RootCAs": [network.path(&orderer.tls.ca)],
+            },
+            "Cluster": { "ClientCertificate": cert, "ClientPrivateKey": key },
+            "LocalMSPDir": network.path(&orderer.identity.msp),
+            "LocalMSPID": orderer.msp_id,
+        },
+        "FileLedger": { "Location": data },
+        "Consensus": { "WALDir": data.join("etcdraft/wal"), "SnapDir": data.join("etcdraft/snapshot") },
+        "ChannelParticipation": { "Enabled": true, "MaxRequestBodySize": "10 MB" },
+        "Admin": {
+            "ListenAddress": orderer.admin_address,
+            "TLS": {
+                "Enabled": true,
+                "Certificate": cert,
+                "PrivateKey": key,
+                "ClientAuthRequired": true,
+                "ClientRootCAs": [network.path(&orderer.tls.ca)],
+            },
+        },
+        "Operations": { "ListenAddress": orderer.operations },
+        "Metrics": { "Provider": "disabled" },
+    })
+}
+
+fn core_yaml(network: &Network, org: &Organization) -> Value {
+    let peer = &org.peer;
+    let data = network.path("data").join(org.id());
+    json!({
+        "peer": {
+            "id": peer.host,
+            "networkId": "confab",
+            "listenAddress": peer.address,
+            "address": peer.address,
+            // Chaincode is dialled, it never dials; the default port would be the same for all peers.
+            "chaincodeListenAddress": "127.0.0.1:0",
+            "localMspId": org.msp_id,
+            "mspConfigPath": network.path(&peer.identity.msp),
+            "fileSystemPath": data,
+            "BCCSP": { "Default": "SW", "SW": { "Hash": "SHA2", "Security": 256 } },
+            "tls": {
+                "enabled": true,
+                "cert": { "file": network.path(&peer.tls.cert) },
+                "key": { "file": network.path(&peer.tls.key) },
+                "rootcert": { "file": network.path(&peer.tls.ca) },
+            },
+            // By default a frozen peer holds an endorsement for 30 s, and an unreachable one for 2 minutes.
+            "gateway": {
+                "enabled": true,
+                "endorsementTimeout": "3s",
+                "broadcastTimeout": "30s",
+                "dialTimeout": "3s",
+            },
+            // Blocks come from the orderer, gossip only tells the organisations of each other's peers; its
+            // default intervals of 4 s to 25 s delay the first endorsement by half a minute.
+            "gossip": {
+                "bootstrap": peer.address,
+                "endpoint": peer.address,
+                "externalEndpoint": peer.address,
+                "useLeaderElection": false,
+                "orgLeader": true,
+                "membershipTrackerInterval": "1s",
+                "pullInterval": "1s",
+                "requestStateInfoInterval": "1s",
+                "publishStateInfoInterval": "1s",
+                "publishCertPeriod": "1s",
+                "aliveTimeInterval": "1s",
+                "aliveExpirationTimeout": "5s",
+                "reconnectInterval": "2s",
+                "state": { "enabled": false },
+            },
+            // An orderer that was away is found again within a second.
+            "deliveryclient": { "blockGossipEnabled": false, "reConnectBackoffThreshold": "1s" },
+            "discovery": { "enabled": true },
+            "handlers": {
+                "authFilters": [
+                    { "name": "DefaultAuth" },
+                    { "name": "ExpirationCheck" },
+                    { "name": "TimeWindowCheck" },
+                ],
+                "decorators": [{ "name": "DefaultDecorator" }],
+                "endorsers": { "escc": { "name": "DefaultEndorsement" } },
+                "validators": { "vscc": { "name": "DefaultValidation" } },
+            },
+        },
+        "chaincode": {
+            // The name of a Docker image that is never made; it may not be empty.
+            "builder": "none",
+            "externalBuilders": [{ "name": "confab", "path": network.path("config/builder") }],
+            "installTimeout": "30s",
+            "startuptimeout": "10s",
+            "executetimeout": "30s",
+            "system": { "_lifecycle": "enable", "cscc": "enable", "lscc": "enable", "qscc": "enable" },
+        },
+        "ledger": {
+            "state": { "stateDatabase": "goleveldb", "totalQueryLimit": 100_000 },
+            "history": { "enableHistoryDatabase": false },
+            "snapshots": { "rootDir": data.join("snapshots") },
+        },
+        "operations": { "listenAddress": peer.operations },
+        "metrics": { "provider": "disabled" },
+    })
+}
+
+/// Splits `host:port`; addresses are made by this crate.
+fn host_and_port(address: &str) -> (&str, u16) {
+    let (host, port) = address.rsplit_once(':').expect("an address has a port");
+    (host, port.parse().expect("a port is a number"))
+}
+
+/// Writes nested maps as YAML blocks and everything else as JSON, which is YAML too.
+fn yaml(value: &Value, depth: usize, out: &mut String) {
+    let Value::Object(map) = value else { unreachable!("a configuration is a map") };
+    for (key, value) in map {
+        let written = match value {
+            Value::Object(inner) if !inner.is_empty() => {
+                writeln!(out, "{:depth$}{key}:", "").map(|()| yaml(value, depth + 2, out))
+            }
+            _ => writeln!(out, "{:depth$}{key}: {value}", ""),
+        };
+        written.expect("a string takes everything");
+    }
+}
+
+/// Environment of the orderer and the peers.
+pub fn environment(folder: &Path) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::from([
+        ("FABRIC_CFG_PATH".to_owned(), folder.display().to_string()),
+        (
+            "FABRIC_LOGGING_FORMAT".to_owned(),
+            "%{time:2006-01-02T15:04:05.000Z07:00} %{level} %{module}: %{message}".to_owned(),
+        ),
+    ]);
+    if std::env::var_os("FABRIC_LOGGING_SPEC").is_none() {
+        env.insert("FABRIC_LOGGING_SPEC".into(), "warning".into());
+    }
+    env
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_become_blocks_and_strings_are_quoted() {
+        let mut text = String::new();
+        yaml(&json!({ "a": { "b": "x: \"y\"", "c": [{ "d": 1 }] }, "e": {}, "f": true }), 0, &mut text);
+        assert_eq!(text, "a:\n  b: \"x: \\\"y\\\"\"\n  c: [{\"d\":1}]\ne: {}\nf: true\n");
+    }
+}

@@ -1,0 +1,230 @@
+//! Looks at a network and stops it.
+
+use crate::{Error, Network, State, prepare::Lock, process, ready};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{task::JoinSet, time::timeout};
+
+/// What a network does.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Its description.
+    pub network: Network,
+    /// Its processes, in the order in which they are started.
+    pub processes: Vec<ProcessStatus>,
+    /// Whether a transaction is endorsed through each organisation's peer, in the organisations' order.
+    pub peers: Vec<PeerHealth>,
+}
+
+impl Status {
+    /// Whether every process runs and every organisation gets endorsements.
+    pub fn is_healthy(&self) -> bool {
+        self.processes.iter().all(|process| process.health == Health::Well)
+            && self.peers.iter().all(|peer| peer.endorsing.is_ok())
+    }
+}
+
+/// What a process does.
+#[derive(Clone, Debug)]
+pub struct ProcessStatus {
+    /// Its name.
+    pub name: String,
+    /// Its id, while it exists.
+    pub pid: Option<u32>,
+    /// What it does.
+    pub health: Health,
+    /// Where it listens.
+    pub listens: Vec<String>,
+    /// Its log.
+    pub log: PathBuf,
+}
+
+/// What a process does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It runs and accepts connections.
+    Well,
+    /// It runs but does not accept connections; the reason.
+    Ill(String),
+    /// It is frozen.
+    Frozen,
+    /// It does not run.
+    Ended,
+}
+
+/// Whether an organisation's peer endorses.
+#[derive(Clone, Debug)]
+pub struct PeerHealth {
+    /// The organisation's name.
+    pub org: String,
+    /// Nothing, or why not.
+    pub endorsing: Result<(), String>,
+}
+
+/// Looks at the network in `dir`: its processes, and whether it endorses. Takes at most some seconds.
+///
+/// # Errors
+/// [`Error::Absent`] when there is none.
+pub async fn status(dir: &Path) -> Result<Status, Error> {
+    /// For one endorsement.
+    const PATIENCE: Duration = Duration::from_secs(5);
+    let network = Network::load(dir)?;
+    let mut processes = Vec::new();
+    for spec in &network.processes {
+        let (state, pid) = process::state(&network.dir, &spec.name);
+        let health = match state {
+            State::Running => listens(&spec.listens).await,
+            State::Frozen => Health::Frozen,
+            State::Ended => Health::Ended,
+        };
+        let log = process::log_file(&network.dir, &spec.name);
+        processes.push(ProcessStatus {
+            name: spec.name.clone(),
+            pid,
+            health,
+            listens: spec.listens.clone(),
+            log,
+        });
+    }
+
+    let mut tasks = JoinSet::new();
+    for (index, org) in network.orgs.iter().cloned().enumerate() {
+        let network = network.clone();
+        tasks.spawn(async move {
+            let endorsing = match timeout(PATIENCE, ready::endorse(&network, &org)).await {
+                Ok(result) => result.map(drop),
+                Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            };
+            (index, PeerHealth { org: org.name, endorsing })
+        });
+    }
+    let mut peers = tasks.join_all().await;
+    peers.sort_by_key(|(index, _)| *index);
+    Ok(Status { network, processes, peers: peers.into_iter().map(|(_, peer)| peer).collect() })
+}
+
+async fn listens(addresses: &[String]) -> Health {
+    for address in addresses {
+        if let Err(reason) = ready::accepts(address).await {
+            return Health::Ill(reason);
+        }
+    }
+    Health::Well
+}
+
+/// Stops every process of the network in `dir` and returns how many ran; `purge` then removes the network
+/// with its data, certificates and logs. Other files in the folder stay.
+///
+/// It blocks for some seconds at most.
+///
+/// # Errors
+/// [`Error::Absent`] when there is no network, [`Error::Busy`], [`Error::Io`] from removing.
+pub fn down(dir: &Path, purge: bool) -> Result<usize, Error> {
+    let network = Network::load(dir)?;
+    let lock = Lock::take(&network.dir)?;
+    // A process may have a pid file without being described: its description was changed.
+    let mut names = process::recorded(&network.dir);
+    names.extend(network.processes.iter().map(|process| process.name.clone()));
+    names.sort();
+    names.dedup();
+    let stopped = process::stop(&network.dir, names.iter().map(String::as_str));
+    if purge {
+        for folder in ["config", "data", "crypto", "packages", "logs", "run"] {
+            remove(fs::remove_dir_all(network.path(folder)), &network.path(folder))?;
+        }
+        let profiles = network.orgs.iter().map(|org| network.path(&org.profile));
+        // The description last: until it is gone, purging can be repeated.
+        for file in profiles.chain([network.path("network.json")]) {
+            remove(fs::remove_file(&file), &file)?;
+        }
+        // Only if nothing of somebody else's is in it.
+        let _ = fs::remove_dir(&network.dir);
+    }
+    drop(lock);
+    Ok(stopped)
+}
+
+fn remove(result: io::Result<()>, path: &Path) -> Result<(), Error> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+impl Network {
+    /// Starts the process `name` if it does not run, and returns when it accepts connections.
+    ///
+    /// # Errors
+    /// [`Error::UnknownProcess`], [`Error::PortInUse`], [`Error::Died`], [`Error::NotReady`].
+    pub async fn start(&self, name: &str) -> Result<(), Error> {
+        let spec = self.process(name)?;
+        if process::state(&self.dir, name).0 == State::Ended {
+            process::start(&self.dir, spec)?;
+        }
+        for address in &spec.listens {
+            ready::listening(&self.dir, name, address).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops the process `name`, starts it again and returns when it accepts connections.
+    ///
+    /// # Errors
+    /// As [`Network::start`].
+    pub async fn restart(&self, name: &str) -> Result<(), Error> {
+        process::stop(&self.dir, [self.process(name)?.name.as_str()]);
+        self.start(name).await
+    }
+}
+
+/// The processes that one call has started; they are stopped when it is dropped before [`Started::keep`].
+pub struct Started {
+    dir: PathBuf,
+    names: Vec<String>,
+}
+
+impl Started {
+    /// Nothing yet.
+    pub fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), names: Vec::new() }
+    }
+
+    /// Starts every process of the network that does not run, and has frozen ones go on.
+    pub fn start_missing(
+        &mut self,
+        network: &Network,
+        progress: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<(), Error> {
+        for spec in &network.processes {
+            match process::state(&network.dir, &spec.name).0 {
+                State::Running => continue,
+                State::Frozen => network.thaw(&spec.name)?,
+                State::Ended => {
+                    progress(&format!("starting {}", spec.name));
+                    process::start(&network.dir, spec)?;
+                    self.names.push(spec.name.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything was started.
+    pub fn any(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    /// All is well: the processes stay.
+    pub fn keep(mut self) {
+        self.names.clear();
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        process::stop(&self.dir, self.names.iter().map(String::as_str));
+    }
+}

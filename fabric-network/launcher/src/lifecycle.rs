@@ -1,0 +1,195 @@
+//! Sets up the channel and the chaincode with Fabric's own commands.
+//!
+//! Every step may be repeated: what was done before is recognised by Fabric's answer and taken for done.
+
+use crate::{Binaries, Error, Network, Orderer, Organization, config, prepare, process, ready};
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tokio::{process::Command, task::JoinSet, time::timeout};
+
+/// For one command.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Fabric's commands on one network.
+pub struct Lifecycle<'a> {
+    /// The programs.
+    pub binaries: &'a Binaries,
+    /// The network.
+    pub network: &'a Network,
+    /// Its orderer.
+    pub orderer: &'a Orderer,
+}
+
+impl Lifecycle<'_> {
+    /// Makes the channel's first block, once.
+    pub async fn first_block(&self) -> Result<(), Error> {
+        let block = self.block();
+        if block.exists() {
+            return Ok(());
+        }
+        let folder = self.network.path("config");
+        let staging = block.with_extension("new");
+        let mut command = self.command(&self.binaries.configtxgen, &folder);
+        command.args(["-profile", config::PROFILE, "-channelID", &self.network.channel]);
+        command.args([
+            "-outputBlock".as_ref(),
+            staging.as_os_str(),
+            "-configPath".as_ref(),
+            folder.as_os_str(),
+        ]);
+        run("making the channel's first block", command, |output| output.success).await?;
+        fs::rename(&staging, &block).map_err(Error::io(block))
+    }
+
+    /// Has the orderer serve the channel.
+    pub async fn join_orderer(&self) -> Result<(), Error> {
+        let tls = &self.orderer.admin_tls;
+        let mut command = self.command(&self.binaries.osnadmin, &self.network.path("config/orderer"));
+        command
+            .args(["channel", "join", "--channelID", &self.network.channel, "--config-block"])
+            .arg(self.block());
+        command.args(["-o", &self.orderer.admin_address, "--ca-file"]).arg(self.network.path(&tls.ca));
+        command.arg("--client-cert").arg(self.network.path(&tls.cert));
+        command.arg("--client-key").arg(self.network.path(&tls.key));
+        // It succeeds whatever the orderer answers.
+        let done = |output: &Output| {
+            let text = &output.text;
+            text.contains("Status: 201") || text.contains("Status: 405") && text.contains("already exists")
+        };
+        run("having the orderer join the channel", command, done).await
+    }
+
+    /// Has every peer join the channel.
+    pub async fn join_peers(&self) -> Result<(), Error> {
+        self.everywhere("join the channel", "already exists", |org| {
+            let mut command = self.peer(org);
+            command.args(["channel", "join", "-b"]).arg(self.block());
+            command
+        })
+        .await
+    }
+
+    /// Installs each organisation's package on its peer.
+    pub async fn install(&self) -> Result<(), Error> {
+        self.everywhere("install the chaincode", "already successfully installed", |org| {
+            let mut command = self.peer(org);
+            command.args(["lifecycle", "chaincode", "install"]).arg(prepare::package_file(self.network, org));
+            command
+        })
+        .await
+    }
+
+    /// Has every organisation approve the definition.
+    pub async fn approve(&self) -> Result<(), Error> {
+        self.everywhere("approve the chaincode", "unchanged content", |org| {
+            let mut command = self.peer(org);
+            command.args(["lifecycle", "chaincode", "approveformyorg", "--package-id"]);
+            command.arg(&org.chaincode.package_id);
+            self.definition(&mut command);
+            command
+        })
+        .await
+    }
+
+    /// Commits the definition and waits until every peer has it.
+    pub async fn commit(&self) -> Result<(), Error> {
+        let attempt = || async {
+            let mut command = self.peer(&self.network.orgs[0]);
+            command.args(["lifecycle", "chaincode", "commit"]);
+            self.definition(&mut command);
+            for org in &self.network.orgs {
+                command.args(["--peerAddresses", &org.peer.address, "--tlsRootCertFiles"]);
+                command.arg(self.network.path(&org.peer.tls.ca));
+            }
+            let done =
+                |output: &Output| output.success || output.text.contains("new definition must be sequence");
+            run("committing the chaincode's definition", command, done)
+                .await
+                .map_err(|error| error.to_string())
+        };
+        // An organisation's approval is on its own peer; the others may not have its block yet.
+        const TRY_AGAIN: Duration = Duration::from_millis(100);
+        let alive = || {
+            self.network.processes.iter().try_for_each(|p| process::expect_alive(&self.network.dir, &p.name))
+        };
+        ready::until("the chaincode's definition", TRY_AGAIN, alive, attempt).await
+    }
+
+    fn block(&self) -> PathBuf {
+        self.network.path("config").join(format!("{}.block", self.network.channel))
+    }
+
+    /// Runs a command for every organisation at the same time; an answer with `already` counts as done.
+    async fn everywhere(
+        &self,
+        what: &str,
+        already: &'static str,
+        command: impl Fn(&Organization) -> Command,
+    ) -> Result<(), Error> {
+        let mut tasks = JoinSet::new();
+        for org in &self.network.orgs {
+            let (what, command) = (format!("having {} {what}", org.peer.host), command(org));
+            tasks.spawn(async move {
+                run(&what, command, |output| output.success || output.text.contains(already)).await
+            });
+        }
+        tasks.join_all().await.into_iter().collect()
+    }
+
+    /// The peer's command line, as the organisation's administrator.
+    fn peer(&self, org: &Organization) -> Command {
+        let mut command = self.command(&self.binaries.peer, &self.network.path("config").join(org.id()));
+        command.env("CORE_PEER_MSPCONFIGPATH", self.network.path(&org.admin.msp));
+        command
+    }
+
+    /// The arguments that approvals and the commit share.
+    fn definition(&self, command: &mut Command) {
+        let (network, chaincode) = (self.network, &self.network.chaincode);
+        command
+            .args(["-o", &self.orderer.address, "--tls", "--cafile"])
+            .arg(network.path(&self.orderer.tls.ca));
+        command.args(["-C", &network.channel, "-n", &chaincode.name, "-v", &chaincode.version]);
+        command.args(["--sequence", &chaincode.sequence.to_string()]);
+    }
+
+    fn command(&self, program: impl AsRef<OsStr>, configuration: &Path) -> Command {
+        let mut command = Command::new(program);
+        for name in process::foreign_settings() {
+            command.env_remove(name);
+        }
+        command.envs(config::environment(configuration));
+        command.env("FABRIC_LOGGING_SPEC", "error").current_dir(&self.network.dir);
+        command
+    }
+}
+
+/// What a command left.
+struct Output {
+    success: bool,
+    /// Both streams.
+    text: String,
+}
+
+/// Runs a command; it is killed when it is no longer waited for.
+async fn run(what: &str, mut command: Command, done: impl FnOnce(&Output) -> bool) -> Result<(), Error> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let program = PathBuf::from(command.as_std().get_program());
+    let failed = |output: String| Err(Error::Command { what: what.into(), output });
+    let output = match timeout(PATIENCE, command.output()).await {
+        Ok(output) => output.map_err(Error::io(program))?,
+        Err(_) => return failed(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let output = Output { success: output.status.success(), text };
+    match done(&output) {
+        true => Ok(()),
+        false => failed(output.text.trim().to_owned()),
+    }
+}

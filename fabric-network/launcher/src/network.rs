@@ -1,0 +1,315 @@
+//! The description of a network, kept in `network.json`.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The version of the format of `network.json`.
+const FORMAT: u32 = 1;
+
+/// What runs where. Paths are relative to the network's folder; [`Network::path`] resolves them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// The version of this format, 1.
+    pub version: u32,
+    /// Real Fabric or the development ledger.
+    pub kind: Kind,
+    /// Name of the one channel.
+    pub channel: String,
+    /// The one chaincode of the channel.
+    pub chaincode: ChaincodeDefinition,
+    /// Function and arguments of the transaction that shows that the network works.
+    pub probe: Vec<String>,
+    /// Whether the channel and the chaincode have been set up; until then `up` repeats every step.
+    pub ready: bool,
+    /// The peer organisations, `Org1` first.
+    pub orgs: Vec<Organization>,
+    /// The ordering service of real Fabric.
+    pub orderer: Option<Orderer>,
+    /// The processes, in the order in which they are started.
+    pub processes: Vec<ProcessSpec>,
+    /// The network's folder, absolute; where the file is, not in it.
+    #[serde(skip)]
+    pub dir: PathBuf,
+}
+
+/// What keeps the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Hyperledger Fabric's own peers and orderer.
+    Fabric,
+    /// One process that stands for all peers and the orderer.
+    Dev,
+}
+
+/// A chaincode as the organisations agree on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChaincodeDefinition {
+    /// Name on the channel.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// Counts the definitions of this name, from 1.
+    pub sequence: u64,
+}
+
+impl ChaincodeDefinition {
+    /// The label of the package, `NAME_VERSION`.
+    pub fn label(&self) -> String {
+        format!("{}_{}", self.name, self.version)
+    }
+}
+
+/// One organisation with its peer, its chaincode service and its identities.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Organization {
+    /// Short name, `Org1`.
+    pub name: String,
+    /// MSP ID, `Org1MSP`.
+    pub msp_id: String,
+    /// Domain, `org1.example.com`.
+    pub domain: String,
+    /// Folder of the public MSP: roots, TLS roots and NodeOUs.
+    pub msp: PathBuf,
+    /// Its peer; on the development ledger the address that stands for it.
+    pub peer: Peer,
+    /// Its chaincode service.
+    pub chaincode: Chaincode,
+    /// Its administrator.
+    pub admin: Identity,
+    /// Its first user.
+    pub user: Identity,
+    /// Its connection profile.
+    pub profile: PathBuf,
+}
+
+impl Organization {
+    /// The organisation's name in the names of processes and files: `org1`.
+    pub fn id(&self) -> String {
+        self.name.to_lowercase()
+    }
+}
+
+/// A peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Host name in its certificates, `peer0.org1.example.com`.
+    pub host: String,
+    /// Where its gRPC services listen, `127.0.0.1:port`, with TLS.
+    pub address: String,
+    /// Where `/healthz` answers over HTTP (real Fabric).
+    pub operations: Option<String>,
+    /// Its certificate and key for TLS.
+    pub tls: Tls,
+    /// Its certificate and key for endorsements, within its MSP folder.
+    pub identity: Identity,
+}
+
+/// The ordering service: one Raft orderer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Orderer {
+    /// MSP ID, `OrdererMSP`.
+    pub msp_id: String,
+    /// Host name in its certificates, `orderer.example.com`.
+    pub host: String,
+    /// Where its gRPC services listen, with TLS.
+    pub address: String,
+    /// Where `/healthz` answers over HTTP.
+    pub operations: String,
+    /// Where its channels are administered, with mutual TLS.
+    pub admin_address: String,
+    /// Folder of the organisation's public MSP.
+    pub msp: PathBuf,
+    /// Its certificate and key for TLS.
+    pub tls: Tls,
+    /// Its certificate and key for blocks.
+    pub identity: Identity,
+    /// TLS certificate and key of its administrator.
+    pub admin_tls: Tls,
+}
+
+/// A chaincode service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chaincode {
+    /// Where it listens, with TLS.
+    pub address: String,
+    /// `LABEL:SHA-256 of the package`; what it registers with.
+    pub package_id: String,
+    /// Its certificate and key for TLS.
+    pub tls: Tls,
+}
+
+/// A TLS certificate with its key and the authority that issued it, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Certificate.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+    /// Certificate of the authority.
+    pub ca: PathBuf,
+}
+
+/// A signing identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Its MSP folder.
+    pub msp: PathBuf,
+    /// Certificate, PEM.
+    pub cert: PathBuf,
+    /// Private key, PKCS#8 PEM.
+    pub key: PathBuf,
+}
+
+/// How a process is started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessSpec {
+    /// Name of its log and of its pid file.
+    pub name: String,
+    /// The program, absolute.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// What is added to its environment.
+    pub env: BTreeMap<String, String>,
+    /// The addresses on which it listens.
+    pub listens: Vec<String>,
+}
+
+impl Network {
+    /// Reads `dir/network.json`.
+    ///
+    /// # Errors
+    /// [`Error::Absent`] when there is none, [`Error::Description`] when it cannot be used.
+    pub fn load(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join("network.json");
+        let text = fs::read(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => Error::Absent(dir.to_owned()),
+            _ => Error::Io { path: path.clone(), source },
+        })?;
+        let network: Self = serde_json::from_slice(&text)
+            .map_err(|e| Error::Description { path: path.clone(), reason: e.to_string() })?;
+        if network.version != FORMAT {
+            let reason =
+                format!("format {} is not {FORMAT}, the one that this version reads", network.version);
+            return Err(Error::Description { path, reason });
+        }
+        let dir = dir.canonicalize().map_err(Error::io(dir))?;
+        Ok(Self { dir, ..network })
+    }
+
+    /// Writes `network.json`, all of it or nothing.
+    pub(crate) fn save(&self) -> Result<(), Error> {
+        let mut text = serde_json::to_vec_pretty(self).expect("strings and numbers have a JSON form");
+        text.push(b'\n');
+        write(&self.dir.join("network.json"), &text)
+    }
+
+    /// A network without organisations and processes yet.
+    pub(crate) fn new(dir: &Path, kind: Kind, chaincode: ChaincodeDefinition) -> Self {
+        Self {
+            version: FORMAT,
+            kind,
+            channel: "confab".into(),
+            chaincode,
+            probe: Vec::new(),
+            ready: false,
+            orgs: Vec::new(),
+            orderer: None,
+            processes: Vec::new(),
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// The absolute form of one of this description's paths.
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.dir.join(relative)
+    }
+
+    /// The organisation of this name (in any case), MSP ID or domain.
+    pub fn org(&self, name: &str) -> Option<&Organization> {
+        self.orgs
+            .iter()
+            .find(|org| org.name.eq_ignore_ascii_case(name) || org.msp_id == name || org.domain == name)
+    }
+
+    /// How the process `name` is started.
+    ///
+    /// # Errors
+    /// [`Error::UnknownProcess`].
+    pub fn process(&self, name: &str) -> Result<&ProcessSpec, Error> {
+        self.processes.iter().find(|process| process.name == name).ok_or_else(|| Error::UnknownProcess {
+            name: name.into(),
+            known: self.processes.iter().map(|process| process.name.clone()).collect(),
+        })
+    }
+}
+
+/// Writes a file under another name and renames it; leaves a file of the same content alone.
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    let folder = path.parent().expect("the path of a file in the network's folder");
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let mut staging = path.as_os_str().to_owned();
+    staging.push(".new");
+    fs::write(&staging, content).map_err(Error::io(&staging))?;
+    fs::rename(&staging, path).map_err(Error::io(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(dir: &Path) -> Network {
+        let definition = ChaincodeDefinition { name: "confab".into(), version: "1.0".into(), sequence: 1 };
+        let mut network = Network::new(dir, Kind::Dev, definition);
+        network.processes.push(ProcessSpec {
+            name: "ledger".into(),
+            program: "/bin/true".into(),
+            args: vec!["--dir".into()],
+            env: BTreeMap::from([("A".into(), "b".into())]),
+            listens: vec!["127.0.0.1:1".into()],
+        });
+        network
+    }
+
+    #[test]
+    fn the_description_survives_writing_and_reading() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let network = example(&dir);
+        network.save().unwrap();
+        assert_eq!(Network::load(&dir).unwrap(), network);
+        assert!(matches!(network.process("peer-org1"), Err(Error::UnknownProcess { .. })));
+    }
+
+    #[test]
+    fn other_formats_and_unknown_fields_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(Network::load(dir.path()), Err(Error::Absent(_))));
+        let network = Network { version: 2, ..example(dir.path()) };
+        network.save().unwrap();
+        let error = Network::load(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("format 2"), "{error}");
+
+        let text = serde_json::to_string(&example(dir.path())).unwrap().replacen('{', "{\"colour\":1,", 1);
+        fs::write(dir.path().join("network.json"), text).unwrap();
+        assert!(matches!(Network::load(dir.path()), Err(Error::Description { .. })));
+    }
+}

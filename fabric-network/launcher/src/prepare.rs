@@ -1,0 +1,283 @@
+//! Makes a network's folder, or completes the one that is there.
+
+use crate::{
+    Chaincode, ChaincodeCommand, ChaincodeDefinition, Error, Identity, Kind, Network, Options, Orderer,
+    Organization, Peer, ProcessSpec, Tls, network, package, ports, profile,
+};
+use crypto_material::{Material, NetworkSpec, Node, NodeSpec, OrgKind, User};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    vec,
+};
+
+/// Held while a network is started or stopped; one command at a time works on a folder.
+pub struct Lock(#[expect(dead_code, reason = "dropping the file releases the lock")] File);
+
+impl Lock {
+    /// Takes the lock of `dir`.
+    pub fn take(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join("run/lock");
+        fs::create_dir_all(dir.join("run")).map_err(Error::io(&path))?;
+        let file = File::options().create(true).append(true).open(&path).map_err(Error::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(Error::Busy(dir.to_owned())),
+            Err(TryLockError::Error(source)) => Err(Error::Io { path, source }),
+        }
+    }
+}
+
+/// Everything but the processes' own configuration: ports, certificates, packages, connection profiles,
+/// and the description with the chaincode services as its processes. It is not saved yet.
+pub fn prepare(options: &Options, kind: Kind) -> Result<(Network, Lock), Error> {
+    if !(1..=64).contains(&options.orgs) {
+        return Err(Error::Conflict(format!("{} organisations: 1 to 64 are possible", options.orgs)));
+    }
+    check_definition(&options.definition)?;
+    fs::create_dir_all(&options.dir).map_err(Error::io(&options.dir))?;
+    let dir = options.dir.canonicalize().map_err(Error::io(&options.dir))?;
+    let lock = Lock::take(&dir)?;
+
+    let crypto = dir.join("crypto");
+    let mut network = match Network::load(&dir) {
+        Ok(network) => {
+            check_same(&network, options, kind)?;
+            let material = crypto_material::load(&crypto)?;
+            debug_assert_eq!(material.peer_orgs().count(), network.orgs.len());
+            network
+        }
+        Err(Error::Absent(_)) => {
+            let material = crypto_material::generate(&specification(options.orgs), &crypto)?;
+            describe(options, kind, &dir, &material)?
+        }
+        Err(error) => return Err(error),
+    };
+    network.probe = options.probe.clone();
+    make_packages(&mut network)?;
+    profile::write_all(&network)?;
+    network.processes = network.orgs.iter().map(|org| service(&network, org, &options.chaincode)).collect();
+    Ok((network, lock))
+}
+
+fn check_definition(definition: &ChaincodeDefinition) -> Result<(), Error> {
+    let allowed = |text: &str, marks: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && text.len() <= 64
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
+    };
+    if !allowed(&definition.name, "-_") || !allowed(&definition.version, "-_.+") || definition.sequence == 0 {
+        return Err(Error::Conflict(format!(
+            "chaincode {:?}, version {:?}, sequence {}: names are letters, digits, `-` and `_`, versions \
+             may also hold `.` and `+`, at most 64 characters; sequences count from 1",
+            definition.name, definition.version, definition.sequence
+        )));
+    }
+    Ok(())
+}
+
+fn check_same(network: &Network, options: &Options, kind: Kind) -> Result<(), Error> {
+    let name = |kind| match kind {
+        Kind::Fabric => "real Fabric",
+        Kind::Dev => "the development ledger",
+    };
+    let conflict = |is: String, wanted: String| {
+        Err(Error::Conflict(format!(
+            "the network in {} is {is}, not {wanted}: use another folder, or remove it with its data first",
+            network.dir.display()
+        )))
+    };
+    if network.kind != kind {
+        return conflict(name(network.kind).into(), name(kind).into());
+    }
+    if network.orgs.len() != options.orgs {
+        let count = |n: usize| format!("one of {n} organisation{}", if n == 1 { "" } else { "s" });
+        return conflict(count(network.orgs.len()), count(options.orgs));
+    }
+    if network.chaincode != options.definition {
+        let is = |c: &ChaincodeDefinition| {
+            format!("one with chaincode {}, version {}, sequence {}", c.name, c.version, c.sequence)
+        };
+        return conflict(is(&network.chaincode), is(&options.definition));
+    }
+    Ok(())
+}
+
+/// The standard organisations; the chaincode service has a TLS certificate of its own.
+fn specification(orgs: usize) -> NetworkSpec {
+    let mut specification = NetworkSpec::standard(orgs);
+    for org in specification.orgs.iter_mut().filter(|org| org.kind == OrgKind::Peer) {
+        org.nodes.push(NodeSpec::new("chaincode"));
+    }
+    specification
+}
+
+fn describe(options: &Options, kind: Kind, dir: &Path, material: &Material) -> Result<Network, Error> {
+    let relative = |path: PathBuf| path.strip_prefix(dir).map(Path::to_owned).unwrap_or(path);
+    let node_tls = |node: &Node| Tls {
+        cert: relative(node.tls_cert()),
+        key: relative(node.tls_key()),
+        ca: relative(node.tls_ca_cert()),
+    };
+    let node_identity = |node: &Node| Identity {
+        msp: relative(node.msp_dir()),
+        cert: relative(node.signing_cert()),
+        key: relative(node.signing_key()),
+    };
+    let user_identity = |user: User| Identity {
+        msp: relative(user.msp_dir()),
+        cert: relative(user.signing_cert()),
+        key: relative(user.signing_key()),
+    };
+    let real = kind == Kind::Fabric;
+    let count = if real { 3 + 3 * options.orgs } else { 2 * options.orgs };
+    let mut addresses = Addresses(ports::choose(count, options.base_port)?.into_iter());
+
+    let mut network = Network::new(dir, kind, options.definition.clone());
+    for org in material.peer_orgs() {
+        let (peer, chaincode) = (org.node("peer0")?, org.node("chaincode")?);
+        network.orgs.push(Organization {
+            name: org.name().into(),
+            msp_id: org.msp_id().into(),
+            domain: org.domain().into(),
+            msp: relative(org.msp_dir()),
+            peer: Peer {
+                host: peer.host().into(),
+                address: addresses.next(),
+                operations: real.then(|| addresses.next()),
+                tls: node_tls(&peer),
+                identity: node_identity(&peer),
+            },
+            chaincode: Chaincode {
+                address: addresses.next(),
+                package_id: String::new(),
+                tls: node_tls(&chaincode),
+            },
+            admin: user_identity(org.admin()),
+            user: user_identity(org.user("User1")?),
+            profile: format!("connection-{}.json", org.name().to_lowercase()).into(),
+        });
+    }
+    if let Some(org) = material.orderer_orgs().next().filter(|_| real) {
+        let (node, admin) = (org.node("orderer")?, org.admin());
+        network.orderer = Some(Orderer {
+            msp_id: org.msp_id().into(),
+            host: node.host().into(),
+            address: addresses.next(),
+            operations: addresses.next(),
+            admin_address: addresses.next(),
+            msp: relative(org.msp_dir()),
+            tls: node_tls(&node),
+            identity: node_identity(&node),
+            admin_tls: Tls {
+                cert: relative(admin.tls_cert()),
+                key: relative(admin.tls_key()),
+                ca: relative(admin.tls_ca_cert()),
+            },
+        });
+    }
+    Ok(network)
+}
+
+/// The chosen ports as addresses, one after the other.
+struct Addresses(vec::IntoIter<u16>);
+
+impl Addresses {
+    fn next(&mut self) -> String {
+        format!("127.0.0.1:{}", self.0.next().expect("as many ports were chosen as there are addresses"))
+    }
+}
+
+/// Writes the packages that are missing. One that is there stays: its id is what the peers know.
+fn make_packages(network: &mut Network) -> Result<(), Error> {
+    let mut ids = Vec::new();
+    for org in &network.orgs {
+        let path = package_file(network, org);
+        if !path.exists() {
+            let ca = network.path(&org.chaincode.tls.ca);
+            let ca = fs::read_to_string(&ca).map_err(Error::io(ca))?;
+            let bytes = package::package(&network.chaincode, &org.chaincode.address, &ca)
+                .map_err(Error::io(&path))?;
+            network::write(&path, &bytes)?;
+        }
+        let bytes = fs::read(&path).map_err(Error::io(path))?;
+        ids.push(package::package_id(&network.chaincode, &bytes));
+    }
+    for (org, id) in network.orgs.iter_mut().zip(ids) {
+        org.chaincode.package_id = id;
+    }
+    Ok(())
+}
+
+/// The organisation's chaincode package.
+pub fn package_file(network: &Network, org: &Organization) -> PathBuf {
+    network.path("packages").join(format!("{}.tar.gz", org.id()))
+}
+
+/// The organisation's chaincode service as a process.
+fn service(network: &Network, org: &Organization, command: &ChaincodeCommand) -> ProcessSpec {
+    let file = |path: &PathBuf| network.path(path).display().to_string();
+    ProcessSpec {
+        name: format!("chaincode-{}", org.id()),
+        program: command.program.clone(),
+        args: command.args.clone(),
+        env: BTreeMap::from([
+            ("CHAINCODE_SERVER_ADDRESS".into(), org.chaincode.address.clone()),
+            ("CHAINCODE_ID".into(), org.chaincode.package_id.clone()),
+            ("CHAINCODE_TLS_CERT".into(), file(&org.chaincode.tls.cert)),
+            ("CHAINCODE_TLS_KEY".into(), file(&org.chaincode.tls.key)),
+        ]),
+        listens: vec![org.chaincode.address.clone()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(dir: &Path, orgs: usize) -> Options {
+        Options::new(dir, orgs, ChaincodeCommand { program: "/bin/true".into(), args: Vec::new() })
+    }
+
+    #[test]
+    fn the_folder_is_made_once_and_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, lock) = prepare(&options(dir.path(), 2), Kind::Fabric).unwrap();
+        first.save().unwrap();
+        assert!(matches!(prepare(&options(dir.path(), 2), Kind::Fabric), Err(Error::Busy(_))));
+        drop(lock);
+        let (second, _lock) = prepare(&options(dir.path(), 2), Kind::Fabric).unwrap();
+        assert_eq!(first, second);
+        for org in &first.orgs {
+            for file in [&org.peer.tls.cert, &org.peer.identity.key, &org.chaincode.tls.key, &org.user.key] {
+                assert!(file.is_relative() && first.path(file).exists(), "{}", file.display());
+            }
+        }
+        let processes: Vec<_> = first.processes.iter().map(|process| process.name.as_str()).collect();
+        assert_eq!(processes, ["chaincode-org1", "chaincode-org2"]);
+        assert_ne!(first.orgs[0].chaincode.package_id, first.orgs[1].chaincode.package_id);
+    }
+
+    #[test]
+    fn a_network_that_was_made_for_something_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (network, lock) = prepare(&options(dir.path(), 2), Kind::Dev).unwrap();
+        network.save().unwrap();
+        drop(lock);
+        let refusal = |options: &Options, kind| match prepare(options, kind) {
+            Err(Error::Conflict(text)) => text,
+            other => panic!("{:?}", other.map(|(network, _)| network)),
+        };
+        assert!(refusal(&options(dir.path(), 3), Kind::Dev).contains("one of 2 organisations, not one of 3"));
+        assert!(
+            refusal(&options(dir.path(), 2), Kind::Fabric).contains("development ledger, not real Fabric")
+        );
+        let mut other = options(dir.path(), 2);
+        other.definition.version = "2.0".into();
+        assert!(refusal(&other, Kind::Dev).contains("version 1.0"));
+        other.definition.version = "2/0".into();
+        assert!(refusal(&other, Kind::Dev).contains("letters"));
+        assert!(refusal(&options(dir.path(), 0), Kind::Dev).contains("1 to 64"));
+    }
+}
