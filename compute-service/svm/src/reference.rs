@@ -64,7 +64,7 @@ pub fn train(
         }
         for (w, loss) in w.iter_mut().zip(loss) {
             // Δ = λw − C·Σ I·y·x in units of 2^−24·10^−9, then w − ηΔ in units of 2^−24·10^−18.
-            let delta = &lambda * &*w - (&c * loss << (W_PLACES - X_PLACES));
+            let delta = &lambda * &*w - ((&c * loss) << (W_PLACES - X_PLACES));
             let denominator = &nine_places * &nine_places;
             *w = nearest(&(&*w * &denominator - &eta * delta), &denominator);
         }
@@ -115,4 +115,67 @@ fn nearest(numerator: &BigInt, denominator: &BigInt) -> BigInt {
     let (quotient, rest) = numerator.div_mod_floor(denominator);
     let twice = rest << 1;
     if &twice > denominator || (&twice == denominator && quotient.is_odd()) { quotient + 1 } else { quotient }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use num_traits::FromPrimitive;
+
+    fn scaled(rows: &[&[f64]]) -> Scaled {
+        Scaled {
+            columns: (1..=rows[0].len()).map(|c| c.to_string()).collect(),
+            lines: (1..=rows.len() as u64).collect(),
+            rows: rows.iter().map(|r| r.to_vec()).collect(),
+        }
+    }
+
+    #[test]
+    fn follows_the_equations_by_hand() {
+        let training = scaled(&[&[2.0, 0.0], &[0.0, 4.0]]);
+        let parameters = Hyperparameters {
+            learning_rate: "0.5".parse().unwrap(),
+            lambda: "0.5".parse().unwrap(),
+            c: "1".parse().unwrap(),
+        };
+        let labels = [Label::Positive, Label::Negative];
+        let run = train(&training, &labels, &[vec![0, 1], vec![0], vec![1]], &parameters);
+        // w: (1, −2), then margin 2 ≥ 1: (0.75, −1.5), then margin 6 ≥ 1: (0.5625, −1.125).
+        assert_eq!(run.indicators, [vec![true, true], vec![false], vec![false]]);
+        assert_eq!(run.weights, [BigInt::from(9 << 20), BigInt::from(-18 << 20)]);
+        assert_eq!(run.largest_margin, BigInt::from(6) << 36);
+        assert_eq!(run.predict(&training), labels);
+    }
+
+    #[test]
+    fn a_margin_of_exactly_one_is_outside_and_a_score_of_zero_positive() {
+        let training = scaled(&[&[1.0], &[-1.0]]);
+        let parameters = Hyperparameters {
+            learning_rate: "1".parse().unwrap(),
+            lambda: "0".parse().unwrap(),
+            c: "1".parse().unwrap(),
+        };
+        let run = train(&training, &[Label::Positive; 2], &[vec![0], vec![0], vec![1]], &parameters);
+        assert_eq!(run.indicators, [[true], [false], [true]]);
+        assert!(run.weights[0].is_zero());
+        assert_eq!(run.predict(&training), [Label::Positive; 2]);
+    }
+
+    #[test]
+    fn features_are_the_nearest_multiples_of_the_scale() {
+        for (units, expected) in [
+            (0.5, 0),
+            (1.5, 2),
+            (-0.5, 0),
+            (-1.5, -2),
+            (2.500_000_1, 3),
+            (-4096.0, -4096),
+            (0.0, 0),
+            (-0.0, 0),
+        ] {
+            assert_eq!(feature(units / 4096.0), BigInt::from(expected), "{units}");
+        }
+        assert_eq!(feature(f64::MIN_POSITIVE / 2.0), BigInt::zero());
+        assert_eq!(feature(1e300), BigInt::from_f64(1e300 * 4096.0).unwrap());
+    }
 }
