@@ -193,8 +193,9 @@ impl CallError {
         transaction_id: &str,
         status: tonic::Status,
     ) -> Box<Self> {
-        // Only a status that was made on this side has a source.
-        let connection = status.source().is_some();
+        // Only a status that was made on this side has a source: the connection failed or the time is up.
+        let mut sources = std::iter::successors(status.source(), |&error| error.source());
+        let connection = status.source().is_some() && !sources.any(|e| e.is::<tonic::TimeoutExpired>());
         Box::new(Self {
             operation,
             transaction_id: transaction_id.to_owned(),
@@ -275,7 +276,8 @@ fn details(bytes: &[u8]) -> Vec<PeerDetail> {
 
 /// Foreign text, cut at a character's border.
 fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(MAX_TEXT)].to_owned()
+    let end = (0..=MAX_TEXT.min(text.len())).rev().find(|&i| text.is_char_boundary(i));
+    text[..end.unwrap_or(0)].to_owned()
 }
 
 impl fmt::Display for CallError {

@@ -1,0 +1,496 @@
+//! The retry rules, by the real client over real gRPC against a gateway that answers by script.
+
+use async_trait::async_trait;
+use fabric_protos::common::{ChannelHeader, Envelope, Header, Payload};
+use fabric_protos::gateway::*;
+use fabric_protos::google::rpc;
+use fabric_protos::peer::{
+    self, ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeHeaderExtension,
+    ChaincodeProposalPayload, ProposalResponsePayload, TransactionAction, TxValidationCode,
+};
+use fabric_protos::prost::Message;
+use fabric_protos::prost_types::Any;
+use fabric_protos::services::{Gateway as GatewayService, GatewayServer};
+use gateway_client::{
+    Call, Endpoint, EnvelopeStore, Error, Gateway, Operation, Options, Outcome, Retries, RetryPolicy,
+    StoreError, SubmitError, SubmitFailure, Submitted, Submitter, User,
+};
+use records::{Code as Refuse, Refusal};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::codegen::BoxStream;
+use tonic::{Code, Request, Response, Status};
+
+/// What the gateway does with one call.
+#[derive(Clone, Debug)]
+enum Act {
+    /// What is right.
+    Answer,
+    /// Fails with this code and the endpoints' messages.
+    Fail(Code, Vec<String>),
+    /// Never answers.
+    Hang,
+    /// The verdict, of a commit status.
+    Verdict(TxValidationCode),
+    /// Prepares a transaction that calls something else.
+    Forge,
+}
+use Act::*;
+
+#[derive(Default)]
+struct Script {
+    acts: VecDeque<(Operation, Act)>,
+    /// Every call, with its transaction.
+    seen: Vec<(Operation, String)>,
+}
+
+/// A gateway that follows its script and fails the test's expectations by answering INTERNAL.
+#[derive(Clone, Default)]
+struct Scripted(Arc<Mutex<Script>>);
+
+impl Scripted {
+    async fn act(&self, operation: Operation, transaction_id: &str) -> Result<Act, Status> {
+        let act = {
+            let mut script = self.0.lock().unwrap();
+            script.seen.push((operation, transaction_id.to_owned()));
+            match script.acts.pop_front() {
+                Some((expected, act)) if expected == operation => act,
+                other => return Err(Status::internal(format!("{operation} came where {other:?} was due"))),
+            }
+        };
+        match act {
+            Hang => std::future::pending().await,
+            Fail(code, details) => Err(status(code, &details)),
+            act => Ok(act),
+        }
+    }
+}
+
+fn status(code: Code, messages: &[String]) -> Status {
+    let details = messages
+        .iter()
+        .map(|message| Any {
+            type_url: "type.googleapis.com/gateway.ErrorDetail".into(),
+            value: ErrorDetail {
+                address: "peer0.org2.example.com:7051".into(),
+                msp_id: "Org2MSP".into(),
+                message: message.clone(),
+            }
+            .encode_to_vec(),
+        })
+        .collect();
+    let message = "failed to collect enough transaction endorsements, see attached details for more info";
+    let status = rpc::Status { code: code as i32, message: message.into(), details };
+    Status::with_details(code, message, status.encode_to_vec().into())
+}
+
+/// The envelope that endorsers of this proposal prepare.
+fn prepare(signed: &peer::SignedProposal, forge: bool) -> Envelope {
+    let proposal = peer::Proposal::decode(signed.proposal_bytes.as_slice()).unwrap();
+    let header = Header::decode(proposal.header.as_slice()).unwrap();
+    let channel = ChannelHeader::decode(header.channel_header.as_slice()).unwrap();
+    let extension = ChaincodeHeaderExtension::decode(channel.extension.as_slice()).unwrap();
+    let mut payload = ChaincodeProposalPayload::decode(proposal.payload.as_slice()).unwrap();
+    payload.transient_map.clear();
+    if forge {
+        payload.input.truncate(payload.input.len() / 2);
+    }
+    let action = ChaincodeAction {
+        response: Some(peer::Response { status: 200, payload: b"answer".to_vec(), ..Default::default() }),
+        chaincode_id: extension.chaincode_id,
+        ..Default::default()
+    };
+    let response = ProposalResponsePayload { extension: action.encode_to_vec(), ..Default::default() };
+    let payload = ChaincodeActionPayload {
+        chaincode_proposal_payload: payload.encode_to_vec(),
+        action: Some(ChaincodeEndorsedAction {
+            proposal_response_payload: response.encode_to_vec(),
+            endorsements: Vec::new(),
+        }),
+    };
+    let actions =
+        vec![TransactionAction { header: header.signature_header.clone(), payload: payload.encode_to_vec() }];
+    let data = peer::Transaction { actions }.encode_to_vec();
+    Envelope { payload: Payload { header: Some(header), data }.encode_to_vec(), signature: Vec::new() }
+}
+
+#[async_trait]
+impl GatewayService for Scripted {
+    async fn endorse(&self, request: Request<EndorseRequest>) -> Result<Response<EndorseResponse>, Status> {
+        let request = request.into_inner();
+        let act = self.act(Operation::Endorse, &request.transaction_id).await?;
+        let prepared = prepare(&request.proposed_transaction.unwrap(), matches!(act, Forge));
+        Ok(Response::new(EndorseResponse { prepared_transaction: Some(prepared) }))
+    }
+
+    async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
+        let request = request.into_inner();
+        assert!(
+            !request.prepared_transaction.unwrap().signature.is_empty(),
+            "only signed ones are submitted"
+        );
+        self.act(Operation::Submit, &request.transaction_id).await?;
+        Ok(Response::new(SubmitResponse {}))
+    }
+
+    async fn commit_status(
+        &self,
+        request: Request<SignedCommitStatusRequest>,
+    ) -> Result<Response<CommitStatusResponse>, Status> {
+        let request = CommitStatusRequest::decode(request.into_inner().request.as_slice()).unwrap();
+        let result = match self.act(Operation::CommitStatus, &request.transaction_id).await? {
+            Verdict(code) => code,
+            _ => TxValidationCode::Valid,
+        };
+        Ok(Response::new(CommitStatusResponse { result: result as i32, block_number: 7 }))
+    }
+
+    async fn evaluate(
+        &self,
+        request: Request<EvaluateRequest>,
+    ) -> Result<Response<EvaluateResponse>, Status> {
+        self.act(Operation::Evaluate, &request.into_inner().transaction_id).await?;
+        let result = peer::Response { status: 200, payload: b"answer".to_vec(), ..Default::default() };
+        Ok(Response::new(EvaluateResponse { result: Some(result) }))
+    }
+
+    async fn chaincode_events(
+        &self,
+        _: Request<SignedChaincodeEventsRequest>,
+    ) -> Result<Response<BoxStream<ChaincodeEventsResponse>>, Status> {
+        Err(Status::unimplemented("not in any script"))
+    }
+}
+
+/// Remembers the envelopes, and how many calls had been made when each was kept.
+#[derive(Default)]
+struct Kept {
+    envelopes: Mutex<Vec<(String, Vec<u8>)>>,
+    broken: bool,
+}
+
+#[async_trait]
+impl EnvelopeStore for Kept {
+    async fn keep(&self, transaction_id: &str, envelope: &[u8]) -> Result<(), StoreError> {
+        if self.broken {
+            return Err(StoreError("disk full".into()));
+        }
+        self.envelopes.lock().unwrap().push((transaction_id.to_owned(), envelope.to_vec()));
+        Ok(())
+    }
+}
+
+struct Fixture {
+    script: Scripted,
+    kept: Arc<Kept>,
+    submitter: Submitter,
+}
+
+async fn serve(script: Scripted, listener: TcpListener) {
+    tonic::transport::Server::builder()
+        .add_service(GatewayServer::new(script))
+        .serve_with_incoming(TcpListenerStream::new(listener))
+        .await
+        .unwrap();
+}
+
+/// A client of a gateway at this address, which follows the script.
+fn client(address: SocketAddr, acts: Vec<(Operation, Act)>, broken_store: bool) -> Fixture {
+    let script = Scripted::default();
+    script.0.lock().unwrap().acts = acts.into();
+    let made = rcgen::generate_simple_self_signed(vec!["client".into()]).unwrap();
+    let user = User::from_pem("Org1MSP", &made.cert.pem(), &made.signing_key.serialize_pem()).unwrap();
+    let options = Options {
+        endorse: Duration::from_millis(300),
+        submit: Duration::from_millis(300),
+        ..Options::default()
+    };
+    let endpoint = Endpoint { address: address.to_string(), tls: None };
+    let gateway = Gateway::connect(&endpoint, user, options).unwrap();
+    let kept = Arc::new(Kept { broken: broken_store, ..Kept::default() });
+    let policy = RetryPolicy {
+        unknown_job: Duration::from_millis(50),
+        ask: Duration::from_millis(100),
+        settle: Duration::from_millis(300),
+        ..RetryPolicy::default()
+    };
+    let submitter = gateway.network("confab").contract("job").submitter(kept.clone()).with_policy(policy);
+    Fixture { script, kept, submitter }
+}
+
+/// A client and the gateway that it talks to.
+async fn fixture(acts: Vec<(Operation, Act)>) -> Fixture {
+    fixture_with(acts, false).await
+}
+
+async fn fixture_with(acts: Vec<(Operation, Act)>, broken_store: bool) -> Fixture {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let fixture = client(listener.local_addr().unwrap(), acts, broken_store);
+    tokio::spawn(serve(fixture.script.clone(), listener));
+    fixture
+}
+
+fn call() -> Call {
+    Call::new("post").arg("record")
+}
+
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs a script to its end and asserts that nothing of it is left.
+async fn run(acts: Vec<(Operation, Act)>) -> (Result<Submitted, SubmitFailure>, Fixture) {
+    let fixture = fixture(acts).await;
+    let submitter = fixture.submitter.clone();
+    // On a task of its own, as nodes do it.
+    let result = tokio::spawn(async move { submitter.submit(call(), WITHIN).await }).await.unwrap();
+    assert_eq!(
+        fixture.script.0.lock().unwrap().acts.len(),
+        0,
+        "the script was followed to its end: {result:?}"
+    );
+    (result, fixture)
+}
+
+fn refuse(code: Refuse) -> Act {
+    let refusal = Refusal::new(code, "iv of round 3");
+    Fail(Code::Aborted, vec![format!("chaincode response 500, {refusal}")])
+}
+
+fn mismatch() -> Act {
+    Fail(Code::Aborted, vec!["ProposalResponsePayloads do not match".into()])
+}
+
+fn away() -> Act {
+    Fail(Code::Unavailable, vec!["connection refused".into()])
+}
+
+use Operation::{CommitStatus, Endorse, Submit};
+
+#[tokio::test]
+async fn an_undisturbed_submission_makes_three_calls() {
+    let (result, fixture) = run(vec![(Endorse, Answer), (Submit, Answer), (CommitStatus, Answer)]).await;
+    let done = result.unwrap();
+    assert_eq!(done.outcome, Outcome::Committed(b"answer".to_vec()));
+    assert_eq!((done.block_number, done.retries), (Some(7), Retries::default()));
+    let kept = fixture.kept.envelopes.lock().unwrap();
+    assert_eq!((kept.len(), &kept[0].0, kept[0].1.len()), (1, &done.transaction_id, done.bytes));
+    let seen = &fixture.script.0.lock().unwrap().seen;
+    assert!(seen.iter().all(|(_, id)| *id == done.transaction_id), "one id throughout: {seen:?}");
+}
+
+#[tokio::test]
+async fn lagging_peers_are_waited_for() {
+    let (result, fixture) = run(vec![
+        (Endorse, refuse(Refuse::NotYet)),
+        (Endorse, mismatch()),
+        (Endorse, refuse(Refuse::NotYet)),
+        (Endorse, away()),
+        (Endorse, Answer),
+        (Submit, Answer),
+        (CommitStatus, Answer),
+    ])
+    .await;
+    let expected = Retries { not_yet: 2, mismatch: 1, unavailable: 1, ..Retries::default() };
+    assert_eq!(result.unwrap().retries, expected);
+    assert_eq!(fixture.kept.envelopes.lock().unwrap().len(), 1, "only what is submitted is kept");
+}
+
+#[tokio::test]
+async fn the_same_record_is_success() {
+    let (result, _) =
+        run(vec![(Endorse, refuse(Refuse::NotYet)), (Endorse, refuse(Refuse::AlreadySame))]).await;
+    let done = result.unwrap();
+    assert_eq!((done.outcome, done.block_number, done.retries.not_yet), (Outcome::AlreadyThere, None, 1));
+}
+
+#[tokio::test]
+async fn other_refusals_are_errors_at_once() {
+    for code in [Refuse::AlreadyDifferent, Refuse::WrongCaller, Refuse::BadInput, Refuse::Ended] {
+        let (result, _) = run(vec![(Endorse, refuse(code))]).await;
+        let SubmitError::Failed(error) = result.unwrap_err().error else { panic!("{code:?}") };
+        assert_eq!(error.refusal().unwrap().code, code);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_job_is_lag_only_for_a_while() {
+    let mut acts = vec![(Endorse, refuse(Refuse::UnknownJob)); 2];
+    acts.extend([(Endorse, Answer), (Submit, Answer), (CommitStatus, Answer)]);
+    assert_eq!(run(acts).await.0.unwrap().retries.not_yet, 2);
+
+    let fixture = fixture(vec![(Endorse, refuse(Refuse::UnknownJob)); 100]).await;
+    let start = Instant::now();
+    let failure = fixture.submitter.submit(call(), WITHIN).await.unwrap_err();
+    assert!(start.elapsed() < WITHIN / 2, "it gave up before the deadline");
+    assert!(failure.to_string().contains("UNKNOWN_JOB"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_lost_submission_is_asked_for_then_repeated_then_endorsed_anew() {
+    let (result, fixture) = run(vec![
+        (Endorse, Answer),
+        (Submit, Hang),
+        (CommitStatus, Hang),
+        (Submit, Answer),
+        (CommitStatus, Hang),
+        (Submit, away()),
+        (CommitStatus, Hang),
+        // Submitted three times without a trace.
+        (Endorse, Answer),
+        (Submit, Answer),
+        (CommitStatus, Answer),
+    ])
+    .await;
+    let done = result.unwrap();
+    assert_eq!(done.retries, Retries { unavailable: 2, resubmitted: 2, ..Retries::default() });
+    let seen = &fixture.script.0.lock().unwrap().seen;
+    assert!(seen[..7].iter().all(|(_, id)| *id == seen[0].1), "the same envelope: {seen:?}");
+    assert!(
+        seen[7..].iter().all(|(_, id)| *id == done.transaction_id && *id != seen[0].1),
+        "a new one: {seen:?}"
+    );
+    assert_eq!(fixture.kept.envelopes.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_submission_that_arrived_is_not_repeated() {
+    let (result, _) = run(vec![(Endorse, Answer), (Submit, Hang), (CommitStatus, Answer)]).await;
+    assert_eq!(result.unwrap().retries, Retries { unavailable: 1, ..Retries::default() });
+}
+
+#[tokio::test]
+async fn a_status_that_cannot_be_had_is_asked_for_again() {
+    let (result, _) = run(vec![
+        (Endorse, Answer),
+        (Submit, Answer),
+        (CommitStatus, away()),
+        (CommitStatus, Fail(Code::Aborted, vec![])),
+        (CommitStatus, Answer),
+    ])
+    .await;
+    assert_eq!(result.unwrap().retries, Retries { unavailable: 2, ..Retries::default() });
+}
+
+#[tokio::test]
+async fn a_conflict_is_endorsed_anew() {
+    let (result, fixture) = run(vec![
+        (Endorse, Answer),
+        (Submit, Answer),
+        (CommitStatus, Verdict(TxValidationCode::MvccReadConflict)),
+        (Endorse, refuse(Refuse::AlreadySame)),
+    ])
+    .await;
+    let done = result.unwrap();
+    assert_eq!((done.outcome, done.retries.mvcc), (Outcome::AlreadyThere, 1));
+    assert_ne!(fixture.script.0.lock().unwrap().seen[0].1, done.transaction_id);
+}
+
+#[tokio::test]
+async fn an_invalid_transaction_is_an_error_with_fabrics_code() {
+    let code = TxValidationCode::EndorsementPolicyFailure;
+    let (result, fixture) =
+        run(vec![(Endorse, Answer), (Submit, Answer), (CommitStatus, Verdict(code))]).await;
+    let text = result.as_ref().unwrap_err().to_string();
+    let SubmitError::Failed(Error::Invalid { transaction_id, code: found, block_number }) =
+        result.unwrap_err().error
+    else {
+        panic!("{text}")
+    };
+    assert_eq!((found, block_number), (code, 7));
+    assert_eq!(transaction_id, fixture.script.0.lock().unwrap().seen[0].1);
+    assert!(
+        text.contains("ENDORSEMENT_POLICY_FAILURE") && text.contains("check the endorsement policy"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_orderers_is_an_error() {
+    let (result, _) = run(vec![(Endorse, Answer), (Submit, Fail(Code::Aborted, vec![]))]).await;
+    let SubmitError::Failed(error) = result.unwrap_err().error else { panic!() };
+    assert_eq!(error.call().unwrap().operation, Submit);
+}
+
+#[tokio::test]
+async fn nothing_but_what_was_proposed_is_signed() {
+    let (result, fixture) = run(vec![(Endorse, Forge)]).await;
+    let text = result.unwrap_err().to_string();
+    assert!(text.contains("other than was proposed") || text.contains("decode"), "{text}");
+    assert!(fixture.kept.envelopes.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_submitted_that_could_not_be_kept() {
+    let fixture = fixture_with(vec![(Endorse, Answer)], true).await;
+    let failure = fixture.submitter.submit(call(), WITHIN).await.unwrap_err();
+    assert!(matches!(failure.error, SubmitError::Store(_)), "{failure}");
+    assert_eq!(fixture.script.0.lock().unwrap().seen.len(), 1);
+}
+
+#[tokio::test]
+async fn the_deadline_ends_it_and_says_what_lasted() {
+    let fixture = fixture(vec![(Endorse, refuse(Refuse::NotYet)); 1000]).await;
+    let start = Instant::now();
+    let within = Duration::from_millis(400);
+    let failure = fixture.submitter.submit(call(), within).await.unwrap_err();
+    assert!(start.elapsed() < within * 2, "{:?}", start.elapsed());
+    assert!(failure.retries.not_yet >= 5, "{failure}");
+    let text = failure.to_string();
+    assert!(text.contains("400ms") && text.contains("NOT_YET") && text.contains("iv of round 3"), "{text}");
+}
+
+#[tokio::test]
+async fn a_kept_envelope_is_taken_up_again() {
+    let (result, first) = run(vec![(Endorse, Answer), (Submit, Answer), (CommitStatus, Answer)]).await;
+    let (id, envelope) = first.kept.envelopes.lock().unwrap()[0].clone();
+    assert_eq!(result.unwrap().transaction_id, id);
+
+    // It had been committed: one question suffices.
+    let second = fixture(vec![(CommitStatus, Answer)]).await;
+    let done = second.submitter.resume(&envelope, call(), WITHIN).await.unwrap();
+    assert_eq!((done.transaction_id.as_str(), done.retries.total()), (id.as_str(), 0));
+    assert_eq!(done.outcome, Outcome::Committed(b"answer".to_vec()));
+
+    // It had not arrived: the same envelope goes out again.
+    let third = fixture(vec![(CommitStatus, Hang), (Submit, Answer), (CommitStatus, Answer)]).await;
+    let done = third.submitter.resume(&envelope, call(), WITHIN).await.unwrap();
+    assert_eq!((done.transaction_id, done.retries.resubmitted), (id, 1));
+
+    for damaged in [&envelope[..envelope.len() / 2], b"", b"\xff\xff\xff\xff"] {
+        let failure = third.submitter.resume(damaged, call(), WITHIN).await.unwrap_err();
+        assert!(failure.to_string().contains("kept envelope"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_restarts_is_waited_for() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let acts = vec![(Endorse, Answer), (Submit, Answer), (CommitStatus, Hang)];
+    let fixture = client(address, acts, false);
+    // A runtime of its own dies with all its connections, like a process.
+    let start = |script: Scripted| {
+        let peer =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        peer.spawn(async move { serve(script, TcpListener::bind(address).await.unwrap()).await });
+        peer
+    };
+    let submitter = fixture.submitter.clone();
+    let submission = tokio::spawn(async move { submitter.submit(call(), WITHIN).await });
+    // It does not run yet; then it is killed while it keeps the client waiting for the verdict.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let peer = start(fixture.script.clone());
+    while fixture.script.0.lock().unwrap().seen.len() < 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    peer.shutdown_background();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    fixture.script.0.lock().unwrap().acts.push_back((CommitStatus, Answer));
+    let peer = start(fixture.script.clone());
+    let done = submission.await.unwrap().unwrap();
+    assert_eq!(done.block_number, Some(7));
+    assert!(done.retries.unavailable >= 2 && done.retries.resubmitted == 0, "{:?}", done.retries);
+    peer.shutdown_background();
+}
