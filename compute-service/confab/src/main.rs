@@ -1,2 +1,90 @@
-//! The `confab` command.
-fn main() {}
+//! The `confab` command: confidential computing between organisations on Hyperledger Fabric.
+
+mod commands;
+mod output;
+mod shutdown;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Confidential computing between organisations on Hyperledger Fabric.
+///
+/// Organisations that may not pool their data train a model together: every exchanged value is a record on a ledger,
+/// encrypted under a key that nobody holds whole, and the run can be audited afterwards.
+///
+/// Begin with `confab demo`; it needs nothing installed.
+#[derive(Parser)]
+#[command(name = "confab", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on standard error (or set RUST_LOG).
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train one model across three organisations on this machine and check it against plaintext.
+    Demo(commands::train::DemoArgs),
+    /// Split a table by columns, train on it across organisations, and compare with the plaintext reference.
+    Train(commands::train::TrainArgs),
+    /// Predict the class of new rows with a published model.
+    Predict(commands::predict::PredictArgs),
+    /// Replay a job from the ledger's blocks: barriers, creators, proofs, indicators, model.
+    Verify(commands::verify::VerifyArgs),
+    /// Run an organisation's node: it takes part in jobs with the organisation's own data and key share.
+    Node(commands::node::NodeArgs),
+    /// Propose, accept, watch and abort jobs on a running ledger.
+    #[command(subcommand)]
+    Job(commands::job::JobCommand),
+    /// Make threshold keys.
+    #[command(subcommand)]
+    Key(commands::key::KeyCommand),
+    /// Start, inspect and stop a real Fabric network on this machine, without Docker.
+    #[command(subcommand)]
+    Network(commands::network::NetworkCommand),
+    /// Start, inspect and stop the embedded development ledger.
+    #[command(subcommand)]
+    Ledger(commands::ledger::LedgerCommand),
+    /// Make MSP and TLS trees in the layout of Fabric's own tools.
+    #[command(subcommand)]
+    Crypto(commands::crypto::CryptoCommand),
+    /// Serve the contracts as chaincode; a peer's operator starts it with Fabric's own environment variables.
+    Chaincode(commands::chaincode::ChaincodeArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    output::init_log(cli.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("error: cannot start: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(args) => commands::train::demo(args).await,
+            Command::Train(args) => commands::train::train(args).await,
+            Command::Predict(args) => commands::predict::run(&args),
+            Command::Verify(args) => commands::verify::run(args).await,
+            Command::Node(args) => commands::node::run(args).await,
+            Command::Job(command) => commands::job::run(command).await,
+            Command::Key(command) => commands::key::run(&command),
+            Command::Network(command) => commands::network::run(command).await,
+            Command::Ledger(command) => commands::ledger::run(command).await,
+            Command::Crypto(command) => commands::crypto::run(&command),
+            Command::Chaincode(args) => commands::chaincode::run(args).await,
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

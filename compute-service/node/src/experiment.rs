@@ -7,7 +7,7 @@ use crate::{
     worker::{JobReport, report_path, write_private},
 };
 use gateway_client::{Call, Gateway, KeepNothing, Options};
-use records::{Bytes, CONTRACT_VERSION, JobParams, Kind, VERSION, VerticalSvm};
+use records::{Bytes, CONTRACT_VERSION, JobParams, Judge, Kind, Publication, VERSION, VerticalSvm};
 use std::{
     fmt::Write,
     fs,
@@ -18,9 +18,11 @@ use std::{
 };
 use svm::{
     Label,
-    scaling::Scaling,
+    fixed::Features,
+    scaling::{Scaler, Scaling},
     split::{self, Split},
     table::{Columns, Missing, Table},
+    vertical::Blinding,
 };
 use tokio::process::{Child, Command};
 
@@ -109,12 +111,64 @@ pub struct Prepared {
     plan: Plan,
 }
 
+/// Parameters of a training job with the defaults of `confab train`, to be edited.
+///
+/// # Errors
+/// Parameters that make no sense.
+pub fn template(instances: u32, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
+    let decimal = |text: &str| text.parse().map_err(input);
+    let mut nonce = vec![0; 16];
+    getrandom::fill(&mut nonce).map_err(input)?;
+    let params = JobParams {
+        version: VERSION,
+        contract: CONTRACT_VERSION.into(),
+        kind: Kind::VerticalSvm(VerticalSvm {
+            judge: Judge::Blinded,
+            instances,
+            iterations: 24,
+            batch: 64,
+            learning_rate: decimal("0.00095")?,
+            lambda: decimal("1")?,
+            c: decimal("1")?,
+            key_bits: 2048,
+            insecure_key_bits: false,
+            quorum: participants.len() as u32,
+            margin_bits: 42,
+            weak_blinding: false,
+            model: Publication::Published,
+        }),
+        participants,
+        nonce: Bytes(nonce),
+    };
+    params.validate().map_err(input)?;
+    Ok(params)
+}
+
 impl Plan {
-    /// Reads the table, splits it, deals a key, and writes every participant's files under `dir`.
+    /// Finds what is wrong with table and parameters before anything is started.
     ///
     /// # Errors
-    /// What is wrong with table or parameters, or a file that cannot be written.
-    pub fn prepare(&self, dir: &Path) -> Result<Prepared, ExperimentError> {
+    /// As [`Plan::prepare`].
+    pub fn check(&self, participants: u32) -> Result<(), ExperimentError> {
+        let (table, split, _) = self.read()?;
+        split::deal(table.columns.len(), participants as usize).map_err(input)?;
+        let params = JobParams {
+            participants: (0..participants).map(|party| party.to_string()).collect(),
+            ..self.params(split.train.len())?
+        };
+        params.validate().map_err(input)?;
+        let scaler = Scaler::fit(&table, &split.train, self.scale).map_err(input)?;
+        let scaled = scaler.apply(&table, &split.train).map_err(input)?;
+        Features::encode(&scaled).map(drop).map_err(input)?;
+        if self.training.judge == Judge::Blinded {
+            let training = &self.training;
+            Blinding::new(training.key_bits, participants, training.margin_bits, training.weak_blinding)
+                .map_err(input)?;
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> Result<(Table, Split, Vec<u64>), ExperimentError> {
         let mut table = Table::read(&self.data, &self.columns).map_err(input)?;
         let dropped = match self.missing {
             Missing::Drop => table.drop_gaps().map_err(input)?,
@@ -122,19 +176,29 @@ impl Plan {
         };
         let labels = table.labels().map_err(input)?;
         let split = split::stratified(&labels, self.test_fraction, self.seed).map_err(input)?;
-        let blocks = split::deal(table.columns.len(), self.organisations.len()).map_err(input)?;
+        Ok((table, split, dropped))
+    }
+
+    fn params(&self, instances: usize) -> Result<JobParams, ExperimentError> {
         let mut nonce = vec![0; 16];
         getrandom::fill(&mut nonce).map_err(input)?;
-        let params = JobParams {
+        Ok(JobParams {
             version: VERSION,
             contract: CONTRACT_VERSION.into(),
             participants: self.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect(),
-            kind: Kind::VerticalSvm(VerticalSvm {
-                instances: split.train.len() as u32,
-                ..self.training.clone()
-            }),
+            kind: Kind::VerticalSvm(VerticalSvm { instances: instances as u32, ..self.training.clone() }),
             nonce: Bytes(nonce),
-        };
+        })
+    }
+
+    /// Reads the table, splits it, deals a key, and writes every participant's files under `dir`.
+    ///
+    /// # Errors
+    /// What is wrong with table or parameters, or a file that cannot be written.
+    pub fn prepare(&self, dir: &Path) -> Result<Prepared, ExperimentError> {
+        let (table, split, dropped) = self.read()?;
+        let blocks = split::deal(table.columns.len(), self.organisations.len()).map_err(input)?;
+        let params = self.params(split.train.len())?;
         params.validate().map_err(input)?;
         let start = Instant::now();
         let mut rng = crate::os_rng();
@@ -143,9 +207,7 @@ impl Plan {
             .map_err(input)?;
         let key_seconds = start.elapsed().as_secs_f64();
         let mut configs = Vec::new();
-        for (party, ((share, block), (msp_id, profile))) in
-            shares.iter().zip(blocks).zip(&self.organisations).enumerate()
-        {
+        for ((share, block), (msp_id, profile)) in shares.iter().zip(blocks).zip(&self.organisations) {
             let folder = dir.join(msp_id);
             fs::create_dir_all(&folder).map_err(file_error(&folder))?;
             let data = folder.join("data.csv");
@@ -173,7 +235,6 @@ impl Plan {
             };
             let path = folder.join("node.toml");
             write_private(&path, config.to_toml().as_bytes()).map_err(file_error(&path))?;
-            debug_assert_eq!(configs.len(), party);
             configs.push(path);
         }
         let dir = dir.to_path_buf();

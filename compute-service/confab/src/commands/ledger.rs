@@ -1,0 +1,120 @@
+use super::{Done, chaincode_command, network, program};
+use crate::{output::Steps, shutdown};
+use clap::Subcommand;
+use dev_ledger::{ChaincodeConfig, Config, OrgConfig};
+use launcher::{Network, Options, ledger::LedgerCommand as Launch};
+use std::path::{Path, PathBuf};
+
+#[derive(Subcommand)]
+pub enum LedgerCommand {
+    /// Start the development ledger and a chaincode service for each organisation, in the background.
+    ///
+    /// It speaks Fabric's own protocols; connection profiles for any Fabric client are left as
+    /// DIR/connection-org1.json, … Doing it again starts what is missing.
+    Start {
+        /// Number of organisations.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+        orgs: u16,
+        /// Where keys, data and logs go.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The first of the consecutive ports to use; free ones unless given.
+        #[arg(long)]
+        base_port: Option<u16>,
+    },
+    /// Say what runs.
+    Status {
+        /// The ledger's folder.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Show the logs of all processes, or of one.
+    Logs {
+        /// The ledger's folder.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The process, e.g. chaincode-org1; all unless given.
+        #[arg(long)]
+        process: Option<String>,
+        /// How many lines of each.
+        #[arg(long, default_value_t = 40)]
+        lines: usize,
+    },
+    /// Stop all processes.
+    Stop {
+        /// The ledger's folder.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Delete the folder's data, keys included.
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Serve the ledger in the foreground, from the network.json of `start`.
+    #[command(hide = true)]
+    Run {
+        /// The ledger's folder.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+}
+
+pub async fn run(command: LedgerCommand) -> Done {
+    match command {
+        LedgerCommand::Start { orgs, dir, base_port } => {
+            let steps = Steps::new();
+            let started = tokio::select! {
+                started = start(&dir, usize::from(orgs), base_port, &steps) => started,
+                () = shutdown::requested() => Err("interrupted; what had been started was stopped".into()),
+            };
+            steps.clear();
+            network::show(&started?);
+            Ok(())
+        }
+        LedgerCommand::Status { dir } => network::status(&dir).await,
+        LedgerCommand::Logs { dir, process, lines } => network::logs(&dir, process.as_deref(), lines),
+        LedgerCommand::Stop { dir, purge } => network::down(&dir, purge),
+        LedgerCommand::Run { dir } => serve(&dir).await,
+    }
+}
+
+/// Starts what is missing of a development ledger.
+pub async fn start(dir: &Path, orgs: usize, base_port: Option<u16>, steps: &Steps) -> Done<Network> {
+    std::fs::create_dir_all(dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
+    let dir = std::fs::canonicalize(dir)?;
+    let args = vec!["ledger".into(), "run".into(), "--dir".into(), dir.display().to_string()];
+    let launch = Launch { program: program()?, args };
+    let options = Options { base_port, ..Options::new(dir, orgs, chaincode_command()?) };
+    Ok(launcher::ledger::up(&options, &launch, &mut |step| steps.step(step)).await?)
+}
+
+async fn serve(dir: &Path) -> Done {
+    let network = Network::load(dir)?;
+    let orgs = network.orgs.iter().map(|org| {
+        Ok(OrgConfig {
+            msp_id: org.msp_id.clone(),
+            listen: org.peer.address.parse().map_err(|e| format!("{}: {e}", org.peer.address))?,
+            tls_cert: network.path(&org.peer.tls.cert),
+            tls_key: network.path(&org.peer.tls.key),
+            signing_cert: network.path(&org.peer.identity.cert),
+            signing_key: network.path(&org.peer.identity.key),
+            msp_dir: network.path(&org.msp),
+            chaincode: ChaincodeConfig {
+                address: org.chaincode.address.clone(),
+                tls_root: Some(network.path(&org.chaincode.tls.ca)),
+                package_id: org.chaincode.package_id.clone(),
+            },
+        })
+    });
+    let orgs = orgs.collect::<Done<Vec<_>>>()?;
+    let config = Config {
+        channel: network.channel.clone(),
+        chaincode: network.chaincode.name.clone(),
+        version: network.chaincode.version.clone(),
+        ..Config::new(network.dir.join("data"), orgs)
+    };
+    let requested = shutdown::requested();
+    let running = dev_ledger::serve(config).await?;
+    requested.await;
+    running.shutdown().await;
+    Ok(())
+}

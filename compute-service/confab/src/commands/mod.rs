@@ -1,0 +1,25 @@
+//! One command a file: arguments, then what it does.
+
+pub mod chaincode;
+pub mod crypto;
+pub mod job;
+pub mod key;
+pub mod ledger;
+pub mod network;
+pub mod node;
+pub mod predict;
+pub mod train;
+pub mod verify;
+
+/// How a command ends; the error is shown to a person.
+pub type Done<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// The path of this program, to start its other parts.
+pub fn program() -> Done<std::path::PathBuf> {
+    std::env::current_exe().map_err(|e| format!("cannot find this program's own file: {e}").into())
+}
+
+/// The chaincode service of the launcher: this program.
+pub fn chaincode_command() -> Done<launcher::ChaincodeCommand> {
+    Ok(launcher::ChaincodeCommand { program: program()?, args: vec!["chaincode".into()] })
+}

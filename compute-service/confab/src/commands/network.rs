@@ -1,0 +1,132 @@
+use super::{Done, chaincode_command};
+use crate::{output::Steps, shutdown};
+use clap::Subcommand;
+use launcher::{Network, Options};
+use std::path::{Path, PathBuf};
+
+#[derive(Subcommand)]
+pub enum NetworkCommand {
+    /// Start a real Fabric network: a peer for each organisation, one Raft orderer, channel and chaincode `confab`.
+    ///
+    /// The binaries peer, orderer, configtxgen and osnadmin of an official Fabric release (3.1 or 2.5) are looked for in
+    /// FABRIC_HOME/bin, FABRIC_HOME and PATH. Doing it again starts what is missing. Connection profiles for any Fabric
+    /// client are left as DIR/connection-org1.json, …
+    Up {
+        /// Number of organisations.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+        orgs: u16,
+        /// Where keys, configuration, data and logs go.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The first of the consecutive ports to use; free ones unless given.
+        #[arg(long)]
+        base_port: Option<u16>,
+    },
+    /// Say what runs and how far the peers are.
+    Status {
+        /// The network's folder.
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Show the logs of all processes, or of one.
+    Logs {
+        /// The network's folder.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The process, e.g. peer-org1; all unless given.
+        #[arg(long)]
+        process: Option<String>,
+        /// How many lines of each.
+        #[arg(long, default_value_t = 40)]
+        lines: usize,
+    },
+    /// Stop all processes.
+    Down {
+        /// The network's folder.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Delete the folder's data, keys included.
+        #[arg(long)]
+        purge: bool,
+    },
+}
+
+pub async fn run(command: NetworkCommand) -> Done {
+    match command {
+        NetworkCommand::Up { orgs, dir, base_port } => {
+            let options = Options { base_port, ..Options::new(dir, usize::from(orgs), chaincode_command()?) };
+            let steps = Steps::new();
+            let mut progress = |step: &str| steps.step(step);
+            let network = tokio::select! {
+                network = launcher::fabric::up(&options, &mut progress) => network,
+                () = shutdown::requested() => return Err("interrupted; what had been started was stopped".into()),
+            };
+            steps.clear();
+            show(&network?);
+            Ok(())
+        }
+        NetworkCommand::Status { dir } => status(&dir).await,
+        NetworkCommand::Logs { dir, process, lines } => logs(&dir, process.as_deref(), lines),
+        NetworkCommand::Down { dir, purge } => down(&dir, purge),
+    }
+}
+
+/// Says how to use a network that is up.
+pub fn show(network: &Network) {
+    println!(
+        "channel {}, chaincode {} {}",
+        network.channel, network.chaincode.name, network.chaincode.version
+    );
+    for org in &network.orgs {
+        println!("  {:<8} peer {}  {}", org.msp_id, org.peer.address, network.path(&org.profile).display());
+    }
+}
+
+pub async fn status(dir: &Path) -> Done {
+    let status = launcher::status(dir).await?;
+    for process in &status.processes {
+        let pid = process.pid.map_or_else(|| "-".into(), |pid| pid.to_string());
+        println!("{:<16} {:>8}  {:?}  {}", process.name, pid, process.health, process.listens.join(" "));
+    }
+    for peer in &status.peers {
+        match &peer.endorsing {
+            Ok(()) => println!("{:<16} gets endorsements", peer.org),
+            Err(reason) => println!("{:<16} gets no endorsements: {reason}", peer.org),
+        }
+    }
+    match status.is_healthy() {
+        true => Ok(()),
+        false => Err("not everything runs; see the logs, or start it again".into()),
+    }
+}
+
+pub fn logs(dir: &Path, process: Option<&str>, lines: usize) -> Done {
+    let network = Network::load(dir)?;
+    let names =
+        network.processes.iter().map(|p| p.name.as_str()).filter(|name| process.is_none_or(|p| p == *name));
+    let mut shown = false;
+    for name in names {
+        shown = true;
+        let path = dir.join("logs").join(format!("{name}.log"));
+        println!("==> {} <==", path.display());
+        let text = std::fs::read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        let text = String::from_utf8_lossy(&text);
+        let all: Vec<&str> = text.lines().collect();
+        for line in &all[all.len().saturating_sub(lines)..] {
+            println!("{line}");
+        }
+    }
+    match shown {
+        true => Ok(()),
+        false => {
+            let names: Vec<&str> = network.processes.iter().map(|p| p.name.as_str()).collect();
+            Err(format!("no such process; there are {}", names.join(", ")).into())
+        }
+    }
+}
+
+pub fn down(dir: &Path, purge: bool) -> Done {
+    let stopped = launcher::down(dir, purge)?;
+    println!("{stopped} processes stopped; {} is down", dir.display());
+    Ok(())
+}

@@ -1,0 +1,488 @@
+use super::{Done, ledger, program, verify};
+use crate::{
+    output::{Steps, write_json},
+    shutdown,
+};
+use clap::{Args, ValueEnum};
+use launcher::{Kind, Network, Options};
+use node::{
+    experiment::{Plan, Prepared},
+    report::Report,
+    run::Event,
+};
+use records::{Decimal, Judge, Outcome, Publication, Rules, VerticalSvm};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use svm::{
+    generate,
+    scaling::Scaling,
+    table::{Columns, Missing},
+};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::Child,
+    sync::mpsc,
+};
+
+/// Trains on a table that is split by columns, for the experiment, among participants that show each other nothing.
+///
+/// Every participant is a node of its own with its own key share, on the development ledger or on a real Fabric network
+/// of this machine. Afterwards the secure run is compared, indicator by indicator, with the plaintext reference on the
+/// unsplit table. The threshold key is dealt by this command, which is fit for an experiment only.
+#[derive(Args, Clone)]
+pub struct TrainArgs {
+    /// The table: comma, semicolon, tab or blanks; with or without a header; `?` and empty are missing.
+    #[arg(long)]
+    data: PathBuf,
+    /// The label column: a name, or a number from 1 where there is no header.
+    #[arg(long)]
+    label: String,
+    /// A column that identifies the rows and is no feature.
+    #[arg(long)]
+    id: Option<String>,
+    /// The label's value that counts as positive; the larger of two numbers unless given.
+    #[arg(long)]
+    positive: Option<String>,
+    /// What is done about gaps: leave the row out, or fill in the column's mean.
+    #[arg(long, value_enum, default_value = "drop")]
+    missing: MissingArg,
+    #[command(flatten)]
+    run: RunArgs,
+    /// Number T of updates of the model.
+    #[arg(long, default_value_t = 24)]
+    iterations: u32,
+    /// Instances B of one update.
+    #[arg(long, default_value_t = 64)]
+    batch: u32,
+}
+
+/// Shows three organisations that train one model on data which none of them shows the others.
+///
+/// This is `confab train` with stated defaults: three participants on the development ledger, 24 updates of 16
+/// instances, a 2,048-bit key, and a generated table of patients.
+#[derive(Args, Clone)]
+pub struct DemoArgs {
+    /// A table to use instead of the generated one; needs --label.
+    #[arg(long, requires = "label")]
+    data: Option<PathBuf>,
+    /// The label column of --data.
+    #[arg(long, requires = "data")]
+    label: Option<String>,
+    /// A column of --data that is no feature.
+    #[arg(long, requires = "data")]
+    id: Option<String>,
+    /// The book's 1,500 visits: 1,500 updates of one instance.
+    #[arg(long)]
+    full: bool,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// What `demo` and `train` have in common.
+#[derive(Args, Clone)]
+pub struct RunArgs {
+    /// Which ledger.
+    #[arg(long, value_enum, default_value = "dev")]
+    ledger: LedgerArg,
+    /// The folder of a network on this machine. One that runs is used and left running; else it is started there and
+    /// stopped afterwards. A temporary one unless given.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Number of participants; an organisation each.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=64))]
+    participants: u32,
+    /// How the indicator is found: `blinded` hides the margins, `paper` is the book's Algorithm 3 and shows them.
+    #[arg(long, value_enum, default_value = "blinded")]
+    protocol: ProtocolArg,
+    /// Bits of the Paillier modulus.
+    #[arg(long, default_value_t = 2048)]
+    key_bits: u32,
+    /// Consent to a modulus below 2,048 bits, which can be broken.
+    #[arg(long)]
+    insecure_key_bits: bool,
+    /// Consent to a blinding of less than 256 octaves.
+    #[arg(long)]
+    weak_blinding: bool,
+    /// b: margins are less than 2^(b−36) in magnitude; more room for margins is less blinding.
+    #[arg(long, default_value_t = 42)]
+    margin_bits: u32,
+    /// η, the step.
+    #[arg(long, default_value = "0.00095")]
+    learning_rate: Decimal,
+    /// λ of the regulariser.
+    #[arg(long, default_value = "1")]
+    lambda: Decimal,
+    /// C of the hinge loss.
+    #[arg(long, default_value = "1")]
+    c: Decimal,
+    /// How columns are scaled, by each participant alone: mean 0 and deviation 1, to [-1, 1], or not at all.
+    #[arg(long, value_enum, default_value = "std")]
+    scale: ScaleArg,
+    /// Share of the rows that is kept for the test.
+    #[arg(long, default_value_t = 0.2)]
+    test_fraction: f64,
+    /// Whether the participants publish their parts of the model on the ledger or keep them.
+    #[arg(long, value_enum, default_value = "published")]
+    model: ModelArg,
+    /// Decides which rows are kept for the test.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where model.json, report.json and the participants' folders are kept; nothing is kept unless given.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Replay the job as an observer afterwards (`confab verify`).
+    #[arg(long)]
+    verify: bool,
+    /// Write the report as JSON, `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LedgerArg {
+    /// The embedded development ledger.
+    Dev,
+    /// Hyperledger Fabric.
+    Fabric,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProtocolArg {
+    Blinded,
+    Paper,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MissingArg {
+    Drop,
+    Mean,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ScaleArg {
+    Std,
+    Unit,
+    None,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModelArg {
+    Published,
+    Split,
+}
+
+/// Rows of the generated table.
+const DEMO_ROWS: usize = 400;
+
+pub async fn demo(args: DemoArgs) -> Done {
+    let folder = tempfile::tempdir()?;
+    let (data, label, id) = match (args.data, args.label) {
+        (Some(data), Some(label)) => (data, label, args.id),
+        _ => {
+            let path = folder.path().join("patients.csv");
+            std::fs::write(&path, generate::patients(DEMO_ROWS, args.run.seed))?;
+            (path, generate::LABEL.into(), Some(generate::ID.into()))
+        }
+    };
+    let (iterations, batch) = if args.full { (1500, 1) } else { (24, 16) };
+    let run = RunArgs { verify: true, ..args.run };
+    train(TrainArgs { data, label, id, positive: None, missing: MissingArg::Drop, run, iterations, batch })
+        .await
+}
+
+pub async fn train(args: TrainArgs) -> Done {
+    let json = args.run.json.clone();
+    let steps = Steps::new();
+    let done = tokio::select! {
+        done = conduct(&args, &steps) => done,
+        () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
+    };
+    steps.clear();
+    let (report, verified) = done?;
+    if json.as_deref() != Some(Path::new("-")) {
+        show(&report, verified);
+    }
+    if let Some(path) = json {
+        write_json(&path, &report)?;
+    }
+    match report.identical_indicators && report.identical_predictions {
+        true => Ok(()),
+        false => {
+            Err("the secure run differs from the plaintext reference; this is a defect of Confab".into())
+        }
+    }
+}
+
+impl TrainArgs {
+    /// Everything but the organisations, which are known when a network runs.
+    fn plan(&self) -> Plan {
+        let run = &self.run;
+        Plan {
+            data: self.data.clone(),
+            columns: Columns {
+                label: Some(self.label.clone()),
+                positive: self.positive.clone(),
+                id: self.id.clone(),
+                ..Columns::default()
+            },
+            missing: match self.missing {
+                MissingArg::Drop => Missing::Drop,
+                MissingArg::Mean => Missing::Mean,
+            },
+            scale: match run.scale {
+                ScaleArg::Std => Scaling::Std,
+                ScaleArg::Unit => Scaling::Unit,
+                ScaleArg::None => Scaling::None,
+            },
+            test_fraction: run.test_fraction,
+            seed: run.seed,
+            training: VerticalSvm {
+                judge: match run.protocol {
+                    ProtocolArg::Blinded => Judge::Blinded,
+                    ProtocolArg::Paper => Judge::Paper,
+                },
+                instances: 0,
+                iterations: self.iterations,
+                batch: self.batch,
+                learning_rate: run.learning_rate,
+                lambda: run.lambda,
+                c: run.c,
+                key_bits: run.key_bits,
+                insecure_key_bits: run.insecure_key_bits,
+                quorum: run.participants,
+                margin_bits: run.margin_bits,
+                weak_blinding: run.weak_blinding,
+                model: match run.model {
+                    ModelArg::Published => Publication::Published,
+                    ModelArg::Split => Publication::Split,
+                },
+            },
+            organisations: Vec::new(),
+            channel: String::new(),
+            chaincode: String::new(),
+            patience_secs: 600,
+        }
+    }
+}
+
+/// A network that is stopped again when this is dropped, if it was started here.
+struct Borrowed {
+    network: Network,
+    started: bool,
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if self.started
+            && let Err(e) = launcher::down(&self.network.dir, false)
+        {
+            tracing::error!("stopping the ledger: {e}");
+        }
+    }
+}
+
+async fn borrow_network(run: &RunArgs, dir: &Path, steps: &Steps) -> Done<Borrowed> {
+    let kind = match run.ledger {
+        LedgerArg::Dev => Kind::Dev,
+        LedgerArg::Fabric => Kind::Fabric,
+    };
+    let orgs = run.participants as usize;
+    if let Ok(status) = launcher::status(dir).await
+        && status.is_healthy()
+    {
+        let network = status.network;
+        if network.kind != kind {
+            return Err(
+                format!("{} holds a network of the other kind; name another --dir", dir.display()).into()
+            );
+        }
+        if network.orgs.len() < orgs {
+            let has = network.orgs.len();
+            return Err(format!("{} has {has} organisations, {orgs} are needed", dir.display()).into());
+        }
+        return Ok(Borrowed { network, started: false });
+    }
+    let network = match kind {
+        Kind::Dev => ledger::start(dir, orgs, None, steps).await?,
+        Kind::Fabric => {
+            let options = Options::new(dir, orgs, super::chaincode_command()?);
+            launcher::fabric::up(&options, &mut |step| steps.step(step)).await?
+        }
+    };
+    Ok(Borrowed { network, started: true })
+}
+
+async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)> {
+    let run = &args.run;
+    let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
+    let work = match &run.out {
+        Some(out) => {
+            std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?;
+            std::fs::canonicalize(out)?
+        }
+        None => temporary.path().to_path_buf(),
+    };
+    // What is wrong with the input shows before anything is started.
+    let mut plan = args.plan();
+    plan.check(run.participants)?;
+    let dir = run.dir.clone().unwrap_or_else(|| temporary.path().join("ledger"));
+    let borrowed = borrow_network(run, &dir, steps).await?;
+    let network = &borrowed.network;
+    steps.step(
+        "dealing a threshold key locally (an experiment's way: this command holds the whole key meanwhile)",
+    );
+    plan.organisations = network
+        .orgs
+        .iter()
+        .take(run.participants as usize)
+        .map(|org| (org.msp_id.clone(), network.path(&org.profile)))
+        .collect();
+    plan.channel = network.channel.clone();
+    plan.chaincode = network.chaincode.name.clone();
+    let prepared = {
+        let work = work.join("participants");
+        tokio::task::spawn_blocking(move || plan.prepare(&work)).await??
+    };
+    let start = Instant::now();
+    run_nodes(&prepared, steps).await?;
+    let total = start.elapsed().as_secs_f64();
+    let reports = prepared.reports()?;
+    steps.step("comparing with the plaintext reference");
+    let kind = match network.kind {
+        Kind::Dev => "dev",
+        Kind::Fabric => "fabric",
+    };
+    let report = Report::new(&prepared, &reports, kind, total)?;
+    if run.out.is_some() {
+        write_json(&work.join("model.json"), &prepared.model(&reports))?;
+        write_json(&work.join("report.json"), &report)?;
+    }
+    let verified = match run.verify {
+        true => {
+            steps.step("replaying the job from the blocks as an observer");
+            let found = verify::replay(network, &prepared.params.id(), |_| {}).await?;
+            for defect in &found.defects {
+                eprintln!("DEFECT {defect}");
+            }
+            Some(found.complete)
+        }
+        false => None,
+    };
+    Ok((report, verified))
+}
+
+/// Runs a node for every participant until the job has ended.
+async fn run_nodes(prepared: &Prepared, steps: &Steps) -> Done {
+    let program = program()?;
+    let rules = Rules::new(&prepared.params);
+    let parties = prepared.params.participants.len();
+    let records: u64 = rules
+        .phases()
+        .into_iter()
+        .map(|phase| u64::from(rules.rounds(phase)) * u64::from(rules.chunks(phase)) * parties as u64)
+        .sum();
+    let (events, mut on_event) = mpsc::unbounded_channel();
+    let mut nodes: Vec<Child> = Vec::new();
+    for party in 0..parties {
+        let mut node = prepared.spawn_node(&program, party)?;
+        let stdout = node.stdout.take().ok_or("a node without standard output")?;
+        let events = events.clone();
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Ok(event) = serde_json::from_str::<Event>(&line) {
+                    let _ = events.send((party, Some(event)));
+                }
+            }
+            let _ = events.send((party, None));
+        });
+        nodes.push(node);
+    }
+    drop(events);
+    steps.step("proposing the job");
+    prepared.propose().await?;
+    let mut ended = vec![None; parties];
+    while let Some((party, event)) = on_event.recv().await {
+        match event {
+            Some(Event::Progress { progress, .. }) if party == 0 => {
+                steps.count(progress.phase.as_str(), progress.records, records);
+            }
+            Some(Event::Ended { ending, .. }) => ended[party] = Some(ending),
+            None if ended[party].is_none() => {
+                let name = &prepared.params.participants[party];
+                let log = prepared.configs[party].with_file_name("node.log");
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                let last = text.lines().last().unwrap_or("it said nothing");
+                return Err(format!("the node of {name} stopped: {last}").into());
+            }
+            _ => {}
+        }
+    }
+    for node in &mut nodes {
+        // They stop by themselves when the job has ended.
+        if tokio::time::timeout(Duration::from_secs(10), node.wait()).await.is_err() {
+            node.kill().await?;
+        }
+    }
+    match ended.into_iter().flatten().find(|ending| ending.outcome != Outcome::Finished) {
+        None => Ok(()),
+        Some(ending) => Err(match ending.outcome {
+            Outcome::Refused(reason) => format!("{} refused the job: {reason}", ending.by),
+            Outcome::Aborted(reason) => format!("the job was aborted by {}: {reason}", ending.by),
+            Outcome::Finished => "the job finished".into(),
+        }
+        .into()),
+    }
+}
+
+fn show(report: &Report, verified: Option<bool>) {
+    let r = report;
+    println!("job           {}", r.job);
+    println!(
+        "data          {} training and {} test instances, {} features over {} participants {:?}",
+        r.instances, r.test_instances, r.features, r.participants, r.features_by_participant
+    );
+    println!(
+        "training      {} updates of {} instances, {:?} judge, {}-bit key ({})",
+        r.iterations, r.batch, r.protocol, r.key_bits, r.key_origin
+    );
+    let s = &r.seconds;
+    println!(
+        "time          {:.1} s: work {:.1} s (keys {:.1}, preparation {:.1}, training {:.1}), ledger and waiting {:.1} s",
+        s.total, s.crypto, s.keys, s.preparation, s.training, s.ledger
+    );
+    println!(
+        "ledger        {}: {} transactions, {:.1} MB of records, {} retries",
+        r.ledger.kind,
+        r.ledger.transactions,
+        r.ledger.bytes as f64 / 1e6,
+        r.ledger.retries.total()
+    );
+    println!();
+    println!(
+        "{:<24} {:>9} {:>9} {:>9} {:>9}",
+        "on the test instances", "accuracy", "precision", "recall", "F1"
+    );
+    for (name, metrics) in
+        [("secure", &r.secure), ("plaintext reference", &r.plaintext), ("64-bit floating point", &r.float)]
+    {
+        let m = &metrics.scores;
+        println!("{name:<24} {:>9.4} {:>9.4} {:>9.4} {:>9.4}", m.accuracy, m.precision, m.recall, m.f1);
+    }
+    println!();
+    let yes = |holds: bool| if holds { "yes" } else { "NO" };
+    let comparisons = u64::from(r.iterations) * u64::from(r.batch);
+    println!("every indicator equals the reference's    {} ({comparisons})", yes(r.identical_indicators));
+    println!("every prediction equals the reference's   {}", yes(r.identical_predictions));
+    println!("indicators that differ in floating point  {}", r.float_differing_indicators);
+    if let Some(verified) = verified {
+        println!("replayed from the blocks by an observer   {}", yes(verified));
+    }
+    println!();
+    println!("what this run reveals");
+    for line in &r.reveals {
+        println!("  - {line}");
+    }
+}

@@ -1,0 +1,93 @@
+use super::Done;
+use crate::output::{Steps, write_json};
+use clap::Args;
+use gateway_client::{Gateway, Options, User};
+use launcher::Network;
+use msp::{Msp, Msps};
+use node::{
+    config::Config,
+    ledger,
+    verify::{self, Verification},
+};
+use records::JobId;
+use std::path::PathBuf;
+
+/// Replays a job from the ledger's blocks, as an observer without any secret.
+///
+/// Checked are: the hashes of all blocks, the signatures of creators and endorsers of every transaction of the job and
+/// their certificates, that every record is its participant's and came after all that it needs, the proofs of all
+/// partial decryptions, the recombined indicators, and the digest of the model where it was published.
+#[derive(Args)]
+pub struct VerifyArgs {
+    /// The job.
+    job: String,
+    /// A folder with a ledger of this machine (network.json).
+    #[arg(long, required_unless_present = "config")]
+    dir: Option<PathBuf>,
+    /// The configuration of a node, whose connection is used.
+    #[arg(long, conflicts_with = "dir")]
+    config: Option<PathBuf>,
+    /// Write the findings as JSON, `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Replays a job of a ledger on this machine.
+pub async fn replay(network: &Network, id: &JobId, progress: impl FnMut(u64)) -> Done<Verification> {
+    let org = network.orgs.first().ok_or("network.json names no organisation")?;
+    let user = User::from_files(&org.msp_id, &network.path(&org.user.cert), &network.path(&org.user.key))?;
+    let gateway = Gateway::from_profile(&network.path(&org.profile), Some(user), Options::default())?;
+    let msps = network
+        .orgs
+        .iter()
+        .map(|org| Msp::load(&org.msp_id, &network.path(&org.msp)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let channel = gateway.network(&network.channel);
+    Ok(verify::verify(&channel, &network.chaincode.name, id, Some(&Msps::new(msps)), progress).await?)
+}
+
+pub async fn run(args: VerifyArgs) -> Done {
+    let id = JobId(args.job);
+    let steps = Steps::new();
+    let progress = |block| steps.count("block", block, block.max(1));
+    let found = match (&args.dir, &args.config) {
+        (Some(dir), _) => replay(&Network::load(dir)?, &id, progress).await,
+        (None, Some(path)) => {
+            let config = Config::load(path)?;
+            let channel = ledger::connect(&config)?.network(&config.channel);
+            verify::verify(&channel, &config.chaincode, &id, None, progress).await.map_err(Into::into)
+        }
+        (None, None) => Err("name the ledger: --dir or --config".into()),
+    };
+    steps.clear();
+    let found = found?;
+    if let Some(path) = &args.json {
+        write_json(path, &found)?;
+    }
+    println!("job           {}", found.job);
+    println!("participants  {}", found.participants.join(", "));
+    println!("blocks        {} with an unbroken chain of hashes", found.blocks);
+    println!("transactions  {}, signatures of creators and endorsers checked", found.transactions);
+    let anchored = if found.certificates_checked {
+        "chain to the organisations' authorities"
+    } else {
+        "not checked against authorities: run with --dir"
+    };
+    println!("certificates  {anchored}");
+    println!("records       {}, {} of them after all that they need", found.records, found.barriers);
+    println!("proofs        {} records of partial decryptions", found.proofs);
+    println!("indicators    {} recombined", found.indicators);
+    match &found.ending {
+        Some(ending) => println!("ending        {:?} by {}", ending.outcome, ending.by),
+        None => println!("ending        none yet"),
+    }
+    for defect in &found.defects {
+        println!("DEFECT        {defect}");
+    }
+    match (found.complete, found.defects.is_empty()) {
+        (true, _) => println!("the job is complete and everything holds"),
+        (false, true) => println!("nothing is wrong with what is there; the job is not complete"),
+        (false, false) => return Err(format!("{} defects", found.defects.len()).into()),
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! What people and machines see: log, progress, JSON reports.
+
+use crate::commands::Done;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::{
+    io::{IsTerminal, Write},
+    path::Path,
+    time::Duration,
+};
+use tracing_subscriber::EnvFilter;
+
+/// Sends the log to standard error: warnings, or what RUST_LOG says.
+pub fn init_log(verbose: bool) {
+    let default = if verbose { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+/// Writes a report to a file, `-` for standard output.
+pub fn write_json(path: &Path, report: &impl Serialize) -> Done {
+    let mut json = serde_json::to_vec_pretty(report)?;
+    json.push(b'\n');
+    if path == Path::new("-") {
+        return Ok(std::io::stdout().write_all(&json)?);
+    }
+    std::fs::write(path, json).map_err(|e| format!("cannot write {}: {e}", path.display()).into())
+}
+
+/// Progress on a terminal; lines where standard error is none.
+pub struct Steps {
+    bar: ProgressBar,
+    terminal: bool,
+}
+
+impl Steps {
+    /// Nothing is shown yet.
+    pub fn new() -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
+        if terminal {
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+        Self { bar, terminal }
+    }
+
+    /// Says what is going on now.
+    pub fn step(&self, what: &str) {
+        if self.terminal {
+            self.bar.set_style(ProgressStyle::default_spinner());
+            self.bar.set_message(what.to_string());
+        } else {
+            eprintln!("{what}");
+        }
+    }
+
+    /// Shows how many of how many are done.
+    pub fn count(&self, what: &str, done: u64, of: u64) {
+        if !self.terminal {
+            return;
+        }
+        if self.bar.length() != Some(of) {
+            self.bar.set_length(of);
+            let style = ProgressStyle::with_template("{msg:14} [{bar:40}] {pos}/{len} {elapsed}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            self.bar.set_style(style.progress_chars("=> "));
+        }
+        self.bar.set_message(what.to_string());
+        self.bar.set_position(done);
+    }
+
+    /// Takes the line away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}

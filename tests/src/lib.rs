@@ -1,1 +1,0 @@
-//! End-to-end tests, each written once and run on every ledger.
