@@ -114,10 +114,7 @@ impl Lifecycle<'_> {
         };
         // An organisation's approval is on its own peer; the others may not have its block yet.
         const TRY_AGAIN: Duration = Duration::from_millis(100);
-        let alive = || {
-            self.network.processes.iter().try_for_each(|p| process::expect_alive(&self.network.dir, &p.name))
-        };
-        ready::until("the chaincode's definition", TRY_AGAIN, alive, attempt).await
+        ready::until("the chaincode's definition", TRY_AGAIN, || ready::alive(self.network), attempt).await
     }
 
     fn block(&self) -> PathBuf {

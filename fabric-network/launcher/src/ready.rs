@@ -1,7 +1,7 @@
 //! Waits until something works.
 
 use crate::{Error, Network, Organization, process};
-use gateway_client::{Call, CommitStatus, Gateway, Transaction};
+use gateway_client::{Call, Gateway, Transaction};
 use std::{
     future::Future,
     path::Path,
@@ -99,18 +99,23 @@ pub async fn endorsing(network: &Network, commit: bool) -> Result<(), Error> {
             let what = format!("endorsement through {}", org.peer.host);
             // Each try costs every peer a simulation.
             const TRY_AGAIN: Duration = Duration::from_millis(50);
-            let check =
-                || network.processes.iter().try_for_each(|p| process::expect_alive(&network.dir, &p.name));
+            let check = || alive(&network);
             let transaction = until(&what, TRY_AGAIN, check, || endorse(&network, &org)).await?;
             if commit && index == 0 {
-                let failed =
-                    |reason| Error::Command { what: "committing a first transaction".into(), output: reason };
-                committed(&transaction).await.map_err(failed)?;
+                // An orderer that was started again has to elect itself first; the same transaction may be
+                // submitted any number of times, it is committed once.
+                let what = "the commitment of a transaction";
+                until(what, TRY_AGAIN, check, || committed(&transaction)).await?;
             }
             Ok(())
         });
     }
     tasks.join_all().await.into_iter().collect()
+}
+
+/// An error when one of the network's processes has ended.
+pub fn alive(network: &Network) -> Result<(), Error> {
+    network.processes.iter().try_for_each(|process| process::expect_alive(&network.dir, &process.name))
 }
 
 /// Has the probe endorsed through the organisation's peer.
@@ -125,10 +130,10 @@ pub async fn endorse(network: &Network, org: &Organization) -> Result<Transactio
     contract.propose(call).await.map_err(reason)?.endorse().await.map_err(reason)
 }
 
-async fn committed(transaction: &Transaction) -> Result<CommitStatus, String> {
+async fn committed(transaction: &Transaction) -> Result<(), String> {
     let reason = |error: gateway_client::Error| error.to_string();
     let status = transaction.submit().await.map_err(reason)?.status().await.map_err(reason)?;
-    status.into_valid().map_err(reason)
+    status.into_valid().map(drop).map_err(reason)
 }
 
 #[cfg(test)]
