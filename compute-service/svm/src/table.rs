@@ -37,6 +37,13 @@ pub struct Columns {
     pub features: Option<Vec<String>>,
 }
 
+impl Columns {
+    fn names(&self) -> Vec<&str> {
+        let parts = [&self.label, &self.id].into_iter().flatten();
+        parts.chain(&self.ignore).chain(self.features.iter().flatten()).map(String::as_str).collect()
+    }
+}
+
 /// What is done about gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,12 +109,13 @@ impl Table {
         Self::parse(&bytes, columns).map_err(in_file)
     }
 
-    /// Parses the bytes of a file: comma, semicolon, tab or blanks between cells, with or without a header.
+    /// Parses the bytes of a file: comma, semicolon, tab or blanks between cells, with or without a header. The first
+    /// row is a header where it has one of the names asked for, or text where the other rows have numbers.
     ///
     /// # Errors
     /// The first thing that is wrong; see [`TableError`].
     pub fn parse(bytes: &[u8], columns: &Columns) -> Result<Self, TableError> {
-        let grid = parse(bytes)?;
+        let grid = parse(bytes, &columns.names())?;
         let parts = Parts::find(&grid, columns)?;
         let classes = match parts.label {
             Some(label) => Some(classes(&grid, label, columns.positive.as_deref())?),

@@ -24,8 +24,8 @@ impl Grid {
     }
 }
 
-/// Parses a file.
-pub(super) fn parse(bytes: &[u8]) -> Result<Grid, TableError> {
+/// Parses a file; the `wanted` names of columns help to recognise a header.
+pub(super) fn parse(bytes: &[u8], wanted: &[&str]) -> Result<Grid, TableError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(TableError::TooLarge);
     }
@@ -42,7 +42,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Grid, TableError> {
     if let Some((line, cells)) = rows.iter().find(|(_, cells)| cells.len() != expected) {
         return Err(TableError::Ragged { line: *line, found: cells.len(), expected });
     }
-    name_columns(rows)
+    name_columns(rows, wanted)
 }
 
 /// Whether a cell has no value.
@@ -121,8 +121,8 @@ impl Lines {
     }
 }
 
-fn name_columns(mut rows: Vec<(u64, StringRecord)>) -> Result<Grid, TableError> {
-    let named = has_header(&rows);
+fn name_columns(mut rows: Vec<(u64, StringRecord)>, wanted: &[&str]) -> Result<Grid, TableError> {
+    let named = has_header(&rows, wanted);
     let columns: Vec<String> = if named {
         let (line, names) = rows.remove(0);
         let mut seen = BTreeSet::new();
@@ -139,10 +139,13 @@ fn name_columns(mut rows: Vec<(u64, StringRecord)>) -> Result<Grid, TableError> 
     Ok(Grid { columns, named, rows })
 }
 
-/// Whether the first row names the columns: it has text above numbers, and nowhere a number above numbers. (A row
-/// of data with a wrong cell has both.)
-fn has_header(rows: &[(u64, StringRecord)]) -> bool {
+/// Whether the first row names the columns: it has one of the wanted names (that are not numbers), or it has text
+/// above numbers and nowhere a number above numbers. (A row of data with a wrong cell has both.)
+fn has_header(rows: &[(u64, StringRecord)], wanted: &[&str]) -> bool {
     let (_, first) = &rows[0];
+    if wanted.iter().any(|name| number(name).is_none() && first.iter().any(|cell| cell == name.trim())) {
+        return true;
+    }
     if rows.len() == 1 {
         return first.iter().all(|cell| !is_gap(cell) && number(cell).is_none());
     }
@@ -168,7 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn lines(text: &str) -> Vec<u64> {
-        parse(text.as_bytes()).unwrap().rows.iter().map(|(line, _)| *line).collect()
+        parse(text.as_bytes(), &[]).unwrap().rows.iter().map(|(line, _)| *line).collect()
     }
 
     #[test]
@@ -176,7 +179,7 @@ mod tests {
         for text in
             ["1,2,3\n4,5,6", "1;2;3\n4;5;6", "1\t2\t3\n4\t5\t6", "1 2 3\n4  5 \t6  ", " 1 2 3 \n4 5 6"]
         {
-            let grid = parse(text.as_bytes()).unwrap();
+            let grid = parse(text.as_bytes(), &[]).unwrap();
             assert_eq!(grid.columns, ["1", "2", "3"], "{text:?}");
             assert_eq!(grid.rows[1].1, vec!["4", "5", "6"], "{text:?}");
         }
@@ -184,8 +187,8 @@ mod tests {
 
     #[test]
     fn semicolons_win_over_commas_inside_cells() {
-        assert_eq!(parse(b"1,5;2,5\n1,5;2,5").unwrap().columns.len(), 2);
-        assert_eq!(parse(b"\"a,b\";c;d\n1;2;3").unwrap().columns, ["a,b", "c", "d"]);
+        assert_eq!(parse(b"1,5;2,5\n1,5;2,5", &[]).unwrap().columns.len(), 2);
+        assert_eq!(parse(b"\"a,b\";c;d\n1;2;3", &[]).unwrap().columns, ["a,b", "c", "d"]);
     }
 
     #[test]
@@ -201,36 +204,39 @@ mod tests {
 
     #[test]
     fn a_header_is_text_above_numbers() {
-        let named = |text: &str| parse(text.as_bytes()).unwrap().named;
+        let named = |text: &str| parse(text.as_bytes(), &[]).unwrap().named;
         assert!(named("id,age,class\np1,5,yes\np2,6,no"));
         assert!(named("age,weight\n?,1\n5,"), "gaps decide nothing");
         assert!(!named("p1,5,yes\np2,6,no"));
         assert!(!named("5,x,1\n6,7,1\n6,7,1"), "a row of data with a wrong cell");
         assert!(named("a,b\n1,2\nx,4\n5,6"), "a wrong cell further down");
         assert!(!named("?,1\n2,3"));
+        let wanted = |name| parse(b"id,2\nr1,5\nr2,6", &[name]).unwrap().named;
+        assert!(wanted("id"), "names may be numbers where one that was asked for is there");
+        assert!(!wanted("2") && !wanted("age"));
     }
 
     #[test]
     fn an_empty_file_and_a_lone_header_are_empty() {
         for text in ["", "\n\n", " \n", "a,b,c", "a,b,c\n", "\u{feff}"] {
-            assert_eq!(parse(text.as_bytes()).err(), Some(TableError::Empty), "{text:?}");
+            assert_eq!(parse(text.as_bytes(), &[]).err(), Some(TableError::Empty), "{text:?}");
         }
     }
 
     #[test]
     fn what_is_no_text_is_named_by_its_line() {
-        assert_eq!(parse(b"1,2\r\n3,\xff\n").err(), Some(TableError::NotUtf8 { line: 2 }));
+        assert_eq!(parse(b"1,2\r\n3,\xff\n", &[]).err(), Some(TableError::NotUtf8 { line: 2 }));
     }
 
     proptest! {
         #[test]
         fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse(&bytes);
+            let _ = parse(&bytes, &[]);
         }
 
         #[test]
         fn foreign_text_never_panics(text in "[0-9a?,; \t\"\r\n\u{feff}é.-]{0,120}") {
-            if let Ok(grid) = parse(text.as_bytes()) {
+            if let Ok(grid) = parse(text.as_bytes(), &[]) {
                 prop_assert!(grid.rows.iter().all(|(_, cells)| cells.len() == grid.columns.len()));
                 prop_assert!(grid.rows.windows(2).all(|w| w[0].0 < w[1].0));
             }
