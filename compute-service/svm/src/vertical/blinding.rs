@@ -211,7 +211,7 @@ fn uniform_bits(bytes: &mut [u8], bits: usize, rng: &mut impl Rng) {
     rng.fill_bytes(bytes);
     let zeros = 8 * bytes.len() - bits;
     bytes[..zeros / 8].fill(0);
-    if zeros % 8 > 0 {
+    if !zeros.is_multiple_of(8) {
         bytes[zeros / 8] &= 0xff >> (zeros % 8);
     }
 }

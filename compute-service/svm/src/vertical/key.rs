@@ -1,5 +1,5 @@
-use paillier::{Ciphertext, Encryptor, PublicKey, Randomness};
-use records::Bytes;
+use paillier::{Ciphertext, Encryptor, KeyError, PublicKey, Randomness};
+use records::{Bytes, ThresholdKey};
 
 /// The consortium's public key with the tables for encryption.
 pub(super) struct Key {
@@ -8,9 +8,10 @@ pub(super) struct Key {
 }
 
 impl Key {
-    pub(super) fn new(public: PublicKey) -> Self {
+    pub(super) fn from_record(record: &ThresholdKey, bits: u32) -> Result<Self, KeyError> {
+        let public = PublicKey::from_record(record, bits.into())?;
         let encryptor = Encryptor::new(&public, Randomness::Short);
-        Self { public, encryptor }
+        Ok(Self { public, encryptor })
     }
 
     /// Reads ciphertexts from a record; the error names the field and the position.

@@ -69,7 +69,9 @@ pub struct VerticalSvm {
     history: [u8; 32],
     recent: BTreeMap<Slot, [u8; 32]>,
     agreement: Agreement,
-    /// From the moment when key and seed are known.
+    /// From the end of the set-up until training takes it over.
+    key: Option<Key>,
+    /// From the moment when the seed is known.
     training: Option<Training>,
     models: Vec<Option<Model>>,
     stopwatch: Stopwatch,
@@ -84,6 +86,13 @@ impl VerticalSvm {
     /// Number of finished iterations.
     pub fn iterations(&self) -> u32 {
         self.training.as_ref().map_or(0, Training::round)
+    }
+
+    /// Number of records folded so far, and of all records of the job.
+    pub fn progress(&self) -> (usize, usize) {
+        let of = |phase| self.rules.rounds(phase) as usize * self.rules.chunks(phase) as usize;
+        let all: usize = self.rules.phases().into_iter().map(of).sum();
+        (self.seen.len(), all * self.rules.parties() as usize)
     }
 
     /// Time that this party spent in cryptography so far.
@@ -207,6 +216,9 @@ impl Protocol for VerticalSvm {
     fn start(job: &Job, role: Role) -> Result<Self, Fault> {
         let params = job.params.clone();
         params.validate().map_err(|e| Fault::Input(e.to_string()))?;
+        if job.id != params.id() {
+            return Err(Fault::Input("the job's identifier is not that of its parameters".into()));
+        }
         let (training, n) = (params.training(), params.parties());
         if let Role::Member(party) = role
             && party >= n
@@ -229,6 +241,7 @@ impl Protocol for VerticalSvm {
             history: [0; 32],
             recent: BTreeMap::new(),
             agreement: Agreement::new(n),
+            key: None,
             training: None,
             models: vec![None; n as usize],
             stopwatch: Stopwatch::default(),
@@ -254,7 +267,9 @@ impl Protocol for VerticalSvm {
             (Body::Iv(iv), Some(training)) => {
                 self.stopwatch.time(Part::Training, || training.fold_iv(slot, iv))
             }
-            (Body::Dv(dv), Some(training)) => training.fold_dv(slot, dv),
+            (Body::Dv(dv), Some(training)) => {
+                self.stopwatch.time(Part::Training, || training.fold_dv(slot, dv))
+            }
             (Body::Model(model), Some(_)) => self.fold_model(slot.party, model),
             (Body::Result(result), Some(_)) => match self.result().as_ref() == Some(result) {
                 true => Ok(()),
@@ -336,13 +351,17 @@ impl VerticalSvm {
     /// What follows from a complete round of a phase.
     fn complete(&mut self, slot: Slot) -> Result<(), Fault> {
         match (slot.phase, &mut self.training) {
-            (Phase::Setup, _) => self.agreement.check(&self.params),
+            (Phase::Setup, _) => {
+                self.agreement.check(&self.params)?;
+                let read = || Key::from_record(self.agreement.key(), self.params.training().key_bits);
+                let key = self.stopwatch.time(Part::Keys, read);
+                self.key = Some(key.map_err(|e| Fault::Input(format!("the public key: {e}")))?);
+                Ok(())
+            }
             (Phase::SeedOpen, _) => {
+                let key = self.key.take().expect("the set-up comes before the seed");
                 let seed = self.agreement.seed(&self.job);
-                let record = self.agreement.key();
-                let start = || Training::new(&self.job, &self.params, self.blinding, record, &seed);
-                let training = self.stopwatch.time(Part::Keys, start);
-                self.training = Some(training.map_err(Fault::Input)?);
+                self.training = Some(Training::new(&self.job, &self.params, self.blinding, key, &seed));
                 Ok(())
             }
             (Phase::Iv, Some(training)) => {

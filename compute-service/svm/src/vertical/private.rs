@@ -5,7 +5,7 @@ use paillier::KeyShare;
 use protocol::{Fault, JobSecret};
 use records::{DataDigest, JobId, JobParams, Model, SeedCommit, SeedOpen, Setup};
 use std::fmt;
-use zeroize::ZeroizeOnDrop;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// What a participant brings and never posts.
 #[derive(ZeroizeOnDrop)]
@@ -104,9 +104,9 @@ impl Private {
         params: &JobParams,
         schedule: &[Vec<u32>],
         indicators: &[Vec<bool>],
-    ) -> Result<Vec<i64>, FixedError> {
+    ) -> Result<Zeroizing<Vec<i64>>, FixedError> {
         let update = Update::new(&Hyperparameters::from(params.training()));
-        fixed::weights(&self.features, &self.labels, schedule, indicators, &update)
+        fixed::weights(&self.features, &self.labels, schedule, indicators, &update).map(Zeroizing::new)
     }
 
     /// aⁱ of the instances of one batch.
@@ -115,12 +115,10 @@ impl Private {
         params: &JobParams,
         weights: &[i64],
         batch: &[u32],
-    ) -> Result<Vec<i64>, FixedError> {
+    ) -> Result<Zeroizing<Vec<i64>>, FixedError> {
         let bound = MarginBound::new(params.training().margin_bits, params.parties());
-        batch
-            .iter()
-            .map(|&s| fixed::margin(weights, &self.features, &self.labels, s as usize, bound))
-            .collect()
+        let margin = |s: &u32| fixed::margin(weights, &self.features, &self.labels, *s as usize, bound);
+        batch.iter().map(margin).collect::<Result<_, _>>().map(Zeroizing::new)
     }
 
     /// wⁱ of the trained model, at scale 2^24.
@@ -128,6 +126,6 @@ impl Private {
     /// # Errors
     /// [`FixedError::Weight`], which training would have met before.
     pub fn weights(&self, params: &JobParams, output: &Output) -> Result<Vec<i64>, FixedError> {
-        self.weights_after(params, &output.schedule, &output.indicators)
+        Ok(self.weights_after(params, &output.schedule, &output.indicators)?.to_vec())
     }
 }

@@ -5,10 +5,11 @@ use super::blinding::Blinding;
 use super::judge::{self, Judge};
 use super::key::Key;
 use crate::fixed::FixedError;
-use paillier::{Ciphertext, Contribution, Partial, Proof, ProofContext, PublicKey};
+use paillier::{Ciphertext, Contribution, Partial, Proof, ProofContext};
 use protocol::StepRng;
-use records::{Body, Bytes, Dv, Iv, JobId, JobParams, Phase, Rules, Slot, ThresholdKey};
+use records::{Body, Bytes, Dv, Iv, JobId, JobParams, Phase, Rules, Slot};
 use std::collections::BTreeMap;
+use zeroize::Zeroizing;
 
 /// Everything from the moment when key and seed are known.
 pub(super) struct Training {
@@ -24,23 +25,18 @@ pub(super) struct Training {
 }
 
 impl Training {
-    /// # Errors
-    /// A key that is no key.
     pub(super) fn new(
         job: &JobId,
         params: &JobParams,
         blinding: Option<Blinding>,
-        record: &ThresholdKey,
+        key: Key,
         seed: &[u8; 32],
-    ) -> Result<Self, String> {
-        let public = PublicKey::from_record(record, params.training().key_bits.into())
-            .map_err(|e| format!("the public key of all participants: {e}"))?;
-        let key = Key::new(public);
+    ) -> Self {
         let judge: Box<dyn Judge> = match blinding {
             Some(blinding) => Box::new(judge::Blinded::new(params, blinding, seed)),
             None => Box::new(judge::Paper::new(params.training(), &key, seed)),
         };
-        Ok(Self {
+        Self {
             job: job.clone(),
             rules: Rules::new(params),
             key,
@@ -48,7 +44,7 @@ impl Training {
             ciphertexts: Vec::new(),
             partials: BTreeMap::new(),
             indicators: Vec::new(),
-        })
+        }
     }
 
     /// The current iteration, which is the number of finished ones.
@@ -78,7 +74,7 @@ impl Training {
         slot: Slot,
         params: &JobParams,
         private: &Private,
-    ) -> Result<Vec<i64>, FixedError> {
+    ) -> Result<Zeroizing<Vec<i64>>, FixedError> {
         let weights = private.weights_after(params, self.schedule(), &self.indicators)?;
         let batch = &self.schedule()[slot.round as usize];
         private.margins(params, &weights, &batch[self.rules.chunk_range(Phase::Iv, slot.chunk)])

@@ -186,6 +186,20 @@ fn other_keys_labels_and_instances() {
     assert!(other_ids.ends_with("Org1MSP, Org2MSP; Org3MSP"), "{other_ids}");
 }
 
+/// All post one key, but it is none: no member could have made it.
+#[test]
+fn a_key_that_is_no_key() {
+    let bench = Bench::new(BLINDED);
+    let fault = bench.run_with(&bench.privates(), 1, |_, mut body| {
+        if let Body::Setup(setup) = &mut body {
+            *setup.key.n.0.last_mut().unwrap() &= 0xfe;
+        }
+        body
+    });
+    let fault = fault.map(|_| ()).unwrap_err();
+    assert!(matches!(&fault, Fault::Input(reason) if reason.contains("the modulus is even")), "{fault}");
+}
+
 #[test]
 fn somebody_elses_key_share() {
     let bench = Bench::new(BLINDED);
@@ -255,8 +269,11 @@ fn parameters_that_cannot_be_run() {
     let mut bench = Bench::new(BLINDED);
     let Kind::VerticalSvm(training) = &mut bench.job.params.kind;
     training.weak_blinding = false;
+    bench.job.id = bench.job.params.id();
     let fault = VerticalSvm::start(&bench.job, Role::Observer).map(|_| ()).unwrap_err();
     assert!(fault.to_string().contains("--weak-blinding"), "{fault}");
-    let bench = Bench::new(BLINDED);
+    let mut bench = Bench::new(BLINDED);
     assert!(matches!(VerticalSvm::start(&bench.job, Role::Member(3)), Err(Fault::Input(_))));
+    bench.job.id.0.push('0');
+    assert!(matches!(VerticalSvm::start(&bench.job, Role::Observer), Err(Fault::Input(_))));
 }

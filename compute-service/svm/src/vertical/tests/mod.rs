@@ -29,6 +29,8 @@ struct Bench {
 struct Shape {
     judge: Judge,
     parties: u32,
+    /// All, if none is named.
+    quorum: Option<u32>,
     key_bits: u32,
     iterations: u32,
     batch: u32,
@@ -38,6 +40,7 @@ struct Shape {
 const BLINDED: Shape = Shape {
     judge: Judge::Blinded,
     parties: 3,
+    quorum: None,
     key_bits: 512,
     iterations: 4,
     batch: 3,
@@ -50,7 +53,7 @@ const INSTANCES: u32 = 20;
 impl Bench {
     fn new(shape: Shape) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(shape.parties.into());
-        let quorum = shape.parties;
+        let quorum = shape.quorum.unwrap_or(shape.parties);
         let (_, shares) =
             paillier::deal(shape.parties, quorum, shape.key_bits.into(), "test", &mut rng).unwrap();
         let params = JobParams {
@@ -62,7 +65,7 @@ impl Bench {
                 instances: INSTANCES,
                 iterations: shape.iterations,
                 batch: shape.batch,
-                learning_rate: "0.1".parse().unwrap(),
+                learning_rate: records::Decimal::from_units(300_000_000 / i64::from(shape.batch)),
                 lambda: "0.125".parse().unwrap(),
                 c: "1".parse().unwrap(),
                 key_bits: shape.key_bits,

@@ -58,10 +58,16 @@ fn one_instance_an_iteration() {
     check(Shape { iterations: 12, batch: 1, ..PAPER }, 4);
 }
 
-/// At 2,048 bits a DV record holds 343 entries, so that rounds and preparation have several chunks.
+/// A chunk of the preparation holds 128 comparisons.
 #[test]
 fn several_chunks() {
     check(Shape { iterations: 1, batch: 130, ..BLINDED }, 5);
+}
+
+/// With a quorum below n the partial decryptions of any two of three are enough.
+#[test]
+fn quorum_t2n3() {
+    check(Shape { quorum: Some(2), iterations: 2, ..BLINDED }, 6);
 }
 
 #[test]
@@ -121,6 +127,8 @@ fn an_observer_comes_to_the_same_output() {
             observer.apply(committed).unwrap();
             observer.apply(committed).unwrap();
         }
+        let (folded, all) = observer.progress();
+        assert_eq!((folded, all), (trace.records.len(), trace.records.len()));
         assert_eq!(observer.status(), Status::Done(trace.outputs[0].clone()));
         assert_eq!(observer.iterations(), shape.iterations);
         assert!(observer.timings().training > std::time::Duration::ZERO);
@@ -130,7 +138,18 @@ fn an_observer_comes_to_the_same_output() {
 /// A node that restarts folds the ledger from the beginning and makes the same bytes again.
 #[test]
 fn a_restarted_member_repeats_its_records() {
-    let bench = Bench::new(Shape { iterations: 2, batch: 2, ..BLINDED });
+    repeats(Shape { iterations: 2, batch: 2, ..BLINDED });
+    repeats(Shape { iterations: 2, batch: 2, ..PAPER });
+}
+
+/// Where a member is at the noise of one chunk and at the chain of another.
+#[test]
+fn a_restarted_member_repeats_its_chunks() {
+    repeats(Shape { iterations: 1, batch: 130, ..BLINDED });
+}
+
+fn repeats(shape: Shape) {
+    let bench = Bench::new(shape);
     let trace = bench.run(10);
     let secret = JobSecret::new([77; 32]);
     let private = bench.private(1);
