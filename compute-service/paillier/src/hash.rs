@@ -2,6 +2,7 @@
 
 use num_bigint::BigUint;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 /// A hash of fields, each preceded by its length, under a tag that names the purpose.
 #[derive(Clone)]
@@ -35,14 +36,20 @@ impl Transcript {
         self.0.finalize().into()
     }
 
-    /// A number below 2^(8·`bytes`), uniform if the hash is a random function: SHA-256 in counter mode.
+    /// A number below 2^(8·`bytes`), uniform if the hash is a random function.
     pub(crate) fn expand(self, bytes: usize) -> BigUint {
-        let seed = self.finish();
-        let mut stream: Vec<u8> = (0..bytes.div_ceil(32) as u64)
-            .flat_map(|counter| Self::new("confab expand").bytes(&seed).int(counter).finish())
-            .collect();
+        BigUint::from_bytes_be(&self.expand_bytes(bytes))
+    }
+
+    /// SHA-256 in counter mode.
+    pub(crate) fn expand_bytes(self, bytes: usize) -> Zeroizing<Vec<u8>> {
+        let seed = Zeroizing::new(self.finish());
+        let mut stream = Zeroizing::new(Vec::with_capacity(bytes.next_multiple_of(32)));
+        for counter in 0..bytes.div_ceil(32) as u64 {
+            stream.extend_from_slice(&Self::new("confab expand").bytes(&*seed).int(counter).finish());
+        }
         stream.truncate(bytes);
-        BigUint::from_bytes_be(&stream)
+        stream
     }
 }
 

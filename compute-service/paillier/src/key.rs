@@ -402,3 +402,128 @@ pub(crate) fn fixed_bytes(x: &BigUint, length: usize) -> Vec<u8> {
     bytes.extend(digits);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prime::random_prime;
+    use crate::{Ciphertext, Invalid, deal};
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use std::sync::LazyLock;
+
+    static RECORD: LazyLock<ThresholdKey> =
+        LazyLock::new(|| deal(3, 2, 256, "test", &mut ChaCha20Rng::seed_from_u64(1)).unwrap().0.to_record());
+
+    fn changed(change: impl FnOnce(&mut ThresholdKey)) -> Result<PublicKey, KeyError> {
+        let mut record = RECORD.clone();
+        change(&mut record);
+        PublicKey::from_record(&record, 256)
+    }
+
+    #[test]
+    fn each_bad_modulus_has_its_own_error() {
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let (p, q) = (random_prime(128, &mut rng), random_prime(128, &mut rng));
+        let n = &p * &q;
+        EncryptionKey::new(&n).unwrap();
+        let is_prime = |x: &BigUint| BigUint::from(3u32).modpow(&(x - 1u32), x).is_one();
+        let prime = (1u32..).map(|k| &n + 4 * k).find(is_prime).expect("primes are dense");
+        let of = |n: BigUint| EncryptionKey::new(&n).unwrap_err();
+        assert_eq!(of(&n + 1u32), KeyError::Even);
+        assert_eq!(of(&n >> 132 | BigUint::one()), KeyError::Size(124));
+        assert_eq!(of((BigUint::one() << 4104) - 1u32), KeyError::Size(4104));
+        assert_eq!(of((BigUint::one() << 256) - 1u32), KeyError::SmallFactor(3));
+        assert_eq!(of(&p * &p), KeyError::Square);
+        assert_eq!(of(prime), KeyError::Prime);
+        let three = (0u32..)
+            .map(|k| &p * (&q + 2u32 + 4 * k))
+            .find(|n| prime::small_factor(n, SMALL_FACTORS).is_none());
+        assert_eq!(of(three.expect("some have no small factor")), KeyError::Residue);
+    }
+
+    #[test]
+    fn each_bad_part_of_a_threshold_key_has_its_own_error() {
+        let key = changed(|_| ()).unwrap();
+        assert_eq!(key.to_record(), *RECORD);
+        assert_eq!(
+            PublicKey::from_record(&RECORD, 512).unwrap_err(),
+            KeyError::Length { found: 256, expected: 512 }
+        );
+        assert_eq!(
+            changed(|r| r.n.0.insert(0, 0)).unwrap_err(),
+            KeyError::Length { found: 256, expected: 256 }
+        );
+        assert_eq!(changed(|r| r.quorum = 4).unwrap_err(), KeyError::Quorum { quorum: 4, parties: 3 });
+        assert_eq!(changed(|r| r.collusion_bound = 3).unwrap_err(), KeyError::CollusionBound(3));
+        assert_eq!(changed(|r| r.theta.0.fill(0)).unwrap_err(), KeyError::Theta);
+        assert_eq!(changed(|r| r.theta = r.n.clone()).unwrap_err(), KeyError::Theta);
+        assert_eq!(changed(|r| r.base = r.verification[0].clone()).unwrap_err(), KeyError::Base);
+        let refused = |reason| KeyError::Verification { index: 1, reason };
+        assert_eq!(changed(|r| r.verification[1].0.fill(0)).unwrap_err(), refused(Invalid::Trivial));
+        assert_eq!(changed(|r| r.verification[1].0.fill(255)).unwrap_err(), refused(Invalid::TooLarge));
+        let with_n =
+            |r: &mut ThresholdKey| r.verification[1].0 = fixed_bytes(&BigUint::from_bytes_be(&r.n.0), 64);
+        assert_eq!(changed(with_n).unwrap_err(), refused(Invalid::NotUnit));
+        // What a challenge is computed from differs between keys that differ anywhere.
+        let other = changed(|r| r.verification.swap(0, 1)).unwrap();
+        assert_ne!(other.fingerprint(), key.fingerprint());
+        assert_ne!(changed(|r| r.quorum = 3).unwrap().fingerprint(), key.fingerprint());
+    }
+
+    #[test]
+    fn each_bad_ciphertext_has_its_own_error() {
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let (p, q) = (random_prime(128, &mut rng), random_prime(128, &mut rng));
+        let key = EncryptionKey::new(&(&p * &q)).unwrap();
+        let of = |c: &BigUint| Ciphertext::from_bytes(&key, &fixed_bytes(c, 64)).map(|_| ());
+        assert_eq!(of(&BigUint::ZERO), Err(Invalid::Trivial));
+        assert_eq!(of(&BigUint::one()), Err(Invalid::Trivial));
+        assert_eq!(of(key.n_squared()), Err(Invalid::TooLarge));
+        assert_eq!(of(&(key.n_squared() - 1u32)), Ok(()));
+        assert_eq!(of(&(&p * 2u32)), Err(Invalid::NotUnit));
+        let minus = (2u32..).map(BigUint::from).find(|x| modexp::jacobi(x, key.n()) == -1).unwrap();
+        assert_eq!(of(&minus), Err(Invalid::Jacobi));
+        assert_eq!(of(&(&minus * &minus)), Ok(()));
+        for length in [0, 63, 65] {
+            assert_eq!(Ciphertext::from_bytes(&key, &vec![1; length]).map(|_| ()), Err(Invalid::Length));
+        }
+        let good = fixed_bytes(&(&minus * &minus), 64);
+        let error = Ciphertext::from_bytes_batch(&key, &[good, fixed_bytes(&minus, 64)]).unwrap_err();
+        assert_eq!((error.index, error.reason), (1, Invalid::Jacobi));
+        let factor = [fixed_bytes(&minus, 64), fixed_bytes(&q, 64)];
+        let error = crate::Partial::from_bytes_batch(&key, &factor).unwrap_err();
+        assert_eq!((error.index, error.reason), (1, Invalid::NotUnit));
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_keys_never_panic(
+            n in prop::collection::vec(any::<u8>(), 0..40),
+            at in any::<prop::sample::Index>(),
+            byte: u8,
+            quorum: u32,
+            members in 0usize..70,
+        ) {
+            let _ = changed(|r| r.n.0 = n.clone());
+            let _ = PublicKey::from_record(&ThresholdKey { n: n.clone().into(), ..RECORD.clone() }, n.len() as u64 * 8);
+            let _ = changed(|r| { let i = at.index(3); r.verification[i].0[0] = byte; });
+            let _ = changed(|r| { let i = at.index(r.theta.0.len()); r.theta.0[i] = byte; });
+            let _ = changed(|r| r.quorum = quorum);
+            let _ = changed(|r| { let first = r.verification[0].clone(); r.verification = vec![first; members]; });
+        }
+
+        #[test]
+        fn foreign_ciphertexts_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..70)) {
+            let key = changed(|_| ()).unwrap();
+            let mut bytes = bytes;
+            let _ = Ciphertext::from_bytes(&key, &bytes);
+            bytes.resize(64, 7);
+            let _ = crate::Partial::from_bytes_batch(&key, std::slice::from_ref(&bytes));
+            if let Ok(c) = Ciphertext::from_bytes(&key, &bytes) {
+                prop_assert_eq!(c.to_bytes(&key), bytes);
+            }
+        }
+    }
+}

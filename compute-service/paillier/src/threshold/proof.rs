@@ -129,12 +129,16 @@ fn challenge(folded: &Folded, commitment: &Commitment) -> [u8; CHALLENGE_BYTES] 
 pub(crate) fn prove(statement: &Statement, share: &KeyShare, rng: &mut impl CryptoRng) -> Proof {
     let ring = statement.key.ring();
     let folded = statement.fold();
-    // r is uniform in 2^k .. 2^(k+1) with k such that e·x < 2^(k − SLACK_BITS).
+    // r is uniform in 2^k .. 2^(k+1) with k such that e·x < 2^(k − SLACK_BITS). It is hashed from fresh randomness, the
+    // share and the statement, so that even a generator that repeats itself gives no nonce twice.
     let bits = share.exponent().width() + 8 * CHALLENGE_BYTES + SLACK_BITS;
-    let width = (bits + 1).next_multiple_of(8);
-    let mut nonce = random::bytes(rng, width);
+    let mut nonce = Transcript::new("confab nonce")
+        .bytes(&random::bytes(rng, 256))
+        .bytes(&limbs::to_be_bytes(share.x()))
+        .bytes(&folded.digest)
+        .expand_bytes((bits + 1).div_ceil(8));
     nonce[0] |= 0x80;
-    let r = Secret::from_be_bytes(&nonce, width).expect("as many bits were drawn");
+    let r = Secret::from_be_bytes(&nonce, 8 * nonce.len()).expect("as many bits were hashed");
     let powers = ring.pow_secret(&[statement.key.base().clone(), folded.base.clone()], &r);
     let commitment = Commitment { of_v: ring.value(&powers[0]), of_base: ring.value(&powers[1]) };
     let challenge = challenge(&folded, &commitment);
@@ -202,5 +206,65 @@ impl Proof {
 
     fn check_length(&self, key: &PublicKey) -> Result<(), Reason> {
         if self.response.bits() > 64 * key.bytes() as u64 { Err(Reason::Length) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Encryptor, Partial, Randomness, deal, partial_decrypt};
+    use num_bigint::BigInt;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use records::{JobId, Phase, Slot};
+
+    fn context(round: u32) -> ProofContext {
+        ProofContext { job: JobId("job".into()), slot: Slot { phase: Phase::Dv, round, party: 0, chunk: 0 } }
+    }
+
+    fn setup() -> (PublicKey, KeyShare, Vec<Ciphertext>) {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let (key, mut shares) = deal(2, 2, 256, "test", &mut rng).unwrap();
+        let encryptor = Encryptor::new(&key, Randomness::Short);
+        let ciphertexts = encryptor.encrypt(&[1, 2, 3].map(BigInt::from), &mut rng).unwrap();
+        (key, shares.swap_remove(0), ciphertexts)
+    }
+
+    #[test]
+    fn one_generator_state_gives_no_nonce_twice() {
+        let (_, share, ciphertexts) = setup();
+        let x = BigUint::from_bytes_be(&limbs::to_be_bytes(share.x()));
+        let nonce = |round: u32, ciphertexts: &[Ciphertext], seed: u64| {
+            let mut rng = ChaCha20Rng::seed_from_u64(seed);
+            let (_, proof) = partial_decrypt(&share, ciphertexts, &context(round), &mut rng);
+            proof.response + BigUint::from_bytes_be(&proof.challenge) * &x
+        };
+        let first = nonce(1, &ciphertexts, 7);
+        assert_eq!(first, nonce(1, &ciphertexts, 7), "the same record again is the same bytes");
+        assert_ne!(first, nonce(2, &ciphertexts, 7));
+        assert_ne!(first, nonce(1, &ciphertexts[..2], 7));
+        assert_ne!(first, nonce(1, &ciphertexts, 8));
+        let least = share.exponent().width() as u64 + 128 + 80;
+        assert!(first.bits() > least, "{} bits are too few", first.bits());
+    }
+
+    #[test]
+    fn errors_that_cancel_without_weights_are_found() {
+        // s₁·t and s₂/t have the same product as s₁ and s₂.
+        let (key, share, ciphertexts) = setup();
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let (partials, _) = partial_decrypt(&share, &ciphertexts, &context(1), &mut rng);
+        let ring = key.ring();
+        let t = ring.residue(&BigUint::from(4u32)).unwrap();
+        let inverse = ring.invert_batch(std::slice::from_ref(&t)).unwrap().swap_remove(0);
+        let mut cheat = partials;
+        cheat[0] = Partial(ring.mul(&cheat[0].0, &t));
+        cheat[1] = Partial(ring.mul(&cheat[1].0, &inverse));
+        let context = context(1);
+        let statement =
+            Statement { key: &key, index: 0, ciphertexts: &ciphertexts, partials: &cheat, context: &context };
+        let proof = prove(&statement, &share, &mut rng);
+        let wrong = verify(&key, &[(statement, &proof)]).unwrap_err();
+        assert_eq!(wrong, WrongShare { index: 0, position: 0, reason: Reason::Proof });
     }
 }

@@ -228,3 +228,95 @@ impl std::fmt::Debug for KeyShare {
         write!(f, "KeyShare(member {} of {:?}, {:?}, …)", self.index, self.key, self.purpose)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deal;
+    use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use std::sync::LazyLock;
+
+    static SHARES: LazyLock<Vec<KeyShare>> =
+        LazyLock::new(|| deal(3, 2, 256, "training", &mut ChaCha20Rng::seed_from_u64(1)).unwrap().1);
+
+    fn changed(change: impl FnOnce(&mut ShareFile)) -> Result<KeyShare, ShareError> {
+        let mut file: ShareFile = serde_json::from_slice(&SHARES[1].to_json()).unwrap();
+        change(&mut file);
+        KeyShare::from_json(&serde_json::to_vec(&file).unwrap())
+    }
+
+    #[test]
+    fn file_round_trips_and_belongs_to_its_owner() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("share.json");
+        SHARES[1].write(&path).unwrap();
+        let read = KeyShare::read(&path).unwrap();
+        assert_eq!((read.index(), read.purpose(), read.key()), (1, "training", SHARES[0].key()));
+        assert_eq!(read.to_json(), SHARES[1].to_json());
+        let again = SHARES[0].write(&path).unwrap_err();
+        assert!(
+            matches!(&again, ShareError::File { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
+        );
+        let left: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "no temporary file is left behind");
+        assert!(matches!(KeyShare::read(&directory.path().join("none")), Err(ShareError::File { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("share.json");
+        SHARES[0].write(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        for mode in [0o640, 0o604, 0o660, 0o601] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = KeyShare::read(&path).unwrap_err();
+            assert!(matches!(error, ShareError::Mode { mode: m, .. } if m == mode));
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_has_its_own_error() {
+        changed(|_| ()).unwrap();
+        assert!(matches!(changed(|f| f.version = 2), Err(ShareError::Version(2))));
+        assert!(matches!(changed(|f| f.index = 3), Err(ShareError::Range("index"))));
+        assert!(matches!(changed(|f| f.index = 0), Err(ShareError::Mismatch { index: 0 })));
+        assert!(matches!(changed(|f| f.share.0[20] ^= 1), Err(ShareError::Mismatch { index: 1 })));
+        assert!(matches!(changed(|f| f.share.0[0] = 0xff), Err(ShareError::Range("share"))));
+        assert!(matches!(changed(|f| f.share.0.push(0)), Err(ShareError::Range("share width"))));
+        assert!(matches!(changed(|f| f.share_bits = usize::MAX), Err(ShareError::Range("share width"))));
+        assert!(matches!(changed(|f| f.key.quorum = 1), Err(ShareError::Key(KeyError::Quorum { .. }))));
+        assert!(matches!(KeyShare::from_json(b"{}"), Err(ShareError::Syntax(_))));
+    }
+
+    #[test]
+    fn neither_debug_nor_errors_show_the_share() {
+        let json = String::from_utf8(SHARES[1].to_json().to_vec()).unwrap();
+        let secret = serde_json::to_string(&Bytes(SHARES[1].share.to_vec())).unwrap();
+        let secret = secret.trim_matches('"');
+        assert!(json.contains(secret));
+        let broken = json.replace("\"share_bits\":", "\"share_bits\":x");
+        for shown in [
+            format!("{:?}", SHARES[1]),
+            KeyShare::from_json(broken.as_bytes()).unwrap_err().to_string(),
+            format!("{:?}", changed(|f| f.share.0[20] ^= 1).unwrap_err()),
+        ] {
+            assert!(!shown.contains(&secret[..12]), "{shown}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_never_panic(at in any::<prop::sample::Index>(), byte: u8, cut in any::<prop::sample::Index>()) {
+            let mut json = SHARES[1].to_json().to_vec();
+            let at = at.index(json.len());
+            json[at] = byte;
+            let _ = KeyShare::from_json(&json);
+            let _ = KeyShare::from_json(&json[..cut.index(json.len())]);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Every operation on ciphertexts against the same operation on integers, at the edges of the plaintext range.
+
+use modexp::Secret;
+use num_bigint::{BigInt, BigUint, Sign};
+use paillier::*;
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use std::sync::LazyLock;
+
+static PRIVATE: LazyLock<PrivateKey> =
+    LazyLock::new(|| PrivateKey::generate(256, &mut ChaCha20Rng::seed_from_u64(1)).unwrap());
+static ENCRYPTOR: LazyLock<Encryptor> = LazyLock::new(|| Encryptor::new(PRIVATE.public(), Randomness::Short));
+
+fn key() -> &'static EncryptionKey {
+    PRIVATE.public()
+}
+
+fn half() -> BigInt {
+    key().max_plaintext().clone().into()
+}
+
+/// The representative in ±(N−1)/2.
+fn centred(x: BigInt) -> BigInt {
+    let n = BigInt::from(key().n().clone());
+    let x = ((x % &n) + &n) % &n;
+    if x > half() { x - n } else { x }
+}
+
+fn encrypt(m: &[BigInt]) -> Vec<Ciphertext> {
+    ENCRYPTOR.encrypt(m, &mut ChaCha20Rng::seed_from_u64(9)).unwrap()
+}
+
+fn decrypt(c: &[Ciphertext]) -> Vec<BigInt> {
+    PRIVATE.decrypt(c)
+}
+
+/// A plaintext: 0, ±1, ±(N−1)/2, one off those, or anything between.
+fn plaintext() -> impl Strategy<Value = BigInt> {
+    let edges = vec![
+        BigInt::ZERO,
+        1.into(),
+        (-1).into(),
+        half(),
+        -half(),
+        half() - 1,
+        BigInt::from(1) - half(),
+        half() / 2 + 1,
+    ];
+    let random =
+        prop::array::uniform32(any::<u8>()).prop_map(|b| centred(BigInt::from_bytes_be(Sign::Plus, &b)));
+    prop_oneof![prop::sample::select(edges), random, any::<i64>().prop_map(BigInt::from)]
+}
+
+/// A factor of any length and sign.
+fn factor() -> impl Strategy<Value = BigInt> {
+    prop_oneof![plaintext(), (-3i64..4).prop_map(BigInt::from), any::<i16>().prop_map(BigInt::from)]
+}
+
+fn pairs() -> impl Strategy<Value = (Vec<BigInt>, Vec<BigInt>)> {
+    (0usize..12)
+        .prop_flat_map(|n| (prop::collection::vec(plaintext(), n), prop::collection::vec(factor(), n)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn encryption_and_decryption(m in prop::collection::vec(plaintext(), 0..10)) {
+        prop_assert_eq!(decrypt(&encrypt(&m)), m);
+    }
+
+    #[test]
+    fn addition((a, b) in pairs()) {
+        let sums: Vec<BigInt> = a.iter().zip(&b).map(|(a, b)| centred(a + b)).collect();
+        let (ca, cb) = (encrypt(&a), encrypt(&b.iter().map(|b| centred(b.clone())).collect::<Vec<_>>()));
+        prop_assert_eq!(decrypt(&key().add_each(&ca, &cb)), sums.clone());
+        for i in 0..a.len() {
+            prop_assert_eq!(decrypt(&[key().add(&ca[i], &cb[i])])[0].clone(), sums[i].clone());
+            let constant = key().add_constant(&ca[i], &centred(b[i].clone())).unwrap();
+            prop_assert_eq!(decrypt(&[constant])[0].clone(), sums[i].clone());
+        }
+        prop_assert_eq!(decrypt(&[key().sum(&ca)])[0].clone(), centred(a.iter().sum()));
+    }
+
+    #[test]
+    fn multiplication_by_public_numbers((a, k) in pairs(), all in factor()) {
+        let c = encrypt(&a);
+        let products: Vec<BigInt> = a.iter().zip(&k).map(|(a, k)| centred(a * k)).collect();
+        prop_assert_eq!(decrypt(&key().scale_each(&c, &k)), products.clone());
+        prop_assert_eq!(decrypt(&[key().dot(&c, &k)])[0].clone(), centred(products.into_iter().sum()));
+        let scaled: Vec<BigInt> = a.iter().map(|a| centred(a * &all)).collect();
+        prop_assert_eq!(decrypt(&key().scale(&c, &all)), scaled);
+        let negative: Vec<BigInt> = a.iter().map(|a| -a).collect();
+        prop_assert_eq!(decrypt(&key().negate_each(&c)), negative);
+    }
+
+    #[test]
+    fn multiplication_by_secret_numbers(a in plaintext(), k in any::<u128>()) {
+        let secrets = [k, 0, 1].map(|k| Secret::from_biguint(&BigUint::from(k), 130).unwrap());
+        let c = encrypt(&[a.clone(), a.clone(), a.clone()]);
+        let expected = [centred(&a * k), BigInt::ZERO, a];
+        prop_assert_eq!(decrypt(&key().scale_each_secret(&c, &secrets)), expected);
+    }
+
+    #[test]
+    fn rerandomisation_changes_the_ciphertext_only(m in plaintext()) {
+        let mut rng = ChaCha20Rng::seed_from_u64(4);
+        let c = encrypt(std::slice::from_ref(&m));
+        for other in [ENCRYPTOR.rerandomise(&c, &mut rng), ENCRYPTOR.rerandomise_fully(&c, &mut rng)] {
+            prop_assert_ne!(other[0].to_bytes(key()), c[0].to_bytes(key()));
+            prop_assert_eq!(decrypt(&other)[0].clone(), m.clone());
+        }
+    }
+}
+
+#[test]
+fn a_plaintext_out_of_range_is_an_error() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    for m in [half() + 1, -half() - 1, BigInt::from(key().n().clone())] {
+        let error = ENCRYPTOR.encrypt(&[1.into(), m.clone()], &mut rng).unwrap_err();
+        assert_eq!(error, Overflow { index: 1 });
+        assert!(key().constant(&m).is_err());
+        assert!(key().add_constant(&encrypt(&[0.into()])[0], &m).is_err());
+    }
+}
+
+#[test]
+fn equal_plaintexts_have_different_ciphertexts() {
+    let c = encrypt(&[5.into(), 5.into()]);
+    assert_ne!(c[0].to_bytes(key()), c[1].to_bytes(key()));
+    let zeros = ENCRYPTOR.zeros(3, &mut ChaCha20Rng::seed_from_u64(5));
+    assert_ne!(zeros[0].to_bytes(key()), zeros[1].to_bytes(key()));
+    assert_eq!(decrypt(&zeros), vec![BigInt::ZERO; 3]);
+}
+
+#[test]
+fn every_ciphertext_has_jacobi_symbol_one() {
+    // Whatever an operation makes can be read back, which needs the symbol +1; several keys, because a generator of
+    // symbol −1 would show in every second ciphertext only.
+    for seed in 0..4 {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let private = PrivateKey::generate(256, &mut rng).unwrap();
+        let key = private.public();
+        let encryptor = Encryptor::new(key, Randomness::Short);
+        let m: Vec<BigInt> = (-4..4).map(BigInt::from).collect();
+        let c = encryptor.encrypt(&m, &mut rng).unwrap();
+        let mut all = encryptor.zeros(8, &mut rng);
+        all.extend(encryptor.rerandomise_fully(&c, &mut rng));
+        all.extend(key.scale_each(&c, &m[..]).into_iter().take(4));
+        all.extend(key.negate_each(&c));
+        all.push(key.dot(&c, &m));
+        all.push(key.constant(&7.into()).unwrap());
+        all.extend(c);
+        Ciphertext::from_bytes_batch(key, &Ciphertext::to_bytes_batch(key, &all)).unwrap();
+    }
+}
+
+#[test]
+fn randomness_is_as_long_as_documented() {
+    for (bits, short) in [(256, 512), (512, 512), (768, 768), (1024, 512), (2048, 512), (3072, 512)] {
+        assert_eq!((Randomness::Short.bits(bits), Randomness::Long.bits(bits)), (short, 1024));
+    }
+    let long = Encryptor::new(key(), Randomness::Long);
+    assert_eq!(long.randomness_bits(), 1024);
+    let c = long.encrypt(&[42.into()], &mut ChaCha20Rng::seed_from_u64(1)).unwrap();
+    assert_eq!(decrypt(&c), [BigInt::from(42)]);
+}
