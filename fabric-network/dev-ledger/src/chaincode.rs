@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -138,9 +139,9 @@ impl Link {
             let message = ChaincodeMessage { r#type: kind as i32, payload, ..Default::default() };
             outgoing.send(message).await.map_err(|_| STREAM_TERMINATED)?;
         }
-        let session = Arc::new(Session { outgoing, calls: Mutex::new(Some(HashMap::new())) });
-        tokio::spawn(session.clone().receive(incoming));
-        Ok(session)
+        let calls = Arc::new(Calls(Mutex::new(Some(HashMap::new()))));
+        let receiver = tokio::spawn(receive(calls.clone(), incoming)).abort_handle();
+        Ok(Arc::new(Session { outgoing, calls, receiver }))
     }
 
     async fn dial(&self) -> Result<Channel, tonic::transport::Error> {
@@ -161,53 +162,64 @@ impl Link {
     }
 }
 
-type Calls = HashMap<(String, String), mpsc::UnboundedSender<ChaincodeMessage>>;
+/// The transactions that run on a stream, by channel and id; none once the stream has ended.
+struct Calls(Mutex<Option<Running>>);
 
-/// A registered stream, and the transactions that run on it by channel and id.
+type Running = HashMap<(String, String), mpsc::UnboundedSender<ChaincodeMessage>>;
+
+impl Calls {
+    fn lock(&self) -> MutexGuard<'_, Option<Running>> {
+        // Whoever panicked held it for one insertion or removal only.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hands the service's messages to the transactions until the stream ends.
+async fn receive(calls: Arc<Calls>, mut incoming: Streaming<ChaincodeMessage>) {
+    while let Some(Ok(message)) = incoming.next().await {
+        if message.r#type() == Type::Keepalive {
+            continue;
+        }
+        let key = (message.channel_id.clone(), message.txid.clone());
+        let call = calls.lock().as_ref().and_then(|calls| calls.get(&key).cloned());
+        match call {
+            // A failure means that the transaction has ended in the meantime.
+            Some(call) => drop(call.send(message)),
+            None => tracing::debug!(tx = key.1, "message of the chaincode for no running transaction"),
+        }
+    }
+    *calls.lock() = None;
+}
+
+/// A registered stream.
 struct Session {
     outgoing: mpsc::Sender<ChaincodeMessage>,
-    /// None once the stream has ended.
-    calls: Mutex<Option<Calls>>,
+    calls: Arc<Calls>,
+    receiver: AbortHandle,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.receiver.abort();
+    }
 }
 
 impl Session {
     fn is_open(&self) -> bool {
-        self.calls().is_some() && !self.outgoing.is_closed()
-    }
-
-    fn calls(&self) -> MutexGuard<'_, Option<Calls>> {
-        // Whoever panicked held it for one insertion or removal only.
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hands the service's messages to the transactions until the stream ends.
-    async fn receive(self: Arc<Self>, mut incoming: Streaming<ChaincodeMessage>) {
-        while let Some(Ok(message)) = incoming.next().await {
-            if message.r#type() == Type::Keepalive {
-                continue;
-            }
-            let key = (message.channel_id.clone(), message.txid.clone());
-            let call = self.calls().as_ref().and_then(|calls| calls.get(&key).cloned());
-            match call {
-                // A failure means that the transaction has ended in the meantime.
-                Some(call) => drop(call.send(message)),
-                None => tracing::debug!(tx = key.1, "message of the chaincode for no running transaction"),
-            }
-        }
-        *self.calls() = None;
+        self.calls.lock().is_some() && !self.outgoing.is_closed()
     }
 
     async fn run(&self, call: Call, simulation: &mut Simulation) -> Result<ChaincodeMessage, String> {
         let key = (call.channel, call.tx_id);
         let (sender, mut incoming) = mpsc::unbounded_channel();
-        match self.calls().as_mut() {
+        match self.calls.lock().as_mut() {
             None => return Err(STREAM_TERMINATED.into()),
             Some(calls) if calls.contains_key(&key) => {
                 return Err(format!("txid: {}({}) exists", key.1, key.0));
             }
             Some(calls) => calls.insert(key.clone(), sender),
         };
-        let running = Running { session: self, key };
+        let running = Run { session: self, key };
         let reply = |kind: Type, payload: Vec<u8>| ChaincodeMessage {
             r#type: kind as i32,
             payload,
@@ -237,14 +249,14 @@ impl Session {
 }
 
 /// Takes the transaction off the session when it ends, however that is.
-struct Running<'a> {
+struct Run<'a> {
     session: &'a Session,
     key: (String, String),
 }
 
-impl Drop for Running<'_> {
+impl Drop for Run<'_> {
     fn drop(&mut self) {
-        if let Some(calls) = self.session.calls().as_mut() {
+        if let Some(calls) = self.session.calls.lock().as_mut() {
             calls.remove(&self.key);
         }
     }

@@ -31,6 +31,8 @@ pub struct Channel {
     pub store: Store,
     pub peers: Vec<Arc<Peer>>,
     pub endorsement_timeout: Duration,
+    /// Becomes true when the ledger is to end.
+    pub stop: watch::Sender<bool>,
     /// Serialised identities whose chain and role have been checked.
     known: Mutex<HashMap<Vec<u8>, Arc<Identity>>>,
 }
@@ -68,8 +70,15 @@ impl Channel {
             msps,
             store,
             endorsement_timeout: config.endorsement_timeout,
+            stop: watch::Sender::new(false),
             known: Mutex::default(),
         })
+    }
+
+    /// Waits until the ledger is to end.
+    pub async fn stopped(&self) {
+        // We hold the sender, so this cannot fail.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
     /// The identity of these bytes, when it is one of the channel's organisations.

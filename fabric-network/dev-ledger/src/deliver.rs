@@ -73,7 +73,14 @@ struct Gone;
 impl Session {
     /// Serves one request after the other; one that fails ends the stream.
     async fn run(self, mut requests: Streaming<Envelope>) {
-        while let Some(Ok(envelope)) = requests.next().await {
+        loop {
+            let request = tokio::select! {
+                request = requests.next() => request,
+                () = self.channel.stopped() => return,
+            };
+            let Some(Ok(envelope)) = request else {
+                return;
+            };
             let Ok(status) = self.serve(&envelope).await else {
                 return;
             };
@@ -102,6 +109,7 @@ impl Session {
             tokio::select! {
                 reached = heights.wait_for(|height| *height > number) => drop(reached.map_err(|_| Gone)?),
                 () = self.sender.closed() => return Err(Gone),
+                () = self.channel.stopped() => return Err(Gone),
             }
             let block = match self.channel.store.block(number) {
                 Ok(Some(block)) => block,

@@ -170,7 +170,11 @@ impl Gateway for Service {
                 let answer = CommitStatusResponse { result: place.code as i32, block_number: place.block };
                 return Ok(Response::new(answer));
             }
-            heights.changed().await.map_err(|_| Status::unavailable("the ledger is shutting down"))?;
+            tokio::select! {
+                // The peer, which holds the sender, lives as long as the channel.
+                _ = heights.changed() => {}
+                () = self.channel.stopped() => return Err(Status::unavailable("the ledger is shutting down")),
+            }
         }
     }
 
@@ -398,6 +402,7 @@ impl Events {
                 // A failure means that the ledger ends.
                 reached = heights.wait_for(|height| *height > number) => if reached.is_err() { return },
                 () = self.sender.closed() => return,
+                () = self.service.channel.stopped() => return,
             }
             let answer = match self.service.channel.store.block(number) {
                 Ok(block) => self.matching(number, deliver::events(&block.unwrap_or_default())).map(Ok),

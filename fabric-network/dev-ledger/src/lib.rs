@@ -47,8 +47,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
@@ -58,6 +59,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Receive windows that let a record of some megabytes pass without waiting for the other side.
 const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+
+/// What clients may take for closing their connections.
+const CLOSING: Duration = Duration::from_secs(3);
 
 /// Why a ledger cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +144,6 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
         max_message_count: config.max_message_count.unwrap_or(config.orgs.len()).max(1),
         timeout: config.batch_timeout,
     };
-    let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(ordering::run(channel.clone(), batching, incoming));
     for ((mut server, listener), peer) in servers.into_iter().zip(listeners).zip(&channel.peers) {
@@ -161,25 +164,23 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
             .add_service(EndorserServer::from_arc(gateway).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(deliver).max_encoding_message_size(MAX_MESSAGE_SIZE));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let (msp_id, mut stopped) = (peer.msp_id.clone(), stopped.clone());
+        let (msp_id, stopping) = (peer.msp_id.clone(), channel.clone());
         tasks.spawn(async move {
-            let serving = router.serve_with_incoming(incoming);
-            tokio::select! {
-                ended = serving => if let Err(e) = ended { tracing::error!("listener of {msp_id}: {e}") },
-                // An error means that whoever could stop us is gone.
-                _ = stopped.wait_for(|stop| *stop) => {}
+            let serving =
+                router.serve_with_incoming_shutdown(incoming, async move { stopping.stopped().await });
+            if let Err(e) = serving.await {
+                tracing::error!("listener of {msp_id}: {e}");
             }
         });
     }
     let addresses = config.orgs.iter().map(|org| (org.msp_id.clone(), org.listen)).collect();
-    Ok(Running { channel, addresses, stop, tasks })
+    Ok(Running { channel, addresses, tasks })
 }
 
 /// A ledger that runs until it is shut down or dropped.
 pub struct Running {
     channel: Arc<Channel>,
     addresses: Vec<(String, SocketAddr)>,
-    stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
 
@@ -212,10 +213,19 @@ impl Running {
         peer.inspect(|peer| peer.set_delay(delay)).is_some()
     }
 
-    /// Stops listening and ends open streams. What is in a block stays; what waits to be ordered is lost.
+    /// Stops listening, ends open streams and lets calls finish that already run. What is in a block
+    /// stays, what waits to be ordered is ordered.
     pub async fn shutdown(mut self) {
-        self.stop.send_replace(true);
-        self.tasks.abort_all();
-        while self.tasks.join_next().await.is_some() {}
+        self.channel.stop.send_replace(true);
+        let ended = timeout(CLOSING, async { while self.tasks.join_next().await.is_some() {} });
+        if ended.await.is_err() {
+            tracing::warn!("a client keeps its connection open; leaving it");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.channel.stop.send_replace(true);
     }
 }
