@@ -180,6 +180,8 @@ fn channel(endpoint: &Endpoint, options: &Options) -> Result<Channel, String> {
     // Windows that let a block of some megabytes through without waiting for a round trip each 64 KiB.
     const STREAM_WINDOW: u32 = 4 << 20;
     const CONNECTION_WINDOW: u32 = 16 << 20;
+    // A failed call brings what every endorser said in its trailers; by default 16 KiB are allowed.
+    const TRAILERS: u32 = 1 << 20;
     let scheme = if endpoint.tls.is_some() { "https" } else { "http" };
     let mut to = Channel::from_shared(format!("{scheme}://{}", endpoint.address))
         .map_err(|e| e.to_string())?
@@ -190,7 +192,8 @@ fn channel(endpoint: &Endpoint, options: &Options) -> Result<Channel, String> {
         .tcp_keepalive(Some(Duration::from_secs(15)))
         .tcp_nodelay(true)
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_header_list_size(TRAILERS);
     if let Some(tls) = &endpoint.tls {
         if !tls.ca_pem.windows(27).any(|w| w == b"-----BEGIN CERTIFICATE-----") {
             return Err("the authority's TLS certificate is not PEM".into());

@@ -494,3 +494,15 @@ async fn a_peer_that_restarts_is_waited_for() {
     assert!(done.retries.unavailable >= 2 && done.retries.resubmitted == 0, "{:?}", done.retries);
     peer.shutdown_background();
 }
+
+/// Many endorsers with long reasons: the answer's trailers are larger than HTTP/2 clients allow by default.
+#[tokio::test]
+async fn long_reasons_of_many_endorsers_arrive() {
+    let refusal = Refusal::new(Refuse::WrongCaller, "x".repeat(10_000)).to_string();
+    let messages = vec![format!("chaincode response 500, {refusal}"); 50];
+    let fixture = fixture(vec![(Operation::Endorse, Fail(Code::Aborted, messages))]).await;
+    let failure = fixture.submitter.submit(Call::new("post"), Duration::from_secs(1)).await.unwrap_err();
+    let SubmitError::Failed(error) = failure.error else { panic!("{failure}") };
+    assert_eq!(error.refusal().map(|refusal| refusal.code), Some(Refuse::WrongCaller));
+    assert_eq!(error.call().unwrap().details.len(), 50);
+}
