@@ -158,7 +158,6 @@ impl Call<'_> {
         if job.params.contract != CONTRACT_VERSION {
             return refuse(Code::WrongVersion, format!("the job is pinned to {}", job.params.contract));
         }
-        not_ended(ending)?;
         let acceptance = Acceptance {
             version: records::VERSION,
             job: id.clone(),
@@ -174,6 +173,7 @@ impl Call<'_> {
                 false => refuse(Code::AlreadyDifferent, "the job is accepted with another key"),
             };
         }
+        not_ended(ending)?;
         world.put(&key, json(&acceptance))?;
         world.event("accept", json(&acceptance))?;
         Ok(json(&acceptance))
@@ -183,7 +183,6 @@ impl Call<'_> {
         let id = self.job_id()?;
         let (job, ending) = read_job(world, &id)?;
         let party = self.party(&job)?;
-        not_ended(ending)?;
         if job.params.contract != CONTRACT_VERSION {
             return refuse(Code::WrongVersion, format!("the job is pinned to {}", job.params.contract));
         }
@@ -211,6 +210,7 @@ impl Call<'_> {
         keys.extend(needs.iter().map(|need| key::record(&id, need)));
         let values = world.get(&keys)?;
         let Some(acceptance) = &values[1] else {
+            not_ended(ending)?;
             return refuse(Code::NotYet, format!("{} has not accepted the job", self.caller.msp_id));
         };
         let acceptance: Acceptance = stored(acceptance)?;
@@ -226,6 +226,7 @@ impl Call<'_> {
                 false => refuse(Code::AlreadyDifferent, slot.to_string()),
             };
         }
+        not_ended(ending)?;
         if values[2..barrier].iter().any(Option::is_none) {
             return refuse(Code::NotYet, "not all participants have accepted the job");
         }

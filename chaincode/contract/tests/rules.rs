@@ -206,6 +206,18 @@ fn an_ended_job_takes_nothing_more() {
     assert_eq!(view.ending.unwrap().outcome, Outcome::Aborted("no more power".into()));
 }
 
+/// Whoever repeats a submission whose fate it does not know learns that it succeeded, whatever came after.
+#[test]
+fn what_is_there_stays_a_success_after_the_end() {
+    let mut world = World::default();
+    let id = running(&mut world);
+    world.post(1, &id, 0, &setup()).unwrap();
+    world.call(3, "abort", &[id.as_bytes(), b"no more power"]).unwrap();
+    assert_eq!(world.post(1, &id, 0, &setup()), Err(Code::AlreadySame));
+    assert_eq!(world.call(1, "accept", &[id.as_bytes()]), Err(Code::AlreadySame));
+    assert_eq!(world.post(2, &id, 0, &setup()), Err(Code::Ended));
+}
+
 #[test]
 fn a_proposal_can_be_refused_until_it_is_accepted() {
     let mut world = World::default();

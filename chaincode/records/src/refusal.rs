@@ -27,6 +27,9 @@ pub enum Code {
     Disagreement,
 }
 
+/// Longest detail of a refusal, in bytes of JSON: texts are cut on their way to a client.
+const MAX_DETAIL_BYTES: usize = 3000;
+
 impl Code {
     const ALL: [(Self, &'static str); 10] = [
         (Self::NotYet, "NOT_YET"),
@@ -57,9 +60,23 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal with its detail.
+    /// A refusal with its detail, which is shortened if it is longer than clients get to see.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
+        let mut detail = detail.into();
+        let mut bytes = 0;
+        let end = detail.char_indices().find(|(_, c)| {
+            bytes += match c {
+                '"' | '\\' => 2,
+                c if c.is_ascii_control() => 6,
+                c => c.len_utf8(),
+            };
+            bytes > MAX_DETAIL_BYTES
+        });
+        if let Some((end, _)) = end {
+            detail.truncate(end);
+            detail.push('…');
+        }
+        Self { code, detail }
     }
 
     /// Finds a refusal in the text in which Fabric's gateway wraps a failed chaincode response.
@@ -89,6 +106,19 @@ impl std::error::Error for Refusal {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Texts on the way are cut, and a refusal that is cut would not be found.
+    #[test]
+    fn long_details_are_shortened_so_that_the_refusal_is_found() {
+        for detail in ["x".repeat(100_000), "\"\u{1}ü".repeat(10_000)] {
+            let refusal = Refusal::new(Code::Ended, detail.clone());
+            assert!(refusal.to_string().len() < 3_100 && refusal.detail.ends_with('…'));
+            assert!(detail.starts_with(refusal.detail.trim_end_matches('…')));
+            assert_eq!(Refusal::find(&refusal.to_string()), Some(refusal));
+        }
+        let fits = "x".repeat(MAX_DETAIL_BYTES);
+        assert_eq!(Refusal::new(Code::Ended, fits.as_str()).detail, fits);
+    }
 
     #[test]
     fn is_found_in_the_gateways_text() {
