@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Products of two digits that one core does in a second when it does nothing else, measured now; takes about 10 ms.
 ///
-/// A digit has 52 bits with AVX-512 IFMA, where eight residues' products take two multiply-add instructions, and 64
+/// A digit has 52 bits with AVX-512 IFMA, where eight residues' products take two multiply-add instructions, and 60
 /// bits in the portable backend, where a product is one multiplication. The measurement uses registers only.
 ///
 /// # Panics

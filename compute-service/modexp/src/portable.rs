@@ -1,150 +1,227 @@
-//! The portable backend: one residue at a time, in 64-bit limbs, without secret-dependent branches or addresses.
+//! The portable backend: one residue at a time, in digits of 60 bits, without secret-dependent branches or addresses.
+//!
+//! 60 bits, because a column of 2^8 products of such digits fits into 128 bits: one product is a multiplication and two
+//! additions, with no third word to carry into. As in the vector backend, `W` columns are summed at a time and stay in
+//! registers, and with four bits to spare nothing needs to be reduced below 2N.
 
 use crate::engine::Engine;
 use crate::ring::Residue;
 
-/// Montgomery reduction modulo an odd N of `n.len()` limbs, R = 2^(64·limbs), column by column.
+/// Bits of a digit.
+pub(crate) const RADIX: u32 = 60;
+const MASK: u64 = (1 << RADIX) - 1;
+
+/// Columns in a block; digit counts are multiples of it.
+const W: usize = 2;
+
+/// Digits of the longest modulus. A column gets at most 3·72 < 2^8 products.
+const MAX_DIGITS: usize = digit_count(crate::MAX_BITS);
+
+/// Digits for a modulus of `bits` bits, at least four bits to spare.
+pub(crate) const fn digit_count(bits: u64) -> usize {
+    ((bits + 4).div_ceil(RADIX as u64) as usize).next_multiple_of(W)
+}
+
+/// Sums of columns `k..k + W` of a number.
+struct Columns([u128; W]);
+
+impl Columns {
+    #[inline(always)]
+    fn add_product(&mut self, c: usize, x: u64, y: u64) {
+        self.0[c] = self.0[c].wrapping_add(u128::from(x) * u128::from(y));
+    }
+
+    /// Adds xᵢ·bⱼ for each xᵢ, given backwards, and the pair of digits at its place in b.
+    #[inline(always)]
+    fn rows(&mut self, x: &[u64], b: &[u64]) {
+        let (x, rest) = x.as_chunks::<2>();
+        let (even, odd) = (b.as_chunks::<2>().0, b[1..].as_chunks::<2>().0);
+        let [mut low, mut high] = self.0;
+        for ((x, even), odd) in x.iter().zip(even).zip(odd) {
+            low = low.wrapping_add(u128::from(x[0]) * u128::from(even[0]));
+            high = high.wrapping_add(u128::from(x[0]) * u128::from(even[1]));
+            low = low.wrapping_add(u128::from(x[1]) * u128::from(odd[0]));
+            high = high.wrapping_add(u128::from(x[1]) * u128::from(odd[1]));
+        }
+        self.0 = [low, high];
+        if let [x] = rest {
+            self.add_product(0, *x, b[b.len() - 2]);
+            self.add_product(1, *x, b[b.len() - 1]);
+        }
+    }
+
+    /// Adds all aᵢ·bⱼ with i + j in these columns.
+    #[inline(always)]
+    fn product(&mut self, a: &Both, b: &[u64], k: usize) {
+        let d = b.len();
+        let (a, back) = (&a.digits[..d], &a.back[..d]);
+        if k < d {
+            self.rows(&back[d - 1 - k..], &b[..k + W]);
+            let last = &a[k..k + W];
+            for r in 1..W {
+                for c in r..W {
+                    self.add_product(c, last[r], b[c - r]);
+                }
+            }
+        } else {
+            let (first, last) = (&a[k + 1 - d..k + W - d], &b[d + 1 - W..]);
+            for r in 0..W - 1 {
+                for c in 0..=r {
+                    self.add_product(c, first[r], last[W - 2 - r + c]);
+                }
+            }
+            self.rows(&back[..2 * d - W - k], &b[k + 1 - d..]);
+        }
+    }
+
+    /// Adds all aᵢ·aⱼ with i < j and i + j in these columns.
+    #[inline(always)]
+    fn cross_products(&mut self, a: &Both, d: usize, k: usize) {
+        let (a, back, half) = (&a.digits[..d], &a.back[..d], k / 2);
+        if k < d {
+            self.rows(&back[d - half..], &a[half + 1..k + W]);
+        } else {
+            let (first, last) = (&a[k + 1 - d..k + W - d], &a[d + 1 - W..]);
+            let end = k + W == 2 * d;
+            for r in 0..W - 1 {
+                // In the last block, j > i holds from a column on.
+                for c in (if end { (2 * r + 3).saturating_sub(W) } else { 0 })..=r {
+                    self.add_product(c, first[r], last[W - 2 - r + c]);
+                }
+            }
+            if end {
+                return;
+            }
+            self.rows(&back[d - half..2 * d - W - k], &a[half + 1..]);
+        }
+        let middle = &a[half..half + W];
+        for r in 0..W / 2 {
+            for c in 2 * r + 1..W {
+                self.add_product(c, middle[r], middle[c - r]);
+            }
+        }
+    }
+
+    /// Montgomery reduction of these columns: in the lower half makes the quotient digits `m[k..k + W]` that turn the
+    /// columns to zero, in the upper half writes `out[k − d..k − d + W]`. Returns the carry.
+    #[inline(always)]
+    fn reduce(&mut self, out: &mut [u64], m: &mut Both, n: &[u64], n0: u64, k: usize) -> u128 {
+        let d = n.len();
+        let mut carry = 0;
+        if k < d {
+            self.rows(&m.back[d - k..d], &n[1..k + W]);
+            for r in 0..W {
+                self.0[r] = self.0[r].wrapping_add(carry);
+                let q = (self.0[r] as u64).wrapping_mul(n0) & MASK;
+                m.set(k + r, d, q);
+                for c in r..W {
+                    self.add_product(c, q, n[c - r]);
+                }
+                carry = self.0[r] >> RADIX;
+            }
+        } else {
+            self.product(m, n, k);
+            for (sum, out) in self.0.iter().zip(&mut out[k - d..]) {
+                let sum = sum.wrapping_add(carry);
+                *out = sum as u64 & MASK;
+                carry = sum >> RADIX;
+            }
+        }
+        carry
+    }
+}
+
+/// An odd N and −N⁻¹ modulo 2^60; R = 2^(60·digits) ≥ 16N.
 #[derive(Debug)]
 struct Reducer {
     n: Vec<u64>,
-    /// −N⁻¹ modulo 2^64.
     n0: u64,
-    /// (1 − R) mod N: see [`Dual`].
-    one_minus_r: Vec<u64>,
-}
-
-/// A column sum of up to 2^64 products: 192 bits.
-#[derive(Clone, Copy, Default)]
-struct Column {
-    low: u128,
-    high: u64,
-}
-
-impl Column {
-    #[inline(always)]
-    fn add(&mut self, x: u128) {
-        let (low, carry) = self.low.overflowing_add(x);
-        self.low = low;
-        self.high += u64::from(carry);
-    }
-
-    /// Σ aᵢ·bᵢ₋, the second slice read backwards.
-    #[inline(always)]
-    fn add_products(&mut self, a: &[u64], b: &[u64]) {
-        for (&x, &y) in a.iter().zip(b.iter().rev()) {
-            self.add(u128::from(x) * u128::from(y));
-        }
-    }
-
-    #[inline(always)]
-    fn double(&mut self) {
-        self.high = self.high << 1 | (self.low >> 127) as u64;
-        self.low <<= 1;
-    }
-
-    /// Takes the lowest limb off.
-    #[inline(always)]
-    fn shift(&mut self) -> u64 {
-        let limb = self.low as u64;
-        self.low = self.low >> 64 | u128::from(self.high) << 64;
-        self.high = 0;
-        limb
-    }
-}
-
-/// All aᵢ·bⱼ with i + j = k.
-#[inline(always)]
-fn column_of(sum: &mut Column, a: &[u64], b: &[u64], k: usize) {
-    let limbs = a.len();
-    if k < limbs {
-        sum.add_products(&a[..=k], &b[..=k]);
-    } else {
-        sum.add_products(&a[k + 1 - limbs..], &b[k + 1 - limbs..]);
-    }
 }
 
 impl Reducer {
-    fn new(n: Vec<u64>, one_minus_r: Vec<u64>) -> Self {
-        let n0 = crate::number::neg_inverse(n[0]);
-        Reducer { n, n0, one_minus_r }
+    fn new(n: Vec<u64>) -> Self {
+        assert!(n.len().is_multiple_of(W) && n.len() <= MAX_DIGITS);
+        let n0 = crate::number::neg_inverse(n[0]) & MASK;
+        Reducer { n, n0 }
     }
 
-    /// Writes (Σ columns)/R mod N to `out`, the quotient digits to `m`, and returns the carry above `out`.
-    /// `column(k, sum)` adds column k of the number to be reduced.
+    /// `out` = (a·b + a₂·b₂ + init)/R mod N below 2N, and the quotient digits `m`; the second product and `init` are
+    /// optional.
     #[inline(always)]
-    fn reduce(&self, out: &mut [u64], m: &mut [u64], mut column: impl FnMut(usize, &mut Column)) -> u64 {
-        let limbs = self.n.len();
-        let mut sum = Column::default();
-        for k in 0..limbs {
-            column(k, &mut sum);
-            sum.add_products(&m[..k], &self.n[1..=k]);
-            let q = (sum.low as u64).wrapping_mul(self.n0);
-            m[k] = q;
-            sum.add(u128::from(q) * u128::from(self.n[0]));
-            sum.shift();
+    fn multiply(
+        &self,
+        out: &mut [u64],
+        m: &mut Both,
+        (a, b): (&Both, &[u64]),
+        second: Option<(&Both, &[u64])>,
+        init: Option<&[u64]>,
+    ) {
+        let d = self.n.len();
+        let mut carry = 0;
+        for k in (0..2 * d).step_by(W) {
+            let mut columns = Columns([carry, 0]);
+            if let Some(init) = init.filter(|_| k < d) {
+                for (sum, &x) in columns.0.iter_mut().zip(&init[k..]) {
+                    *sum += u128::from(x);
+                }
+            }
+            columns.product(a, b, k);
+            if let Some((a, b)) = second {
+                columns.product(a, b, k);
+            }
+            carry = columns.reduce(out, m, &self.n, self.n0, k);
         }
-        for k in limbs..2 * limbs {
-            column(k, &mut sum);
-            sum.add_products(&m[k + 1 - limbs..], &self.n[k + 1 - limbs..]);
-            out[k - limbs] = sum.shift();
-        }
-        sum.low as u64
     }
 
-    /// Subtracts N once if x + carry·R ≥ N; returns what is left of the carry and whether N was subtracted.
+    /// `out` = a²/R mod N below 2N, and the quotient digits `m`.
     #[inline(always)]
-    fn subtract_once(&self, x: &mut [u64], carry: u64) -> (u64, u64) {
-        let mut borrow = false;
-        for (&x, &n) in x.iter().zip(&self.n) {
-            borrow = x.borrowing(n, borrow).1;
+    fn square(&self, out: &mut [u64], m: &mut Both, a: &Both) {
+        let d = self.n.len();
+        let mut carry = 0;
+        for k in (0..2 * d).step_by(W) {
+            let mut columns = Columns([0; W]);
+            columns.cross_products(a, d, k);
+            for sum in &mut columns.0 {
+                *sum <<= 1;
+            }
+            columns.0[0] += carry;
+            for c in (0..W).step_by(2) {
+                let x = a.digits[(k + c) / 2];
+                columns.add_product(c, x, x);
+            }
+            carry = columns.reduce(out, m, &self.n, self.n0, k);
         }
-        // x < N exactly if the subtraction borrows more than there is above.
-        let subtract = 1 - (u64::from(borrow) & u64::from(carry == 0));
-        let mask = 0u64.wrapping_sub(std::hint::black_box(subtract));
-        let mut borrow = false;
-        for (x, &n) in x.iter_mut().zip(&self.n) {
-            (*x, borrow) = x.borrowing(n & mask, borrow);
-        }
-        (carry.wrapping_sub(u64::from(borrow)), subtract)
     }
 }
 
-/// Subtraction and addition with a carry, as the processor has them.
-trait Carrying: Sized {
-    fn borrowing(self, rhs: Self, borrow: bool) -> (Self, bool);
+/// A number's digits from the lowest on, and from the highest on: a column pairs the one order with the other, and slices that
+/// run the same way need no bounds checks.
+struct Both {
+    digits: [u64; MAX_DIGITS],
+    back: [u64; MAX_DIGITS],
 }
 
-impl Carrying for u64 {
+impl Both {
     #[inline(always)]
-    fn borrowing(self, rhs: u64, borrow: bool) -> (u64, bool) {
-        let (x, b1) = self.overflowing_sub(rhs);
-        let (x, b2) = x.overflowing_sub(u64::from(borrow));
-        (x, b1 | b2)
+    fn zero() -> Self {
+        Both { digits: [0; MAX_DIGITS], back: [0; MAX_DIGITS] }
     }
-}
 
-/// Columns of a²: cross products once, doubled.
-#[inline(always)]
-fn column_of_square(sum: &mut Column, a: &[u64], k: usize) {
-    let first = (k + 1).saturating_sub(a.len());
-    // i from `first` on, as long as i < k − i
-    let pairs = k.div_ceil(2) - first;
-    let mut cross = Column::default();
-    cross.add_products(&a[first..first + pairs], &a[k + 1 - first - pairs..=k - first]);
-    cross.double();
-    if k.is_multiple_of(2) {
-        let x = u128::from(a[k / 2]);
-        cross.add(x * x);
+    #[inline(always)]
+    fn of(x: &[u64]) -> Self {
+        let mut both = Both::zero();
+        for (i, &digit) in x.iter().enumerate() {
+            both.set(i, x.len(), digit);
+        }
+        both
     }
-    sum.add(cross.low);
-    sum.high += cross.high;
-}
 
-/// Runs `body` with scratch memory of `limbs` words, on the stack: the largest modulus has 64 limbs.
-#[inline(always)]
-fn with_scratch<T>(limbs: usize, body: impl FnOnce(&mut [u64]) -> T) -> T {
-    let mut scratch = [0u64; crate::MAX_BITS as usize / 64];
-    body(&mut scratch[..limbs])
+    /// Digit i of a number of `d` digits.
+    #[inline(always)]
+    fn set(&mut self, i: usize, d: usize, digit: u64) {
+        self.digits[i] = digit;
+        self.back[d - 1 - i] = digit;
+    }
 }
 
 /// Table access for blocks of one lane.
@@ -206,7 +283,7 @@ macro_rules! scalar_blocks {
     };
 }
 
-/// Modulo N: a residue is x·R mod N, below N.
+/// Modulo N: a residue is x·R mod N, below 2N.
 #[derive(Debug)]
 pub(crate) struct Single {
     reducer: Reducer,
@@ -216,15 +293,7 @@ pub(crate) struct Single {
 impl Single {
     /// `one` is R mod N.
     pub(crate) fn new(n: Vec<u64>, one: Vec<u64>) -> Self {
-        Single { reducer: Reducer::new(n, Vec::new()), one }
-    }
-
-    #[inline(always)]
-    fn finish(&self, out: &mut [u64], column: impl FnMut(usize, &mut Column)) {
-        with_scratch(out.len(), |m| {
-            let carry = self.reducer.reduce(out, m, column);
-            self.reducer.subtract_once(out, carry);
-        });
+        Single { reducer: Reducer::new(n), one }
     }
 }
 
@@ -232,63 +301,40 @@ impl Engine for Single {
     scalar_blocks!();
 
     fn mul(&self, out: &mut [u64], a: &[u64], b: &[u64]) {
-        self.finish(out, |k, sum| column_of(sum, a, b, k));
+        self.reducer.multiply(out, &mut Both::zero(), (&Both::of(a), b), None, None);
     }
 
     fn square(&self, out: &mut [u64], a: &[u64]) {
-        self.finish(out, |k, sum| column_of_square(sum, a, k));
+        self.reducer.square(out, &mut Both::zero(), &Both::of(a));
     }
 }
 
-/// Modulo N²: x·R mod N² = x₀ + x₁·N, with x₀ < N and x₁ ≤ N.
+/// Modulo N²: x·R = x₀ + x₁·N modulo N², both parts below 2N.
 ///
 /// From a₀b₀ + m·N = R·c₀ follows ab ≡ R·(c₀ + c₁·N) with c₁ = (a₀b₁ + a₁b₀ − m)/R mod N: five products of half the
 /// size for a multiplication, three and a half for a squaring. Instead of −m, which is negative, the non-negative
-/// (R − 1 − m) + (1 − R mod N) is added. When N is subtracted from c₀, 1 is added to c₁.
+/// (R − 1 − m) + (1 − R mod N) is added.
 #[derive(Debug)]
 pub(crate) struct Dual {
     reducer: Reducer,
+    one_minus_r: Vec<u64>,
     one: Vec<u64>,
 }
 
 impl Dual {
     /// `one` is R mod N² in two parts, `one_minus_r` is 1 − R mod N.
     pub(crate) fn new(n: Vec<u64>, one: Vec<u64>, one_minus_r: Vec<u64>) -> Self {
-        Dual { reducer: Reducer::new(n, one_minus_r), one }
+        Dual { reducer: Reducer::new(n), one_minus_r, one }
     }
 
+    /// What stands for −m in the high part, digits below 2^61.
     #[inline(always)]
-    fn finish(
-        &self,
-        out: &mut [u64],
-        low: impl FnMut(usize, &mut Column),
-        mut high: impl FnMut(usize, &mut Column),
-    ) {
-        let limbs = self.reducer.n.len();
-        let (c0, c1) = out.split_at_mut(limbs);
-        with_scratch(limbs, |m| {
-            let carry = self.reducer.reduce(c0, m, low);
-            let (_, subtracted) = self.reducer.subtract_once(c0, carry);
-            with_scratch(limbs, |m1| {
-                let constant = &self.reducer.one_minus_r;
-                let mut carry = self.reducer.reduce(c1, m1, |k, sum| {
-                    if k < limbs {
-                        sum.add(u128::from(!m[k]) + u128::from(constant[k]));
-                    }
-                    high(k, sum);
-                });
-                let mut add = subtracted;
-                for x in c1.iter_mut() {
-                    let (sum, overflow) = x.overflowing_add(add);
-                    *x = sum;
-                    add = u64::from(overflow);
-                }
-                carry += add;
-                // At most 3N: (2(N−1)² + R + N + R·N)/R + 1 with N < R.
-                let (carry, _) = self.reducer.subtract_once(c1, carry);
-                self.reducer.subtract_once(c1, carry);
-            });
-        });
+    fn minus_quotient(&self, m: &Both) -> [u64; MAX_DIGITS] {
+        let mut init = [0; MAX_DIGITS];
+        for ((init, &m), &constant) in init.iter_mut().zip(&m.digits).zip(&self.one_minus_r) {
+            *init = (MASK - m) + constant;
+        }
+        init
     }
 }
 
@@ -296,30 +342,25 @@ impl Engine for Dual {
     scalar_blocks!();
 
     fn mul(&self, out: &mut [u64], a: &[u64], b: &[u64]) {
-        let (a0, a1) = a.split_at(a.len() / 2);
-        let (b0, b1) = b.split_at(b.len() / 2);
-        self.finish(
-            out,
-            |k, sum| column_of(sum, a0, b0, k),
-            |k, sum| {
-                column_of(sum, a0, b1, k);
-                column_of(sum, a1, b0, k);
-            },
-        );
+        let d = self.reducer.n.len();
+        let ((a0, a1), (b0, b1), (c0, c1)) = (a.split_at(d), b.split_at(d), out.split_at_mut(d));
+        let (mut m, a0, a1) = (Both::zero(), Both::of(a0), Both::of(a1));
+        self.reducer.multiply(c0, &mut m, (&a0, b0), None, None);
+        let init = self.minus_quotient(&m);
+        self.reducer.multiply(c1, &mut m, (&a0, b1), Some((&a1, b0)), Some(&init));
     }
 
     fn square(&self, out: &mut [u64], a: &[u64]) {
-        let (a0, a1) = a.split_at(a.len() / 2);
-        self.finish(
-            out,
-            |k, sum| column_of_square(sum, a0, k),
-            |k, sum| {
-                let mut cross = Column::default();
-                column_of(&mut cross, a0, a1, k);
-                cross.double();
-                sum.add(cross.low);
-                sum.high += cross.high;
-            },
-        );
+        let d = self.reducer.n.len();
+        let ((a0, a1), (c0, c1)) = (a.split_at(d), out.split_at_mut(d));
+        let (mut m, a0, mut twice) = (Both::zero(), Both::of(a0), [0; MAX_DIGITS]);
+        self.reducer.square(c0, &mut m, &a0);
+        let init = self.minus_quotient(&m);
+        // a₀b₁ + a₁b₀ = a₀·(2a₁), with the carries of 2a₁ < 4N < R passed on.
+        let mut carry = 0;
+        for (twice, &x) in twice.iter_mut().zip(a1) {
+            (*twice, carry) = ((x << 1 | carry) & MASK, x >> (RADIX - 1));
+        }
+        self.reducer.multiply(c1, &mut m, (&a0, &twice[..d]), None, Some(&init));
     }
 }

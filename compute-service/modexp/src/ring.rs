@@ -130,7 +130,7 @@ impl Ring {
             return Err(Error::NoSuchBackend(backend.name()));
         }
         let (radix, count) = match backend {
-            Backend::Portable => (64, n.bits().div_ceil(64) as usize),
+            Backend::Portable => (portable::RADIX, portable::digit_count(n.bits())),
             #[cfg(target_arch = "x86_64")]
             Backend::Ifma => (ifma::RADIX, ifma::digit_count(n.bits())),
             #[cfg(not(target_arch = "x86_64"))]
