@@ -2,15 +2,20 @@
 //!
 //! Every step may be repeated: what was done before is recognised by Fabric's answer and taken for done.
 
-use crate::{Binaries, Error, Network, Orderer, Organization, config, prepare, process, ready};
+use crate::{Binaries, Error, Network, Orderer, Organization, config, prepare, process};
 use std::{
     ffi::OsStr,
     fs,
+    future::{Future, poll_fn},
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    task::Poll,
+    time::{Duration, Instant},
 };
-use tokio::{process::Command, task::JoinSet, time::timeout};
+use tokio::{
+    process::Command,
+    time::{sleep, timeout},
+};
 
 /// For one command.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -66,27 +71,37 @@ impl Lifecycle<'_> {
 
     /// Has every peer join the channel.
     pub async fn join_peers(&self) -> Result<(), Error> {
-        self.everywhere("join the channel", "already exists", |org| {
-            let mut command = self.peer(org);
-            command.args(["channel", "join", "-b"]).arg(self.block());
-            command
-        })
+        self.everywhere(
+            "join the channel",
+            |text| text.contains("already exists"),
+            |org| {
+                let mut command = self.peer(org);
+                command.args(["channel", "join", "-b"]).arg(self.block());
+                command
+            },
+        )
         .await
     }
 
     /// Installs each organisation's package on its peer.
     pub async fn install(&self) -> Result<(), Error> {
-        self.everywhere("install the chaincode", "already successfully installed", |org| {
-            let mut command = self.peer(org);
-            command.args(["lifecycle", "chaincode", "install"]).arg(prepare::package_file(self.network, org));
-            command
-        })
+        self.everywhere(
+            "install the chaincode",
+            |text| text.contains("already successfully installed"),
+            |org| {
+                let mut command = self.peer(org);
+                command
+                    .args(["lifecycle", "chaincode", "install"])
+                    .arg(prepare::package_file(self.network, org));
+                command
+            },
+        )
         .await
     }
 
     /// Has every organisation approve the definition.
     pub async fn approve(&self) -> Result<(), Error> {
-        self.everywhere("approve the chaincode", "unchanged content", |org| {
+        self.everywhere("approve the chaincode", is_approved, |org| {
             let mut command = self.peer(org);
             command.args(["lifecycle", "chaincode", "approveformyorg", "--package-id"]);
             command.arg(&org.chaincode.package_id);
@@ -98,7 +113,7 @@ impl Lifecycle<'_> {
 
     /// Commits the definition and waits until every peer has it.
     pub async fn commit(&self) -> Result<(), Error> {
-        let attempt = || async {
+        let command = || {
             let mut command = self.peer(&self.network.orgs[0]);
             command.args(["lifecycle", "chaincode", "commit"]);
             self.definition(&mut command);
@@ -106,36 +121,32 @@ impl Lifecycle<'_> {
                 command.args(["--peerAddresses", &org.peer.address, "--tlsRootCertFiles"]);
                 command.arg(self.network.path(&org.peer.tls.ca));
             }
-            let done =
-                |output: &Output| output.success || output.text.contains("new definition must be sequence");
-            run("committing the chaincode's definition", command, done)
-                .await
-                .map_err(|error| error.to_string())
+            command
         };
-        // An organisation's approval is on its own peer; the others may not have its block yet.
-        const TRY_AGAIN: Duration = Duration::from_millis(100);
-        ready::until("the chaincode's definition", TRY_AGAIN, || ready::alive(self.network), attempt).await
+        patiently(
+            "committing the chaincode's definition",
+            |text| text.contains("new definition must be sequence"),
+            command,
+        )
+        .await
     }
 
     fn block(&self) -> PathBuf {
         self.network.path("config").join(format!("{}.block", self.network.channel))
     }
 
-    /// Runs a command for every organisation at the same time; an answer with `already` counts as done.
+    /// Runs a command for every organisation at the same time; an answer that is `already` counts as done.
     async fn everywhere(
         &self,
         what: &str,
-        already: &'static str,
+        already: impl Fn(&str) -> bool + Copy,
         command: impl Fn(&Organization) -> Command,
     ) -> Result<(), Error> {
-        let mut tasks = JoinSet::new();
-        for org in &self.network.orgs {
-            let (what, command) = (format!("having {} {what}", org.peer.host), command(org));
-            tasks.spawn(async move {
-                run(&what, command, |output| output.success || output.text.contains(already)).await
-            });
-        }
-        tasks.join_all().await.into_iter().collect()
+        let commands = self.network.orgs.iter().map(|org| {
+            let (what, command) = (format!("having {} {what}", org.peer.host), &command);
+            async move { patiently(&what, already, || command(org)).await }
+        });
+        together(commands).await
     }
 
     /// The peer's command line, as the organisation's administrator.
@@ -164,6 +175,57 @@ impl Lifecycle<'_> {
         command.env("FABRIC_LOGGING_SPEC", "error").current_dir(&self.network.dir);
         command
     }
+}
+
+/// Whether the peer's answer means that the organisation has approved this very definition before.
+fn is_approved(text: &str) -> bool {
+    text.contains("attempted to redefine") && !text.contains("with different parameters")
+}
+
+/// Answers that mean: not yet. The orderer has no leader for a second after it was started again, and a step
+/// that an interrupted start began may still be on its way into a block.
+const NOT_YET: [&str; 2] = ["SERVICE_UNAVAILABLE", "MVCC_READ_CONFLICT"];
+
+/// Runs a command until Fabric does not say that it comes too early.
+async fn patiently(
+    what: &str,
+    already: impl Fn(&str) -> bool,
+    command: impl Fn() -> Command,
+) -> Result<(), Error> {
+    const TRY_AGAIN: Duration = Duration::from_millis(100);
+    let start = Instant::now();
+    loop {
+        let done = |output: &Output| output.success || already(&output.text);
+        match run(what, command(), done).await {
+            Err(Error::Command { output, .. })
+                if NOT_YET.iter().any(|text| output.contains(text)) && start.elapsed() < PATIENCE => {}
+            result => return result,
+        }
+        sleep(TRY_AGAIN).await;
+    }
+}
+
+/// Polls all futures at the same time; the first error ends the others.
+async fn together(
+    futures: impl Iterator<Item = impl Future<Output = Result<(), Error>>>,
+) -> Result<(), Error> {
+    let mut pending: Vec<_> = futures.map(Box::pin).collect();
+    poll_fn(|context| {
+        let mut failure = None;
+        pending.retain_mut(|future| match future.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(result) => {
+                failure = failure.take().or(result.err());
+                false
+            }
+        });
+        match failure {
+            Some(error) => Poll::Ready(Err(error)),
+            None if pending.is_empty() => Poll::Ready(Ok(())),
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 /// What a command left.

@@ -46,13 +46,14 @@ struct Seen {
 fn look(pid: Pid) -> Option<Seen> {
     let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     // The second field, the program's name, is in parentheses and may hold anything.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = match fields.next()? {
-        "Z" | "X" => State::Ended,
+    let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let (state, threads, ticks) = (fields.first()?, fields.get(17)?, fields.get(19)?);
+    let state = match *state {
+        // While other threads are still ending, ports are still taken.
+        "Z" | "X" if matches!(*threads, "0" | "1") => State::Ended,
         "T" | "t" => State::Frozen,
         _ => State::Running,
     };
-    let ticks = fields.nth(18)?;
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(Seen { started: format!("{}:{ticks}", boot.trim()), state })
 }
