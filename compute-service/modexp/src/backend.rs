@@ -1,5 +1,8 @@
 //! Which arithmetic runs: chosen once per process, from what the processor offers.
 
+#[cfg(target_arch = "x86_64")]
+use crate::ifma;
+use crate::portable;
 use std::sync::OnceLock;
 
 /// An implementation of the arithmetic. All give the same results.
@@ -25,9 +28,24 @@ impl Backend {
         match self {
             Backend::Portable => true,
             #[cfg(target_arch = "x86_64")]
-            Backend::Ifma => crate::ifma::is_available(),
+            Backend::Ifma => ifma::is_available(),
             #[cfg(not(target_arch = "x86_64"))]
             Backend::Ifma => false,
+        }
+    }
+
+    /// The radix in bits and the digits of a modulus of `bits` bits, and the residues of a block.
+    pub(crate) fn shape(self, bits: u64) -> Shape {
+        match self {
+            Backend::Portable => {
+                Shape { radix: portable::RADIX, digits: portable::digit_count(bits), lanes: 1 }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Backend::Ifma => {
+                Shape { radix: ifma::RADIX, digits: ifma::digit_count(bits), lanes: ifma::LANES }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Backend::Ifma => unreachable!("no modulus is made for a backend that is not available"),
         }
     }
 
@@ -40,6 +58,13 @@ impl Backend {
             if !forced && Backend::Ifma.is_available() { Backend::Ifma } else { Backend::Portable }
         })
     }
+}
+
+/// How a backend holds residues.
+pub(crate) struct Shape {
+    pub(crate) radix: u32,
+    pub(crate) digits: usize,
+    pub(crate) lanes: usize,
 }
 
 impl std::fmt::Display for Backend {

@@ -12,6 +12,9 @@ use zeroize::{DefaultIsZeroes, Zeroize};
 pub(crate) trait Engine: Send + Sync {
     /// Residues in a block.
     const LANES: usize;
+    /// Bits of a window over a shared table: the more, the fewer multiplications, as long as reading all of a window's
+    /// table costs much less than one.
+    const SHARED_WINDOW: usize;
     /// One digit of every lane.
     type Word: Copy + Send + Sync + DefaultIsZeroes;
 
@@ -48,6 +51,7 @@ pub(crate) trait Engine: Send + Sync {
 macro_rules! lane_blocks {
     () => {
         const LANES: usize = LANES;
+        const SHARED_WINDOW: usize = 7;
         type Word = Word;
 
         fn zero(&self) -> Word {

@@ -6,23 +6,26 @@ use crate::ring::{Residue, in_blocks};
 use std::sync::Arc;
 
 /// Tables of base^(d·2^(w·t)) for every window t and digit d, so that a power is one multiplication for each window.
-/// Cheap to clone, shared between threads. The base is public, the exponents are secret.
+/// Cheap to clone, shared between threads. For 512-bit exponents modulo the square of 2,048 bits they take 6 MB with
+/// AVX-512 IFMA and make a power of 74 multiplications. The base is public, the exponents are secret.
 #[derive(Clone)]
 pub struct FixedBase {
     table: Arc<dyn Powers>,
     exponent_bits: usize,
+    window: usize,
 }
 
 trait Powers: Send + Sync {
     fn pow(&self, exponents: &[Secret]) -> Vec<Residue>;
 }
 
-/// Bits of a window: 2^w·⌈bits/w⌉ residues are kept, 5 MB for 512 bits modulo the square of 2,048 bits.
-const WINDOW: usize = 6;
-
 impl FixedBase {
     pub(crate) fn new<E: Engine + 'static>(engine: Arc<E>, base: &Residue, exponent_bits: usize) -> Self {
-        FixedBase { table: Arc::new(Table::new(engine, base, exponent_bits)), exponent_bits }
+        FixedBase {
+            table: Arc::new(Table::new(engine, base, exponent_bits)),
+            exponent_bits,
+            window: E::SHARED_WINDOW,
+        }
     }
 
     /// The longest exponent, in bits.
@@ -32,7 +35,7 @@ impl FixedBase {
 
     /// Multiplications of one power of the longest exponents.
     pub fn multiplications(&self) -> usize {
-        self.exponent_bits.div_ceil(WINDOW)
+        self.exponent_bits.div_ceil(self.window)
     }
 
     /// The base to each of the secret powers, in constant time: the number of windows depends on the widths only,
@@ -64,22 +67,23 @@ impl<E: Engine> Table<E> {
         let width = e.width();
         let mut running = Accumulator::load(e, std::iter::once(base));
         let mut bases = Vec::new();
-        for _ in 0..exponent_bits.div_ceil(WINDOW) {
+        for _ in 0..exponent_bits.div_ceil(E::SHARED_WINDOW) {
             bases.extend(running.residues(1));
-            running.square(WINDOW);
+            running.square(E::SHARED_WINDOW);
         }
         // One window in each lane.
         let mut windows = Vec::with_capacity(bases.len());
         for bases in bases.chunks(E::LANES) {
-            let mut powers = Blocks::new(e, 1 << WINDOW);
+            let mut powers = Blocks::new(e, 1 << E::SHARED_WINDOW);
             powers.get_mut(0).copy_from_slice(e.one());
             e.load(powers.get_mut(1), bases.iter());
-            for i in 2..1 << WINDOW {
+            for i in 2..1 << E::SHARED_WINDOW {
                 let (below, out) = powers.below(i);
                 e.mul(out, &below[(i - 1) * width..], &below[width..2 * width]);
             }
             for lane in 0..bases.len() {
-                let entries: Vec<Residue> = (0..1 << WINDOW).map(|i| e.store(powers.get(i), lane)).collect();
+                let entries: Vec<Residue> =
+                    (0..1 << E::SHARED_WINDOW).map(|i| e.store(powers.get(i), lane)).collect();
                 windows.push(e.share(&entries));
             }
         }
@@ -96,11 +100,11 @@ impl<E: Engine> Powers for Table<E> {
             let mut index = zeroize::Zeroizing::new(vec![0u64; E::LANES]);
             let mut factor = Blocks::new(engine, 1);
             let mut result = Accumulator::one(engine);
-            for (t, table) in self.windows[..width.div_ceil(WINDOW)].iter().enumerate() {
+            for (t, table) in self.windows[..width.div_ceil(E::SHARED_WINDOW)].iter().enumerate() {
                 for (i, exponent) in index.iter_mut().zip(exponents) {
-                    *i = exponent.bits(t * WINDOW, WINDOW);
+                    *i = exponent.bits(t * E::SHARED_WINDOW, E::SHARED_WINDOW);
                 }
-                engine.select_shared(factor.all_mut(), table, 1 << WINDOW, &index);
+                engine.select_shared(factor.all_mut(), table, 1 << E::SHARED_WINDOW, &index);
                 result.mul(factor.all());
             }
             result.residues(exponents.len())

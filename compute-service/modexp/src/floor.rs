@@ -60,23 +60,20 @@ impl Ring {
     pub fn kernel_seconds(&self) -> KernelSeconds {
         fn measure<E: Engine>(engine: &E) -> KernelSeconds {
             const CHAIN: usize = 200;
-            let fastest = |operation: &dyn Fn(&mut Accumulator<E>, &[E::Word])| {
+            let fastest = |squaring: bool| {
                 let mut factor = Blocks::new(engine, 1);
                 factor.all_mut().copy_from_slice(engine.one());
                 let mut value = Accumulator::one(engine);
                 let seconds = (0..20).map(|_| {
                     let start = Instant::now();
                     for _ in 0..CHAIN {
-                        operation(&mut value, factor.all());
+                        if squaring { value.square(1) } else { value.mul(factor.all()) }
                     }
                     start.elapsed().as_secs_f64()
                 });
                 seconds.fold(f64::INFINITY, f64::min) / (CHAIN * E::LANES) as f64
             };
-            KernelSeconds {
-                multiplication: fastest(&|value, factor| value.mul(factor)),
-                squaring: fastest(&|value, _| value.square(1)),
-            }
+            KernelSeconds { multiplication: fastest(false), squaring: fastest(true) }
         }
         with_engine!(self, engine => measure(&**engine))
     }

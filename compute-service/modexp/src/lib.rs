@@ -42,7 +42,7 @@ pub use error::Error;
 pub use fixed_base::FixedBase;
 pub use floor::{DigitProducts, floor};
 pub use jacobi::jacobi;
-pub use many::{pow_mod_many, pow_mod_many_secret};
+pub use many::{pow_mod_many, pow_mod_many_on, pow_mod_many_secret, pow_mod_many_secret_on};
 pub use number::{gcd, mod_inverse};
 pub use ring::{Modulus, Residue, Ring};
 pub use secret::Secret;

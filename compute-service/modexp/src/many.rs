@@ -1,34 +1,144 @@
 //! Exponentiations with a modulus for each: candidates of key generation, all tested at once.
 
-use crate::{Error, Modulus, Secret};
+use crate::engine::{Accumulator, Engine};
+#[cfg(target_arch = "x86_64")]
+use crate::ifma;
+use crate::number::Montgomery;
+use crate::ring::{Residue, check};
+use crate::{Backend, Error, Secret, portable, window};
 use num_bigint::BigUint;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
-/// baseᵢ^exponentᵢ mod modulusᵢ, public exponents. Each base must be below its modulus. Variable time.
+/// baseᵢ^exponentᵢ mod modulusᵢ, public exponents; a vector backend takes a modulus in each lane. Each base must be below
+/// its modulus, which is odd and of [`MIN_BITS`](crate::MIN_BITS) to [`MAX_BITS`](crate::MAX_BITS). Variable time.
 pub fn pow_mod_many(jobs: &[(&BigUint, &BigUint, &BigUint)]) -> Result<Vec<BigUint>, Error> {
-    jobs.par_iter()
-        .map(|(base, exponent, modulus)| {
-            let modulus = Modulus::new(modulus)?;
-            let ring = modulus.mod_n();
-            let base = ring.residue(base)?;
-            Ok(ring.value(&ring.pow_public_all(&[base], exponent)[0]))
-        })
-        .collect()
+    pow_mod_many_on(Backend::detect(), jobs)
 }
 
-/// baseᵢ^exponentᵢ mod modulusᵢ in constant time for the exponents, which have one common width. Each base must be
-/// below its modulus.
+/// As [`pow_mod_many`] on a chosen backend, for comparisons.
+pub fn pow_mod_many_on(
+    backend: Backend,
+    jobs: &[(&BigUint, &BigUint, &BigUint)],
+) -> Result<Vec<BigUint>, Error> {
+    let jobs: Vec<_> =
+        jobs.iter().map(|&(base, exponent, modulus)| Job { base, exponent, modulus }).collect();
+    run(backend, &jobs)
+}
+
+/// baseᵢ^exponentᵢ mod modulusᵢ as [`pow_mod_many`], in constant time for the exponents, which have one common width.
 ///
 /// # Panics
 /// If the exponents differ in width.
 pub fn pow_mod_many_secret(jobs: &[(&BigUint, &Secret, &BigUint)]) -> Result<Vec<BigUint>, Error> {
+    pow_mod_many_secret_on(Backend::detect(), jobs)
+}
+
+/// As [`pow_mod_many_secret`] on a chosen backend, for comparisons.
+///
+/// # Panics
+/// If the exponents differ in width.
+pub fn pow_mod_many_secret_on(
+    backend: Backend,
+    jobs: &[(&BigUint, &Secret, &BigUint)],
+) -> Result<Vec<BigUint>, Error> {
     assert!(jobs.windows(2).all(|j| j[0].1.width() == j[1].1.width()), "exponents of one width");
-    jobs.par_iter()
-        .map(|(base, exponent, modulus)| {
-            let modulus = Modulus::new(modulus)?;
-            let ring = modulus.mod_n();
-            let base = ring.residue(base)?;
-            Ok(ring.value(&ring.pow_secret(&[base], exponent)[0]))
+    let jobs: Vec<_> =
+        jobs.iter().map(|&(base, exponent, modulus)| Job { base, exponent, modulus }).collect();
+    run(backend, &jobs)
+}
+
+/// base^exponent mod modulus.
+struct Job<'a, X> {
+    base: &'a BigUint,
+    exponent: &'a X,
+    modulus: &'a BigUint,
+}
+
+/// How a block is raised to exponents of this kind.
+trait Exponent: Sync + Sized {
+    fn pow<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&Self]) -> Vec<Residue>;
+}
+
+impl Exponent for BigUint {
+    fn pow<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&Self]) -> Vec<Residue> {
+        window::pow_public(engine, bases, exponents)
+    }
+}
+
+impl Exponent for Secret {
+    fn pow<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&Self]) -> Vec<Residue> {
+        window::pow_secret(engine, bases, exponents)
+    }
+}
+
+fn run<X: Exponent>(backend: Backend, jobs: &[Job<X>]) -> Result<Vec<BigUint>, Error> {
+    for job in jobs {
+        check(job.modulus, backend)?;
+        if job.base >= job.modulus {
+            return Err(Error::NotReduced);
+        }
+    }
+    // Lanes need equal digit counts.
+    let mut by_count: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (i, job) in jobs.iter().enumerate() {
+        by_count.entry(backend.shape(job.modulus.bits()).digits).or_default().push(i);
+    }
+    let lanes = backend.shape(crate::MIN_BITS).lanes;
+    let blocks: Vec<&[usize]> = by_count.values().flat_map(|indices| indices.chunks(lanes)).collect();
+    let results: Vec<Vec<BigUint>> = blocks
+        .par_iter()
+        .map(|indices| {
+            let jobs: Vec<&Job<X>> = indices.iter().map(|&i| &jobs[i]).collect();
+            block(backend, &jobs)
         })
-        .collect()
+        .collect();
+    let mut out = vec![BigUint::ZERO; jobs.len()];
+    for (&i, value) in blocks.iter().copied().flatten().zip(results.into_iter().flatten()) {
+        out[i] = value;
+    }
+    Ok(out)
+}
+
+/// One block: as many jobs as there are lanes, or fewer, with moduli of one digit count.
+fn block<X: Exponent>(backend: Backend, jobs: &[&Job<X>]) -> Vec<BigUint> {
+    let shape = backend.shape(jobs[0].modulus.bits());
+    let contexts: Vec<Montgomery> =
+        jobs.iter().map(|job| Montgomery::new(job.modulus, 1, shape.radix, shape.digits)).collect();
+    match backend {
+        Backend::Portable => {
+            let engine = portable::Single::new(contexts[0].n_digits(), contexts[0].r_to_the(1));
+            pow_block(&engine, &contexts, jobs)
+        }
+        #[cfg(target_arch = "x86_64")]
+        Backend::Ifma => {
+            let n: Vec<Vec<u64>> = contexts.iter().map(Montgomery::n_digits).collect();
+            let one: Vec<Vec<u64>> = contexts.iter().map(|context| context.r_to_the(1)).collect();
+            // Unused lanes repeat a used one.
+            fn lanes(digits: &[Vec<u64>]) -> [&[u64]; ifma::LANES] {
+                std::array::from_fn(|l| digits[l % digits.len()].as_slice())
+            }
+            pow_block(&ifma::Single::with_moduli(lanes(&n), lanes(&one)), &contexts, jobs)
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Backend::Ifma => unreachable!("it was not available"),
+    }
+}
+
+fn pow_block<E: Engine, X: Exponent>(engine: &E, contexts: &[Montgomery], jobs: &[&Job<X>]) -> Vec<BigUint> {
+    let residues = |digits: &dyn Fn(&Montgomery, &BigUint) -> Vec<u64>| -> Vec<Residue> {
+        contexts
+            .iter()
+            .zip(jobs)
+            .map(|(context, job)| Residue::from_digits(digits(context, job.base)))
+            .collect()
+    };
+    let mut bases = Accumulator::load(engine, residues(&|context, base| context.digits(base)).iter());
+    bases.mul_residues(residues(&|context, _| context.r_to_the(2)).iter());
+    let exponents: Vec<&X> = jobs.iter().map(|job| job.exponent).collect();
+    let powers = X::pow(engine, &bases.residues(jobs.len()), &exponents);
+    let mut out = Accumulator::load(engine, powers.iter());
+    out.mul_residues(residues(&|context, _| context.unit()).iter());
+    let out = out.residues(jobs.len());
+    contexts.iter().zip(&out).map(|(context, x)| context.number(x.digits())).collect()
 }

@@ -54,57 +54,68 @@ pub fn gcd(a: &BigUint, b: &BigUint) -> BigUint {
     a.gcd(b)
 }
 
-/// The constants of Montgomery arithmetic modulo N and N² with R = 2^`r_bits`, and the ways in and out.
+/// The constants of Montgomery arithmetic modulo N or N² with R = 2^(radix·count), and numbers as digits.
 #[derive(Debug)]
 pub(crate) struct Montgomery {
     pub(crate) n: BigUint,
     /// N², or N itself for arithmetic modulo N.
     pub(crate) modulus: BigUint,
     pub(crate) radix: u32,
+    /// Digits of a part.
     pub(crate) count: usize,
-    /// Two parts, or one.
+    /// Two parts modulo N², or one.
     pub(crate) parts: usize,
-    r_inverse: BigUint,
 }
 
 impl Montgomery {
     /// `parts` = 1 for arithmetic modulo N, 2 for N².
     pub(crate) fn new(n: &BigUint, parts: usize, radix: u32, count: usize) -> Self {
-        let modulus = n.pow(parts as u32);
-        let r = BigUint::one() << (radix as usize * count);
-        let r_inverse = r.modinv(&modulus).expect("R is a power of two and N is odd");
-        Montgomery { n: n.clone(), modulus, radix, count, parts, r_inverse }
+        Montgomery { n: n.clone(), modulus: n.pow(parts as u32), radix, count, parts }
     }
 
-    fn r_bits(&self) -> usize {
-        self.radix as usize * self.count
+    pub(crate) fn n_digits(&self) -> Vec<u64> {
+        digits(&self.n, self.radix, self.count)
+    }
+
+    /// R to the given power, modulo N or N²: the digits of 1 for the first, those that take a number in for the second.
+    pub(crate) fn r_to_the(&self, power: usize) -> Vec<u64> {
+        self.digits(&((BigUint::one() << (power * self.radix as usize * self.count)) % &self.modulus))
     }
 
     /// (1 − R) mod N.
     pub(crate) fn one_minus_r(&self) -> Vec<u64> {
-        let r = (BigUint::one() << self.r_bits()) % &self.n;
+        let r = (BigUint::one() << (self.radix as usize * self.count)) % &self.n;
         digits(&((&self.n + 1u32 - r) % &self.n), self.radix, self.count)
     }
 
-    /// x·R in digits; x is below the modulus.
-    pub(crate) fn encode(&self, x: &BigUint) -> Vec<u64> {
-        let scaled = (x << self.r_bits()) % &self.modulus;
+    /// The digits of x, which is below the modulus: of x, or of x mod N and of ⌊x/N⌋.
+    pub(crate) fn digits(&self, x: &BigUint) -> Vec<u64> {
         if self.parts == 1 {
-            return digits(&scaled, self.radix, self.count);
+            return digits(x, self.radix, self.count);
         }
-        let (high, low) = scaled.div_rem(&self.n);
+        let (high, low) = x.div_rem(&self.n);
         let mut out = digits(&low, self.radix, self.count);
         out.extend(digits(&high, self.radix, self.count));
         out
     }
 
-    /// The number below the modulus that the digits stand for.
-    pub(crate) fn decode(&self, x: &[u64]) -> BigUint {
-        let mut scaled = from_digits(&x[..self.count], self.radix);
+    /// The number below the modulus that the digits stand for. Each part is below 2N.
+    pub(crate) fn number(&self, x: &[u64]) -> BigUint {
+        let mut value = from_digits(&x[..self.count], self.radix);
         if self.parts == 2 {
-            scaled += from_digits(&x[self.count..], self.radix) * &self.n;
+            value += from_digits(&x[self.count..], self.radix) * &self.n;
         }
-        scaled * &self.r_inverse % &self.modulus
+        while value >= self.modulus {
+            value -= &self.modulus;
+        }
+        value
+    }
+
+    /// The digits of the number 1 itself: a product with it leaves the Montgomery form.
+    pub(crate) fn unit(&self) -> Vec<u64> {
+        let mut unit = vec![0; self.parts * self.count];
+        unit[0] = 1;
+        unit
     }
 }
 

@@ -228,6 +228,7 @@ impl Both {
 macro_rules! scalar_blocks {
     () => {
         const LANES: usize = 1;
+        const SHARED_WINDOW: usize = 5;
         type Word = u64;
 
         fn zero(&self) -> u64 {

@@ -8,7 +8,7 @@ use crate::number::Montgomery;
 use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, portable, window};
 use num_bigint::BigUint;
 use num_integer::Integer;
-use num_traits::{One, Zero};
+use num_traits::Zero;
 use rayon::prelude::*;
 use std::sync::Arc;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -90,6 +90,10 @@ pub struct Ring(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     montgomery: Montgomery,
+    /// R²: a product with it takes a number in.
+    entry: Residue,
+    /// The digits of 1: a product with it lets a number out.
+    exit: Residue,
     arithmetic: Arithmetic,
 }
 
@@ -120,25 +124,10 @@ pub(crate) use with_engine;
 
 impl Ring {
     fn new(n: &BigUint, parts: usize, backend: Backend) -> Result<Ring, Error> {
-        if n.is_even() {
-            return Err(Error::EvenModulus);
-        }
-        if !(MIN_BITS..=MAX_BITS).contains(&n.bits()) {
-            return Err(Error::ModulusSize { bits: n.bits() });
-        }
-        if !backend.is_available() {
-            return Err(Error::NoSuchBackend(backend.name()));
-        }
-        let (radix, count) = match backend {
-            Backend::Portable => (portable::RADIX, portable::digit_count(n.bits())),
-            #[cfg(target_arch = "x86_64")]
-            Backend::Ifma => (ifma::RADIX, ifma::digit_count(n.bits())),
-            #[cfg(not(target_arch = "x86_64"))]
-            Backend::Ifma => unreachable!("it was not available"),
-        };
-        let montgomery = Montgomery::new(n, parts, radix, count);
-        let digits = crate::number::digits(n, radix, count);
-        let one = montgomery.encode(&BigUint::one());
+        check(n, backend)?;
+        let shape = backend.shape(n.bits());
+        let montgomery = Montgomery::new(n, parts, shape.radix, shape.digits);
+        let (digits, one) = (montgomery.n_digits(), montgomery.r_to_the(1));
         let arithmetic = match (backend, parts) {
             (Backend::Portable, 1) => Arithmetic::PortableN(Arc::new(portable::Single::new(digits, one))),
             (Backend::Portable, _) => {
@@ -153,7 +142,8 @@ impl Ring {
             #[cfg(not(target_arch = "x86_64"))]
             (Backend::Ifma, _) => unreachable!("it was not available"),
         };
-        Ok(Ring(Arc::new(Inner { montgomery, arithmetic })))
+        let (entry, exit) = (Residue(montgomery.r_to_the(2)), Residue(montgomery.unit()));
+        Ok(Ring(Arc::new(Inner { montgomery, entry, exit, arithmetic })))
     }
 
     /// The modulus: N or N².
@@ -189,25 +179,40 @@ impl Ring {
 
     /// Takes a value below the modulus in. Variable time.
     pub fn residue(&self, value: &BigUint) -> Result<Residue, Error> {
-        if value >= self.modulus() {
-            return Err(Error::NotReduced);
-        }
-        Ok(Residue(self.0.montgomery.encode(value)))
+        Ok(self.residues(std::slice::from_ref(value))?.swap_remove(0))
     }
 
-    /// [`residue`](Self::residue) of each value, in parallel.
+    /// [`residue`](Self::residue) of each value; faster than one by one.
     pub fn residues(&self, values: &[BigUint]) -> Result<Vec<Residue>, Error> {
-        values.par_iter().map(|value| self.residue(value)).collect()
+        if values.iter().any(|value| value >= self.modulus()) {
+            return Err(Error::NotReduced);
+        }
+        let digits: Vec<Residue> = values
+            .par_iter()
+            .with_min_len(CHEAP)
+            .map(|value| Residue(self.0.montgomery.digits(value)))
+            .collect();
+        Ok(self.mul_all(&digits, &self.0.entry))
     }
 
     /// The value below the modulus. Variable time.
     pub fn value(&self, residue: &Residue) -> BigUint {
-        self.0.montgomery.decode(residue.digits())
+        self.values(std::slice::from_ref(residue)).swap_remove(0)
     }
 
-    /// [`value`](Self::value) of each residue, in parallel.
+    /// [`value`](Self::value) of each residue; faster than one by one.
     pub fn values(&self, residues: &[Residue]) -> Vec<BigUint> {
-        residues.par_iter().map(|residue| self.value(residue)).collect()
+        let digits = self.mul_all(residues, &self.0.exit);
+        digits.par_iter().with_min_len(CHEAP).map(|x| self.0.montgomery.number(x.digits())).collect()
+    }
+
+    /// aᵢ·b for each i.
+    pub fn mul_all(&self, a: &[Residue], b: &Residue) -> Vec<Residue> {
+        with_engine!(self, engine => in_blocks(&**engine, a.len(), CHEAP, |from, to| {
+            let mut product = Accumulator::load(&**engine, a[from..to].iter());
+            product.mul_residues(std::iter::repeat_n(b, to - from));
+            product.residues(to - from)
+        }))
     }
 
     /// 1.
@@ -401,6 +406,20 @@ impl Ring {
     pub fn is_zero(&self, a: &Residue) -> bool {
         self.value(a).is_zero()
     }
+}
+
+/// Whether a modulus and a backend are acceptable.
+pub(crate) fn check(n: &BigUint, backend: Backend) -> Result<(), Error> {
+    if n.is_even() {
+        return Err(Error::EvenModulus);
+    }
+    if !(MIN_BITS..=MAX_BITS).contains(&n.bits()) {
+        return Err(Error::ModulusSize { bits: n.bits() });
+    }
+    if !backend.is_available() {
+        return Err(Error::NoSuchBackend(backend.name()));
+    }
+    Ok(())
 }
 
 /// Elements at even and at odd positions.

@@ -1,7 +1,8 @@
 //! Every backend against num-bigint, lane by lane, at the edges of the representation and at random.
 
 use modexp::{
-    Backend, Error, FixedBase, Modulus, Residue, Ring, Secret, gcd, pow_mod_many, pow_mod_many_secret,
+    Backend, Error, FixedBase, Modulus, Residue, Ring, Secret, gcd, pow_mod_many, pow_mod_many_on,
+    pow_mod_many_secret, pow_mod_many_secret_on,
 };
 use num_bigint::BigUint;
 use rand_core::{Rng, SeedableRng};
@@ -258,7 +259,7 @@ fn multi_powers() {
 fn a_modulus_for_each() {
     let mut random = Random::new(6);
     let jobs: Vec<(BigUint, BigUint, BigUint)> =
-        [128u64, 1024, 256, 1024, 1000, 131, 2048, 512, 512, 300, 1024]
+        [128u64, 1024, 256, 1024, 1000, 131, 2048, 512, 1025, 300, 1024, 1023, 1001, 1024, 1020, 1024, 1024]
             .into_iter()
             .map(|bits| {
                 let n = random.modulus(bits);
@@ -267,10 +268,16 @@ fn a_modulus_for_each() {
             .collect();
     let expected: Vec<BigUint> = jobs.iter().map(|(b, e, n)| b.modpow(e, n)).collect();
     let public: Vec<_> = jobs.iter().map(|(b, e, n)| (b, e, n)).collect();
-    assert_eq!(pow_mod_many(&public).unwrap(), expected);
     let secrets: Vec<Secret> = jobs.iter().map(|(_, e, _)| Secret::from_biguint(e, 220).unwrap()).collect();
     let secret: Vec<_> = jobs.iter().zip(&secrets).map(|((b, _, n), e)| (b, e, n)).collect();
-    assert_eq!(pow_mod_many_secret(&secret).unwrap(), expected);
+    for backend in backends() {
+        assert_eq!(pow_mod_many_on(backend, &public).unwrap(), expected, "{backend}");
+        assert_eq!(pow_mod_many_secret_on(backend, &secret).unwrap(), expected, "{backend}");
+    }
+    let (base, exponent, modulus) = public[0];
+    assert_eq!(pow_mod_many(&[(modulus, exponent, modulus)]).unwrap_err(), Error::NotReduced);
+    assert_eq!(pow_mod_many(&[(base, exponent, &(modulus - 1u32))]).unwrap_err(), Error::EvenModulus);
+    assert_eq!(pow_mod_many_secret(&[]).unwrap(), Vec::<BigUint>::new());
 }
 
 #[test]

@@ -46,7 +46,7 @@ macro_rules! unrolled {
     };
     (@ $r:ident, $from:expr, $to:expr, $body:expr; $($value:literal)*) => {$(
         let $r: usize = $value;
-        if $r >= $from && $r < $to {
+        if ($from..$to).contains(&$r) {
             $body
         }
     )*};
