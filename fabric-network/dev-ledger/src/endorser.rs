@@ -3,6 +3,7 @@
 use crate::chaincode::Call;
 use crate::channel::{Channel, Peer, TIME_WINDOW, in_time_window};
 use crate::simulation::Simulation;
+use crate::system::{self, QSCC};
 use fabric_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
 use fabric_protos::hash::transaction_id;
 use fabric_protos::peer::{
@@ -86,6 +87,9 @@ pub async fn process(
         return Ok(failure(format!("channel '{}' not found", unpacked.channel_header.channel_id)));
     }
     check(channel, peer, &unpacked, signed)?;
+    if unpacked.chaincode == QSCC {
+        return Ok(answered(system::query(channel, peer, &unpacked.input.args)));
+    }
     Ok(endorse(channel, peer, unpacked, signed).await.unwrap_or_else(failure))
 }
 
@@ -207,6 +211,13 @@ async fn endorse(
         interest,
         ..Default::default()
     })
+}
+
+/// What a system chaincode answers; nobody needs it endorsed.
+fn answered(response: Response) -> ProposalResponse {
+    let action = ChaincodeAction { response: Some(response.clone()), ..Default::default() };
+    let payload = ProposalResponsePayload { proposal_hash: Vec::new(), extension: action.encode_to_vec() };
+    ProposalResponse { response: Some(response), payload: payload.encode_to_vec(), ..Default::default() }
 }
 
 /// What the peer itself answers when it could not run a proposal.

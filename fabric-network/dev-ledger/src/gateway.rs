@@ -4,6 +4,7 @@ use crate::channel::{Channel, Peer};
 use crate::deliver;
 use crate::endorser::{self, Refusal, Unpacked};
 use crate::ordering::{self, Refused};
+use crate::system::QSCC;
 use fabric_protos::common::{Envelope, Payload};
 use fabric_protos::gateway::{
     ChaincodeEventsRequest, ChaincodeEventsResponse, CommitStatusRequest, CommitStatusResponse,
@@ -59,7 +60,9 @@ impl Gateway for Service {
             .filter(|proposal| !proposal.proposal_bytes.is_empty())
             .ok_or_else(|| invalid("a signed proposal is required".into()))?;
         let unpacked = Unpacked::new(&proposal).map_err(invalid)?;
-        self.check_target(&unpacked)?;
+        if unpacked.chaincode != QSCC {
+            self.check_target(&unpacked)?;
+        }
         // Transient data stays in the gateway's organisation unless the client names others.
         let mut targets = request.target_organizations;
         if targets.is_empty() && !unpacked.payload.transient_map.is_empty() {

@@ -35,6 +35,7 @@ mod genesis;
 mod ordering;
 mod simulation;
 mod store;
+mod system;
 mod validation;
 
 pub use config::{ChaincodeConfig, Config, OrgConfig};

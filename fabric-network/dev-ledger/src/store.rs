@@ -74,7 +74,8 @@ impl Store {
 
     /// How many blocks there are.
     pub fn height(&self) -> Result<u64, Error> {
-        Ok(self.0.begin_read().map_err(store)?.open_table(BLOCKS).map_err(store)?.len().map_err(store)?)
+        let table = self.0.begin_read().map_err(store)?.open_table(BLOCKS).map_err(store)?;
+        table.len().map_err(store)
     }
 
     /// A block by its number.

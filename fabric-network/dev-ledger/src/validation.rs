@@ -161,7 +161,10 @@ fn check_endorsements(channel: &Channel, endorsed: &ChaincodeEndorsedAction) -> 
 
 /// What the valid transactions before this one write in the same block.
 #[derive(Default)]
-struct Updates(BTreeMap<(String, String), (Version, Option<Vec<u8>>)>);
+struct Updates(BTreeMap<(String, String), Update>);
+
+/// By which transaction, and the value; none where it deletes.
+type Update = (Version, Option<Vec<u8>>);
 
 impl Updates {
     fn apply(&mut self, sets: Sets, version: Version) {
@@ -173,7 +176,7 @@ impl Updates {
         }
     }
 
-    fn get(&self, namespace: &str, key: &str) -> Option<&(Version, Option<Vec<u8>>)> {
+    fn get(&self, namespace: &str, key: &str) -> Option<&Update> {
         self.0.get(&(namespace.to_owned(), key.to_owned()))
     }
 
@@ -272,4 +275,169 @@ fn check_range(
 
 fn version(version: &kvrwset::Version) -> Version {
     Version { block: version.block_num, tx: version.tx_num }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::Simulation;
+    use crate::store::Store;
+    use fabric_protos::common::{Block, BlockHeader};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    /// What one transaction does: its writes, none deletes.
+    type Changes = Vec<(u8, Option<u8>)>;
+
+    /// What a transaction asks for.
+    #[derive(Clone, Debug)]
+    enum Query {
+        Key(u8),
+        /// From, to (to the end when not above from), and how many are looked at.
+        Range(u8, u8, usize),
+    }
+
+    const KEYS: u8 = 8;
+
+    fn name(key: u8) -> String {
+        format!("k{key}")
+    }
+
+    fn changes() -> impl Strategy<Value = Changes> {
+        vec((0..KEYS, proptest::option::weighted(0.7, any::<u8>())), 1..4)
+    }
+
+    fn queries() -> impl Strategy<Value = Vec<Query>> {
+        let key = (0..KEYS).prop_map(Query::Key);
+        let range = (0..KEYS, 0..KEYS, 1usize..6).prop_map(|(from, to, count)| Query::Range(from, to, count));
+        vec(prop_oneof![key, range], 0..3)
+    }
+
+    /// The versions of the keys that are there: a state as plain as can be.
+    type Model = BTreeMap<String, Version>;
+
+    fn apply(model: &mut Model, changes: &Changes, version: Version) {
+        for (key, value) in changes {
+            match value {
+                Some(_) => model.insert(name(*key), version),
+                None => model.remove(&name(*key)),
+            };
+        }
+    }
+
+    fn set(changes: &Changes) -> Sets {
+        let write = |(key, value): &(u8, Option<u8>)| fabric_protos::kvrwset::KvWrite {
+            key: name(*key),
+            is_delete: value.is_none(),
+            value: value.map(|value| vec![value]).unwrap_or_default(),
+        };
+        vec![("cc".into(), KvrwSet { writes: changes.iter().map(write).collect(), ..Default::default() })]
+    }
+
+    fn end(from: u8, to: u8) -> String {
+        if to > from { name(to) } else { String::new() }
+    }
+
+    /// The part of a range that a query of this count depends on: what it saw, and whether that is all.
+    fn seen(model: &Model, from: u8, to: u8, count: usize) -> (Vec<(String, Version)>, bool) {
+        let end = end(from, to);
+        let inside = |key: &String| *key >= name(from) && (end.is_empty() || *key < end);
+        let all: Vec<_> =
+            model.iter().filter(|(key, _)| inside(key)).map(|(key, v)| (key.clone(), *v)).collect();
+        let exhausted = all.len() <= count;
+        (all.into_iter().take(count).collect(), exhausted)
+    }
+
+    /// The verdict by the definition: every answer would be the same now, and no key that was read by
+    /// name was written in the same block.
+    fn expected(then: &Model, now: &Model, written: &BTreeSet<String>, queries: &[Query]) -> Code {
+        for query in queries {
+            if let Query::Key(key) = query {
+                let key = name(*key);
+                if written.contains(&key) || then.get(&key) != now.get(&key) {
+                    return Code::MvccReadConflict;
+                }
+            }
+        }
+        for query in queries {
+            if let Query::Range(from, to, count) = query {
+                let (before, exhausted) = seen(then, *from, *to, *count);
+                let after = match (exhausted, before.last()) {
+                    (true, _) => seen(now, *from, *to, usize::MAX).0,
+                    (false, Some((last, _))) => {
+                        let all = seen(now, *from, *to, usize::MAX).0;
+                        all.into_iter().filter(|(key, _)| key <= last).collect()
+                    }
+                    (false, None) => unreachable!("at least one entry is looked at"),
+                };
+                if before != after {
+                    return Code::PhantomReadConflict;
+                }
+            }
+        }
+        Code::Valid
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn verdicts_are_those_of_the_definition(
+            history in vec(vec(changes(), 1..4), 1..6),
+            lag in 0usize..4,
+            queries in queries(),
+            earlier in vec(changes(), 0..3),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&dir.path().join("ledger.redb")).unwrap();
+            let mut models = vec![Model::new()];
+            for (number, transactions) in history.iter().enumerate() {
+                let mut updates = Updates::default();
+                let mut model = models[number].clone();
+                for (index, changes) in transactions.iter().enumerate() {
+                    let version = Version { block: number as u64, tx: index as u64 };
+                    updates.apply(set(changes), version);
+                    apply(&mut model, changes, version);
+                }
+                let header = Some(BlockHeader { number: number as u64, ..Default::default() });
+                let block = Block { header, ..Default::default() };
+                store.commit(&block, &[], &updates.into_writes()).unwrap();
+                models.push(model);
+            }
+
+            // Simulated some blocks ago …
+            let simulated = history.len().saturating_sub(lag);
+            let snapshot = store.snapshot(simulated as u64).unwrap();
+            let mut simulation = Simulation::new("cc", snapshot).unwrap();
+            for (i, query) in queries.iter().enumerate() {
+                match query {
+                    Query::Key(key) => drop(simulation.get(&name(*key)).unwrap()),
+                    Query::Range(from, to, count) => {
+                        let page = simulation.range(&i.to_string(), &name(*from), &end(*from, *to), *count).unwrap();
+                        let (entries, exhausted) = seen(&models[simulated], *from, *to, *count);
+                        let keys = |all: Vec<(String, Version)>| all.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+                        prop_assert_eq!(page.entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), keys(entries));
+                        prop_assert_eq!(page.more, !exhausted);
+                    }
+                }
+            }
+            let sets = TxReadWriteSet::decode(simulation.results().as_slice()).unwrap();
+            let sets: Sets = sets.ns_rwset.into_iter()
+                .map(|set| (set.namespace, KvrwSet::decode(set.rwset.as_slice()).unwrap())).collect();
+
+            // … and judged now, after others in the same block.
+            let number = history.len() as u64;
+            let mut updates = Updates::default();
+            let mut now = models[history.len()].clone();
+            let mut written = BTreeSet::new();
+            for (index, changes) in earlier.iter().enumerate() {
+                let version = Version { block: number, tx: index as u64 };
+                updates.apply(set(changes), version);
+                apply(&mut now, changes, version);
+                written.extend(changes.iter().map(|(key, _)| name(*key)));
+            }
+            let verdict = check_reads(&store.snapshot(number).unwrap(), &updates, &sets).unwrap();
+            prop_assert_eq!(verdict, expected(&models[simulated], &now, &written, &queries));
+        }
+    }
 }

@@ -3,12 +3,12 @@
 mod common;
 
 use common::{Client, Network, database, position};
-use fabric_protos::common::{Block, ConfigEnvelope, Envelope, Payload, Status};
+use fabric_protos::common::{Block, BlockchainInfo, ConfigEnvelope, Envelope, Payload, Status};
 use fabric_protos::gateway::{ChaincodeEventsRequest, SignedChaincodeEventsRequest};
 use fabric_protos::hash::{block_data_hash, block_header_hash};
 use fabric_protos::orderer::seek_info::SeekBehavior;
 use fabric_protos::orderer::{SeekInfo, SeekNewest, SeekOldest, SeekPosition, seek_position};
-use fabric_protos::peer::{TxValidationCode, deliver_response};
+use fabric_protos::peer::{ProcessedTransaction, TxValidationCode, deliver_response};
 use prost::Message;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -142,6 +142,41 @@ async fn filtered_blocks_have_verdicts_and_event_names() {
     }
     assert_eq!((filtered.len(), filtered[1].number, filtered[1].channel_id.as_str()), (2, 1, "confab"));
     assert!(format!("{:?}", filtered[1]).contains("event_name: \"put\", payload: []"), "{:?}", filtered[1]);
+    ledger.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chain_answers_questions() {
+    let network = Network::new(2).await;
+    let ledger = network.serve().await;
+    let mut client = network.client(&ledger, 1);
+    let proposed = client.propose(&["put", "k", "v"]);
+    let envelope = client.endorse(&proposed, &[]).await.unwrap();
+    client.submit(&proposed.id, envelope.clone()).await.unwrap();
+    client.commit_status(&proposed.id).await.unwrap();
+
+    let info = client.ask(&["GetChainInfo", "confab"]).await.unwrap();
+    let info = BlockchainInfo::decode(info.as_slice()).unwrap();
+    let block = client.ask(&["GetBlockByNumber", "confab", "1"]).await.unwrap();
+    assert_eq!(client.ask(&["GetBlockByTxID", "confab", &proposed.id]).await.unwrap(), block);
+    let header = Block::decode(block.as_slice()).unwrap().header.unwrap();
+    assert_eq!(info.height, 2);
+    assert_eq!(info.current_block_hash, block_header_hash(&header));
+    assert_eq!(info.previous_block_hash, header.previous_hash);
+    let found = client.ask(&["GetTransactionByID", "confab", &proposed.id]).await.unwrap();
+    let found = ProcessedTransaction::decode(found.as_slice()).unwrap();
+    assert_eq!((found.transaction_envelope, found.validation_code), (Some(envelope), 0));
+    for (call, said) in [
+        (&["GetChainInfo", "other"][..], "Invalid chain ID, other"),
+        (&["GetBlockByNumber", "confab", "2"][..], "no such block number [2]"),
+        (&["GetBlockByNumber", "confab", "x"][..], "Failed to parse block number"),
+        (&["GetTransactionByID", "confab", "x"][..], "no such transaction ID [x]"),
+        (&["GetTransactionByID", "confab"][..], "missing 3rd argument"),
+        (&["Nothing", "confab"][..], "Requested function Nothing not found"),
+        (&["GetChainInfo"][..], "Incorrect number of arguments"),
+    ] {
+        common::assert_status(&client.ask(call).await.unwrap_err(), Code::Unknown, said);
+    }
     ledger.shutdown().await;
 }
 

@@ -16,13 +16,15 @@ pub struct Msp {
     roots: Vec<Certificate>,
     intermediates: Vec<Certificate>,
     admins: Vec<Certificate>,
-    /// Subject key id of the authority and serial number of each revoked certificate.
-    revoked: BTreeSet<(Vec<u8>, Vec<u8>)>,
+    revoked: BTreeSet<Revoked>,
     /// Units one of which every identity must have, when there are any.
     units: Vec<Unit>,
     /// Present when NodeOUs are enabled; roles that the MSP does not define are left out.
     node_units: Option<BTreeMap<Role, Unit>>,
 }
+
+/// Subject key id of the authority and serial number of a revoked certificate.
+type Revoked = (Vec<u8>, Vec<u8>);
 
 /// An organisational unit, and the authority that must have vouched for it.
 #[derive(Debug)]
@@ -234,7 +236,7 @@ impl Msp {
         }
     }
 
-    fn read_revocations(&self, list: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+    fn read_revocations(&self, list: &[u8]) -> Result<Vec<Revoked>, String> {
         let block = ::pem::parse(list).map_err(|_| "a revocation list is not PEM".to_string())?;
         let (_, list) = CertificateRevocationList::from_der(block.contents())
             .map_err(|e| format!("a revocation list: {e}"))?;

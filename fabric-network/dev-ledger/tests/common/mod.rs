@@ -119,25 +119,11 @@ impl Network {
         let mut orgs = Vec::new();
         let mut services = Vec::new();
         for org in material.peer_orgs() {
-            let peer = org.node("peer0").unwrap();
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let task = spawn_service(&material, org.msp_id(), listener);
             services.push(Service { msp_id: org.msp_id().into(), address, task });
-            orgs.push(OrgConfig {
-                msp_id: org.msp_id().into(),
-                listen: "127.0.0.1:0".parse().unwrap(),
-                tls_cert: peer.tls_cert(),
-                tls_key: peer.tls_key(),
-                signing_cert: peer.signing_cert(),
-                signing_key: peer.signing_key(),
-                msp_dir: org.msp_dir(),
-                chaincode: ChaincodeConfig {
-                    address: format!("localhost:{}", address.port()),
-                    tls_root: Some(org.tls_ca_cert()),
-                    package_id: "keys_1:abc".into(),
-                },
-            });
+            orgs.push(org_config(&org, &format!("localhost:{}", address.port())));
         }
         let config = Config::new(dir.path().join("ledger"), orgs);
         Self { dir, material, config, services }
@@ -172,6 +158,25 @@ impl Network {
         let endpoint = Endpoint::from_shared(format!("https://localhost:{}", address.port())).unwrap();
         let connection = endpoint.tls_config(tls).unwrap().tcp_nodelay(true).connect_lazy();
         Client::new(connection, org.msp_id(), &user.signing_cert(), &user.signing_key())
+    }
+}
+
+/// An organisation's part of the configuration, on any port.
+pub fn org_config(org: &crypto_material::Org, chaincode: &str) -> OrgConfig {
+    let peer = org.node("peer0").unwrap();
+    OrgConfig {
+        msp_id: org.msp_id().into(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        tls_cert: peer.tls_cert(),
+        tls_key: peer.tls_key(),
+        signing_cert: peer.signing_cert(),
+        signing_key: peer.signing_key(),
+        msp_dir: org.msp_dir(),
+        chaincode: ChaincodeConfig {
+            address: chaincode.into(),
+            tls_root: Some(org.tls_ca_cert()),
+            package_id: "keys_1:abc".into(),
+        },
     }
 }
 
@@ -246,10 +251,15 @@ impl Client {
 
     /// A proposal whose channel header is changed before it is signed.
     pub fn propose_as(&self, args: &[&str], change: impl FnOnce(&mut ChannelHeader)) -> Proposed {
+        self.propose_to("confab", args, change)
+    }
+
+    /// A proposal to call a chaincode.
+    pub fn propose_to(&self, name: &str, args: &[&str], change: impl FnOnce(&mut ChannelHeader)) -> Proposed {
         let mut nonce = [0; 24];
         getrandom::fill(&mut nonce).unwrap();
         let id = transaction_id(&nonce, &self.creator);
-        let chaincode_id = Some(ChaincodeId { name: "confab".into(), ..Default::default() });
+        let chaincode_id = Some(ChaincodeId { name: name.into(), ..Default::default() });
         let extension = ChaincodeHeaderExtension { chaincode_id: chaincode_id.clone() }.encode_to_vec();
         let mut channel_header = ChannelHeader {
             r#type: HeaderType::EndorserTransaction as i32,
@@ -297,6 +307,13 @@ impl Client {
         };
         let result = self.gateway.evaluate(request).await?.into_inner().result.unwrap();
         Ok(String::from_utf8(result.payload).unwrap())
+    }
+
+    /// What the system chaincode `qscc` answers.
+    pub async fn ask(&mut self, args: &[&str]) -> Result<Vec<u8>, Status> {
+        let proposed = self.propose_to("qscc", args, |_| {});
+        let request = EvaluateRequest { proposed_transaction: Some(proposed.signed), ..Default::default() };
+        Ok(self.gateway.evaluate(request).await?.into_inner().result.unwrap().payload)
     }
 
     /// An endorsed and signed transaction.
