@@ -426,3 +426,192 @@ fn verify(
         .and_then(|signature| VerifyingKey::from(key).verify(&message.concat(), &signature))
         .map_err(|_| SignatureDefect::Signature { msp_id: msp_id.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    /// A block of a real network and what Fabric's own tool reads in it; see `tests/vectors/README.md`.
+    #[derive(Deserialize)]
+    struct Vector {
+        number: u64,
+        previous_hash: String,
+        data_hash: String,
+        transactions: Vec<Expected>,
+        block: String,
+    }
+
+    #[derive(Deserialize)]
+    struct Expected {
+        transaction_id: String,
+        channel: String,
+        timestamp: (u64, u32),
+        creator: String,
+        validation_code: String,
+        chaincode: String,
+        args: Vec<String>,
+        result: String,
+        event: Option<(String, String)>,
+        writes: Vec<(String, String, String, bool)>,
+        endorsers: Vec<String>,
+    }
+
+    fn vectors() -> Vec<(Vector, common::Block)> {
+        include_str!("../tests/vectors/blocks.jsonl")
+            .lines()
+            .map(|line| {
+                let vector: Vector = serde_json::from_str(line).unwrap();
+                let block = common::Block::decode(bytes(&vector.block).as_slice()).unwrap();
+                (vector, block)
+            })
+            .collect()
+    }
+
+    fn bytes(base64: &str) -> Vec<u8> {
+        BASE64_STANDARD.decode(base64).unwrap()
+    }
+
+    /// The transaction of the first vector.
+    fn transaction() -> TransactionInfo {
+        Block::parse(vectors().swap_remove(0).1).unwrap().transactions.swap_remove(0)
+    }
+
+    #[test]
+    fn reads_what_fabrics_tool_reads() {
+        for (vector, block) in vectors() {
+            let block = Block::parse(block).unwrap();
+            assert_eq!(block.number, vector.number);
+            assert_eq!(block.previous_hash, bytes(&vector.previous_hash));
+            assert_eq!(block.data_hash, bytes(&vector.data_hash));
+            assert_eq!(block.transactions.len(), vector.transactions.len());
+            for (found, expected) in block.transactions.iter().zip(vector.transactions) {
+                assert_eq!(found.defect, None);
+                assert_eq!(found.kind, Kind::Chaincode);
+                assert_eq!(found.transaction_id, expected.transaction_id);
+                assert_eq!(found.channel, expected.channel);
+                let (seconds, nanos) = expected.timestamp;
+                assert_eq!(
+                    found.timestamp.unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap(),
+                    Duration::new(seconds, nanos)
+                );
+                assert_eq!(found.creator.msp_id, expected.creator);
+                assert!(found.creator.certificate.starts_with(b"-----BEGIN CERTIFICATE"));
+                assert_eq!(found.validation_code.as_str_name(), expected.validation_code);
+                assert_eq!(found.is_valid(), expected.validation_code == "VALID");
+                assert_eq!(found.chaincode, expected.chaincode);
+                assert_eq!(found.args, expected.args.iter().map(|arg| bytes(arg)).collect::<Vec<_>>());
+                assert_eq!(found.result, bytes(&expected.result));
+                let event = found.event.as_ref().map(|e| (e.name.clone(), e.payload.clone()));
+                assert_eq!(event, expected.event.map(|(name, payload)| (name, bytes(&payload))));
+                let writes: Vec<_> = found
+                    .writes
+                    .iter()
+                    .map(|w| {
+                        (w.namespace.clone(), w.key.clone(), BASE64_STANDARD.encode(&w.value), w.is_delete)
+                    })
+                    .collect();
+                assert_eq!(writes, expected.writes);
+                let endorsers: Vec<_> = found.endorsers.iter().map(|e| e.msp_id.clone()).collect();
+                assert_eq!(endorsers, expected.endorsers);
+            }
+        }
+    }
+
+    #[test]
+    fn real_signatures_and_hashes_hold() {
+        let blocks: Vec<_> = vectors().into_iter().map(|(_, block)| Block::parse(block).unwrap()).collect();
+        for pair in blocks.windows(2) {
+            assert_eq!(pair[1].previous_hash, pair[0].hash, "block {}", pair[1].number);
+        }
+        for transaction in blocks.iter().flat_map(|block| &block.transactions) {
+            transaction.verify_signature().unwrap();
+            transaction.verify_endorsements().unwrap();
+            assert_eq!(transaction.endorsers.len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_false_signature_is_found() {
+        let mut forged = transaction();
+        forged.signed.envelope.payload[40] ^= 1;
+        assert_eq!(forged.verify_signature(), Err(SignatureDefect::Signature { msp_id: "Org1MSP".into() }));
+
+        let mut forged = transaction();
+        forged.creator.certificate = forged.endorsers[0].certificate.clone();
+        assert_eq!(forged.verify_signature(), Err(SignatureDefect::Signature { msp_id: "Org1MSP".into() }));
+
+        let mut forged = transaction();
+        forged.creator.certificate = b"none".to_vec();
+        assert_eq!(forged.verify_signature(), Err(SignatureDefect::Certificate { msp_id: "Org1MSP".into() }));
+
+        let mut forged = transaction();
+        forged.signed.nonce[0] ^= 1;
+        assert_eq!(forged.verify_signature(), Err(SignatureDefect::TransactionId));
+    }
+
+    #[test]
+    fn a_false_endorsement_is_found() {
+        let mut forged = transaction();
+        let victim = forged.endorsers[1].msp_id.clone();
+        forged.endorsers[1].signature = forged.endorsers[0].signature.clone();
+        assert_eq!(forged.verify_endorsements(), Err(SignatureDefect::Signature { msp_id: victim }));
+
+        let mut forged = transaction();
+        forged.signed.proposal[0] ^= 1;
+        assert_eq!(forged.verify_endorsements(), Err(SignatureDefect::Proposal));
+    }
+
+    #[test]
+    fn a_changed_transaction_does_not_have_the_headers_hash() {
+        let (_, mut block) = vectors().swap_remove(0);
+        block.data.as_mut().unwrap().data[0][100] ^= 1;
+        assert_eq!(Block::parse(block).unwrap_err(), BlockDefect::DataHash { number: 5 });
+        let empty = common::Block::default();
+        assert!(matches!(Block::parse(empty), Err(BlockDefect::Incomplete { .. })));
+    }
+
+    #[test]
+    fn garbage_in_a_block_is_marked_and_harms_no_other() {
+        let (_, mut block) = vectors().swap_remove(0);
+        let data = block.data.as_mut().unwrap();
+        data.data.insert(0, b"garbage".to_vec());
+        block.header.as_mut().unwrap().data_hash = hash::block_data_hash(data).to_vec();
+        // One verdict for two transactions: the second was not validated.
+        let block = Block::parse(block).unwrap();
+        let [garbage, good] = block.transactions.as_slice() else { panic!() };
+        assert!(garbage.defect.is_some() && !garbage.is_valid());
+        assert!(garbage.verify_signature().is_err());
+        assert_eq!((good.defect.as_ref(), good.validation_code), (None, TxValidationCode::NotValidated));
+        good.verify_signature().unwrap();
+    }
+
+    #[test]
+    fn timestamps_out_of_range_are_none() {
+        for (seconds, nanos) in [(-1, 0), (i64::MAX, 0), (0, -1), (0, 1_000_000_000), (i64::MIN, i32::MIN)] {
+            let time = system_time(Timestamp { seconds, nanos });
+            assert!(time.is_none() || seconds == i64::MAX, "{seconds} {nanos}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let info = TransactionInfo::parse(&bytes, TxValidationCode::Valid);
+            let _ = (info.verify_signature(), info.verify_endorsements());
+        }
+
+        #[test]
+        fn damaged_transactions_never_panic(at in 0usize..4000, to in any::<u8>(), cut in 0usize..4000) {
+            let (_, block) = vectors().swap_remove(0);
+            let mut envelope = block.data.unwrap().data.swap_remove(0);
+            let at = at % envelope.len();
+            envelope[at] = to;
+            envelope.truncate(envelope.len() - cut % envelope.len());
+            let info = TransactionInfo::parse(&envelope, TxValidationCode::Valid);
+            let _ = (info.verify_signature(), info.verify_endorsements());
+        }
+    }
+}
