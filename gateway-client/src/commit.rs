@@ -25,6 +25,9 @@ impl Commit {
 
     /// Waits until the transaction is in a block of one's own peer.
     ///
+    /// The peer knows the verdict a moment before its state has the writes: an evaluation that follows at
+    /// once may still see what was there before.
+    ///
     /// # Errors
     /// [`Error::Call`]; a time-out means that it is in no block yet.
     pub async fn status(&self) -> Result<CommitStatus, Error> {

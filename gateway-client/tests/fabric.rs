@@ -1,0 +1,484 @@
+//! The client against a real Fabric network: three organisations, one orderer, on this machine.
+//!
+//! Skipped, loudly, where Fabric's programs are not found.
+
+use gateway_client::{
+    Block, Call, Checkpoint, Contract, EnvelopeStore, Error, Failure, Gateway, KeepNothing, Kind, Network,
+    Options, Outcome, Retries, StoreError, Submitted, Submitter, TxValidationCode,
+};
+use launcher::{ChaincodeCommand, fabric};
+use records::{Code, Refusal};
+use shim::{Response, Server, Stub, StubError, Tls};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// A contract with the refusals of the job contract.
+struct KeyValue;
+
+impl KeyValue {
+    fn answer(stub: &Stub) -> Result<Response, StubError> {
+        let refuse = |code, detail: &str| Ok(Response::error(Refusal::new(code, detail)));
+        match stub.function()? {
+            "get" => Ok(Response::ok(stub.get_state(stub.arg_str(1)?)?.unwrap_or_default())),
+            // Key, value and, if there is a third, a key that must be there before.
+            "put" => {
+                let key = stub.arg_str(1)?;
+                if stub.params().len() > 2 && stub.get_state(stub.arg_str(3)?)?.is_none() {
+                    return refuse(Code::NotYet, stub.arg_str(3)?);
+                }
+                match stub.get_state(key)? {
+                    Some(old) if old == stub.params()[1] => return refuse(Code::AlreadySame, key),
+                    Some(_) => return refuse(Code::AlreadyDifferent, key),
+                    None => {}
+                }
+                stub.put_state(key, stub.params()[1].clone())?;
+                stub.set_event("put", key)?;
+                Ok(Response::ok(stub.tx_id()))
+            }
+            // Reads, appends, writes: two at once conflict.
+            "append" => {
+                let mut value = stub.get_state(stub.arg_str(1)?)?.unwrap_or_default();
+                value.extend(&stub.params()[1]);
+                stub.put_state(stub.arg_str(1)?, value.clone())?;
+                Ok(Response::ok(value))
+            }
+            "reveal" => {
+                stub.put_state(stub.arg_str(1)?, "revealed")?;
+                Ok(Response::ok(stub.transient().get("secret").cloned().unwrap_or_default()))
+            }
+            other => refuse(Code::BadInput, other),
+        }
+    }
+}
+
+impl shim::Contract for KeyValue {
+    fn invoke(&self, stub: &Stub) -> Response {
+        Self::answer(stub).unwrap_or_else(Response::error)
+    }
+}
+
+/// Not a test: the chaincode service of one organisation, which the launcher starts from this binary.
+#[tokio::test]
+#[ignore = "the chaincode service of the other tests"]
+async fn chaincode_service() {
+    let Ok(package_id) = env::var("CHAINCODE_ID") else { return };
+    let address = env::var("CHAINCODE_SERVER_ADDRESS").expect("the launcher says where to listen");
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let mut server = Server::builder(KeyValue).package_id(package_id);
+    if let (Ok(cert), Ok(key)) = (env::var("CHAINCODE_TLS_CERT"), env::var("CHAINCODE_TLS_KEY")) {
+        server = server.tls(Tls::new(fs::read(cert).unwrap(), fs::read(key).unwrap()));
+    }
+    server.serve(listener, std::future::pending()).await.unwrap();
+}
+
+/// A network that is taken down when the test ends, however it ends.
+struct Ledger {
+    launched: launcher::Network,
+    dir: tempfile::TempDir,
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        let _ = launcher::down(self.dir.path(), true);
+    }
+}
+
+impl Ledger {
+    async fn start() -> Option<Self> {
+        if let Err(error) = launcher::Binaries::find() {
+            eprintln!("SKIPPED: gateway-client on real Fabric not found; set FABRIC_HOME ({error})");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let args = ["chaincode_service", "--exact", "--ignored", "--nocapture"];
+        let chaincode =
+            ChaincodeCommand { program: env::current_exe().unwrap(), args: args.map(String::from).to_vec() };
+        let mut options = launcher::Options::new(dir.path(), 3, chaincode);
+        options.probe = ["append", "probe", "."].map(String::from).to_vec();
+        let launched = fabric::up(&options, &mut |step| eprintln!("{step}")).await.unwrap();
+        Some(Self { launched, dir })
+    }
+
+    /// Organisation 1, 2 or 3's own view.
+    fn network(&self, org: usize) -> Network {
+        let profile = self.launched.path(&self.launched.orgs[org - 1].profile);
+        network(&profile, &self.launched.channel)
+    }
+
+    fn contract(&self, org: usize) -> Contract {
+        self.network(org).contract(&self.launched.chaincode.name)
+    }
+}
+
+fn network(profile: &Path, channel: &str) -> Network {
+    Gateway::from_profile(profile, None, Options::default()).unwrap().network(channel)
+}
+
+fn put(key: &str, value: &str) -> Call {
+    Call::new("put").arg(key).arg(value)
+}
+
+fn submitter(contract: &Contract) -> Submitter {
+    contract.submitter(Arc::new(KeepNothing))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_fabric() {
+    let Some(ledger) = Ledger::start().await else { return };
+    put_and_read(&ledger).await;
+    refusals_are_typed(&ledger).await;
+    transient_data_stays_off_the_ledger(&ledger).await;
+    lag_is_waited_for(&ledger).await;
+    conflicts_are_endorsed_anew(&ledger).await;
+    a_kept_envelope_commits_once(&ledger).await;
+    blocks_verify_and_resume(&ledger).await;
+    events_resume(&ledger).await;
+    latency(&ledger).await;
+    restarts_are_survived(&ledger).await;
+}
+
+async fn put_and_read(ledger: &Ledger) {
+    let contract = ledger.contract(1);
+    let (answer, status) = contract.submit(put("a", "1")).await.unwrap();
+    assert_eq!(answer, status.transaction_id.as_bytes(), "the chaincode answered the transaction's id");
+    assert_eq!(status.code, TxValidationCode::Valid);
+    let tries = read_until(&contract, "a", b"1").await;
+    eprintln!("read one's own write at try {tries}");
+    // Asked again, by whoever knows the id.
+    let again = ledger.network(1).commit(&status.transaction_id).status().await.unwrap();
+    assert_eq!(again, status);
+    assert!(ledger.network(1).height().await.unwrap() > status.block_number);
+}
+
+/// Reads until the value is there: a peer knows a transaction's verdict a moment before its state does.
+async fn read_until(contract: &Contract, key: &str, value: &[u8]) -> usize {
+    let start = Instant::now();
+    let mut tries = 1;
+    while contract.evaluate(Call::new("get").arg(key)).await.unwrap() != value {
+        assert!(start.elapsed() < WITHIN, "{key} is still not there");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        tries += 1;
+    }
+    tries
+}
+
+async fn refusals_are_typed(ledger: &Ledger) {
+    let contract = ledger.contract(1);
+    let code = |error: Error| error.refusal().unwrap_or_else(|| panic!("{error}")).code;
+    assert_eq!(code(contract.submit(put("a", "1")).await.unwrap_err()), Code::AlreadySame);
+    assert_eq!(code(contract.submit(put("a", "2")).await.unwrap_err()), Code::AlreadyDifferent);
+    assert_eq!(code(contract.evaluate(Call::new("nonsense")).await.unwrap_err()), Code::BadInput);
+    let error = contract.submit(Call::new("nonsense").organizations(["Org2MSP"])).await.unwrap_err();
+    let call = error.call().unwrap();
+    assert_eq!((call.details.len(), call.details[0].msp_id.as_str()), (1, "Org2MSP"), "{error}");
+    assert_eq!(call.transaction_id.len(), 64);
+
+    let again = submitter(&contract).submit(put("a", "1"), WITHIN).await.unwrap();
+    assert_eq!((again.outcome, again.retries), (Outcome::AlreadyThere, Retries::default()));
+    let failure = submitter(&contract).submit(put("a", "2"), WITHIN).await.unwrap_err();
+    assert!(failure.to_string().contains("ALREADY_DIFFERENT"), "{failure}");
+
+    let nobody = ledger.network(1).contract("nobody").evaluate(Call::new("get")).await.unwrap_err();
+    assert_eq!(nobody.call().unwrap().failure(), Failure::Unavailable, "not installed here: {nobody}");
+}
+
+async fn transient_data_stays_off_the_ledger(ledger: &Ledger) {
+    let call = Call::new("reveal").arg("t").transient("secret", "off the record");
+    let (answer, status) =
+        ledger.contract(1).submit(call.organizations(["Org1MSP", "Org2MSP"])).await.unwrap();
+    assert_eq!(answer, b"off the record", "endorsers saw it");
+    let block = ledger.network(1).blocks(Checkpoint::at(status.block_number)).next().await.unwrap().unwrap();
+    let found = block.transactions.iter().find(|t| t.transaction_id == status.transaction_id).unwrap();
+    assert_eq!(found.args, [b"reveal".to_vec(), b"t".to_vec()]);
+    let endorsers: BTreeSet<_> = found.endorsers.iter().map(|e| e.msp_id.as_str()).collect();
+    assert_eq!(endorsers, ["Org1MSP", "Org2MSP"].into(), "those that were named");
+}
+
+/// Every organisation posts a round as soon as it has posted the one before, each needing what another
+/// posted: the slower ones are waited for.
+async fn lag_is_waited_for(ledger: &Ledger) {
+    let rounds = 5;
+    let posts = (1..=3).map(|org| {
+        let submitter = submitter(&ledger.contract(org));
+        tokio::spawn(async move {
+            let mut retries = Retries::default();
+            for round in 0..rounds {
+                let call = put(&format!("r{round}-{org}"), "x");
+                let call = match round {
+                    0 => call,
+                    _ => call.arg(format!("r{}-{}", round - 1, org % 3 + 1)),
+                };
+                retries += submitter.submit(call, WITHIN).await.unwrap().retries;
+            }
+            retries
+        })
+    });
+    let posts: Vec<_> = posts.collect();
+    let mut retries = Retries::default();
+    for post in posts {
+        retries += post.await.unwrap();
+    }
+    eprintln!("{rounds} rounds of 3 without waiting for each other: {retries:?}");
+
+    // And where the wait is certain.
+    let late = submitter(&ledger.contract(2));
+    let late = tokio::spawn(async move { late.submit(put("late", "x").arg("early"), WITHIN).await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    submitter(&ledger.contract(3)).submit(put("early", "x"), WITHIN).await.unwrap();
+    let late = late.await.unwrap();
+    assert!(late.retries.not_yet >= 3, "{:?}", late.retries);
+}
+
+async fn conflicts_are_endorsed_anew(ledger: &Ledger) {
+    let appends = (1..=3).map(|org| {
+        let submitter = submitter(&ledger.contract(org));
+        tokio::spawn(async move {
+            let call = Call::new("append").arg("word").arg(org.to_string());
+            submitter.submit(call, WITHIN).await.unwrap()
+        })
+    });
+    let appends: Vec<_> = appends.collect();
+    let mut retries = Retries::default();
+    for append in appends {
+        retries += append.await.unwrap().retries;
+    }
+    eprintln!("three appends at once: {retries:?}");
+    let start = Instant::now();
+    loop {
+        let mut word = ledger.contract(1).evaluate(Call::new("get").arg("word")).await.unwrap();
+        word.sort();
+        if word == b"123" {
+            break;
+        }
+        assert!(start.elapsed() < WITHIN, "each exactly once, not {word:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(retries.mvcc + retries.mismatch > 0, "they did conflict");
+}
+
+#[derive(Default)]
+struct Kept(Mutex<Vec<Vec<u8>>>);
+
+#[async_trait::async_trait]
+impl EnvelopeStore for Kept {
+    async fn keep(&self, _: &str, envelope: &[u8]) -> Result<(), StoreError> {
+        self.0.lock().unwrap().push(envelope.to_vec());
+        Ok(())
+    }
+}
+
+/// A process that died after it kept the envelope, before or after it submitted it.
+async fn a_kept_envelope_commits_once(ledger: &Ledger) {
+    let kept = Arc::new(Kept::default());
+    let submitter = ledger.contract(1).submitter(kept.clone());
+    let before = submitter.submit(put("kept", "x"), WITHIN).await.unwrap();
+    let envelope = kept.0.lock().unwrap()[0].clone();
+    let after = submitter.resume(&envelope, put("kept", "x"), WITHIN).await.unwrap();
+    assert_eq!((&after.transaction_id, after.block_number), (&before.transaction_id, before.block_number));
+    assert_eq!(after.retries, Retries::default());
+
+    let proposal = ledger.contract(1).propose(put("never sent", "x")).await.unwrap();
+    let envelope = proposal.endorse().await.unwrap().to_bytes();
+    let sent = submitter.resume(&envelope, put("never sent", "x"), WITHIN).await.unwrap();
+    assert_eq!((sent.transaction_id.as_str(), sent.retries.resubmitted), (proposal.transaction_id(), 1));
+
+    // The same envelope again is in the chain twice but counts once.
+    let transaction = ledger.network(1).transaction(&envelope).unwrap();
+    let status = transaction.submit().await.unwrap().status().await.unwrap();
+    assert_eq!((status.code, Some(status.block_number)), (TxValidationCode::Valid, sent.block_number));
+}
+
+async fn blocks_verify_and_resume(ledger: &Ledger) {
+    let all = past(&ledger.network(1), Checkpoint::start()).await;
+    assert_eq!(all[0].transactions[0].kind, Kind::Config);
+    let (mut calls, mut invalid) = (0, 0);
+    for block in &all {
+        assert_eq!(block.number, all[block.number as usize].number);
+        for transaction in &block.transactions {
+            assert_eq!(transaction.defect, None);
+            assert_eq!(transaction.channel, ledger.launched.channel);
+            if transaction.kind == Kind::Chaincode {
+                calls += 1;
+                transaction.verify_signature().unwrap();
+                transaction.verify_endorsements().unwrap();
+            }
+            invalid += usize::from(!transaction.is_valid());
+        }
+    }
+    eprintln!("{} blocks, {calls} calls, {invalid} other or invalid transactions verified", all.len());
+    let written: Vec<_> = all
+        .iter()
+        .flat_map(|block| &block.transactions)
+        .filter(|transaction| transaction.is_valid())
+        .filter(|transaction| {
+            transaction.writes.iter().any(|w| w.key == "a" && w.value == b"1" && !w.is_delete)
+        })
+        .collect();
+    let [written] = written.as_slice() else { panic!("{} transactions wrote it", written.len()) };
+    assert_eq!((written.function(), written.creator.msp_id.as_str()), (Some("put"), "Org1MSP"));
+    assert!(written.endorsers.len() >= 2);
+    assert_eq!(
+        written.event.as_ref().map(|e| (e.name.as_str(), e.payload.as_slice())),
+        Some(("put", &b"a"[..]))
+    );
+
+    // The other organisations' peers have the same chain; a checkpoint goes on where it stands.
+    let last = all.last().unwrap();
+    let middle = &all[all.len() / 2];
+    let id = &middle.transactions[0].transaction_id;
+    for org in 2..=3 {
+        let mut blocks = ledger.network(org).blocks(Checkpoint::after(middle.number, id));
+        let mut block = blocks.next().await.unwrap().unwrap();
+        assert_eq!((block.hash, block.seen), (middle.hash, 1));
+        while block.number < last.number {
+            block = blocks.next().await.unwrap().unwrap();
+        }
+        assert_eq!(block.hash, last.hash);
+    }
+    let nowhere = ledger.network(1).blocks(Checkpoint::after(middle.number, "nowhere")).next().await;
+    assert!(matches!(nowhere, Some(Err(Error::Chain(_)))), "{nowhere:?}");
+}
+
+async fn past(network: &Network, from: Checkpoint) -> Vec<Block> {
+    let mut stream = network.past_blocks(from);
+    let mut blocks = Vec::new();
+    while let Some(block) = stream.next().await {
+        blocks.push(block.unwrap());
+    }
+    blocks
+}
+
+async fn events_resume(ledger: &Ledger) {
+    let chaincode = &ledger.launched.chaincode.name;
+    let network = ledger.network(2);
+    let mut events = network.chaincode_events(chaincode, Checkpoint::start());
+    let first = events.next().await.unwrap().unwrap();
+    assert_eq!((first.name.as_str(), first.payload.as_slice()), ("put", &b"a"[..]));
+    let second = events.next().await.unwrap().unwrap();
+    drop(events);
+    let mut resumed = network.chaincode_events(chaincode, first.checkpoint());
+    assert_eq!(resumed.next().await.unwrap().unwrap(), second);
+}
+
+/// What one transaction takes, one client at a time and three at once; printed, with a bound that only
+/// catches a client that waits for something needlessly.
+async fn latency(ledger: &Ledger) {
+    const CALLS: usize = 40;
+    let contract = ledger.contract(1);
+    contract.evaluate(Call::new("get").arg("a")).await.unwrap();
+    let mut evaluate = Vec::new();
+    for _ in 0..CALLS {
+        let start = Instant::now();
+        contract.evaluate(Call::new("get").arg("a")).await.unwrap();
+        evaluate.push(start.elapsed());
+    }
+    let alone = puts(contract, "alone".into(), CALLS).await;
+    let start = Instant::now();
+    let clients: Vec<_> =
+        (1..=3).map(|org| tokio::spawn(puts(ledger.contract(org), format!("org{org}"), CALLS))).collect();
+    let mut together = (Vec::new(), Retries::default());
+    for client in clients {
+        let (times, retries) = client.await.unwrap();
+        together.0.extend(times);
+        together.1 += retries;
+    }
+    let rate = (3 * CALLS) as f64 / start.elapsed().as_secs_f64();
+    eprintln!("evaluate: {}", summary(&mut evaluate));
+    eprintln!("submit, one client: {} {:?}", summary(&mut alone.0.clone()), alone.1);
+    eprintln!("submit, three clients: {} {rate:.0} tx/s {:?}", summary(&mut together.0), together.1);
+    assert!(evaluate[CALLS / 2] < Duration::from_millis(500));
+}
+
+async fn puts(contract: Contract, name: String, n: usize) -> (Vec<Duration>, Retries) {
+    let submitter = submitter(&contract);
+    let value = "x".repeat(600);
+    let (mut times, mut retries) = (Vec::new(), Retries::default());
+    // The first one makes the connection.
+    for i in 0..=n {
+        let start = Instant::now();
+        let done = submitter.submit(put(&format!("{name}-{i}"), &value), WITHIN).await.unwrap();
+        if i > 0 {
+            times.push(start.elapsed());
+        }
+        retries += done.retries;
+    }
+    (times, retries)
+}
+
+/// Sorts and describes.
+fn summary(times: &mut [Duration]) -> String {
+    times.sort();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e3;
+    format!("median {:.1} ms, 90 % {:.1} ms, longest {:.1} ms", at(50), at(90), at(100))
+}
+
+/// Each part of one organisation is killed while that organisation submits, and one is frozen.
+async fn restarts_are_survived(ledger: &Ledger) {
+    let mut blocks = ledger.network(1).blocks(Checkpoint::start());
+    let followed = tokio::spawn(async move {
+        while let Some(block) = blocks.next().await {
+            let block = block.unwrap();
+            if block.transactions.iter().any(|t| t.writes.iter().any(|w| w.key == "the end")) {
+                return block.number;
+            }
+        }
+        panic!("the stream ended");
+    });
+    for process in ["chaincode-org1", "peer-org1", "orderer"] {
+        let (stop, start) = (|| ledger.launched.kill(process), ledger.launched.start(process));
+        let done = disturbed(ledger, process, stop, async { start.await.unwrap() }).await;
+        assert!(done.iter().any(|d| d.retries.total() > 0), "{process} was missed");
+    }
+    let done = disturbed(ledger, "frozen", || ledger.launched.freeze("peer-org1"), async {
+        ledger.launched.thaw("peer-org1").unwrap()
+    })
+    .await;
+    assert!(!done.is_empty());
+
+    let end = submitter(&ledger.contract(1)).submit(put("the end", "x"), WITHIN).await.unwrap();
+    let number = tokio::time::timeout(WITHIN, followed).await.unwrap().unwrap();
+    assert_eq!(Some(number), end.block_number, "the reader was there through all of it");
+}
+
+/// Submits one record after the other, stops something meanwhile for two seconds, and goes on until five
+/// more have been committed afterwards.
+async fn disturbed(
+    ledger: &Ledger,
+    name: &str,
+    stop: impl FnOnce() -> Result<(), launcher::Error>,
+    start: impl Future<Output = ()>,
+) -> Vec<Submitted> {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1000);
+    let submitter = submitter(&ledger.contract(1));
+    let prefix = name.to_owned();
+    let writer = tokio::spawn(async move {
+        for i in 0.. {
+            let done = submitter.submit(put(&format!("{prefix}-{i}"), "x"), WITHIN).await.unwrap();
+            if sender.send(done).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut done = vec![receiver.recv().await.expect("the writer goes on")];
+    stop().unwrap();
+    let stopped = Instant::now();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    start.await;
+    while let Ok(before) = receiver.try_recv() {
+        done.push(before);
+    }
+    for _ in 0..5 {
+        done.push(receiver.recv().await.expect("the writer goes on"));
+    }
+    let mut retries = Retries::default();
+    done.iter().for_each(|d| retries += d.retries);
+    eprintln!("{name}: {} records in {:.1?}, {retries:?}", done.len(), stopped.elapsed());
+    drop(receiver);
+    writer.await.unwrap();
+    done
+}
