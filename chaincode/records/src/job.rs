@@ -253,3 +253,14 @@ pub enum Outcome {
     /// A participant gave up, with the reason and, where there is one, the culprit.
     Aborted(String),
 }
+
+/// For people: `finished`, or who ended it and why.
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outcome {
+            Outcome::Finished => f.write_str("finished"),
+            Outcome::Refused(reason) => write!(f, "refused by {}: {reason}", self.by),
+            Outcome::Aborted(reason) => write!(f, "aborted by {}: {reason}", self.by),
+        }
+    }
+}
