@@ -9,12 +9,14 @@
 
 pub mod answer;
 pub mod config;
+pub mod cost;
 pub mod data;
 pub mod driver;
 pub mod experiment;
 pub mod facts;
 pub mod ledger;
 pub mod model;
+pub mod poster;
 pub mod report;
 pub mod run;
 pub mod store;

@@ -187,7 +187,8 @@ impl Node {
         let mut known: HashSet<JobId> = self.jobs.keys().cloned().collect();
         facts.retain(|located| match &located.fact {
             Fact::Proposed(job) if job.params.party(&self.me).is_some() => {
-                known.insert(job.id.clone()) || true
+                known.insert(job.id.clone());
+                true
             }
             other => known.contains(other.job()),
         });

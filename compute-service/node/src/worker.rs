@@ -5,10 +5,11 @@ use crate::{
     data,
     driver::{Driver, DriverError, Finished, Input, Request, Seconds},
     model::Part,
+    poster::Poster,
     run::Event,
     store::Store,
 };
-use gateway_client::{Call, Contract, KeepNothing, Retries, SubmitError, SubmitFailure};
+use gateway_client::{Contract, Retries};
 use protocol::Fault;
 use records::{Ending, Job, JobId};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use std::{
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 use svm::vertical::{Output, VerticalSvm};
@@ -70,11 +71,8 @@ pub(crate) struct Worker {
     party: u32,
     config: Arc<Config>,
     store: Arc<Store>,
-    contract: Contract,
     events: UnboundedSender<Event>,
-    inputs: mpsc::Sender<Input>,
-    traffic: Arc<Mutex<Traffic>>,
-    runtime: Handle,
+    poster: Poster,
 }
 
 impl Worker {
@@ -90,17 +88,16 @@ impl Worker {
     ) -> mpsc::Sender<Input> {
         let (inputs, on_input) = mpsc::channel();
         let party = job.params.party(me).expect("only jobs that name this organisation are kept");
-        let worker = Self {
-            job,
-            party,
-            config: config.clone(),
-            store: store.clone(),
+        let poster = Poster {
+            job: job.clone(),
             contract: contract.clone(),
-            events: events.clone(),
             inputs: inputs.clone(),
             traffic: Arc::default(),
+            patience: Duration::from_secs(config.patience_secs),
             runtime: Handle::current(),
         };
+        let worker =
+            Self { job, party, config: config.clone(), store: store.clone(), events: events.clone(), poster };
         std::thread::spawn(move || worker.run(&on_input));
         inputs
     }
@@ -120,7 +117,7 @@ impl Worker {
                     published: output.weights,
                     seconds: finished.seconds,
                     elapsed: start.elapsed().as_secs_f64(),
-                    traffic: *self.traffic.lock().unwrap_or_else(|e| e.into_inner()),
+                    traffic: *self.poster.traffic.lock().unwrap_or_else(|e| e.into_inner()),
                 });
                 let path = report.and_then(|report| {
                     let path = report_path(&self.config, &job);
@@ -159,7 +156,7 @@ impl Worker {
                 .events
                 .send(Event::Progress { job: self.job.id.clone(), progress: Clone::clone(progress) });
         };
-        let finished = driver.run(inputs, |request| self.ask(request), report)?;
+        let finished = driver.run(inputs, |request| self.poster.ask(request), report)?;
         let part =
             finished.output.as_ref().and_then(|output| match private.weights(&self.job.params, output) {
                 Ok(weights) => Some(Part { msp_id: self.me().into(), weights, ..loaded.part }),
@@ -180,7 +177,7 @@ impl Worker {
         inputs: &mpsc::Receiver<Input>,
         fault: &Fault,
     ) -> Result<(Finished<Output>, Option<Part>), DriverError> {
-        self.ask(Request::Abort(format!("{}: {fault}", self.me())));
+        self.poster.ask(Request::Abort(format!("{}: {fault}", self.me())));
         loop {
             match inputs.recv() {
                 Ok(Input::Fact(located)) => {
@@ -193,54 +190,6 @@ impl Worker {
                 Ok(Input::Stop) | Err(_) => return Err(DriverError::Stopped),
             }
         }
-    }
-
-    /// Posts in the background; only a failure comes back.
-    fn ask(&self, request: Request) {
-        let id = self.job.id.0.as_str();
-        let (what, call, bytes) = match request {
-            Request::Post(slot, body) => {
-                let json =
-                    serde_json::to_vec(&*body).expect("records hold only strings, integers and arrays");
-                let bytes = json.len() as u64;
-                let call = Call::new("post")
-                    .arg(id)
-                    .arg(slot.phase.as_str())
-                    .arg(slot.round.to_string())
-                    .arg(slot.chunk.to_string())
-                    .arg(json);
-                (slot.to_string(), call, bytes)
-            }
-            Request::Finish => ("finish".into(), Call::new("finish").arg(id), 0),
-            Request::Abort(reason) => {
-                tracing::error!(job = ?self.job.id, "giving the job up: {reason}");
-                let reason: String = reason.chars().take(1000).collect();
-                ("abort".into(), Call::new("abort").arg(id).arg(reason), 0)
-            }
-        };
-        let submitter = self.contract.submitter(Arc::new(KeepNothing));
-        let (inputs, traffic) = (self.inputs.clone(), self.traffic.clone());
-        let patience = Duration::from_secs(self.config.patience_secs);
-        self.runtime.spawn(async move {
-            let (retries, failure) = match submitter.submit(call, patience).await {
-                Ok(submitted) => (submitted.retries, None),
-                Err(failure) => (failure.retries, Some(failure)),
-            };
-            let mut traffic = traffic.lock().unwrap_or_else(|e| e.into_inner());
-            traffic.retries += retries;
-            match failure {
-                None => {
-                    traffic.transactions += 1;
-                    traffic.bytes += bytes;
-                }
-                // Somebody else ended the job: its ending is on the way.
-                Some(SubmitFailure { error: SubmitError::Failed(e), .. })
-                    if e.refusal().is_some_and(|r| r.code == records::Code::Ended) => {}
-                Some(failure) => {
-                    let _ = inputs.send(Input::PostFailed(format!("{what}: {failure}")));
-                }
-            }
-        });
     }
 }
 
