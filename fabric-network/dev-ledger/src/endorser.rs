@@ -23,7 +23,8 @@ pub struct Unpacked {
     pub header: Header,
     pub channel_header: ChannelHeader,
     pub signature_header: SignatureHeader,
-    pub chaincode: String,
+    /// The chaincode that the call names, by which the gateway looks for endorsers.
+    pub called: String,
     pub input: ChaincodeInput,
     pub payload: ChaincodeProposalPayload,
 }
@@ -41,17 +42,23 @@ impl Unpacked {
         let header: Header = part("Header", &proposal.header)?;
         let channel_header: ChannelHeader = part("ChannelHeader", &header.channel_header)?;
         let signature_header: SignatureHeader = part("SignatureHeader", &header.signature_header)?;
-        let extension: ChaincodeHeaderExtension =
-            part("ChaincodeHeaderExtension", &channel_header.extension)?;
-        let chaincode = extension.chaincode_id.ok_or("ChaincodeHeaderExtension.ChaincodeId is nil")?.name;
-        if chaincode.is_empty() {
-            return Err("ChaincodeHeaderExtension.ChaincodeId.Name is empty".into());
-        }
         let payload: ChaincodeProposalPayload = part("ChaincodeProposalPayload", &proposal.payload)?;
         let call: ChaincodeInvocationSpec = part("ChaincodeInvocationSpec", &payload.input)?;
         let spec = call.chaincode_spec.ok_or("chaincode invocation spec did not contain chaincode spec")?;
         let input = spec.input.ok_or("chaincode input did not contain any input")?;
-        Ok(Self { header, channel_header, signature_header, chaincode, input, payload })
+        let called = spec.chaincode_id.unwrap_or_default().name;
+        Ok(Self { header, channel_header, signature_header, called, input, payload })
+    }
+
+    /// The chaincode that the header names, which is the one that runs.
+    fn chaincode(&self) -> Result<String, String> {
+        let extension = ChaincodeHeaderExtension::decode(self.channel_header.extension.as_slice())
+            .map_err(|e| format!("error unmarshalling ChaincodeHeaderExtension: {e}"))?;
+        let name = extension.chaincode_id.ok_or("ChaincodeHeaderExtension.ChaincodeId is nil")?.name;
+        if name.is_empty() {
+            return Err("ChaincodeHeaderExtension.ChaincodeId.Name is empty".into());
+        }
+        Ok(name)
     }
 }
 
@@ -83,14 +90,15 @@ pub async fn process(
         );
         return Err(Refusal::Filtered(what));
     }
+    let chaincode = unpacked.chaincode().map_err(Refusal::Invalid)?;
     if unpacked.channel_header.channel_id != channel.name {
         return Ok(failure(format!("channel '{}' not found", unpacked.channel_header.channel_id)));
     }
     check(channel, peer, &unpacked, signed)?;
-    if unpacked.chaincode == QSCC {
+    if chaincode == QSCC {
         return Ok(answered(system::query(channel, peer, &unpacked.input.args)));
     }
-    Ok(endorse(channel, peer, unpacked, signed).await.unwrap_or_else(failure))
+    Ok(endorse(channel, peer, chaincode, unpacked, signed).await.unwrap_or_else(failure))
 }
 
 /// The checks of creator, signature and transaction id.
@@ -118,11 +126,9 @@ fn check(
     if header.tx_id != expected {
         return invalid(format!("incorrectly computed txid '{}' -- expected '{expected}'", header.tx_id));
     }
-    let Ok(claimed) = msp::Identity::decode(&signature_header.creator) else {
-        return invalid(format!(
-            "access denied: channel [{}] creator org unknown, creator is malformed",
-            channel.name
-        ));
+    let Ok(creator) = channel.identity(&signature_header.creator) else {
+        let what = "creator org unknown, creator is malformed";
+        return invalid(format!("access denied: channel [{}] {what}", channel.name));
     };
     if let Err(e) = channel.authenticate(&signature_header.creator, &signed.proposal_bytes, &signed.signature)
     {
@@ -130,7 +136,7 @@ fn check(
         return invalid(format!(
             "access denied: channel [{}] creator org [{}]",
             channel.name,
-            claimed.msp_id()
+            creator.msp_id()
         ));
     }
     match channel.store.transaction(&header.tx_id) {
@@ -148,10 +154,10 @@ fn check(
 async fn endorse(
     channel: &Channel,
     peer: &Peer,
+    name: String,
     unpacked: Unpacked,
     signed: &SignedProposal,
 ) -> Result<ProposalResponse, String> {
-    let name = unpacked.chaincode;
     if name != channel.chaincode {
         return Err(format!(
             "make sure the chaincode {name} has been successfully defined on channel {} and try again: chaincode {name} not found",

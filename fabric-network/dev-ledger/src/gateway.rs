@@ -60,8 +60,16 @@ impl Gateway for Service {
             .filter(|proposal| !proposal.proposal_bytes.is_empty())
             .ok_or_else(|| invalid("a signed proposal is required".into()))?;
         let unpacked = Unpacked::new(&proposal).map_err(invalid)?;
-        if unpacked.chaincode != QSCC {
-            self.check_target(&unpacked)?;
+        let (channel, chaincode) = (&unpacked.channel_header.channel_id, &unpacked.called);
+        if channel.is_empty() {
+            return Err(invalid("no channel id provided".into()));
+        }
+        if *channel != self.channel.name {
+            let what = format!("could not get last config for channel {channel}");
+            return Err(Status::unavailable(format!("failed to get config for channel [{channel}]: {what}")));
+        }
+        if ![self.channel.chaincode.as_str(), QSCC].contains(&chaincode.as_str()) {
+            return Err(no_peers(channel, chaincode));
         }
         // Transient data stays in the gateway's organisation unless the client names others.
         let mut targets = request.target_organizations;
@@ -94,9 +102,7 @@ impl Gateway for Service {
             }
         }
         if details.is_empty() {
-            let (chaincode, channel) = (&self.channel.chaincode, &self.channel.name);
-            let what = format!("no peers available to evaluate chaincode {chaincode} in channel {channel}");
-            return Err(Status::failed_precondition(what));
+            return Err(no_peers(channel, chaincode));
         }
         Err(with_details(
             code,
@@ -112,7 +118,13 @@ impl Gateway for Service {
                 || Status::invalid_argument("the proposed transaction must contain a signed proposal"),
             )?;
         let unpacked = Unpacked::new(&proposal).map_err(Status::invalid_argument)?;
-        self.check_target(&unpacked)?;
+        let (channel, chaincode) = (&unpacked.channel_header.channel_id, &unpacked.called);
+        if *channel != self.channel.name || *chaincode != self.channel.chaincode {
+            let what = format!("No metadata was found for chaincode {chaincode} in channel {channel}");
+            return Err(Status::failed_precondition(format!(
+                "no combination of peers can be derived which satisfy the endorsement policy: {what}"
+            )));
+        }
         let endorsed = if request.endorsing_organizations.is_empty() {
             self.endorse_by_policy(proposal).await?
         } else {
@@ -312,15 +324,6 @@ impl Service {
         Ok(ChaincodeEndorsedAction { proposal_response_payload: payload.unwrap_or_default(), endorsements })
     }
 
-    fn check_target(&self, unpacked: &Unpacked) -> Result<(), Status> {
-        let (channel, chaincode) = (&unpacked.channel_header.channel_id, &unpacked.chaincode);
-        if *channel == self.channel.name && *chaincode == self.channel.chaincode {
-            return Ok(());
-        }
-        let what = format!("no peers available to evaluate chaincode {chaincode} in channel {channel}");
-        Err(Status::failed_precondition(what))
-    }
-
     /// Whether somebody may read the channel: anybody of its organisations.
     fn check_reader(
         &self,
@@ -436,6 +439,11 @@ impl Events {
         }
         (!matching.is_empty()).then_some(ChaincodeEventsResponse { events: matching, block_number })
     }
+}
+
+fn no_peers(channel: &str, chaincode: &str) -> Status {
+    let what = format!("no peers available to evaluate chaincode {chaincode} in channel {channel}");
+    Status::failed_precondition(what)
 }
 
 fn detail(peer: &Peer, message: &str) -> ErrorDetail {

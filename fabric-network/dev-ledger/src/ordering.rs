@@ -4,7 +4,7 @@ use crate::channel::{Channel, Peer};
 use crate::store::Place;
 use crate::{Error, validation};
 use fabric_protos::common::{
-    Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, Header, LastConfig, Metadata,
+    Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, LastConfig, Metadata,
     OrdererBlockMetadata, Payload, SignatureHeader, Status,
 };
 use fabric_protos::hash::{block_data_hash, block_header_hash};
@@ -36,7 +36,9 @@ pub struct Refused(pub Status, pub String);
 pub fn admit(channel: &Channel, envelope: &Envelope) -> Result<(), Refused> {
     let refuse = |status, what: &str| Err(Refused(status, what.into()));
     let payload = Payload::decode(envelope.payload.as_slice()).unwrap_or_default();
-    let header = payload.header.unwrap_or_else(Header::default);
+    let Some(header) = payload.header else {
+        return refuse(Status::BadRequest, "could not determine channel ID: header not set");
+    };
     let Ok(channel_header) = ChannelHeader::decode(header.channel_header.as_slice()) else {
         return refuse(Status::BadRequest, "error unmarshalling ChannelHeader");
     };
@@ -56,7 +58,7 @@ pub fn admit(channel: &Channel, envelope: &Envelope) -> Result<(), Refused> {
             tracing::warn!("envelope refused: {e}");
             refuse(
                 Status::Forbidden,
-                "implicit policy evaluation failed - 0 sub-policies were satisfied, but this policy requires 1 of the 'Writers' sub-policies to be satisfied",
+                "implicit policy evaluation failed - 0 sub-policies were satisfied, but this policy requires 1 of the 'Writers' sub-policies to be satisfied: permission denied",
             )
         }
     }

@@ -25,20 +25,21 @@ fn answer(channel: &Channel, peer: &Peer, args: &[Vec<u8>]) -> Result<Vec<u8>, S
     if name != channel.name {
         return Err(format!("Invalid chain ID, {name}"));
     }
-    let asked = || text(2).ok_or_else(|| format!("missing 3rd argument for {function}"));
+    if function == "GetChainInfo" {
+        return Ok(info(channel, peer)?.encode_to_vec());
+    }
+    let asked = text(2).ok_or_else(|| format!("missing 3rd argument for {function}"))?;
     match function.as_str() {
-        "GetChainInfo" => Ok(info(channel, peer)?.encode_to_vec()),
         "GetBlockByNumber" => {
-            let number =
-                asked()?.parse().map_err(|e| format!("Failed to parse block number with error {e}"))?;
+            let number = asked.parse().map_err(|e| format!("Failed to parse block number with error {e}"))?;
             Ok(block(channel, peer, number)?.encode_to_vec())
         }
         "GetBlockByTxID" => {
-            let place = place(channel, peer, &asked()?)?;
+            let place = place(channel, peer, &asked)?;
             Ok(block(channel, peer, place.block)?.encode_to_vec())
         }
         "GetTransactionByID" => {
-            let place = place(channel, peer, &asked()?)?;
+            let place = place(channel, peer, &asked)?;
             let data = block(channel, peer, place.block)?.data.unwrap_or_default().data;
             let envelope = data.get(place.index as usize).ok_or("the transaction is not in its block")?;
             let envelope = Envelope::decode(envelope.as_slice()).map_err(|e| e.to_string())?;

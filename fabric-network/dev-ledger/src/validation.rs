@@ -132,10 +132,10 @@ fn check_action(
         Ok((set.namespace, own))
     };
     let sets: Sets = sets.ns_rwset.into_iter().map(read).collect::<Result<_, _>>()?;
+    check_endorsements(channel, &endorsed)?;
     if sets.iter().any(|(namespace, set)| !set.writes.is_empty() && *namespace != executed) {
         return Err(Code::IllegalWriteset);
     }
-    check_endorsements(channel, &endorsed)?;
     Ok(sets)
 }
 

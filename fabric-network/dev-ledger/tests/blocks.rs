@@ -172,7 +172,7 @@ async fn the_chain_answers_questions() {
         (&["GetBlockByNumber", "confab", "x"][..], "Failed to parse block number"),
         (&["GetTransactionByID", "confab", "x"][..], "no such transaction ID [x]"),
         (&["GetTransactionByID", "confab"][..], "missing 3rd argument"),
-        (&["Nothing", "confab"][..], "Requested function Nothing not found"),
+        (&["Nothing", "confab", "x"][..], "Requested function Nothing not found"),
         (&["GetChainInfo"][..], "Incorrect number of arguments"),
     ] {
         common::assert_status(&client.ask(call).await.unwrap_err(), Code::Unknown, said);

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub mod tamper;
+
 use crypto_material::{Material, NetworkSpec, generate};
 use dev_ledger::{ChaincodeConfig, Config, OrgConfig, Running};
 use fabric_protos::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
@@ -26,8 +28,9 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
 
 /// A contract for tests; each organisation's service knows whose it is.
-struct Keys {
-    msp_id: String,
+pub struct Keys {
+    /// Whose service it is.
+    pub msp_id: String,
 }
 
 impl Keys {

@@ -1,0 +1,426 @@
+//! The same calls on real Fabric and here, and the same answers: codes, words, details, verdicts.
+
+mod common;
+
+use common::tamper::{change_action, change_outcome, results, tamper};
+use common::{Client, Keys, Network, position};
+use fabric_protos::common::{Block, ChannelHeader, Envelope, Payload, Status as BlockStatus};
+use fabric_protos::gateway::{
+    ChaincodeEventsRequest, CommitStatusRequest, EvaluateRequest, SignedChaincodeEventsRequest,
+    SignedCommitStatusRequest, SubmitRequest,
+};
+use fabric_protos::kvrwset::{KvrwSet, range_query_info::ReadsInfo};
+use fabric_protos::orderer::seek_info::SeekBehavior;
+use fabric_protos::orderer::{SeekInfo, SeekNewest, SeekPosition, seek_position};
+use fabric_protos::peer::{ChaincodeAction, ChaincodeActionPayload, ProposalResponsePayload, Transaction};
+use fabric_protos::rwset::TxReadWriteSet;
+use launcher::{ChaincodeCommand, Options};
+use prost::Message;
+use shim::{Server, Tls};
+use std::fmt::Debug;
+use std::fs;
+use std::path::Path;
+use tonic::Status;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+
+/// What was asked and what was answered, without ids, numbers of blocks and addresses.
+#[derive(Default)]
+struct Transcript(Vec<String>);
+
+impl Transcript {
+    fn note(&mut self, what: &str, answer: impl Debug) {
+        self.0.push(format!("{what}: {}", scrub(&format!("{answer:?}"))));
+    }
+
+    fn call<T: Debug>(&mut self, what: &str, answer: Result<T, Status>) {
+        match answer {
+            Ok(answer) => self.note(what, answer),
+            Err(status) => {
+                let details = if status.details().is_empty() { Vec::new() } else { common::details(&status) };
+                self.note(what, (status.code(), status.message(), details));
+            }
+        }
+    }
+}
+
+/// Replaces what differs from run to run: long hexadecimal numbers and the peer's clock.
+fn scrub(text: &str) -> String {
+    let mut scrubbed = String::new();
+    let mut digits = String::new();
+    for c in text.chars().chain(['\0']) {
+        if c.is_ascii_hexdigit() {
+            digits.push(c);
+            continue;
+        }
+        if digits.len() >= 32 {
+            scrubbed.push('#')
+        } else {
+            scrubbed.push_str(&digits)
+        }
+        digits.clear();
+        scrubbed.push(c);
+    }
+    scrubbed.trim_end_matches('\0').into()
+}
+
+/// Endorsed, changed, signed, submitted; the verdict.
+async fn verdict_on(
+    client: &mut Client,
+    args: &[&str],
+    orgs: &[&str],
+    change: impl FnOnce(&mut Transaction),
+) -> Result<String, Status> {
+    let proposed = client.propose(args);
+    let envelope = client.endorse(&proposed, orgs).await?;
+    let envelope = tamper(client, &envelope, |_, transaction| change(transaction));
+    client.submit(&proposed.id, envelope).await?;
+    Ok(client.commit_status(&proposed.id).await?.0.as_str_name().into())
+}
+
+async fn transact(client: &mut Client, args: &[&str]) -> Result<String, Status> {
+    verdict_on(client, args, &[], |_| {}).await
+}
+
+/// Two transactions, the second endorsed before the first is submitted.
+async fn verdict_after(client: &mut Client, late: &[&str], early: &[&str]) -> Result<String, Status> {
+    let proposed = client.propose(late);
+    let envelope = client.endorse(&proposed, &[]).await?;
+    transact(client, early).await?;
+    client.submit(&proposed.id, envelope).await?;
+    Ok(client.commit_status(&proposed.id).await?.0.as_str_name().into())
+}
+
+/// Namespaces, and in each what is read, queried and written.
+fn rwset(envelope: &Envelope) -> Vec<String> {
+    let payload = Payload::decode(envelope.payload.as_slice()).unwrap();
+    let transaction = Transaction::decode(payload.data.as_slice()).unwrap();
+    let action =
+        ChaincodeActionPayload::decode(transaction.actions[0].payload.as_slice()).unwrap().action.unwrap();
+    let response = ProposalResponsePayload::decode(action.proposal_response_payload.as_slice()).unwrap();
+    let action = ChaincodeAction::decode(response.extension.as_slice()).unwrap();
+    let sets = TxReadWriteSet::decode(action.results.as_slice()).unwrap().ns_rwset;
+    let mut lines = vec![format!("{:?} {:?}", action.chaincode_id, action.response)];
+    for set in sets {
+        let own = KvrwSet::decode(set.rwset.as_slice()).unwrap();
+        for read in own.reads {
+            lines.push(format!("{} reads {} {}", set.namespace, read.key, read.version.is_some()));
+        }
+        for range in own.range_queries_info {
+            let Some(ReadsInfo::RawReads(reads)) = range.reads_info else { panic!("a short range") };
+            let keys: Vec<_> = reads.kv_reads.into_iter().map(|read| read.key).collect();
+            lines.push(format!(
+                "{} ranges {:?} {:?} {} {keys:?}",
+                set.namespace, range.start_key, range.end_key, range.itr_exhausted
+            ));
+        }
+        for write in own.writes {
+            lines.push(format!("{} writes {write:?}", set.namespace));
+        }
+    }
+    lines
+}
+
+async fn run(one: &mut Client, two: &mut Client, stranger: &mut Client) -> Vec<String> {
+    let mut t = Transcript::default();
+    state(&mut t, one, two).await;
+    refusals(&mut t, one).await;
+    strangers(&mut t, one, stranger).await;
+    verdicts(&mut t, one).await;
+    blocks(&mut t, one, stranger).await;
+    system(&mut t, one).await;
+    t.0
+}
+
+async fn state(t: &mut Transcript, one: &mut Client, two: &mut Client) {
+    t.call("put", transact(one, &["put", "a", "1", "b", "2", "c", "3"]).await);
+    for args in [
+        &["get", "a"][..],
+        &["get", "none"],
+        &["get-many", "a", "none", "c"],
+        &["put-get", "a", "new"],
+        &["keys", "a", "c"],
+        &["keys", "b", ""],
+        &["sleep", "0"],
+        &["fail"],
+    ] {
+        t.call(&format!("evaluate {args:?}"), one.evaluate(args).await);
+    }
+    for args in [&["fail"][..], &["whose"], &["sleep", "0"]] {
+        let proposed = two.propose(args);
+        t.call(&format!("endorse {args:?}"), two.endorse(&proposed, &[]).await.map(drop));
+    }
+    for args in [
+        &["add", "a", "x"][..],
+        &["count", "a", "c", "n"],
+        &["count", "b", "", "n"],
+        &["del", "b"],
+        &["get", "no"],
+    ] {
+        let proposed = one.propose(args);
+        t.call(&format!("read/write set of {args:?}"), one.endorse(&proposed, &[]).await.map(|e| rwset(&e)));
+    }
+    t.call("del", transact(two, &["del", "b"]).await);
+    t.call("after del", two.evaluate(&["keys", "a", "d"]).await);
+}
+
+async fn refusals(t: &mut Transcript, one: &mut Client) {
+    type Change = fn(&mut ChannelHeader);
+    let changes: [(&str, Change); 7] = [
+        ("transaction id", |header| header.tx_id = "00".into()),
+        ("epoch", |header| header.epoch = 1),
+        ("old", |header| header.timestamp.as_mut().unwrap().seconds -= 1000),
+        ("channel", |header| header.channel_id = "other".into()),
+        ("no channel", |header| header.channel_id.clear()),
+        ("no chaincode", |header| header.extension.clear()),
+        ("header type", |header| header.r#type = 5),
+    ];
+    for (what, change) in changes {
+        // The clock and the name of the type are in the peer's words.
+        let code_only = ["old", "header type"].contains(&what);
+        let proposed = one.propose_as(&["get", "a"], change);
+        let evaluated = one.evaluate_proposed(proposed.clone()).await;
+        let endorsed = one.endorse(&proposed, &[]).await.map(drop);
+        if code_only {
+            t.note(what, (evaluated.unwrap_err().code(), endorsed.unwrap_err().code()));
+        } else {
+            t.call(&format!("evaluate with other {what}"), evaluated);
+            t.call(&format!("endorse with other {what}"), endorsed);
+        }
+    }
+    let mut forged = one.propose(&["get", "a"]);
+    forged.signed.signature = one.propose(&["get", "a"]).signed.signature;
+    t.call("evaluate forged", one.evaluate_proposed(forged.clone()).await);
+    t.call("endorse forged", one.endorse(&forged, &[]).await.map(drop));
+    let proposed = one.propose_to("nothing", &["get", "a"], |_| {});
+    t.call("evaluate unknown chaincode", one.evaluate_proposed(proposed.clone()).await);
+    t.call("endorse unknown chaincode", one.endorse(&proposed, &[]).await.map(drop));
+    let proposed = one.propose(&["get", "a"]);
+    t.call("endorse by unknown", one.endorse(&proposed, &["Org1MSP", "Org9MSP"]).await.map(drop));
+    t.call("evaluate nothing", one.gateway.evaluate(EvaluateRequest::default()).await);
+
+    for (what, envelope) in [
+        ("nothing", None),
+        ("unsigned", Some(Envelope { payload: vec![1], signature: vec![] })),
+        ("no payload", Some(Envelope { payload: vec![], signature: vec![1] })),
+    ] {
+        let request = SubmitRequest {
+            transaction_id: "t".into(),
+            channel_id: "confab".into(),
+            prepared_transaction: envelope,
+        };
+        t.call(&format!("submit {what}"), one.gateway.submit(request).await.map(drop));
+    }
+    let identity = one.creator.clone();
+    for request in [
+        CommitStatusRequest::default(),
+        CommitStatusRequest { identity: identity.clone(), transaction_id: "t".into(), ..Default::default() },
+        CommitStatusRequest { identity, channel_id: "confab".into(), ..Default::default() },
+    ] {
+        let request = request.encode_to_vec();
+        let signature = one.sign(&request);
+        let request = SignedCommitStatusRequest { request, signature };
+        t.call("commit status", one.gateway.commit_status(request).await.map(drop));
+    }
+}
+
+async fn strangers(t: &mut Transcript, one: &mut Client, stranger: &mut Client) {
+    t.call("stranger evaluates", stranger.evaluate(&["get", "a"]).await);
+    let proposed = stranger.propose(&["get", "a"]);
+    t.call("stranger endorses", stranger.endorse(&proposed, &[]).await.map(drop));
+    t.note("stranger asks for the status", stranger.commit_status("00").await.unwrap_err().code());
+    let proposed = one.propose(&["blind", "k", "v"]);
+    let mut envelope = one.endorse(&proposed, &[]).await.unwrap();
+    envelope.signature = stranger.sign(&envelope.payload);
+    t.call("stranger signs", one.submit(&proposed.id, envelope).await);
+}
+
+async fn verdicts(t: &mut Transcript, one: &mut Client) {
+    t.call("written meanwhile", verdict_after(one, &["add", "a", "x"], &["blind", "a", "y"]).await);
+    t.call("blind", verdict_after(one, &["blind", "a", "x"], &["blind", "a", "y"]).await);
+    t.call("phantom", verdict_after(one, &["count", "p", "q", "n"], &["blind", "p1", "v"]).await);
+    t.call("changed in range", verdict_after(one, &["count", "p", "q", "n"], &["blind", "p1", "w"]).await);
+    t.call("gone from range", verdict_after(one, &["count", "p", "q", "n"], &["del", "p1"]).await);
+    t.call("beside the range", verdict_after(one, &["count", "p", "q", "n"], &["blind", "q", "v"]).await);
+    t.call("endorsed by one", verdict_on(one, &["blind", "k", "v"], &["Org1MSP"], |_| {}).await);
+    t.call("endorsed by both", verdict_on(one, &["blind", "k", "v"], &["Org1MSP", "Org2MSP"], |_| {}).await);
+
+    type Change = fn(&mut Transaction);
+    let changes: [(&str, Change); 7] = [
+        ("other writes", |t| change_outcome(t, |action| action.results = results("confab", vec![], "k"))),
+        ("other namespace", |t| {
+            change_outcome(t, |action| action.results = results("_lifecycle", vec![], "k"))
+        }),
+        ("other chaincode", |t| {
+            change_outcome(t, |action| action.chaincode_id.as_mut().unwrap().name = "other".into())
+        }),
+        ("one endorsement twice", |t| {
+            change_action(t, |payload| {
+                let endorsements = &mut payload.action.as_mut().unwrap().endorsements;
+                endorsements[1] = endorsements[0].clone();
+            });
+        }),
+        ("other call", |t| change_action(t, |payload| payload.chaincode_proposal_payload.push(0))),
+        ("two actions", |t| t.actions.extend(t.actions.clone())),
+        ("other header", |t| t.actions[0].header.push(0)),
+    ];
+    for (what, change) in changes {
+        t.call(what, verdict_on(one, &["blind", "k", "v"], &[], change).await);
+    }
+
+    let proposed = one.propose(&["blind", "once", "1"]);
+    let envelope = one.endorse(&proposed, &[]).await.unwrap();
+    one.submit(&proposed.id, envelope.clone()).await.unwrap();
+    t.note("first", one.commit_status(&proposed.id).await.unwrap().0);
+    t.call("endorse again", one.endorse(&proposed, &[]).await.map(drop));
+    t.call("evaluate again", one.evaluate_proposed(proposed.clone()).await);
+    transact(one, &["blind", "once", "2"]).await.unwrap();
+    t.call("submit again", one.submit(&proposed.id, envelope).await);
+    transact(one, &["blind", "other", "1"]).await.unwrap();
+    t.note("status again", one.commit_status(&proposed.id).await.unwrap().0);
+    t.call("written once", one.evaluate(&["get", "once"]).await);
+}
+
+async fn blocks(t: &mut Transcript, one: &mut Client, stranger: &mut Client) {
+    let newest = || Some(SeekPosition { r#type: Some(seek_position::Type::Newest(SeekNewest {})) });
+    let seek = |start, stop| SeekInfo {
+        start,
+        stop,
+        behavior: SeekBehavior::FailIfNotReady as i32,
+        ..Default::default()
+    };
+    let answer = |(blocks, status): (Vec<Block>, i32)| (blocks.len(), BlockStatus::try_from(status).unwrap());
+    for (what, info) in [
+        ("newest", seek(newest(), newest())),
+        ("one", seek(position(1), position(1))),
+        ("backwards", seek(position(2), position(1))),
+        ("future", seek(position(1 << 40), position(1 << 40))),
+        ("no start", seek(None, newest())),
+    ] {
+        let request = one.seek(info, |_| {});
+        t.note(&format!("blocks {what}"), answer(one.blocks(request).await));
+    }
+    let request = one.seek(seek(newest(), newest()), |header| header.channel_id = "other".into());
+    t.note("blocks of another channel", answer(one.blocks(request).await));
+    let request = one.seek(seek(newest(), newest()), |header| header.timestamp = None);
+    t.note("blocks without time", answer(one.blocks(request).await));
+    let request = stranger.seek(seek(newest(), newest()), |_| {});
+    t.note("blocks for a stranger", answer(stranger.blocks(request).await));
+
+    transact(one, &["put", "event", "v"]).await.unwrap();
+    let request = one.seek(seek(newest(), newest()), |_| {});
+    let block = one.blocks(request).await.0.remove(0);
+    let number = block.header.unwrap().number;
+    t.note("verdicts in the block", &block.metadata.unwrap().metadata[2]);
+    let request = ChaincodeEventsRequest {
+        channel_id: "confab".into(),
+        chaincode_id: "confab".into(),
+        identity: one.creator.clone(),
+        start_position: position(number),
+        after_transaction_id: String::new(),
+    };
+    let request = request.encode_to_vec();
+    let signature = one.sign(&request);
+    let request = SignedChaincodeEventsRequest { request, signature };
+    let mut events = one.gateway.chaincode_events(request).await.unwrap().into_inner();
+    t.note("events", events.message().await.unwrap().unwrap().events);
+}
+
+async fn system(t: &mut Transcript, one: &mut Client) {
+    for args in [
+        &["GetChainInfo", "other"][..],
+        &["GetBlockByNumber", "confab", "999999"],
+        &["GetTransactionByID", "confab", "x"],
+        &["GetTransactionByID", "confab"],
+        &["Nothing", "confab"],
+    ] {
+        t.call(&format!("qscc {args:?}"), one.ask(args).await);
+    }
+}
+
+/// A chaincode service as the launcher starts it; otherwise nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn chaincode_process() {
+    let Ok(address) = std::env::var("CHAINCODE_SERVER_ADDRESS") else {
+        return;
+    };
+    let variable = |name| std::env::var(name).unwrap();
+    let tls = Tls::new(
+        fs::read(variable("CHAINCODE_TLS_CERT")).unwrap(),
+        fs::read(variable("CHAINCODE_TLS_KEY")).unwrap(),
+    );
+    let contract = Keys { msp_id: variable("CHAINCODE_ID") };
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let server = Server::builder(contract).package_id(variable("CHAINCODE_ID")).tls(tls);
+    server.serve(listener, std::future::pending()).await.unwrap();
+}
+
+/// Stops the network when the test ends, however it ends.
+struct Down<'a>(&'a Path);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        let _ = launcher::down(self.0, true);
+    }
+}
+
+async fn on_fabric() -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("network");
+    let program = std::env::current_exe().unwrap();
+    let args = ["--exact", "chaincode_process", "--nocapture"].map(String::from).to_vec();
+    let mut options = Options::new(&dir, 2, ChaincodeCommand { program, args });
+    options.probe = ["blind", "0", "up"].map(String::from).to_vec();
+    let _down = Down(&dir);
+    let network = launcher::fabric::up(&options, &mut |_| {}).await.unwrap();
+    let client = |index: usize| {
+        let org = &network.orgs[index];
+        let root = fs::read(network.path(&org.peer.tls.ca)).unwrap();
+        let tls =
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(root)).domain_name(&org.peer.host);
+        let endpoint = Endpoint::from_shared(format!("https://{}", org.peer.address)).unwrap();
+        let connection = endpoint.tls_config(tls).unwrap().connect_lazy();
+        Client::new(connection, &org.msp_id, &network.path(&org.user.cert), &network.path(&org.user.key))
+    };
+    let (mut one, mut two) = (client(0), client(1));
+    let mut stranger = stranger(&one).await;
+    run(&mut one, &mut two, &mut stranger).await
+}
+
+/// Somebody of another Org1, on this one's connection.
+async fn stranger(one: &Client) -> Client {
+    let dir = tempfile::tempdir().unwrap();
+    let material = crypto_material::generate(&crypto_material::NetworkSpec::standard(1), dir.path()).unwrap();
+    let user = material.org("Org1").unwrap().user("User1").unwrap();
+    let connection = Endpoint::from_static("http://localhost:1").connect_lazy();
+    let mut stranger = Client::new(connection, "Org1MSP", &user.signing_cert(), &user.signing_key());
+    stranger.gateway = one.gateway.clone();
+    stranger.deliver = one.deliver.clone();
+    stranger
+}
+
+async fn on_dev_ledger() -> Vec<String> {
+    let network = Network::new(2).await;
+    let ledger = network.serve().await;
+    let (mut one, mut two) = (network.client(&ledger, 1), network.client(&ledger, 2));
+    let mut stranger = stranger(&one).await;
+    let transcript = run(&mut one, &mut two, &mut stranger).await;
+    ledger.shutdown().await;
+    transcript
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn real_fabric_answers_alike() {
+    let ours = on_dev_ledger().await;
+    assert!(ours.len() > 80, "{} answers", ours.len());
+    if launcher::Binaries::find().is_err() {
+        eprintln!("SKIPPED: real_fabric_answers_alike: real Fabric not found; set FABRIC_HOME");
+        return;
+    }
+    let theirs = on_fabric().await;
+    let different: Vec<_> = ours.iter().zip(&theirs).filter(|(ours, theirs)| ours != theirs).collect();
+    for (ours, theirs) in &different {
+        eprintln!("  ours:   {ours}\n  theirs: {theirs}\n");
+    }
+    assert!(different.is_empty(), "{} of {} answers differ", different.len(), ours.len());
+    assert_eq!(ours.len(), theirs.len());
+}
