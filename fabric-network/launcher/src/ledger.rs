@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 /// How the development ledger is started.
 ///
 /// It reads `network.json` in the network's folder, which is also its working directory, and listens on the
-/// address of every organisation's peer with that peer's certificate and key.
+/// address of every organisation's peer with that peer's certificate and key. Its database belongs into the
+/// subfolder `data`.
 #[derive(Clone, Debug)]
 pub struct LedgerCommand {
     /// The program.

@@ -16,8 +16,8 @@
 //! 127.0.0.1, on ports that were free when the network was first made and are kept in `network.json`.
 //!
 //! [`fabric::up`] and [`ledger::up`] are idempotent: what runs is left alone, what is missing is started
-//! on the data that is there, and they return once a transaction was endorsed by a majority through every
-//! organisation's peer. When they fail, or their future is dropped (Ctrl-C), they stop what they started.
+//! on the data that is there, and they return once a transaction was endorsed by all organisations through
+//! every organisation's peer. When they fail, or their future is dropped (Ctrl-C), they stop what they started.
 
 mod binaries;
 mod config;

@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Held while a network is started or stopped; one command at a time works on a folder.
-pub struct Lock(#[expect(dead_code, reason = "dropping the file releases the lock")] File);
+pub struct Lock(File);
 
 impl Lock {
     /// Takes the lock of `dir`.
@@ -26,6 +26,13 @@ impl Lock {
             Err(TryLockError::WouldBlock) => Err(Error::Busy(dir.to_owned())),
             Err(TryLockError::Error(source)) => Err(Error::Io { path, source }),
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that has not yet become another program has it too.
+        let _ = self.0.unlock();
     }
 }
 

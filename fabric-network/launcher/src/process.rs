@@ -97,20 +97,25 @@ impl Ours {
         }
     }
 
-    /// Signals the process's group; it has no other members unless it started some itself.
+    /// Signals the process; SIGKILL also goes to what it may have started.
     fn signal(&self, signal: Signal) {
         if self.state() != State::Ended {
             // It may end in this very moment, which is no error.
-            let _ = rustix::process::kill_process_group(self.pid, signal);
+            let _ = match signal {
+                Signal::KILL => rustix::process::kill_process_group(self.pid, signal),
+                _ => rustix::process::kill_process(self.pid, signal),
+            };
         }
     }
 
-    fn has_ended_by(&self, deadline: Instant) -> bool {
+    /// Waits until the process is in the state; false when it has ended instead, or at the deadline.
+    fn reaches(&self, state: State, deadline: Instant) -> bool {
         loop {
-            if self.state() == State::Ended {
+            let now = self.state();
+            if now == state {
                 return true;
             }
-            if Instant::now() >= deadline {
+            if now == State::Ended || Instant::now() >= deadline {
                 return false;
             }
             thread::sleep(POLL);
@@ -191,9 +196,9 @@ pub fn stop<'a>(dir: &Path, names: impl IntoIterator<Item = &'a str>) -> usize {
     }
     let deadline = Instant::now() + GRACE;
     for ours in &running {
-        if !ours.has_ended_by(deadline) {
+        if !ours.reaches(State::Ended, deadline) {
             ours.signal(Signal::KILL);
-            ours.has_ended_by(Instant::now() + GRACE);
+            ours.reaches(State::Ended, Instant::now() + GRACE);
         }
     }
     for name in names {
@@ -266,21 +271,15 @@ impl Network {
     /// # Errors
     /// [`Error::UnknownProcess`], [`Error::NotRunning`].
     pub fn kill(&self, name: &str) -> Result<(), Error> {
-        let ours = self.running(name)?;
-        ours.signal(Signal::KILL);
-        match ours.has_ended_by(Instant::now() + GRACE) {
-            true => Ok(()),
-            false => Err(not_ready(format!("the end of {name}"), GRACE, "it is still there")),
-        }
+        self.send(name, Signal::KILL, State::Ended)
     }
 
     /// Freezes the process `name` (SIGSTOP): its connections stay, it answers nothing.
     ///
     /// # Errors
-    /// [`Error::UnknownProcess`], [`Error::NotRunning`].
+    /// [`Error::UnknownProcess`], [`Error::NotRunning`], [`Error::NotReady`] when it does not freeze.
     pub fn freeze(&self, name: &str) -> Result<(), Error> {
-        self.running(name)?.signal(Signal::STOP);
-        Ok(())
+        self.send(name, Signal::STOP, State::Frozen)
     }
 
     /// Has the process `name` go on after [`Network::freeze`].
@@ -288,18 +287,24 @@ impl Network {
     /// # Errors
     /// [`Error::UnknownProcess`], [`Error::NotRunning`].
     pub fn thaw(&self, name: &str) -> Result<(), Error> {
-        self.running(name)?.signal(Signal::CONT);
-        Ok(())
+        self.send(name, Signal::CONT, State::Running)
     }
 
-    fn running(&self, name: &str) -> Result<Ours, Error> {
+    /// Sends a signal and waits for what it does.
+    fn send(&self, name: &str, signal: Signal, state: State) -> Result<(), Error> {
         let name = &self.process(name)?.name;
-        Ours::find(&self.dir, name).ok_or_else(|| Error::NotRunning(name.clone()))
+        let ours = Ours::find(&self.dir, name).ok_or_else(|| Error::NotRunning(name.clone()))?;
+        ours.signal(signal);
+        match ours.reaches(state, Instant::now() + GRACE) {
+            true => Ok(()),
+            false if ours.state() == State::Ended => Err(Error::NotRunning(name.clone())),
+            false => Err(Error::NotReady {
+                what: format!("a signal to {name}"),
+                seconds: GRACE.as_secs(),
+                reason: format!("it is still {:?}", ours.state()),
+            }),
+        }
     }
-}
-
-fn not_ready(what: String, waited: Duration, reason: &str) -> Error {
-    Error::NotReady { what, seconds: waited.as_secs(), reason: reason.into() }
 }
 
 #[cfg(test)]
@@ -337,9 +342,9 @@ mod tests {
         wait_for(|| network.tail("shell", 1).unwrap() == "hello");
         assert_eq!(network.state("shell").unwrap().0, State::Running);
         network.freeze("shell").unwrap();
-        wait_for(|| network.state("shell").unwrap().0 == State::Frozen);
+        assert_eq!(network.state("shell").unwrap().0, State::Frozen);
         network.thaw("shell").unwrap();
-        wait_for(|| network.state("shell").unwrap().0 == State::Running);
+        assert_eq!(network.state("shell").unwrap().0, State::Running);
         network.kill("shell").unwrap();
         assert_eq!(network.state("shell").unwrap(), (State::Ended, None));
         assert!(matches!(network.kill("shell"), Err(Error::NotRunning(_))));

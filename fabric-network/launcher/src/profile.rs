@@ -13,14 +13,13 @@ pub fn write_all(network: &Network) -> Result<(), Error> {
     let mut peers = Map::new();
     for org in &network.orgs {
         let ca = network.path(&org.peer.tls.ca);
-        let pem = fs::read_to_string(&ca).map_err(Error::io(&ca))?;
+        let pem = fs::read_to_string(&ca).map_err(Error::io(ca))?;
         let host = &org.peer.host;
         peers.insert(
             host.clone(),
             json!({
                 "url": format!("grpcs://{}", org.peer.address),
-                // Fabric's own command line reads the file, everybody else the text.
-                "tlsCACerts": { "pem": pem, "path": ca },
+                "tlsCACerts": { "pem": pem },
                 "grpcOptions": { "ssl-target-name-override": host, "hostnameOverride": host },
             }),
         );

@@ -1,13 +1,10 @@
 //! Real Fabric, started and disturbed. Skipped where Fabric's programs are not found.
 
-use gateway_client::{Call, Gateway};
-use launcher::{Binaries, ChaincodeCommand, Error, Health, Network, Options, State, fabric};
-use std::{
-    env,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod common;
+
+use common::{Folder, get, options, pids, put};
+use launcher::{Binaries, Error, Health, Network, Options, State, fabric};
+use std::{net::TcpListener, time::Duration};
 use tokio::sync::mpsc;
 
 fn fabric_is_here(test: &str) -> bool {
@@ -20,54 +17,10 @@ fn fabric_is_here(test: &str) -> bool {
     }
 }
 
-/// The example `network` is its own chaincode.
-fn options(dir: &Path, orgs: usize) -> Options {
-    let tests = env::current_exe().unwrap();
-    let program = tests.ancestors().nth(2).unwrap().join("examples/network");
-    assert!(program.exists(), "{} is not built", program.display());
-    Options::new(dir, orgs, ChaincodeCommand { program, args: vec!["chaincode".into()] })
-}
-
-/// Stops the network and removes its folder, also when a test fails.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = env::temp_dir().join(format!("confab-launcher-{name}-{}", std::process::id()));
-        Self(folder)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = launcher::down(&self.0, true);
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 async fn up(options: &Options) -> Result<(Network, Vec<String>), Error> {
     let mut steps = Vec::new();
     let network = fabric::up(options, &mut |step| steps.push(step.to_owned())).await?;
     Ok((network, steps))
-}
-
-fn pids(network: &Network) -> Vec<Option<u32>> {
-    network.processes.iter().map(|process| network.state(&process.name).unwrap().1).collect()
-}
-
-async fn put(network: &Network, org: &str, key: &str, value: &str) {
-    let profile = network.path(&network.org(org).unwrap().profile);
-    let gateway = Gateway::from_profile(&profile, None, Default::default()).unwrap();
-    let contract = gateway.network("confab").contract("confab");
-    let (_, status) = contract.submit(Call::new("put").arg(key).arg(value)).await.unwrap();
-    status.into_valid().unwrap();
-}
-
-async fn get(network: &Network, org: &str, key: &str) -> String {
-    let profile = network.path(&network.org(org).unwrap().profile);
-    let gateway = Gateway::from_profile(&profile, None, Default::default()).unwrap();
-    let contract = gateway.network("confab").contract("confab");
-    String::from_utf8(contract.evaluate(Call::new("get").arg(key)).await.unwrap()).unwrap()
 }
 
 #[tokio::test]
