@@ -94,5 +94,4 @@ fn main() {
         let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(comparisons);
         println!("{:>17} {:>9.1} {:>9.1}", phase.as_str(), each(make), each(fold));
     }
-    println!("{:?}", member.timings());
 }

@@ -13,7 +13,6 @@ mod judge;
 mod key;
 mod private;
 mod schedule;
-mod timing;
 mod training;
 
 #[cfg(test)]
@@ -22,7 +21,6 @@ mod tests;
 pub use blinding::{Blinding, BlindingError, KAPPA, MIN_RANGE, Sampler};
 pub use private::Private;
 pub use schedule::schedule;
-pub use timing::Timings;
 
 use crate::fixed::FixedError;
 use agreement::Agreement;
@@ -30,7 +28,6 @@ use key::Key;
 use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
 use records::{Body, Job, JobId, JobParams, Judge, Model, Phase, Publication, Record, Rules, Slot};
 use std::collections::{BTreeMap, BTreeSet};
-use timing::{Part, Stopwatch};
 use training::Training;
 
 /// What everybody learns.
@@ -74,7 +71,6 @@ pub struct VerticalSvm {
     /// From the moment when the seed is known.
     training: Option<Training>,
     models: Vec<Option<Model>>,
-    stopwatch: Stopwatch,
 }
 
 impl VerticalSvm {
@@ -93,11 +89,6 @@ impl VerticalSvm {
         let of = |phase| self.rules.rounds(phase) as usize * self.rules.chunks(phase) as usize;
         let all: usize = self.rules.phases().into_iter().map(of).sum();
         (self.seen.len(), all * self.rules.parties() as usize)
-    }
-
-    /// Time that this party spent in cryptography so far.
-    pub fn timings(&self) -> Timings {
-        self.stopwatch.read()
     }
 
     fn msp_id(&self, party: u32) -> &str {
@@ -244,7 +235,6 @@ impl Protocol for VerticalSvm {
             key: None,
             training: None,
             models: vec![None; n as usize],
-            stopwatch: Stopwatch::default(),
             params,
         })
     }
@@ -260,16 +250,9 @@ impl Protocol for VerticalSvm {
             (Body::Setup(setup), _) => self.agreement.fold_setup(slot.party, setup, &self.params),
             (Body::SeedCommit(commit), _) => self.agreement.fold_commitment(slot.party, commit),
             (Body::SeedOpen(open), _) => self.agreement.fold_opening(&self.job, slot.party, open),
-            (Body::Chain(list) | Body::Noise(list), Some(training)) => {
-                let fold = || training.fold_preparation(slot, list);
-                self.stopwatch.time(Part::Preparation, fold)
-            }
-            (Body::Iv(iv), Some(training)) => {
-                self.stopwatch.time(Part::Training, || training.fold_iv(slot, iv))
-            }
-            (Body::Dv(dv), Some(training)) => {
-                self.stopwatch.time(Part::Training, || training.fold_dv(slot, dv))
-            }
+            (Body::Chain(list) | Body::Noise(list), Some(training)) => training.fold_preparation(slot, list),
+            (Body::Iv(iv), Some(training)) => training.fold_iv(slot, iv),
+            (Body::Dv(dv), Some(training)) => training.fold_dv(slot, dv),
             (Body::Model(model), Some(_)) => self.fold_model(slot.party, model),
             (Body::Result(result), Some(_)) => match self.result().as_ref() == Some(result) {
                 true => Ok(()),
@@ -300,18 +283,13 @@ impl Protocol for VerticalSvm {
             Phase::Setup => Body::Setup(private.setup()),
             Phase::SeedCommit => Body::SeedCommit(private.commit(&self.job, slot.party)),
             Phase::SeedOpen => Body::SeedOpen(private.open()),
-            Phase::Chain | Phase::Noise => {
-                self.stopwatch.time(Part::Preparation, || training().prepare(slot, rng))
-            }
+            Phase::Chain | Phase::Noise => training().prepare(slot, rng),
             Phase::Iv => {
                 let training = training();
                 let margins = training.margins(slot, &self.params, private).map_err(overflow)?;
-                Body::Iv(self.stopwatch.time(Part::Training, || training.iv(slot, &margins, rng)))
+                Body::Iv(training.iv(slot, &margins, rng))
             }
-            Phase::Dv => {
-                let dv = self.stopwatch.time(Part::Training, || training().dv(slot, private, rng));
-                Body::Dv(dv.map_err(Fault::Input)?)
-            }
+            Phase::Dv => Body::Dv(training().dv(slot, private, rng).map_err(Fault::Input)?),
             Phase::Model => {
                 let training = training();
                 let weights = private
@@ -340,10 +318,8 @@ impl Protocol for VerticalSvm {
     }
 
     fn status(&self) -> Status<Output> {
-        match self.output().filter(|_| self.is_complete(Phase::Result, 0)) {
-            Some(output) => Status::Done(output),
-            None => Status::Running { waiting_for: self.open_slots() },
-        }
+        let done = self.is_complete(Phase::Result, 0).then(|| self.output()).flatten();
+        done.map_or_else(|| Status::Running { waiting_for: self.open_slots() }, Status::Done)
     }
 }
 
@@ -353,8 +329,7 @@ impl VerticalSvm {
         match (slot.phase, &mut self.training) {
             (Phase::Setup, _) => {
                 self.agreement.check(&self.params)?;
-                let read = || Key::from_record(self.agreement.key(), self.params.training().key_bits);
-                let key = self.stopwatch.time(Part::Keys, read);
+                let key = Key::from_record(self.agreement.key(), self.params.training().key_bits);
                 self.key = Some(key.map_err(|e| Fault::Input(format!("the public key: {e}")))?);
                 Ok(())
             }
@@ -365,16 +340,13 @@ impl VerticalSvm {
                 Ok(())
             }
             (Phase::Iv, Some(training)) => {
-                self.stopwatch.time(Part::Training, || training.close());
+                training.close();
                 Ok(())
             }
-            (Phase::Dv, Some(training)) => {
-                let decided = self.stopwatch.time(Part::Training, || training.decide());
-                decided.map_err(|(party, reason)| match party {
-                    Some(party) => self.blame(party, format!("round {}: {reason}", slot.round)),
-                    None => Fault::Input(reason),
-                })
-            }
+            (Phase::Dv, Some(training)) => training.decide().map_err(|(party, reason)| match party {
+                Some(party) => self.blame(party, format!("round {}: {reason}", slot.round)),
+                None => Fault::Input(reason),
+            }),
             _ => Ok(()),
         }
     }

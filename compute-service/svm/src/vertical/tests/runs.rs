@@ -131,7 +131,6 @@ fn an_observer_comes_to_the_same_output() {
         assert_eq!((folded, all), (trace.records.len(), trace.records.len()));
         assert_eq!(observer.status(), Status::Done(trace.outputs[0].clone()));
         assert_eq!(observer.iterations(), shape.iterations);
-        assert!(observer.timings().training > std::time::Duration::ZERO);
     }
 }
 
