@@ -12,7 +12,7 @@ pub(crate) const RADIX: u32 = 60;
 const MASK: u64 = (1 << RADIX) - 1;
 
 /// Columns in a block; digit counts are multiples of it.
-const W: usize = 2;
+const W: usize = 4;
 
 /// Digits of the longest modulus. A column gets at most 3·72 < 2^8 products.
 const MAX_DIGITS: usize = digit_count(crate::MAX_BITS);
@@ -31,46 +31,41 @@ impl Columns {
         self.0[c] = self.0[c].wrapping_add(u128::from(x) * u128::from(y));
     }
 
-    /// Adds xᵢ·bⱼ for each xᵢ, given backwards, and the pair of digits at its place in b.
+    /// Adds Σ xᵢ·b[i + c] to each column c.
     #[inline(always)]
     fn rows(&mut self, x: &[u64], b: &[u64]) {
-        let (x, rest) = x.as_chunks::<2>();
-        let (even, odd) = (b.as_chunks::<2>().0, b[1..].as_chunks::<2>().0);
-        let [mut low, mut high] = self.0;
-        for ((x, even), odd) in x.iter().zip(even).zip(odd) {
-            low = low.wrapping_add(u128::from(x[0]) * u128::from(even[0]));
-            high = high.wrapping_add(u128::from(x[0]) * u128::from(even[1]));
-            low = low.wrapping_add(u128::from(x[1]) * u128::from(odd[0]));
-            high = high.wrapping_add(u128::from(x[1]) * u128::from(odd[1]));
+        let [mut s0, mut s1, mut s2, mut s3] = self.0;
+        for (&x, b) in x.iter().zip(b.windows(W)) {
+            // In this order of the operands the compiler adds to the sums in place.
+            let x = u128::from(x);
+            s0 = (x * u128::from(b[0])).wrapping_add(s0);
+            s1 = (x * u128::from(b[1])).wrapping_add(s1);
+            s2 = (x * u128::from(b[2])).wrapping_add(s2);
+            s3 = (x * u128::from(b[3])).wrapping_add(s3);
         }
-        self.0 = [low, high];
-        if let [x] = rest {
-            self.add_product(0, *x, b[b.len() - 2]);
-            self.add_product(1, *x, b[b.len() - 1]);
+        self.0 = [s0, s1, s2, s3];
+    }
+
+    /// Adds aᵢ·bⱼ with i + j in these columns and i ≥ k: what [`rows`](Self::rows) leaves of a column in the lower half.
+    #[inline(always)]
+    fn lower_triangle(&mut self, a: &[u64], b: &[u64], k: usize) {
+        let (a, b) = (window(a, k), window(b, 0));
+        for r in 0..W {
+            for c in r..W {
+                self.add_product(c, a[r], b[c - r]);
+            }
         }
     }
 
-    /// Adds all aᵢ·bⱼ with i + j in these columns.
+    /// Adds aᵢ·bⱼ with i + j in these columns and i < k + W − d: the same in the upper half.
     #[inline(always)]
-    fn product(&mut self, a: &Both, b: &[u64], k: usize) {
+    fn upper_triangle(&mut self, a: &[u64], b: &[u64], k: usize) {
         let d = b.len();
-        let (a, back) = (&a.digits[..d], &a.back[..d]);
-        if k < d {
-            self.rows(&back[d - 1 - k..], &b[..k + W]);
-            let last = &a[k..k + W];
-            for r in 1..W {
-                for c in r..W {
-                    self.add_product(c, last[r], b[c - r]);
-                }
+        let (a, b) = (window(a, k - d), window(b, d - W));
+        for r in 1..W {
+            for c in 0..r {
+                self.add_product(c, a[r], b[W - r + c]);
             }
-        } else {
-            let (first, last) = (&a[k + 1 - d..k + W - d], &b[d + 1 - W..]);
-            for r in 0..W - 1 {
-                for c in 0..=r {
-                    self.add_product(c, first[r], last[W - 2 - r + c]);
-                }
-            }
-            self.rows(&back[..2 * d - W - k], &b[k + 1 - d..]);
         }
     }
 
@@ -79,22 +74,17 @@ impl Columns {
     fn cross_products(&mut self, a: &Both, d: usize, k: usize) {
         let (a, back, half) = (&a.digits[..d], &a.back[..d], k / 2);
         if k < d {
-            self.rows(&back[d - half..], &a[half + 1..k + W]);
+            self.rows(&back[d - half..], &a[half + 1..]);
+        } else if k + W < 2 * d {
+            self.upper_triangle(a, a, k);
+            self.rows(&back[d - half..2 * (d - half) - W], &a[half + 1..]);
         } else {
-            let (first, last) = (&a[k + 1 - d..k + W - d], &a[d + 1 - W..]);
-            let end = k + W == 2 * d;
-            for r in 0..W - 1 {
-                // In the last block, j > i holds from a column on.
-                for c in (if end { (2 * r + 3).saturating_sub(W) } else { 0 })..=r {
-                    self.add_product(c, first[r], last[W - 2 - r + c]);
-                }
-            }
-            if end {
-                return;
-            }
-            self.rows(&back[d - half..2 * d - W - k], &a[half + 1..]);
+            let a = window(a, d - W);
+            self.add_product(0, a[1], a[3]);
+            self.add_product(1, a[2], a[3]);
+            return;
         }
-        let middle = &a[half..half + W];
+        let middle = window(a, half);
         for r in 0..W / 2 {
             for c in 2 * r + 1..W {
                 self.add_product(c, middle[r], middle[c - r]);
@@ -102,17 +92,35 @@ impl Columns {
         }
     }
 
-    /// Montgomery reduction of these columns: in the lower half makes the quotient digits `m[k..k + W]` that turn the
-    /// columns to zero, in the upper half writes `out[k − d..k − d + W]`. Returns the carry.
+    /// Adds the given products and reduces (Montgomery): in the lower half makes the quotient digits `m[k..k + W]` that
+    /// turn the columns to zero, in the upper half writes `out[k − d..k − d + W]`. Takes and returns the carry, which is added last: until then
+    /// the processor can work on these columns while the quotients before them are on their way.
     #[inline(always)]
-    fn reduce(&mut self, out: &mut [u64], m: &mut Both, n: &[u64], n0: u64, k: usize) -> u128 {
-        let d = n.len();
-        let mut carry = 0;
-        if k < d {
-            self.rows(&m.back[d - k..d], &n[1..k + W]);
+    fn reduce<const P: usize>(
+        &mut self,
+        out: &mut [u64],
+        m: &mut Both,
+        products: [(&Both, &[u64]); P],
+        modulus: &Reducer,
+        k: usize,
+        mut carry: u128,
+    ) -> u128 {
+        let (n, d) = (&modulus.n[..], modulus.n.len());
+        let lower = k < d;
+        // Of each product the rows i < k meet digits k − i of the other factor; above the middle i begins at k + W − d.
+        let (rows, other) = if lower { (d - k..d, 1) } else { (0..2 * d - W - k, k + 1 - d) };
+        for (a, b) in products {
+            self.rows(&a.back[rows.clone()], &b[other..]);
+        }
+        self.rows(&m.back[rows], &n[other..]);
+        if lower {
+            for (a, b) in products {
+                self.lower_triangle(&a.digits, b, k);
+            }
+            let n = window(n, 0);
             for r in 0..W {
                 self.0[r] = self.0[r].wrapping_add(carry);
-                let q = (self.0[r] as u64).wrapping_mul(n0) & MASK;
+                let q = (self.0[r] as u64).wrapping_mul(modulus.n0) & MASK;
                 m.set(k + r, d, q);
                 for c in r..W {
                     self.add_product(c, q, n[c - r]);
@@ -120,7 +128,10 @@ impl Columns {
                 carry = self.0[r] >> RADIX;
             }
         } else {
-            self.product(m, n, k);
+            for (a, b) in products {
+                self.upper_triangle(&a.digits, b, k);
+            }
+            self.upper_triangle(&m.digits, n, k);
             for (sum, out) in self.0.iter().zip(&mut out[k - d..]) {
                 let sum = sum.wrapping_add(carry);
                 *out = sum as u64 & MASK;
@@ -129,6 +140,12 @@ impl Columns {
         }
         carry
     }
+}
+
+/// `W` digits from a position on.
+#[inline(always)]
+fn window(x: &[u64], from: usize) -> &[u64; W] {
+    x[from..].first_chunk().expect("positions are multiples of W, and so are lengths")
 }
 
 /// An odd N and −N⁻¹ modulo 2^60; R = 2^(60·digits) ≥ 16N.
@@ -145,31 +162,25 @@ impl Reducer {
         Reducer { n, n0 }
     }
 
-    /// `out` = (a·b + a₂·b₂ + init)/R mod N below 2N, and the quotient digits `m`; the second product and `init` are
-    /// optional.
+    /// `out` = (Σ aᵢ·bᵢ + init)/R mod N below 2N, and the quotient digits `m`; one or two products, and `init` is optional.
     #[inline(always)]
-    fn multiply(
+    fn multiply<const P: usize>(
         &self,
         out: &mut [u64],
         m: &mut Both,
-        (a, b): (&Both, &[u64]),
-        second: Option<(&Both, &[u64])>,
+        products: [(&Both, &[u64]); P],
         init: Option<&[u64]>,
     ) {
         let d = self.n.len();
         let mut carry = 0;
         for k in (0..2 * d).step_by(W) {
-            let mut columns = Columns([carry, 0]);
+            let mut columns = Columns([0; W]);
             if let Some(init) = init.filter(|_| k < d) {
-                for (sum, &x) in columns.0.iter_mut().zip(&init[k..]) {
+                for (sum, &x) in columns.0.iter_mut().zip(window(init, k)) {
                     *sum += u128::from(x);
                 }
             }
-            columns.product(a, b, k);
-            if let Some((a, b)) = second {
-                columns.product(a, b, k);
-            }
-            carry = columns.reduce(out, m, &self.n, self.n0, k);
+            carry = columns.reduce(out, m, products, self, k, carry);
         }
     }
 
@@ -184,12 +195,11 @@ impl Reducer {
             for sum in &mut columns.0 {
                 *sum <<= 1;
             }
-            columns.0[0] += carry;
             for c in (0..W).step_by(2) {
                 let x = a.digits[(k + c) / 2];
                 columns.add_product(c, x, x);
             }
-            carry = columns.reduce(out, m, &self.n, self.n0, k);
+            carry = columns.reduce(out, m, [], self, k, carry);
         }
     }
 }
@@ -302,7 +312,7 @@ impl Engine for Single {
     scalar_blocks!();
 
     fn mul(&self, out: &mut [u64], a: &[u64], b: &[u64]) {
-        self.reducer.multiply(out, &mut Both::zero(), (&Both::of(a), b), None, None);
+        self.reducer.multiply(out, &mut Both::zero(), [(&Both::of(a), b)], None);
     }
 
     fn square(&self, out: &mut [u64], a: &[u64]) {
@@ -346,9 +356,9 @@ impl Engine for Dual {
         let d = self.reducer.n.len();
         let ((a0, a1), (b0, b1), (c0, c1)) = (a.split_at(d), b.split_at(d), out.split_at_mut(d));
         let (mut m, a0, a1) = (Both::zero(), Both::of(a0), Both::of(a1));
-        self.reducer.multiply(c0, &mut m, (&a0, b0), None, None);
+        self.reducer.multiply(c0, &mut m, [(&a0, b0)], None);
         let init = self.minus_quotient(&m);
-        self.reducer.multiply(c1, &mut m, (&a0, b1), Some((&a1, b0)), Some(&init));
+        self.reducer.multiply(c1, &mut m, [(&a0, b1), (&a1, b0)], Some(&init));
     }
 
     fn square(&self, out: &mut [u64], a: &[u64]) {
@@ -362,6 +372,6 @@ impl Engine for Dual {
         for (twice, &x) in twice.iter_mut().zip(a1) {
             (*twice, carry) = ((x << 1 | carry) & MASK, x >> (RADIX - 1));
         }
-        self.reducer.multiply(c1, &mut m, (&a0, &twice[..d]), None, Some(&init));
+        self.reducer.multiply(c1, &mut m, [(&a0, &twice[..d])], Some(&init));
     }
 }

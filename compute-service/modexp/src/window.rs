@@ -6,9 +6,10 @@ use crate::number::bits;
 use crate::ring::Residue;
 use num_bigint::BigUint;
 
-/// The width of window with the least work, table included.
+/// The width of window with the least work, table included. At most 5: reading all of a larger table costs more than the
+/// multiplications that it saves.
 fn best_window(bits: usize) -> usize {
-    (1..=6).min_by_key(|w| bits.div_ceil(*w) + (1 << w)).expect("the range is not empty")
+    (1..=5).min_by_key(|w| bits.div_ceil(*w) + (1 << w)).expect("the range is not empty")
 }
 
 /// Powers 0..2^w of the bases.
