@@ -4,14 +4,16 @@ mod common;
 
 use common::{Folder, get, options, pids, put};
 use launcher::{Binaries, Error, Health, Network, Options, State, fabric};
-use std::{net::TcpListener, time::Duration};
+use std::{io::Write, net::TcpListener, time::Duration};
 use tokio::sync::mpsc;
 
 fn fabric_is_here(test: &str) -> bool {
     match Binaries::find() {
         Ok(_) => true,
         Err(_) => {
-            eprintln!("SKIPPED: {test}: real Fabric not found; set FABRIC_HOME");
+            // Not `eprintln!`, which the test harness keeps to itself.
+            let text = format!("SKIPPED: {test}: real Fabric not found; set FABRIC_HOME\n");
+            std::io::stderr().write_all(text.as_bytes()).unwrap();
             false
         }
     }
