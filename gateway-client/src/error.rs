@@ -286,12 +286,15 @@ impl fmt::Display for CallError {
         if !self.transaction_id.is_empty() {
             write!(f, " of transaction {}", self.transaction_id)?;
         }
+        if let Failure::Refused(refusal) = self.failure() {
+            // The endorsers' own words are this refusal again.
+            return write!(f, " was refused by the contract: {} ({})", refusal.detail, refusal.code.as_str());
+        }
         write!(f, " failed ({:?}): {}", self.code, self.message)?;
         for detail in &self.details {
             write!(f, "; {} of {}: {}", detail.address, detail.msp_id, detail.message)?;
         }
         let advice = match self.failure() {
-            Failure::Refused(_) => "",
             Failure::Mismatch => {
                 "; a peer lags behind: try again, and if it stays, see whether the contract is deterministic"
             }
@@ -299,7 +302,7 @@ impl fmt::Display for CallError {
                 "; see whether the peer, the chaincode service and the orderer run, then try again"
             }
             Failure::TimedOut => "; its effect is not known: ask for the commit status before trying again",
-            Failure::Other => match self.code {
+            Failure::Refused(_) | Failure::Other => match self.code {
                 tonic::Code::PermissionDenied | tonic::Code::Unauthenticated => {
                     "; see whether the certificate is of a member of the channel and not expired, and the clock right"
                 }

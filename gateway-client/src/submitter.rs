@@ -13,7 +13,7 @@
 use crate::{Call, Contract, Error, Failure, Transaction};
 use async_trait::async_trait;
 use fabric_protos::peer::TxValidationCode;
-use records::Code;
+use records::{Code, Refusal};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,13 +142,31 @@ pub struct Submitted {
 
 /// A submission that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{error} ({retries:?})")]
+#[error("{error}{}", tried(retries))]
 pub struct SubmitFailure {
     /// What ended it.
     #[source]
     pub error: SubmitError,
     /// What had been tried again.
     pub retries: Retries,
+}
+
+fn tried(retries: &Retries) -> String {
+    match retries.total() {
+        0 => String::new(),
+        total => format!(" (after {total} retries)"),
+    }
+}
+
+impl SubmitFailure {
+    /// The contract's refusal, if one ended it or lasted until the deadline.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match &self.error {
+            SubmitError::Failed(error) => error.refusal(),
+            SubmitError::Deadline { last, .. } => last.as_ref()?.refusal(),
+            SubmitError::Store(_) => None,
+        }
+    }
 }
 
 /// What ended a submission.

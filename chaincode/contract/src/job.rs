@@ -359,12 +359,7 @@ fn read_job(world: &mut dyn WorldState, id: &JobId) -> Result<(Job, Option<Endin
 
 fn not_ended(ending: Option<Ending>) -> Result<(), Failure> {
     let Some(ending) = ending else { return Ok(()) };
-    let how = match &ending.outcome {
-        Outcome::Finished => "finished".into(),
-        Outcome::Refused(reason) => format!("refused by {}: {reason}", ending.by),
-        Outcome::Aborted(reason) => format!("aborted by {}: {reason}", ending.by),
-    };
-    refuse(Code::Ended, format!("the job is {how}"))
+    refuse(Code::Ended, format!("the job is {ending}"))
 }
 
 fn view(world: &mut dyn WorldState, job: Job, ending: Option<Ending>) -> Result<JobView, Failure> {

@@ -1,7 +1,8 @@
 //! The `confab` command: confidential computing between organisations on Hyperledger Fabric.
 
-mod commands;
+#[macro_use]
 mod output;
+mod commands;
 mod shutdown;
 
 use clap::{Parser, Subcommand};
@@ -50,6 +51,9 @@ enum Command {
     /// Make MSP and TLS trees in the layout of Fabric's own tools.
     #[command(subcommand)]
     Crypto(commands::crypto::CryptoCommand),
+    /// Measure, beside what the figure is to be compared with.
+    #[command(subcommand)]
+    Bench(commands::bench::BenchCommand),
     /// Serve the contracts as chaincode; a peer's operator starts it with Fabric's own environment variables.
     Chaincode(commands::chaincode::ChaincodeArgs),
 }
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
             Command::Network(command) => commands::network::run(command).await,
             Command::Ledger(command) => commands::ledger::run(command).await,
             Command::Crypto(command) => commands::crypto::run(&command),
+            Command::Bench(command) => commands::bench::run(command).await,
             Command::Chaincode(args) => commands::chaincode::run(args).await,
         }
     });

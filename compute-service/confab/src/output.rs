@@ -4,7 +4,8 @@ use crate::commands::Done;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::{
-    io::{IsTerminal, Write},
+    fmt,
+    io::{self, ErrorKind, IsTerminal, Write},
     path::Path,
     time::Duration,
 };
@@ -14,15 +15,33 @@ use tracing_subscriber::EnvFilter;
 pub fn init_log(verbose: bool) {
     let default = if verbose { "info" } else { "warn" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+}
+
+/// Writes a line to standard output, as `println!` does.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
+}
+
+/// Writes a line to standard output. Nothing is wrong when whoever read it has seen enough (`confab … | head`).
+pub fn line(text: fmt::Arguments) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Whether a report goes to standard output, where nothing else may be then.
+pub fn is_stdout(path: Option<&Path>) -> bool {
+    path == Some(Path::new("-"))
 }
 
 /// Writes a report to a file, `-` for standard output.
 pub fn write_json(path: &Path, report: &impl Serialize) -> Done {
     let mut json = serde_json::to_vec_pretty(report)?;
     json.push(b'\n');
-    if path == Path::new("-") {
-        return Ok(std::io::stdout().write_all(&json)?);
+    if is_stdout(Some(path)) {
+        return match io::stdout().write_all(&json) {
+            Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
+            _ => Ok(()),
+        };
     }
     std::fs::write(path, json).map_err(|e| format!("cannot write {}: {e}", path.display()).into())
 }
@@ -36,7 +55,7 @@ pub struct Steps {
 impl Steps {
     /// Nothing is shown yet.
     pub fn new() -> Self {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = io::stderr().is_terminal();
         let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         if terminal {
             bar.enable_steady_tick(Duration::from_millis(120));

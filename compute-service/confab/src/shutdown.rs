@@ -1,23 +1,39 @@
-//! When to stop: Ctrl-C, SIGTERM, or the end of standard input.
+//! When to stop: Ctrl-C, SIGTERM, the end of the terminal, or the end of standard input.
 
-use std::{future::Future, io::Read};
+use std::{fs, future::Future, io::Read};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::oneshot,
 };
 
-/// Is done at Ctrl-C or SIGTERM.
+/// Is done at Ctrl-C or SIGTERM, and when the terminal is closed, unless this process was started with `nohup`.
 pub fn requested() -> impl Future<Output = ()> {
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let hangup = if hangup_is_ignored() { None } else { signal(SignalKind::hangup()).ok() };
     async move {
+        let hung_up = async move {
+            match hangup {
+                Some(mut hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         match signals {
             (Ok(mut interrupt), Ok(mut terminate)) => tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                _ = hung_up => {}
             },
             _ => std::future::pending().await,
         }
     }
+}
+
+/// Whether whoever started this process wants it to outlive the terminal.
+fn hangup_is_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The lowest bit is that of signal 1, SIGHUP.
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }
 
 /// Is done when whoever started this process has closed its standard input, or is gone.

@@ -1,36 +1,68 @@
 //! Answers to a proposal: accepting binds the organisation's key and data to a job, so both are checked before.
 
-use crate::{config::Config, data, store::Store};
-use gateway_client::{Call, Contract, KeepNothing};
+use crate::{
+    config::Config,
+    data,
+    store::{StoreError, note_acceptance},
+};
+use gateway_client::{Call, Contract, KeepNothing, SubmitFailure};
+use protocol::Fault;
 use records::Job;
 use std::{sync::Arc, time::Duration};
 
-/// Accepts a job if data and key share fit it; else refuses it.
+/// Why a job could not be accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// Table or key share do not fit the job, or the organisation takes no part in it. Nothing was answered.
+    #[error(transparent)]
+    Unfit(#[from] Fault),
+    /// The acceptance could not be noted in the data directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger refuses the answer or cannot be reached.
+    #[error(transparent)]
+    Ledger(#[from] SubmitFailure),
+}
+
+/// Accepts a job in the name of `msp_id` if table and key share fit it.
 ///
 /// # Errors
-/// Why the job does not fit, or why the answer could not be given.
-pub async fn answer(
+/// See [`AnswerError`].
+pub async fn accept(
     config: &Arc<Config>,
-    store: &Arc<Store>,
     contract: &Contract,
+    msp_id: &str,
     job: &Job,
-) -> Result<(), String> {
-    let fit = {
-        let (config, store, job) = (config.clone(), store.clone(), job.clone());
-        tokio::task::spawn_blocking(move || {
-            let secret = store.secret(&job.id).map_err(|e| e.to_string())?;
-            data::load(&config, &job, &secret).map(drop).map_err(|fault| fault.to_string())
-        })
-        .await
-        .map_err(|e| e.to_string())?
+) -> Result<(), AnswerError> {
+    let party = job
+        .params
+        .party(msp_id)
+        .ok_or_else(|| Fault::Input(format!("{msp_id} is no participant of job {}", job.id)))?;
+    if job.params.id() != job.id {
+        return Err(Fault::Input(format!("job {} is not that of its parameters", job.id)).into());
+    }
+    let checked = {
+        let (config, job) = (config.clone(), job.clone());
+        tokio::task::spawn_blocking(move || data::check(&config, &job, party)).await
     };
-    let call = match &fit {
-        Ok(()) => Call::new("accept").arg(job.id.0.as_str()),
-        Err(reason) => {
-            Call::new("refuse").arg(job.id.0.as_str()).arg(reason.chars().take(1000).collect::<String>())
-        }
-    };
+    checked.map_err(|e| Fault::Input(format!("the data could not be checked: {e}")))??;
+    note_acceptance(&config.data_dir, &job.id)?;
+    submit(config, contract, Call::new("accept").arg(job.id.0.as_str())).await
+}
+
+/// Declines a job that does not fit. The ledger is told no more than that: the reason may speak of the data.
+///
+/// # Errors
+/// [`AnswerError::Ledger`].
+pub async fn refuse(config: &Config, contract: &Contract, job: &Job) -> Result<(), AnswerError> {
+    submit(config, contract, Call::new("refuse").arg(job.id.0.as_str()).arg(UNFIT)).await
+}
+
+/// What the ledger is told where the own input is unfit.
+pub(crate) const UNFIT: &str = "its table or key share does not fit the job; its node says why";
+
+async fn submit(config: &Config, contract: &Contract, call: Call) -> Result<(), AnswerError> {
     let patience = Duration::from_secs(config.patience_secs);
-    contract.submitter(Arc::new(KeepNothing)).submit(call, patience).await.map_err(|e| e.to_string())?;
-    fit
+    contract.submitter(Arc::new(KeepNothing)).submit(call, patience).await?;
+    Ok(())
 }

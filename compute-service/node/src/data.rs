@@ -2,11 +2,13 @@
 
 use crate::{
     config::{Config, Data},
-    model::Part,
+    experiment::KEY_PURPOSE,
+    model::{Model, Part},
 };
-use paillier::KeyShare;
+use paillier::{KeyShare, ShareError};
 use protocol::{Fault, JobSecret};
-use records::Job;
+use records::{Job, JobParams, VERSION};
+use std::{fmt::Display, path::Path};
 use svm::{
     fixed::Features,
     scaling::Scaler,
@@ -18,26 +20,80 @@ use svm::{
 pub struct Loaded {
     /// For the protocol.
     pub private: Private,
-    /// The frame of the model's part: columns and scaling, without weights.
-    pub part: Part,
+    /// The frame of its own part of the model: classes, columns and scaling, without weights.
+    pub frame: Model,
 }
 
-/// Reads key share and table and checks that they fit a job.
+/// Reads key share and table of a party and checks that they fit a job.
 ///
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
-pub fn load(config: &Config, job: &Job, secret: &JobSecret) -> Result<Loaded, Fault> {
-    let input = |e: &dyn std::fmt::Display| Fault::Input(e.to_string());
-    let share = KeyShare::read(&config.key_share).map_err(|e| input(&e))?;
+pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Result<Loaded, Fault> {
+    let share = share(&config.key_share, &job.params, party)?;
     let (table, scaler) = table(&config.data)?;
+    let input = in_file(&config.data.file);
     let all: Vec<usize> = (0..table.rows.len()).collect();
     let scaled = scaler.apply(&table, &all).map_err(|e| input(&e))?;
     let features = Features::encode(&scaled).map_err(|e| input(&e))?;
     let labels = table.labels().map_err(|e| input(&e))?;
     let ids: Vec<String> = table.rows.iter().filter_map(|row| row.id.clone()).collect();
-    let private = Private::new(&job.params, share, &ids, features, labels, secret)?;
-    let part = Part { msp_id: String::new(), scaler, weights: Vec::new() };
-    Ok(Loaded { private, part })
+    let private = Private::new(&job.params, share, &ids, features, labels, secret).map_err(|e| input(&e))?;
+    let classes = table.classes.ok_or_else(|| input(&"no label column"))?;
+    let msp_id = job.params.participants[party as usize].clone();
+    let frame = Model {
+        version: VERSION,
+        positive: classes.positive,
+        negative: classes.negative.join("/"),
+        parts: vec![Part { msp_id, scaler, weights: Vec::new() }],
+    };
+    Ok(Loaded { private, frame })
+}
+
+/// Finds what is wrong with key share and table before a job is accepted.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(config: &Config, job: &Job, party: u32) -> Result<(), Fault> {
+    // Nothing that is made from the secret leaves this function.
+    load(config, job, party, &JobSecret::new([0; 32])).map(drop)
+}
+
+fn in_file(path: &Path) -> impl Fn(&dyn Display) -> Fault {
+    let path = path.display();
+    move |e| Fault::Input(format!("{path}: {e}"))
+}
+
+/// Reads a party's share of the key and checks that it is one for this job.
+fn share(path: &Path, params: &JobParams, party: u32) -> Result<KeyShare, Fault> {
+    let input = in_file(path);
+    let share = KeyShare::read(path).map_err(|e| match e {
+        ShareError::File { .. } | ShareError::Mode { .. } => Fault::Input(e.to_string()),
+        e => input(&e),
+    })?;
+    let (key, training, n) = (share.key(), params.training(), params.parties());
+    let is = |what: &str, found: &dyn Display, wanted: &dyn Display| {
+        input(&format!("the key is one {what} {found}, the job needs one {what} {wanted}"))
+    };
+    if share.purpose() != KEY_PURPOSE {
+        return Err(is("for", &share.purpose(), &KEY_PURPOSE));
+    }
+    if key.bits() != u64::from(training.key_bits) {
+        return Err(is("of so many bits:", &key.bits(), &training.key_bits));
+    }
+    if (key.parties(), key.quorum()) != (n, training.quorum) {
+        let members = |quorum: u32, n: u32| format!("{quorum} of {n} members");
+        return Err(is("for", &members(key.quorum(), key.parties()), &members(training.quorum, n)));
+    }
+    if share.index() != party {
+        return Err(input(&format!(
+            "this is the key share of member {}, but {} is number {} of the job's participants; carry each file to \
+             its member, in the order of the participants",
+            share.index() + 1,
+            params.participants[party as usize],
+            party + 1
+        )));
+    }
+    Ok(share)
 }
 
 /// The table of an organisation in the order of its identifiers, with the scaling fitted on all of it.
@@ -45,8 +101,7 @@ pub fn load(config: &Config, job: &Job, secret: &JobSecret) -> Result<Loaded, Fa
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
 pub fn table(data: &Data) -> Result<(Table, Scaler), Fault> {
-    let file = data.file.display();
-    let input = |e: &dyn std::fmt::Display| Fault::Input(format!("{file}: {e}"));
+    let input = in_file(&data.file);
     let columns = Columns {
         label: Some(data.label.clone()),
         positive: data.positive.clone(),

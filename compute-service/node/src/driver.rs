@@ -4,6 +4,7 @@
 //! of the ledger and makes what is owed; posting and following blocks happen elsewhere.
 
 use crate::{
+    answer::UNFIT,
     facts::{Creator, Fact, Located},
     store::{Store, StoreError},
 };
@@ -41,7 +42,28 @@ pub enum Request {
     /// Everybody's results are there and agree.
     Finish,
     /// The job cannot go on, for this reason.
-    Abort(String),
+    Abort(Trouble),
+}
+
+/// Why a member gives a job up.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The protocol cannot go on.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// A record could not be posted, for good.
+    #[error("{0}")]
+    Post(String),
+}
+
+impl Trouble {
+    /// What everybody on the channel may read of it: an error about the own input may speak of the data.
+    pub fn public(&self) -> String {
+        match self {
+            Self::Fault(Fault::Input(_)) => UNFIT.into(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// How far a job is, for people who watch.
@@ -149,7 +171,7 @@ impl<P: Protocol> Driver<P> {
         let mut protocol = match P::start(&self.job, Role::Member(self.party)) {
             Ok(protocol) => Some(protocol),
             Err(fault) => {
-                ask(Request::Abort(fault.to_string()));
+                ask(Request::Abort(fault.into()));
                 None
             }
         };
@@ -174,7 +196,7 @@ impl<P: Protocol> Driver<P> {
             };
             let step = match (input, owed, &mut protocol) {
                 (Some(Input::Stop), ..) => return Err(DriverError::Stopped),
-                (Some(Input::PostFailed(reason)), ..) => Err(reason),
+                (Some(Input::PostFailed(reason)), ..) => Err(Trouble::Post(reason)),
                 (Some(Input::Fact(located)), _, protocol) => match located.fact {
                     Fact::Proposed(_) => Ok(()),
                     Fact::Accepted(acceptance) => {
@@ -207,7 +229,7 @@ impl<P: Protocol> Driver<P> {
                             None => Ok(()),
                         };
                         report(&progress);
-                        folded.map_err(|fault| fault.to_string())
+                        folded.map_err(Trouble::from)
                     }
                 },
                 (None, Some(slot), Some(protocol)) => {
@@ -217,14 +239,17 @@ impl<P: Protocol> Driver<P> {
                             ask(Request::Post(slot, Box::new(body)));
                             Ok(())
                         }
-                        Err(fault) => Err(fault.to_string()),
+                        Err(fault) => Err(fault.into()),
                     }
                 }
                 (None, ..) => Ok(()),
             };
-            if let (Err(reason), true) = (step, protocol.is_some()) {
-                protocol = None;
-                ask(Request::Abort(reason));
+            if let Err(trouble) = step {
+                match protocol.take() {
+                    Some(_) => ask(Request::Abort(trouble)),
+                    // The abort could not be posted either; another member may end the job.
+                    None => tracing::error!(job = ?self.job.id, "{trouble}"),
+                }
             }
             if !finishing && protocol.as_ref().is_some_and(|p| matches!(p.status(), Status::Done(_))) {
                 finishing = true;
@@ -258,7 +283,9 @@ impl<P: Protocol> Driver<P> {
     ) -> Result<(), Fault> {
         let record = &committed.record;
         let party = record.slot.party;
-        let expected = &self.job.params.participants[party as usize];
+        let Some(expected) = self.job.params.participants.get(party as usize) else {
+            return Err(Fault::Input(format!("{} is of no participant", record.slot)));
+        };
         if creator.msp_id == *expected && record.msp_id == *expected && key_hash == Some(&creator.key_hash) {
             return Ok(());
         }

@@ -3,14 +3,16 @@
 
 use crate::{
     config::{Config, Data},
-    model::{Model, Part},
+    model::Model,
     worker::{JobReport, report_path, write_private},
 };
 use gateway_client::{Call, Gateway, KeepNothing, Options};
+use paillier::KeyShare;
 use records::{Bytes, CONTRACT_VERSION, JobParams, Judge, Kind, Publication, VERSION, VerticalSvm};
 use std::{
     fmt::Write,
     fs,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -111,37 +113,51 @@ pub struct Prepared {
     plan: Plan,
 }
 
-/// Parameters of a training job with the defaults of `confab train`, to be edited.
+/// Parameters of a training job with a fresh nonce; they are not checked.
 ///
 /// # Errors
-/// Parameters that make no sense.
-pub fn template(instances: u32, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
-    let decimal = |text: &str| text.parse().map_err(input);
+/// An operating system without randomness.
+pub fn job_params(training: VerticalSvm, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
     let mut nonce = vec![0; 16];
     getrandom::fill(&mut nonce).map_err(input)?;
-    let params = JobParams {
+    Ok(JobParams {
         version: VERSION,
         contract: CONTRACT_VERSION.into(),
-        kind: Kind::VerticalSvm(VerticalSvm {
-            judge: Judge::Blinded,
-            instances,
-            iterations: 24,
-            batch: 64,
-            learning_rate: decimal("0.00095")?,
-            lambda: decimal("1")?,
-            c: decimal("1")?,
-            key_bits: 2048,
-            insecure_key_bits: false,
-            quorum: participants.len() as u32,
-            margin_bits: 42,
-            weak_blinding: false,
-            model: Publication::Published,
-        }),
         participants,
+        kind: Kind::VerticalSvm(training),
         nonce: Bytes(nonce),
+    })
+}
+
+/// The defaults of `confab train`.
+///
+/// # Errors
+/// None but those of [`job_params`].
+pub fn template(instances: u32, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
+    let decimal = |text: &str| text.parse().map_err(input);
+    let training = VerticalSvm {
+        judge: Judge::Blinded,
+        instances,
+        iterations: 24,
+        batch: 64,
+        learning_rate: decimal("0.00095")?,
+        lambda: decimal("1")?,
+        c: decimal("1")?,
+        key_bits: 2048,
+        insecure_key_bits: false,
+        quorum: participants.len() as u32,
+        margin_bits: 42,
+        weak_blinding: false,
+        model: Publication::Published,
     };
-    params.validate().map_err(input)?;
-    Ok(params)
+    job_params(training, participants)
+}
+
+/// A threshold key as a dealer made it; the experiment's way.
+pub struct DealtKey {
+    shares: Vec<KeyShare>,
+    /// Seconds that it took.
+    seconds: f64,
 }
 
 impl Plan {
@@ -152,11 +168,8 @@ impl Plan {
     pub fn check(&self, participants: u32) -> Result<(), ExperimentError> {
         let (table, split, _) = self.read()?;
         split::deal(table.columns.len(), participants as usize).map_err(input)?;
-        let params = JobParams {
-            participants: (0..participants).map(|party| party.to_string()).collect(),
-            ..self.params(split.train.len())?
-        };
-        params.validate().map_err(input)?;
+        let names = (0..participants).map(|party| party.to_string()).collect();
+        self.params(split.train.len(), names)?.validate().map_err(input)?;
         let scaler = Scaler::fit(&table, &split.train, self.scale).map_err(input)?;
         let scaled = scaler.apply(&table, &split.train).map_err(input)?;
         Features::encode(&scaled).map(drop).map_err(input)?;
@@ -179,37 +192,46 @@ impl Plan {
         Ok((table, split, dropped))
     }
 
-    fn params(&self, instances: usize) -> Result<JobParams, ExperimentError> {
-        let mut nonce = vec![0; 16];
-        getrandom::fill(&mut nonce).map_err(input)?;
-        Ok(JobParams {
-            version: VERSION,
-            contract: CONTRACT_VERSION.into(),
-            participants: self.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect(),
-            kind: Kind::VerticalSvm(VerticalSvm { instances: instances as u32, ..self.training.clone() }),
-            nonce: Bytes(nonce),
-        })
+    fn params(&self, instances: usize, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
+        job_params(VerticalSvm { instances: instances as u32, ..self.training.clone() }, participants)
     }
 
-    /// Reads the table, splits it, deals a key, and writes every participant's files under `dir`.
+    /// Deals the key, which takes seconds.
     ///
     /// # Errors
-    /// What is wrong with table or parameters, or a file that cannot be written.
+    /// A size of the key that is not supported.
+    pub fn deal(&self) -> Result<DealtKey, ExperimentError> {
+        let start = Instant::now();
+        let (n, bits) = (self.organisations.len() as u32, u64::from(self.training.key_bits));
+        let (_, shares) = paillier::deal(n, self.training.quorum, bits, KEY_PURPOSE, &mut crate::os_rng())
+            .map_err(input)?;
+        Ok(DealtKey { shares, seconds: start.elapsed().as_secs_f64() })
+    }
+
+    /// Deals a key and lays the experiment out: [`Plan::deal`] and [`Plan::lay_out`].
+    ///
+    /// # Errors
+    /// As both.
     pub fn prepare(&self, dir: &Path) -> Result<Prepared, ExperimentError> {
+        self.lay_out(dir, &self.deal()?)
+    }
+
+    /// Reads the table, splits it, and writes every participant's files into the new folder `dir`.
+    ///
+    /// # Errors
+    /// What is wrong with table or parameters, a folder that is there already, or a file that cannot be written.
+    pub fn lay_out(&self, dir: &Path, key: &DealtKey) -> Result<Prepared, ExperimentError> {
         let (table, split, dropped) = self.read()?;
         let blocks = split::deal(table.columns.len(), self.organisations.len()).map_err(input)?;
-        let params = self.params(split.train.len())?;
+        let names = self.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
+        let params = self.params(split.train.len(), names)?;
         params.validate().map_err(input)?;
-        let start = Instant::now();
-        let mut rng = crate::os_rng();
-        let bits = u64::from(self.training.key_bits);
-        let (_, shares) = paillier::deal(params.parties(), self.training.quorum, bits, KEY_PURPOSE, &mut rng)
-            .map_err(input)?;
-        let key_seconds = start.elapsed().as_secs_f64();
+        // What an earlier run left belongs to another key and another ledger.
+        fs::create_dir(dir).map_err(file_error(dir))?;
         let mut configs = Vec::new();
-        for ((share, block), (msp_id, profile)) in shares.iter().zip(blocks).zip(&self.organisations) {
+        for ((share, block), (msp_id, profile)) in key.shares.iter().zip(blocks).zip(&self.organisations) {
             let folder = dir.join(msp_id);
-            fs::create_dir_all(&folder).map_err(file_error(&folder))?;
+            fs::create_dir(&folder).map_err(file_error(&folder))?;
             let data = folder.join("data.csv");
             let text = participant_table(&table, &split.train, block);
             write_private(&data, text.as_bytes()).map_err(file_error(&data))?;
@@ -245,7 +267,7 @@ impl Plan {
             split,
             scale: self.scale,
             dropped,
-            key_seconds,
+            key_seconds: key.seconds,
             configs,
             plan: self.clone(),
         })
@@ -288,8 +310,12 @@ impl Prepared {
     /// A program that cannot be started.
     pub fn spawn_node(&self, program: &Path, party: usize) -> Result<Child, ExperimentError> {
         let log = self.configs[party].with_file_name("node.log");
-        let log_file =
-            fs::OpenOptions::new().create(true).append(true).open(&log).map_err(file_error(&log))?;
+        let log_file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&log)
+            .map_err(file_error(&log))?;
         Command::new(program)
             .args(["node", "--events", "--stop-with-stdin", "--until"])
             .arg(&self.params.id().0)
@@ -342,7 +368,7 @@ impl Prepared {
     /// When the table has no labels, with which it could not have been prepared.
     pub fn model(&self, reports: &[JobReport]) -> Model {
         let classes = self.table.classes.as_ref().expect("a table without labels is not prepared");
-        let parts: Vec<Part> = reports.iter().map(|report| report.part.clone()).collect();
+        let parts = reports.iter().flat_map(|report| report.model.parts.clone()).collect();
         Model {
             version: VERSION,
             positive: classes.positive.clone(),

@@ -2,7 +2,10 @@
 
 use records::VERSION;
 use serde::{Deserialize, Serialize};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use svm::{
     Label,
     fixed::{self, Features},
@@ -23,7 +26,7 @@ pub struct Part {
     pub weights: Vec<i64>,
 }
 
-/// A linear model: the parts of all participants.
+/// A linear model: the parts of all participants, or of some.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
@@ -76,6 +79,30 @@ pub struct Prediction {
 }
 
 impl Model {
+    /// Reads one model from files that hold parts of it, as participants keep them, or from the one file that holds all.
+    ///
+    /// # Errors
+    /// As [`Model::load`]; files that do not belong together.
+    pub fn load_parts(paths: &[PathBuf]) -> Result<Self, ModelError> {
+        let mut model =
+            Self { version: VERSION, positive: String::new(), negative: String::new(), parts: Vec::new() };
+        for (index, path) in paths.iter().enumerate() {
+            let part = Self::load(path)?;
+            let parse = |reason: String| ModelError::Parse { path: path.display().to_string(), reason };
+            if index > 0 && (&part.positive, &part.negative) != (&model.positive, &model.negative) {
+                return Err(parse("its classes are not those of the other parts".into()));
+            }
+            if let Some(twice) =
+                part.parts.iter().find(|new| model.parts.iter().any(|p| p.msp_id == new.msp_id))
+            {
+                return Err(parse(format!("the part of {} is given twice", twice.msp_id)));
+            }
+            (model.positive, model.negative) = (part.positive, part.negative);
+            model.parts.extend(part.parts);
+        }
+        Ok(model)
+    }
+
     /// Reads a model file.
     ///
     /// # Errors

@@ -49,9 +49,9 @@ impl Poster {
                 (slot.to_string(), call, bytes)
             }
             Request::Finish => ("finish".into(), Call::new("finish").arg(id), 0),
-            Request::Abort(reason) => {
-                tracing::error!(job = ?self.job.id, "giving the job up: {reason}");
-                let reason: String = reason.chars().take(MAX_REASON).collect();
+            Request::Abort(trouble) => {
+                tracing::error!(job = ?self.job.id, "giving the job up: {trouble}");
+                let reason: String = trouble.public().chars().take(MAX_REASON).collect();
                 ("abort".into(), Call::new("abort").arg(id).arg(reason), 0)
             }
         };

@@ -150,7 +150,7 @@ impl Report {
         let hyper = Hyperparameters::from(training);
         let reference = reference::train(&train, &of(&split.train), &first.schedule, &hyper);
         let float = float::train(&train, &of(&split.train), &first.schedule, &hyper);
-        let weights: Vec<i64> = reports.iter().flat_map(|report| report.part.weights.clone()).collect();
+        let weights: Vec<i64> = reports.iter().flat_map(|report| report.part().weights.clone()).collect();
         let test_features = Features::encode(&test).map_err(|e| input(&e))?;
         let secure_predictions: Vec<Label> = (0..test_features.len())
             .map(|row| fixed::predict(fixed::score(&weights, test_features.row(row))))
@@ -188,7 +188,7 @@ impl Report {
             instances: training.instances,
             test_instances: split.test.len() as u32,
             features: table.columns.len() as u32,
-            features_by_participant: reports.iter().map(|r| r.part.weights.len() as u32).collect(),
+            features_by_participant: reports.iter().map(|r| r.part().weights.len() as u32).collect(),
             dropped_lines: prepared.dropped.clone(),
             iterations: training.iterations,
             batch: training.batch,

@@ -1,16 +1,16 @@
 //! The node itself: follows the blocks, runs a driver for each job, and posts what the drivers make.
 
 use crate::{
-    answer,
+    answer::{self, AnswerError},
     config::Config,
     driver::{Input, Progress},
     facts::{Fact, Located},
     ledger,
-    store::{Position, Store, StoreError},
+    store::{Position, Store, StoreError, is_accepted},
     worker::{self, Worker},
 };
 use gateway_client::{Checkpoint, Contract};
-use records::{Ending, Job, JobId};
+use records::{Ending, Job, JobId, Outcome};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{HashMap, HashSet},
@@ -47,6 +47,14 @@ pub enum NodeError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The job that the node was to run until its end cannot go on.
+    #[error("job {job}: {reason}")]
+    Broken {
+        /// The job.
+        job: JobId,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// What a node tells whoever watches it.
@@ -65,8 +73,22 @@ pub enum Event {
         /// Who proposed it.
         by: String,
     },
-    /// A job cannot be accepted with the organisation's data or key.
+    /// The organisation's table or key share does not fit a job, which was refused or given up for that.
     Unfit {
+        /// The job.
+        job: JobId,
+        /// Why; not for others, for it may speak of the data.
+        reason: String,
+    },
+    /// A job could not be answered; the node tries again when it is started again.
+    Unanswered {
+        /// The job.
+        job: JobId,
+        /// Why.
+        reason: String,
+    },
+    /// The node cannot go on with a job; it tries again when it is started again.
+    Broken {
         /// The job.
         job: JobId,
         /// Why.
@@ -117,32 +139,32 @@ pub async fn run(
     let me = gateway.user().identity().msp_id().to_string();
     let mut node = Node { me, config: Arc::new(config), store, contract, events, jobs: HashMap::new() };
     watch(&Event::Following { block: position.next_block });
-    node.resume()?;
+    node.resume(until.job.as_ref())?;
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
-            () = &mut shutdown => break,
+            () = &mut shutdown => return Ok(None),
             Some(event) = on_event.recv() => {
                 watch(&event);
-                if let Event::Ended { job, ending, .. } = event {
-                    node.jobs.remove(&job);
-                    if until.job.as_ref() == Some(&job) {
-                        return Ok(Some(ending));
+                match event {
+                    Event::Ended { job, ending, .. } => {
+                        node.jobs.remove(&job);
+                        if until.job.as_ref() == Some(&job) {
+                            return Ok(Some(ending));
+                        }
                     }
+                    Event::Broken { job, reason } if until.job.as_ref() == Some(&job) => {
+                        return Err(NodeError::Broken { job, reason });
+                    }
+                    _ => {}
                 }
             }
             block = blocks.next() => {
-                let Some(block) = block else { break };
+                let Some(block) = block else { return Ok(None) };
                 node.fold(&block?)?;
             }
         }
     }
-    for tracked in node.jobs.values() {
-        if let State::Accepted(inputs) = &tracked.state {
-            let _ = inputs.send(Input::Stop);
-        }
-    }
-    Ok(None)
 }
 
 struct Node {
@@ -165,17 +187,41 @@ enum State {
     Open(Vec<Located>),
     /// A driver runs.
     Accepted(std_mpsc::Sender<Input>),
+    /// Accepted in the organisation's name, but not by this node.
+    Elsewhere,
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        if let State::Accepted(inputs) = &self.state {
+            // A driver that has ended needs no word.
+            let _ = inputs.send(Input::Stop);
+        }
+    }
 }
 
 impl Node {
-    /// Takes up the jobs that the store knows.
-    fn resume(&mut self) -> Result<(), NodeError> {
+    /// Takes up the jobs that the store knows. Of those that have ended only what is left to do is done: the report of
+    /// a finished job, and word of the one that is waited for.
+    fn resume(&mut self, awaited: Option<&JobId>) -> Result<(), NodeError> {
         for id in self.store.jobs()? {
             let facts = self.store.facts(&id)?;
-            let ended = facts.iter().any(|located| matches!(located.fact, Fact::Ended(_)));
-            if !ended || !worker::report_path(&self.config, &id).exists() {
-                facts.into_iter().for_each(|located| self.dispatch(located));
-                self.consider(&id);
+            let ending = facts.iter().find_map(|located| match &located.fact {
+                Fact::Ended(ending) => Some(ending.clone()),
+                _ => None,
+            });
+            let path = worker::report_path(&self.config, &id);
+            let report = path.exists().then_some(path);
+            match ending {
+                Some(ending) if report.is_some() || ending.outcome != Outcome::Finished => {
+                    if awaited == Some(&id) {
+                        let _ = self.events.send(Event::Ended { job: id, ending, report });
+                    }
+                }
+                _ => {
+                    facts.into_iter().for_each(|located| self.dispatch(located));
+                    self.consider(&id);
+                }
             }
         }
         Ok(())
@@ -184,20 +230,23 @@ impl Node {
     /// Reads a block, keeps what concerns this node, and passes it on.
     fn fold(&mut self, block: &gateway_client::Block) -> Result<(), NodeError> {
         let mut facts = ledger::facts(block, &self.config.chaincode)?;
-        let mut known: HashSet<JobId> = self.jobs.keys().cloned().collect();
+        let mut proposed = HashSet::new();
         facts.retain(|located| match &located.fact {
-            Fact::Proposed(job) if job.params.party(&self.me).is_some() => {
-                known.insert(job.id.clone());
-                true
+            Fact::Proposed(job) => {
+                let takes_part = job.params.party(&self.me).is_some();
+                if takes_part {
+                    proposed.insert(job.id.clone());
+                }
+                takes_part
             }
-            other => known.contains(other.job()),
+            other => self.jobs.contains_key(other.job()) || proposed.contains(other.job()),
         });
         self.store.append(&facts, Position { next_block: block.number + 1 })?;
         for located in facts {
             let id = located.fact.job().clone();
-            let proposed = matches!(located.fact, Fact::Proposed(_));
+            let is_proposal = matches!(located.fact, Fact::Proposed(_));
             self.dispatch(located);
-            if proposed {
+            if is_proposal {
                 self.consider(&id);
             }
         }
@@ -216,15 +265,20 @@ impl Node {
                 let _ = inputs.send(Input::Fact(Box::new(located)));
                 return;
             }
-            State::Open(backlog) => backlog,
+            State::Open(backlog) => Some(backlog),
+            State::Elsewhere => None,
         };
         if let Fact::Ended(ending) = &located.fact {
             let ended = Event::Ended { job: tracked.job.id.clone(), ending: ending.clone(), report: None };
             let _ = self.events.send(ended);
         }
-        let mine = matches!(&located.fact, Fact::Accepted(acceptance) if acceptance.msp_id == self.me);
+        let Some(backlog) = backlog else { return };
+        let accepted = matches!(&located.fact, Fact::Accepted(acceptance) if acceptance.msp_id == self.me);
         backlog.push(located);
-        if mine {
+        if accepted && !is_accepted(&self.config.data_dir, &tracked.job.id) {
+            tracing::info!(job = ?tracked.job.id, "accepted by another node of this organisation");
+            tracked.state = State::Elsewhere;
+        } else if accepted {
             let backlog = std::mem::take(backlog);
             let job = tracked.job.clone();
             let inputs =
@@ -236,7 +290,8 @@ impl Node {
         }
     }
 
-    /// Answers a proposal that the configuration says to accept: accepts it if data and key fit, else refuses it.
+    /// Answers a proposal that the configuration says to accept: accepts it if table and key share fit, else refuses it,
+    /// so that the others need not wait.
     fn consider(&self, id: &JobId) {
         let Some(Tracked { job, state: State::Open(facts) }) = self.jobs.get(id) else { return };
         let ended = facts.iter().any(|located| matches!(located.fact, Fact::Ended(_)));
@@ -244,11 +299,15 @@ impl Node {
             return;
         }
         let (job, config, contract) = (job.clone(), self.config.clone(), self.contract.clone());
-        let (store, events) = (self.store.clone(), self.events.clone());
+        let (me, events) = (self.me.clone(), self.events.clone());
         tokio::spawn(async move {
-            let answered = answer::answer(&config, &store, &contract, &job).await;
-            if let Err(reason) = answered {
-                let _ = events.send(Event::Unfit { job: job.id, reason });
+            let mut answered = answer::accept(&config, &contract, &me, &job).await;
+            if let Err(AnswerError::Unfit(fault)) = answered {
+                let _ = events.send(Event::Unfit { job: job.id.clone(), reason: fault.to_string() });
+                answered = answer::refuse(&config, &contract, &job).await;
+            }
+            if let Err(e) = answered {
+                let _ = events.send(Event::Unanswered { job: job.id, reason: e.to_string() });
             }
         });
     }

@@ -7,7 +7,11 @@ use protocol::JobSecret;
 use records::{Body, JobId, Slot, key};
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
-use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const FACTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("facts");
@@ -28,8 +32,16 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("{0} is in use by another node; two nodes of one member must not run at the same time")]
     InUse(String),
+    /// It is no database of a node, or damaged.
+    #[error("{path} cannot be opened: {reason}")]
+    Open {
+        /// The file.
+        path: String,
+        /// What the database said.
+        reason: String,
+    },
     /// Reading or writing failed.
-    #[error("store: {0}")]
+    #[error("the node's database: {0}")]
     Database(#[from] redb::Error),
     /// The file system refused.
     #[error("{path}: {source}")]
@@ -40,7 +52,7 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// An entry that cannot be read.
-    #[error("store: an entry cannot be read: {0}")]
+    #[error("the node's database: an entry cannot be read: {0}")]
     Corrupt(#[from] serde_json::Error),
 }
 
@@ -62,14 +74,15 @@ impl Store {
     pub fn open(data_dir: &Path) -> Result<Self> {
         let path = data_dir.join("node.redb");
         let file_error = |source| StoreError::File { path: path.display().to_string(), source };
-        fs::create_dir_all(data_dir).map_err(file_error)?;
-        fs::set_permissions(data_dir, fs::Permissions::from_mode(0o700)).map_err(file_error)?;
+        make_private(data_dir)?;
         let database = match Database::create(&path) {
             Ok(database) => database,
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => {
                 return Err(StoreError::InUse(path.display().to_string()));
             }
-            Err(e) => return Err(StoreError::Database(e.into())),
+            Err(e) => {
+                return Err(StoreError::Open { path: path.display().to_string(), reason: e.to_string() });
+            }
         };
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(file_error)?;
         let write = db(database.begin_write())?;
@@ -200,6 +213,35 @@ impl Store {
         db(write.commit())?;
         Ok(secret)
     }
+}
+
+fn make_private(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir)
+        .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o700)))
+        .map_err(|source| StoreError::File { path: dir.display().to_string(), source })
+}
+
+fn acceptance_path(data_dir: &Path, job: &JobId) -> PathBuf {
+    data_dir.join("accepted").join(&job.0)
+}
+
+/// Notes that the node with this data directory takes part in a job; written before the ledger is told. A file of its
+/// own, so that a job can be accepted while the node has the database open. An acceptance on the ledger alone is not
+/// enough: another node of the organisation, with other data, may have given it.
+///
+/// # Errors
+/// The file system's error.
+pub fn note_acceptance(data_dir: &Path, job: &JobId) -> Result<()> {
+    let path = acceptance_path(data_dir, job);
+    make_private(data_dir)?;
+    fs::create_dir_all(data_dir.join("accepted"))
+        .and_then(|()| fs::File::create(&path)?.sync_all())
+        .map_err(|source| StoreError::File { path: path.display().to_string(), source })
+}
+
+/// Whether the node with this data directory takes part in a job.
+pub fn is_accepted(data_dir: &Path, job: &JobId) -> bool {
+    acceptance_path(data_dir, job).exists()
 }
 
 #[cfg(test)]

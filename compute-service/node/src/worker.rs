@@ -3,8 +3,8 @@
 use crate::{
     config::Config,
     data,
-    driver::{Driver, DriverError, Finished, Input, Request, Seconds},
-    model::Part,
+    driver::{Driver, DriverError, Finished, Input, Request, Seconds, Trouble},
+    model::{Model, Part},
     poster::Poster,
     run::Event,
     store::Store,
@@ -17,6 +17,7 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::OpenOptionsExt,
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
@@ -48,8 +49,8 @@ pub struct JobReport {
     pub indicators: Vec<Vec<bool>>,
     /// Instances by iteration; positions in the order of the sorted identifiers.
     pub schedule: Vec<Vec<u32>>,
-    /// The participant's own part of the model.
-    pub part: crate::model::Part,
+    /// The model as far as the participant knows it: its own part.
+    pub model: Model,
     /// Everybody's weights at scale 2^24 where the model was published.
     pub published: Option<Vec<Vec<i64>>>,
     /// Work.
@@ -58,6 +59,13 @@ pub struct JobReport {
     pub elapsed: f64,
     /// Ledger traffic.
     pub traffic: Traffic,
+}
+
+impl JobReport {
+    /// The participant's own part of the model.
+    pub fn part(&self) -> &Part {
+        &self.model.parts[0]
+    }
 }
 
 /// Where a node keeps the report of a job.
@@ -98,22 +106,31 @@ impl Worker {
         };
         let worker =
             Self { job, party, config: config.clone(), store: store.clone(), events: events.clone(), poster };
-        std::thread::spawn(move || worker.run(&on_input));
+        std::thread::spawn(move || worker.run_caught(&on_input));
         inputs
+    }
+
+    /// Runs the job; a defect of ours ends this job on this node, not the node, and not without a word.
+    fn run_caught(self, inputs: &mpsc::Receiver<Input>) {
+        let (job, events) = (self.job.id.clone(), self.events.clone());
+        if std::panic::catch_unwind(AssertUnwindSafe(|| self.run(inputs))).is_err() {
+            let reason = "an internal error, see the log; please report it".into();
+            let _ = events.send(Event::Broken { job, reason });
+        }
     }
 
     fn run(self, inputs: &mpsc::Receiver<Input>) {
         let start = Instant::now();
         let job = self.job.id.clone();
         match self.drive(inputs) {
-            Ok((finished, part)) => {
-                let report = part.zip(finished.output).map(|(part, output)| JobReport {
+            Ok((finished, model)) => {
+                let report = model.zip(finished.output).map(|(model, output)| JobReport {
                     job: self.job.clone(),
                     party: self.party,
                     ending: finished.ending.clone(),
                     indicators: output.indicators,
                     schedule: output.schedule,
-                    part,
+                    model,
                     published: output.weights,
                     seconds: finished.seconds,
                     elapsed: start.elapsed().as_secs_f64(),
@@ -133,16 +150,21 @@ impl Worker {
                 let _ = self.events.send(Event::Ended { job, ending: finished.ending, report: path });
             }
             Err(DriverError::Stopped) => tracing::info!(?job, "{}", DriverError::Stopped),
-            Err(e) => tracing::error!(?job, "{e}"),
+            Err(e) => {
+                let _ = self.events.send(Event::Broken { job, reason: e.to_string() });
+            }
         }
     }
 
     /// Runs the driver; with unfit data the job is aborted and only its ending is waited for.
-    fn drive(&self, inputs: &mpsc::Receiver<Input>) -> Result<(Finished<Output>, Option<Part>), DriverError> {
+    fn drive(
+        &self,
+        inputs: &mpsc::Receiver<Input>,
+    ) -> Result<(Finished<Output>, Option<Model>), DriverError> {
         let secret = self.store.secret(&self.job.id)?;
-        let loaded = match data::load(&self.config, &self.job, &secret) {
+        let mut loaded = match data::load(&self.config, &self.job, self.party, &secret) {
             Ok(loaded) => loaded,
-            Err(fault) => return self.give_up(inputs, &fault),
+            Err(fault) => return self.give_up(inputs, fault),
         };
         let private = Arc::new(loaded.private);
         let driver = Driver::<VerticalSvm> {
@@ -156,28 +178,35 @@ impl Worker {
                 .events
                 .send(Event::Progress { job: self.job.id.clone(), progress: Clone::clone(progress) });
         };
-        let finished = driver.run(inputs, |request| self.poster.ask(request), report)?;
-        let part =
+        let finished = driver.run(inputs, |request| self.ask(request), report)?;
+        let model =
             finished.output.as_ref().and_then(|output| match private.weights(&self.job.params, output) {
-                Ok(weights) => Some(Part { msp_id: self.me().into(), weights, ..loaded.part }),
+                Ok(weights) => {
+                    loaded.frame.parts[0].weights = weights;
+                    Some(loaded.frame)
+                }
                 Err(e) => {
                     tracing::error!(job = ?self.job.id, "the own weights: {e}");
                     None
                 }
             });
-        Ok((finished, part))
+        Ok((finished, model))
     }
 
-    fn me(&self) -> &str {
-        &self.job.params.participants[self.party as usize]
+    fn ask(&self, request: Request) {
+        if let Request::Abort(Trouble::Fault(Fault::Input(reason))) = &request {
+            let unfit = Event::Unfit { job: self.job.id.clone(), reason: reason.clone() };
+            let _ = self.events.send(unfit);
+        }
+        self.poster.ask(request);
     }
 
     fn give_up(
         &self,
         inputs: &mpsc::Receiver<Input>,
-        fault: &Fault,
-    ) -> Result<(Finished<Output>, Option<Part>), DriverError> {
-        self.poster.ask(Request::Abort(format!("{}: {fault}", self.me())));
+        fault: Fault,
+    ) -> Result<(Finished<Output>, Option<Model>), DriverError> {
+        self.ask(Request::Abort(fault.into()));
         loop {
             match inputs.recv() {
                 Ok(Input::Fact(located)) => {

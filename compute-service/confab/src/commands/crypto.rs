@@ -22,6 +22,6 @@ pub enum CryptoCommand {
 pub fn run(command: &CryptoCommand) -> Done {
     let CryptoCommand::Generate { orgs, dir } = command;
     generate(&NetworkSpec::standard(usize::from(*orgs)), dir)?;
-    println!("crypto material for {orgs} organisations and an orderer is in {}", dir.display());
+    say!("crypto material for {orgs} organisations and an orderer is in {}", dir.display());
     Ok(())
 }

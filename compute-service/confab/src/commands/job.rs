@@ -1,14 +1,16 @@
-use super::Done;
-use crate::output::write_json;
+use super::{Done, training::TrainingArgs};
+use crate::output::{is_stdout, write_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract, KeepNothing};
-use node::{answer, config::Config, ledger, store::Store, worker};
-use records::{JobId, JobParams, JobView, Outcome, Rules};
+use node::{answer, config::Config, data, experiment, ledger, worker};
+use records::{Code, JobId, JobParams, JobView, Phase, Rules};
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 #[derive(Subcommand)]
 pub enum JobCommand {
-    /// Propose a job to the organisations that its parameters name.
+    /// Print the parameters of a training job, with a fresh nonce, for `confab job propose`.
+    Template(TemplateArgs),
+    /// Propose a job to the organisations that its parameters name, and print its identifier.
     Propose {
         #[command(flatten)]
         node: NodeFile,
@@ -16,24 +18,17 @@ pub enum JobCommand {
         #[arg(long)]
         params: PathBuf,
     },
-    /// Print parameters to edit, with a fresh nonce.
-    Template {
-        /// Number of training instances that all participants share.
-        #[arg(long)]
-        instances: u32,
-        /// The participants' MSP identifiers, in their order.
-        #[arg(required = true, num_args = 2..)]
-        participants: Vec<String>,
-    },
-    /// Accept a job, after checking that the own data and key share fit it. The node must not run meanwhile, or
-    /// must name the job in its configuration.
+    /// Accept a job, after checking that the own table and key share fit it.
+    ///
+    /// The node takes part from then on; whether it runs meanwhile or is started later makes no difference. Where table
+    /// or key share do not fit, nothing is answered: correct them and accept again, or refuse.
     Accept {
         #[command(flatten)]
         node: NodeFile,
         /// The job.
         job: String,
     },
-    /// Decline a proposal.
+    /// Decline a proposal, which ends the job.
     Refuse {
         #[command(flatten)]
         node: NodeFile,
@@ -52,7 +47,7 @@ pub enum JobCommand {
         /// Show it once and do not wait.
         #[arg(long)]
         once: bool,
-        /// Write what is shown as JSON, `-` for standard output.
+        /// Write what is shown in the end as JSON, `-` for standard output.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
@@ -65,6 +60,9 @@ pub enum JobCommand {
         /// Write the node's whole report as JSON, `-` for standard output.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+        /// Write this organisation's part of the model, for `confab predict`.
+        #[arg(long, value_name = "FILE")]
+        model: Option<PathBuf>,
     },
     /// End a job without a result.
     Abort {
@@ -76,6 +74,28 @@ pub enum JobCommand {
         #[arg(long, default_value = "aborted by hand")]
         reason: String,
     },
+}
+
+/// The parameters of a training job.
+#[derive(Args)]
+pub struct TemplateArgs {
+    /// The participants' MSP identifiers, in the order of their key shares.
+    #[arg(required = true, num_args = 2..)]
+    participants: Vec<String>,
+    /// Number of training instances, which all participants share.
+    #[arg(long, required_unless_present = "config")]
+    instances: Option<u32>,
+    /// The configuration of a participant's node; the instances are counted in its table unless given.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Number T of updates of the model.
+    #[arg(long, default_value_t = 24)]
+    iterations: u32,
+    /// Instances B of one update.
+    #[arg(long, default_value_t = 64)]
+    batch: u32,
+    #[command(flatten)]
+    training: TrainingArgs,
 }
 
 /// In whose name.
@@ -94,8 +114,11 @@ impl NodeFile {
     }
 }
 
+/// How long a call of a person's is tried again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 async fn submit(contract: &Contract, call: Call) -> Done {
-    contract.submitter(Arc::new(KeepNothing)).submit(call, Duration::from_secs(60)).await?;
+    contract.submitter(Arc::new(KeepNothing)).submit(call, PATIENCE).await?;
     Ok(())
 }
 
@@ -104,26 +127,43 @@ async fn view(contract: &Contract, job: &str) -> Done<JobView> {
     Ok(serde_json::from_slice(&json)?)
 }
 
+/// As [`view`], of a job whose proposal may not have reached the own peer yet.
+async fn view_soon(contract: &Contract, job: &str) -> Done<JobView> {
+    const LAG: Duration = Duration::from_secs(3);
+    let start = tokio::time::Instant::now();
+    loop {
+        match contract.evaluate(Call::new("job").arg(job)).await {
+            Ok(json) => return Ok(serde_json::from_slice(&json)?),
+            Err(e) if e.refusal().is_some_and(|r| r.code == Code::UnknownJob) && start.elapsed() < LAG => {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
 pub async fn run(command: JobCommand) -> Done {
     match command {
+        JobCommand::Template(args) => template(args),
         JobCommand::Propose { node, params } => {
             let text =
                 std::fs::read(&params).map_err(|e| format!("cannot read {}: {e}", params.display()))?;
-            let params: JobParams =
-                serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", params.display()))?;
-            params.validate()?;
+            let in_file = |e: &dyn std::fmt::Display| format!("{}: {e}", params.display());
+            let params: JobParams = serde_json::from_slice(&text).map_err(|e| in_file(&e))?;
+            params.validate().map_err(|e| in_file(&e))?;
             let (_, contract) = node.open()?;
             submit(&contract, Call::new("propose").arg(serde_json::to_vec(&params)?)).await?;
-            println!("{}", params.id());
+            say!("{}", params.id());
             Ok(())
         }
-        JobCommand::Template { instances, participants } => template(instances, participants),
         JobCommand::Accept { node, job } => {
-            let (config, contract) = node.open()?;
-            let view = view(&contract, &job).await?;
-            let store = Arc::new(Store::open(&config.data_dir)?);
-            answer::answer(&Arc::new(config), &store, &contract, &view.job).await?;
-            println!("accepted; start the node, it takes part from now on");
+            let config = Config::load(&node.config)?;
+            let gateway = ledger::connect(&config)?;
+            let contract = gateway.network(&config.channel).contract(&config.chaincode);
+            let me = gateway.user().identity().msp_id();
+            let view = view_soon(&contract, &job).await?;
+            answer::accept(&Arc::new(config), &contract, me, &view.job).await?;
+            say!("accepted; the organisation's node takes part as soon as it runs");
             Ok(())
         }
         JobCommand::Refuse { node, job, reason } => {
@@ -133,35 +173,21 @@ pub async fn run(command: JobCommand) -> Done {
             submit(&node.open()?.1, Call::new("abort").arg(job).arg(reason)).await
         }
         JobCommand::Watch { node, job, once, json } => watch(&node, job, once, json).await,
-        JobCommand::Result { node, job, json } => {
-            let (config, _) = node.open()?;
-            let path = worker::report_path(&config, &JobId(job));
-            let text = std::fs::read(&path).map_err(|e| {
-                format!("cannot read {}: {e}; has the node seen the end of the job?", path.display())
-            })?;
-            let report: worker::JobReport = serde_json::from_slice(&text)?;
-            if let Some(file) = json {
-                return write_json(&file, &report);
-            }
-            let inside: usize = report.indicators.iter().flatten().filter(|inside| **inside).count();
-            let visits: usize = report.indicators.iter().map(Vec::len).sum();
-            println!("ending      {:?}", report.ending.outcome);
-            println!(
-                "iterations  {}, {inside} of {visits} visited instances were inside the margin",
-                report.indicators.len()
-            );
-            println!("own weights (at scale 2^24):");
-            for (column, weight) in report.part.scaler.columns().zip(&report.part.weights) {
-                println!("  {column:<24} {weight:>12}");
-            }
-            Ok(())
-        }
+        JobCommand::Result { node, job, json, model } => result(&node, job, json, model).await,
     }
 }
 
-fn template(instances: u32, participants: Vec<String>) -> Done {
-    let params = node::experiment::template(instances, participants)?;
-    println!("{}", serde_json::to_string_pretty(&params)?);
+fn template(args: TemplateArgs) -> Done {
+    let instances = match (args.instances, &args.config) {
+        (Some(instances), _) => instances,
+        (None, Some(path)) => data::table(&Config::load(path)?.data)?.0.rows.len() as u32,
+        (None, None) => return Err("say how many instances: --instances or --config".into()),
+    };
+    let n = args.participants.len() as u32;
+    let training = args.training.parameters(instances, args.iterations, args.batch, n);
+    let params = experiment::job_params(training, args.participants)?;
+    params.validate()?;
+    say!("{}", serde_json::to_string_pretty(&params)?);
     Ok(())
 }
 
@@ -173,47 +199,75 @@ async fn watch(node: &NodeFile, job: Option<String>, once: bool, json: Option<Pa
         if let Some(file) = json {
             return write_json(&file, &all);
         }
-        all.iter().for_each(|view| println!("{}  {}", view.job.id, state(view)));
+        all.iter().for_each(|view| say!("{}  {}", view.job.id, state(view)));
         return Ok(());
     };
     let mut last = String::new();
     loop {
         let view = view(&contract, &job).await?;
         let state = state(&view);
-        if state != last {
-            println!("{state}");
-            last = state;
+        if state != last && !is_stdout(json.as_deref()) {
+            say!("{state}");
         }
+        last = state;
         if once || view.ending.is_some() {
-            return match json {
-                Some(file) => write_json(&file, &view),
-                None => Ok(()),
-            };
+            return json.map_or(Ok(()), |file| write_json(&file, &view));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
 
 fn state(view: &JobView) -> String {
-    let waiting: Vec<&str> = view
-        .job
-        .params
-        .participants
-        .iter()
-        .zip(&view.acceptances)
-        .filter(|(_, acceptance)| acceptance.is_none())
-        .map(|(participant, _)| participant.as_str())
-        .collect();
-    match &view.ending {
-        Some(ending) => match &ending.outcome {
-            Outcome::Finished => "finished".into(),
-            Outcome::Refused(reason) => format!("refused by {}: {reason}", ending.by),
-            Outcome::Aborted(reason) => format!("aborted by {}: {reason}", ending.by),
-        },
-        None if waiting.is_empty() => {
-            let rules = Rules::new(&view.job.params);
-            format!("running: {} iterations", rules.rounds(records::Phase::Iv))
-        }
-        None => format!("proposed by {}; waits for {}", view.job.proposer, waiting.join(", ")),
+    if let Some(ending) = &view.ending {
+        return ending.to_string();
     }
+    let answers = view.job.params.participants.iter().zip(&view.acceptances);
+    let waiting: Vec<&str> =
+        answers.filter(|(_, acceptance)| acceptance.is_none()).map(|(name, _)| name.as_str()).collect();
+    match waiting.is_empty() {
+        true => format!("running: {} iterations", Rules::new(&view.job.params).rounds(Phase::Iv)),
+        false => format!("proposed by {}; waits for {}", view.job.proposer, waiting.join(", ")),
+    }
+}
+
+async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Option<PathBuf>) -> Done {
+    let (config, contract) = node.open()?;
+    let path = worker::report_path(&config, &JobId(job.clone()));
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(e) => {
+            // Why there is none: the ledger knows.
+            let view = view(&contract, &job).await?;
+            let advice = match &view.ending {
+                Some(ending) if ending.outcome == records::Outcome::Finished => {
+                    format!("cannot read {}: {e}; start the node, it makes the report", path.display())
+                }
+                _ => format!("there is no result, for the job is {}", state(&view)),
+            };
+            return Err(advice.into());
+        }
+    };
+    let report: worker::JobReport =
+        serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
+    if let Some(file) = model {
+        write_json(&file, &report.model)?;
+    }
+    if let Some(file) = json {
+        write_json(&file, &report)?;
+        if is_stdout(Some(&file)) {
+            return Ok(());
+        }
+    }
+    let inside: usize = report.indicators.iter().flatten().filter(|inside| **inside).count();
+    let visits: usize = report.indicators.iter().map(Vec::len).sum();
+    say!("ending      {}", report.ending);
+    say!(
+        "iterations  {}, {inside} of {visits} visited instances were inside the margin",
+        report.indicators.len()
+    );
+    say!("own weights (at scale 2^24):");
+    for (column, weight) in report.part().scaler.columns().zip(&report.part().weights) {
+        say!("  {column:<24} {weight:>12}");
+    }
+    Ok(())
 }

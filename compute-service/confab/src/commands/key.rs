@@ -47,7 +47,7 @@ pub fn run(command: &KeyCommand) -> Done {
         paillier::deal(*parties, quorum, u64::from(*key_bits), KEY_PURPOSE, &mut node::os_rng())?;
     for (member, share) in (1..).zip(&shares) {
         share.write(&path(member))?;
-        println!("{}", path(member).display());
+        say!("{}", path(member).display());
     }
     eprintln!("this machine held the whole key; carry each file to its member and delete it here");
     Ok(())

@@ -1,5 +1,6 @@
 //! One command a file: arguments, then what it does.
 
+pub mod bench;
 pub mod chaincode;
 pub mod crypto;
 pub mod job;
@@ -9,6 +10,7 @@ pub mod network;
 pub mod node;
 pub mod predict;
 pub mod train;
+pub mod training;
 pub mod verify;
 
 /// How a command ends; the error is shown to a person.

@@ -73,12 +73,9 @@ pub async fn run(command: NetworkCommand) -> Done {
 
 /// Says how to use a network that is up.
 pub fn show(network: &Network) {
-    println!(
-        "channel {}, chaincode {} {}",
-        network.channel, network.chaincode.name, network.chaincode.version
-    );
+    say!("channel {}, chaincode {} {}", network.channel, network.chaincode.name, network.chaincode.version);
     for org in &network.orgs {
-        println!("  {:<8} peer {}  {}", org.msp_id, org.peer.address, network.path(&org.profile).display());
+        say!("  {:<8} peer {}  {}", org.msp_id, org.peer.address, network.path(&org.profile).display());
     }
 }
 
@@ -86,12 +83,12 @@ pub async fn status(dir: &Path) -> Done {
     let status = launcher::status(dir).await?;
     for process in &status.processes {
         let pid = process.pid.map_or_else(|| "-".into(), |pid| pid.to_string());
-        println!("{:<16} {:>8}  {:?}  {}", process.name, pid, process.health, process.listens.join(" "));
+        say!("{:<16} {:>8}  {:?}  {}", process.name, pid, process.health, process.listens.join(" "));
     }
     for peer in &status.peers {
         match &peer.endorsing {
-            Ok(()) => println!("{:<16} gets endorsements", peer.org),
-            Err(reason) => println!("{:<16} gets no endorsements: {reason}", peer.org),
+            Ok(()) => say!("{:<16} gets endorsements", peer.org),
+            Err(reason) => say!("{:<16} gets no endorsements: {reason}", peer.org),
         }
     }
     match status.is_healthy() {
@@ -108,12 +105,12 @@ pub fn logs(dir: &Path, process: Option<&str>, lines: usize) -> Done {
     for name in names {
         shown = true;
         let path = dir.join("logs").join(format!("{name}.log"));
-        println!("==> {} <==", path.display());
+        say!("==> {} <==", path.display());
         let text = std::fs::read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
         let text = String::from_utf8_lossy(&text);
         let all: Vec<&str> = text.lines().collect();
         for line in &all[all.len().saturating_sub(lines)..] {
-            println!("{line}");
+            say!("{line}");
         }
     }
     match shown {
@@ -127,6 +124,6 @@ pub fn logs(dir: &Path, process: Option<&str>, lines: usize) -> Done {
 
 pub fn down(dir: &Path, purge: bool) -> Done {
     let stopped = launcher::down(dir, purge)?;
-    println!("{stopped} processes stopped; {} is down", dir.display());
+    say!("{stopped} processes stopped; {} is down", dir.display());
     Ok(())
 }

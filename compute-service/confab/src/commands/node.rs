@@ -6,7 +6,7 @@ use node::{
     run::{Event, Until},
 };
 use records::{JobId, Outcome};
-use std::{io::Write, path::PathBuf};
+use std::path::{Path, PathBuf};
 
 /// Runs an organisation's node.
 ///
@@ -54,34 +54,49 @@ pub async fn run(args: NodeArgs) -> Done {
         }
     };
     let until = Until { job: args.until.map(JobId) };
-    let ending = node::run::run(config, until, stop, |event| show(event, args.events)).await?;
-    match ending.map(|ending| (ending.by, ending.outcome)) {
-        None | Some((_, Outcome::Finished)) => Ok(()),
-        Some((by, Outcome::Refused(reason))) => Err(format!("{by} refused the job: {reason}").into()),
-        Some((by, Outcome::Aborted(reason))) => Err(format!("{by} aborted the job: {reason}").into()),
+    let accepts = config.accept.clone();
+    let watch = |event: &Event| match args.events {
+        true => emit(event),
+        false => show(event, &args.config, &accepts),
+    };
+    match node::run::run(config, until, stop, watch).await? {
+        Some(ending) if ending.outcome != Outcome::Finished => Err(format!("the job was {ending}").into()),
+        _ => Ok(()),
     }
 }
 
-fn show(event: &Event, json: bool) {
-    let mut out = std::io::stdout().lock();
-    // Whoever read the events may be gone; the node goes on.
-    let _ = match (json, event) {
-        (true, event) => serde_json::to_string(event).map_or(Ok(()), |line| writeln!(out, "{line}")),
-        (false, Event::Following { block }) => writeln!(out, "following the ledger from block {block}"),
-        (false, Event::Proposed { job, by }) => {
-            writeln!(
-                out,
-                "{by} proposed job {job}; answer with `confab job accept {job}` or `confab job refuse {job}`"
-            )
+fn emit(event: &Event) {
+    match serde_json::to_string(event) {
+        Ok(line) => say!("{line}"),
+        Err(e) => tracing::error!("an event cannot be shown: {e}"),
+    }
+}
+
+fn show(event: &Event, config: &Path, accepts: &[String]) {
+    match event {
+        Event::Following { block } => say!("following the ledger from block {block}; Ctrl-C stops"),
+        Event::Proposed { job, by } if accepts.contains(&job.0) => {
+            say!("{by} proposed job {job}, which the configuration says to accept");
         }
-        (false, Event::Unfit { job, reason }) => writeln!(out, "job {job} is refused: {reason}"),
-        (false, Event::Progress { progress, .. }) => {
-            writeln!(out, "{} {} of {}", progress.phase, progress.round + 1, progress.rounds)
+        Event::Proposed { job, by } => {
+            say!(
+                "{by} proposed job {job}; to take part: confab job accept --config {} {job}",
+                config.display()
+            );
         }
-        (false, Event::Ended { job, ending, report }) => match report {
-            Some(path) => writeln!(out, "job {job}: {:?}; report in {}", ending.outcome, path.display()),
-            None => writeln!(out, "job {job}: {:?} by {}", ending.outcome, ending.by),
-        },
-    };
-    let _ = out.flush();
+        Event::Unfit { job, reason } => say!("job {job} does not fit: {reason}"),
+        Event::Unanswered { job, reason } => {
+            say!("job {job} is not answered; start the node again to try again: {reason}");
+        }
+        Event::Broken { job, reason } => {
+            say!("job {job} stands still; start the node again to go on: {reason}");
+        }
+        Event::Progress { progress, .. } => {
+            say!("{} {} of {}", progress.phase, progress.round + 1, progress.rounds);
+        }
+        Event::Ended { job, ending, report: Some(path) } => {
+            say!("job {job}: {ending}; report in {}", path.display());
+        }
+        Event::Ended { job, ending, report: None } => say!("job {job}: {ending}"),
+    }
 }

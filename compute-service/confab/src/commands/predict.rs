@@ -7,12 +7,13 @@ use std::path::PathBuf;
 /// Predicts the class of new rows with a published model.
 ///
 /// The table needs the model's columns, by name (or by number where it has no header); others are ignored. Gaps are
-/// filled with the training rows' means.
+/// filled with the training rows' means. Where each organisation has a part of the model (`confab job result --model`),
+/// name all parts.
 #[derive(Args)]
 pub struct PredictArgs {
-    /// The model: `model.json` of a training run.
-    #[arg(long)]
-    model: PathBuf,
+    /// The model: `model.json` of a training run, or the participants' parts, each after a --model.
+    #[arg(long, required = true)]
+    model: Vec<PathBuf>,
     /// The rows.
     #[arg(long)]
     data: PathBuf,
@@ -25,13 +26,13 @@ pub struct PredictArgs {
 }
 
 pub fn run(args: &PredictArgs) -> Done {
-    let predictions = Model::load(&args.model)?.predict(&args.data, args.id.as_deref())?;
+    let predictions = Model::load_parts(&args.model)?.predict(&args.data, args.id.as_deref())?;
     if let Some(path) = &args.json {
         return write_json(path, &predictions);
     }
-    println!("{:>6}  {:<16} {:<12} score", "line", "id", "class");
+    say!("{:>6}  {:<16} {:<12} score", "line", "id", "class");
     for p in &predictions {
-        println!("{:>6}  {:<16} {:<12} {:+.4}", p.line, p.id.as_deref().unwrap_or("-"), p.class, p.score);
+        say!("{:>6}  {:<16} {:<12} {:+.4}", p.line, p.id.as_deref().unwrap_or("-"), p.class, p.score);
     }
     Ok(())
 }

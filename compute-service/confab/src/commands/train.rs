@@ -1,6 +1,6 @@
-use super::{Done, ledger, program, verify};
+use super::{Done, ledger, program, training::TrainingArgs, verify};
 use crate::{
-    output::{Steps, write_json},
+    output::{Steps, is_stdout, write_json},
     shutdown,
 };
 use clap::{Args, ValueEnum};
@@ -10,8 +10,9 @@ use node::{
     report::Report,
     run::Event,
 };
-use records::{Decimal, Judge, Outcome, Publication, Rules, VerticalSvm};
+use records::{Ending, Outcome, Rules};
 use std::{
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -93,39 +94,14 @@ pub struct RunArgs {
     /// Number of participants; an organisation each.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=64))]
     participants: u32,
-    /// How the indicator is found: `blinded` hides the margins, `paper` is the book's Algorithm 3 and shows them.
-    #[arg(long, value_enum, default_value = "blinded")]
-    protocol: ProtocolArg,
-    /// Bits of the Paillier modulus.
-    #[arg(long, default_value_t = 2048)]
-    key_bits: u32,
-    /// Consent to a modulus below 2,048 bits, which can be broken.
-    #[arg(long)]
-    insecure_key_bits: bool,
-    /// Consent to a blinding of less than 256 octaves.
-    #[arg(long)]
-    weak_blinding: bool,
-    /// b: margins are less than 2^(b−36) in magnitude; more room for margins is less blinding.
-    #[arg(long, default_value_t = 42)]
-    margin_bits: u32,
-    /// η, the step.
-    #[arg(long, default_value = "0.00095")]
-    learning_rate: Decimal,
-    /// λ of the regulariser.
-    #[arg(long, default_value = "1")]
-    lambda: Decimal,
-    /// C of the hinge loss.
-    #[arg(long, default_value = "1")]
-    c: Decimal,
+    #[command(flatten)]
+    training: TrainingArgs,
     /// How columns are scaled, by each participant alone: mean 0 and deviation 1, to [-1, 1], or not at all.
     #[arg(long, value_enum, default_value = "std")]
     scale: ScaleArg,
     /// Share of the rows that is kept for the test.
     #[arg(long, default_value_t = 0.2)]
     test_fraction: f64,
-    /// Whether the participants publish their parts of the model on the ledger or keep them.
-    #[arg(long, value_enum, default_value = "published")]
-    model: ModelArg,
     /// Decides which rows are kept for the test.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -140,18 +116,13 @@ pub struct RunArgs {
     json: Option<PathBuf>,
 }
 
+/// What keeps the ledger.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LedgerArg {
+pub enum LedgerArg {
     /// The embedded development ledger.
     Dev,
     /// Hyperledger Fabric.
     Fabric,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ProtocolArg {
-    Blinded,
-    Paper,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -165,12 +136,6 @@ enum ScaleArg {
     Std,
     Unit,
     None,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ModelArg {
-    Published,
-    Split,
 }
 
 /// Rows of the generated table.
@@ -201,17 +166,18 @@ pub async fn train(args: TrainArgs) -> Done {
     };
     steps.clear();
     let (report, verified) = done?;
-    if json.as_deref() != Some(Path::new("-")) {
+    if !is_stdout(json.as_deref()) {
         show(&report, verified);
     }
     if let Some(path) = json {
         write_json(&path, &report)?;
     }
-    match report.identical_indicators && report.identical_predictions {
-        true => Ok(()),
-        false => {
-            Err("the secure run differs from the plaintext reference; this is a defect of Confab".into())
-        }
+    if !(report.identical_indicators && report.identical_predictions) {
+        return Err("the secure run differs from the plaintext reference; this is a defect of Confab".into());
+    }
+    match verified {
+        Some(false) => Err("the observer's replay found defects".into()),
+        _ => Ok(()),
     }
 }
 
@@ -238,27 +204,7 @@ impl TrainArgs {
             },
             test_fraction: run.test_fraction,
             seed: run.seed,
-            training: VerticalSvm {
-                judge: match run.protocol {
-                    ProtocolArg::Blinded => Judge::Blinded,
-                    ProtocolArg::Paper => Judge::Paper,
-                },
-                instances: 0,
-                iterations: self.iterations,
-                batch: self.batch,
-                learning_rate: run.learning_rate,
-                lambda: run.lambda,
-                c: run.c,
-                key_bits: run.key_bits,
-                insecure_key_bits: run.insecure_key_bits,
-                quorum: run.participants,
-                margin_bits: run.margin_bits,
-                weak_blinding: run.weak_blinding,
-                model: match run.model {
-                    ModelArg::Published => Publication::Published,
-                    ModelArg::Split => Publication::Split,
-                },
-            },
+            training: run.training.parameters(0, self.iterations, self.batch, run.participants),
             organisations: Vec::new(),
             channel: String::new(),
             chaincode: String::new(),
@@ -267,29 +213,63 @@ impl TrainArgs {
     }
 }
 
-/// A network that is stopped again when this is dropped, if it was started here.
-struct Borrowed {
-    network: Network,
+impl LedgerArg {
+    /// As the launcher has it.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Dev => Kind::Dev,
+            Self::Fabric => Kind::Fabric,
+        }
+    }
+}
+
+/// A network that is stopped again when this is dropped, if it was started here and nobody else uses it meanwhile.
+pub struct Borrowed {
+    /// The network.
+    pub network: Network,
     started: bool,
+    /// Locked, shared, by everybody who uses the network.
+    users: File,
 }
 
 impl Drop for Borrowed {
     fn drop(&mut self) {
-        if self.started
-            && let Err(e) = launcher::down(&self.network.dir, false)
-        {
+        if !self.started {
+            return;
+        }
+        let dir = &self.network.dir;
+        if let Err(TryLockError::WouldBlock) = self.users.try_lock() {
+            let stop = match self.network.kind {
+                Kind::Dev => "ledger stop",
+                Kind::Fabric => "network down",
+            };
+            let dir = dir.display();
+            eprintln!(
+                "another run uses the ledger in {dir}: it is left running; `confab {stop} --dir {dir}` stops it"
+            );
+        } else if let Err(e) = launcher::down(dir, false) {
             tracing::error!("stopping the ledger: {e}");
         }
     }
 }
 
-async fn borrow_network(run: &RunArgs, dir: &Path, steps: &Steps) -> Done<Borrowed> {
-    let kind = match run.ledger {
-        LedgerArg::Dev => Kind::Dev,
-        LedgerArg::Fabric => Kind::Fabric,
+/// Makes this process a user of the network in a folder; waits while somebody stops it.
+fn use_network(dir: &Path) -> Done<File> {
+    let path = dir.join("run/users");
+    let users = File::options().create(true).append(true).open(&path);
+    Ok(users
+        .and_then(|file| file.lock_shared().map(|()| file))
+        .map_err(|e| format!("{}: {e}", path.display()))?)
+}
+
+/// The network that runs in a folder, or one that is started there.
+pub async fn borrow_network(kind: Kind, dir: &Path, orgs: usize, steps: &Steps) -> Done<Borrowed> {
+    let users = match Network::load(dir) {
+        Ok(_) => Some(use_network(dir)?),
+        Err(_) => None,
     };
-    let orgs = run.participants as usize;
-    if let Ok(status) = launcher::status(dir).await
+    if let Some(users) = users
+        && let Ok(status) = launcher::status(dir).await
         && status.is_healthy()
     {
         let network = status.network;
@@ -302,7 +282,7 @@ async fn borrow_network(run: &RunArgs, dir: &Path, steps: &Steps) -> Done<Borrow
             let has = network.orgs.len();
             return Err(format!("{} has {has} organisations, {orgs} are needed", dir.display()).into());
         }
-        return Ok(Borrowed { network, started: false });
+        return Ok(Borrowed { network, started: false, users });
     }
     let network = match kind {
         Kind::Dev => ledger::start(dir, orgs, None, steps).await?,
@@ -311,12 +291,16 @@ async fn borrow_network(run: &RunArgs, dir: &Path, steps: &Steps) -> Done<Borrow
             launcher::fabric::up(&options, &mut |step| steps.step(step)).await?
         }
     };
-    Ok(Borrowed { network, started: true })
+    let users = use_network(dir)?;
+    Ok(Borrowed { network, started: true, users })
 }
 
 async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)> {
     let run = &args.run;
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
+    // What is wrong with the input shows before anything is started.
+    let mut plan = args.plan();
+    plan.check(run.participants)?;
     let work = match &run.out {
         Some(out) => {
             std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?;
@@ -324,11 +308,13 @@ async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)
         }
         None => temporary.path().to_path_buf(),
     };
-    // What is wrong with the input shows before anything is started.
-    let mut plan = args.plan();
-    plan.check(run.participants)?;
+    let participants = work.join("participants");
+    if participants.exists() {
+        let shown = participants.display();
+        return Err(format!("{shown} is there from an earlier run: remove it, or name another --out").into());
+    }
     let dir = run.dir.clone().unwrap_or_else(|| temporary.path().join("ledger"));
-    let borrowed = borrow_network(run, &dir, steps).await?;
+    let borrowed = borrow_network(run.ledger.kind(), &dir, run.participants as usize, steps).await?;
     let network = &borrowed.network;
     steps.step(
         "dealing a threshold key locally (an experiment's way: this command holds the whole key meanwhile)",
@@ -341,10 +327,9 @@ async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)
         .collect();
     plan.channel = network.channel.clone();
     plan.chaincode = network.chaincode.name.clone();
-    let prepared = {
-        let work = work.join("participants");
-        tokio::task::spawn_blocking(move || plan.prepare(&work)).await??
-    };
+    let (plan, key) = tokio::task::spawn_blocking(move || plan.deal().map(|key| (plan, key))).await??;
+    // Nothing is written in the background, where an interruption would leave key shares behind.
+    let prepared = plan.lay_out(&participants, &key)?;
     let start = Instant::now();
     run_nodes(&prepared, steps).await?;
     let total = start.elapsed().as_secs_f64();
@@ -374,7 +359,7 @@ async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)
 }
 
 /// Runs a node for every participant until the job has ended.
-async fn run_nodes(prepared: &Prepared, steps: &Steps) -> Done {
+pub async fn run_nodes(prepared: &Prepared, steps: &Steps) -> Done {
     let program = program()?;
     let rules = Rules::new(&prepared.params);
     let parties = prepared.params.participants.len();
@@ -403,13 +388,16 @@ async fn run_nodes(prepared: &Prepared, steps: &Steps) -> Done {
     drop(events);
     steps.step("proposing the job");
     prepared.propose().await?;
-    let mut ended = vec![None; parties];
+    let job = prepared.params.id();
+    let mut ended: Vec<Option<Ending>> = vec![None; parties];
+    let mut unfit = Vec::new();
     while let Some((party, event)) = on_event.recv().await {
         match event {
-            Some(Event::Progress { progress, .. }) if party == 0 => {
+            Some(Event::Progress { job: of, progress }) if of == job && party == 0 => {
                 steps.count(progress.phase.as_str(), progress.records, records);
             }
-            Some(Event::Ended { ending, .. }) => ended[party] = Some(ending),
+            Some(Event::Ended { job: of, ending, .. }) if of == job => ended[party] = Some(ending),
+            Some(Event::Unfit { job: of, reason }) if of == job => unfit.push((party, reason)),
             None if ended[party].is_none() => {
                 let name = &prepared.params.participants[party];
                 let log = prepared.configs[party].with_file_name("node.log");
@@ -428,10 +416,10 @@ async fn run_nodes(prepared: &Prepared, steps: &Steps) -> Done {
     }
     match ended.into_iter().flatten().find(|ending| ending.outcome != Outcome::Finished) {
         None => Ok(()),
-        Some(ending) => Err(match ending.outcome {
-            Outcome::Refused(reason) => format!("{} refused the job: {reason}", ending.by),
-            Outcome::Aborted(reason) => format!("the job was aborted by {}: {reason}", ending.by),
-            Outcome::Finished => "the job finished".into(),
+        Some(ending) => Err(match unfit.first() {
+            // The ledger is not told, but this is all one person's data.
+            Some((party, reason)) => format!("{}: {reason}", prepared.params.participants[*party]),
+            None => format!("the job was {ending}"),
         }
         .into()),
     }
@@ -439,50 +427,60 @@ async fn run_nodes(prepared: &Prepared, steps: &Steps) -> Done {
 
 fn show(report: &Report, verified: Option<bool>) {
     let r = report;
-    println!("job           {}", r.job);
-    println!(
+    say!("job           {}", r.job);
+    say!(
         "data          {} training and {} test instances, {} features over {} participants {:?}",
-        r.instances, r.test_instances, r.features, r.participants, r.features_by_participant
+        r.instances,
+        r.test_instances,
+        r.features,
+        r.participants,
+        r.features_by_participant
     );
-    println!(
+    say!(
         "training      {} updates of {} instances, {:?} judge, {}-bit key ({})",
-        r.iterations, r.batch, r.protocol, r.key_bits, r.key_origin
+        r.iterations,
+        r.batch,
+        r.protocol,
+        r.key_bits,
+        r.key_origin
     );
     let s = &r.seconds;
-    println!(
+    say!(
         "time          {:.1} s: work {:.1} s (keys {:.1}, preparation {:.1}, training {:.1}), ledger and waiting {:.1} s",
-        s.total, s.crypto, s.keys, s.preparation, s.training, s.ledger
+        s.total,
+        s.crypto,
+        s.keys,
+        s.preparation,
+        s.training,
+        s.ledger
     );
-    println!(
+    say!(
         "ledger        {}: {} transactions, {:.1} MB of records, {} retries",
         r.ledger.kind,
         r.ledger.transactions,
         r.ledger.bytes as f64 / 1e6,
         r.ledger.retries.total()
     );
-    println!();
-    println!(
-        "{:<24} {:>9} {:>9} {:>9} {:>9}",
-        "on the test instances", "accuracy", "precision", "recall", "F1"
-    );
+    say!("");
+    say!("{:<24} {:>9} {:>9} {:>9} {:>9}", "on the test instances", "accuracy", "precision", "recall", "F1");
     for (name, metrics) in
         [("secure", &r.secure), ("plaintext reference", &r.plaintext), ("64-bit floating point", &r.float)]
     {
         let m = &metrics.scores;
-        println!("{name:<24} {:>9.4} {:>9.4} {:>9.4} {:>9.4}", m.accuracy, m.precision, m.recall, m.f1);
+        say!("{name:<24} {:>9.4} {:>9.4} {:>9.4} {:>9.4}", m.accuracy, m.precision, m.recall, m.f1);
     }
-    println!();
+    say!("");
     let yes = |holds: bool| if holds { "yes" } else { "NO" };
     let comparisons = u64::from(r.iterations) * u64::from(r.batch);
-    println!("every indicator equals the reference's    {} ({comparisons})", yes(r.identical_indicators));
-    println!("every prediction equals the reference's   {}", yes(r.identical_predictions));
-    println!("indicators that differ in floating point  {}", r.float_differing_indicators);
+    say!("every indicator equals the reference's    {} ({comparisons})", yes(r.identical_indicators));
+    say!("every prediction equals the reference's   {}", yes(r.identical_predictions));
+    say!("indicators that differ in floating point  {}", r.float_differing_indicators);
     if let Some(verified) = verified {
-        println!("replayed from the blocks by an observer   {}", yes(verified));
+        say!("replayed from the blocks by an observer   {}", yes(verified));
     }
-    println!();
-    println!("what this run reveals");
+    say!("");
+    say!("what this run reveals");
     for line in &r.reveals {
-        println!("  - {line}");
+        say!("  - {line}");
     }
 }

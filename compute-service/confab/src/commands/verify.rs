@@ -1,5 +1,5 @@
 use super::Done;
-use crate::output::{Steps, write_json};
+use crate::output::{Steps, is_stdout, write_json};
 use clap::Args;
 use gateway_client::{Gateway, Options, User};
 use launcher::Network;
@@ -27,6 +27,10 @@ pub struct VerifyArgs {
     /// The configuration of a node, whose connection is used.
     #[arg(long, conflicts_with = "dir")]
     config: Option<PathBuf>,
+    /// With --config: an organisation's authorities, MSPID=FOLDER, where the folder is its MSP as it published it; once
+    /// for each organisation.
+    #[arg(long, value_name = "MSPID=FOLDER", conflicts_with = "dir", value_parser = msp_folder)]
+    msp: Vec<(String, PathBuf)>,
     /// Write the findings as JSON, `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -46,6 +50,13 @@ pub async fn replay(network: &Network, id: &JobId, progress: impl FnMut(u64)) ->
     Ok(verify::verify(&channel, &network.chaincode.name, id, Some(&Msps::new(msps)), progress).await?)
 }
 
+fn msp_folder(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((id, folder)) if !id.is_empty() && !folder.is_empty() => Ok((id.into(), folder.into())),
+        _ => Err("not of the form MSPID=FOLDER".into()),
+    }
+}
+
 pub async fn run(args: VerifyArgs) -> Done {
     let id = JobId(args.job);
     let steps = Steps::new();
@@ -55,7 +66,12 @@ pub async fn run(args: VerifyArgs) -> Done {
         (None, Some(path)) => {
             let config = Config::load(path)?;
             let channel = ledger::connect(&config)?.network(&config.channel);
-            verify::verify(&channel, &config.chaincode, &id, None, progress).await.map_err(Into::into)
+            let msps =
+                args.msp.iter().map(|(id, folder)| Msp::load(id, folder)).collect::<Result<Vec<_>, _>>()?;
+            let msps = (!msps.is_empty()).then(|| Msps::new(msps));
+            verify::verify(&channel, &config.chaincode, &id, msps.as_ref(), progress)
+                .await
+                .map_err(Into::into)
         }
         (None, None) => Err("name the ledger: --dir or --config".into()),
     };
@@ -64,30 +80,39 @@ pub async fn run(args: VerifyArgs) -> Done {
     if let Some(path) = &args.json {
         write_json(path, &found)?;
     }
-    println!("job           {}", found.job);
-    println!("participants  {}", found.participants.join(", "));
-    println!("blocks        {} with an unbroken chain of hashes", found.blocks);
-    println!("transactions  {}, signatures of creators and endorsers checked", found.transactions);
+    if !is_stdout(args.json.as_deref()) {
+        show(&found);
+    }
+    match found.defects.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} defects").into()),
+    }
+}
+
+fn show(found: &Verification) {
+    say!("job           {}", found.job);
+    say!("participants  {}", found.participants.join(", "));
+    say!("blocks        {} with an unbroken chain of hashes", found.blocks);
+    say!("transactions  {}, signatures of creators and endorsers checked", found.transactions);
     let anchored = if found.certificates_checked {
         "chain to the organisations' authorities"
     } else {
-        "not checked against authorities: run with --dir"
+        "not checked against authorities: name the organisations' with --msp, or run with --dir"
     };
-    println!("certificates  {anchored}");
-    println!("records       {}, {} of them after all that they need", found.records, found.barriers);
-    println!("proofs        {} records of partial decryptions", found.proofs);
-    println!("indicators    {} recombined", found.indicators);
+    say!("certificates  {anchored}");
+    say!("records       {}, {} of them after all that they need", found.records, found.barriers);
+    say!("proofs        {} records of partial decryptions", found.proofs);
+    say!("indicators    {} recombined", found.indicators);
     match &found.ending {
-        Some(ending) => println!("ending        {:?} by {}", ending.outcome, ending.by),
-        None => println!("ending        none yet"),
+        Some(ending) => say!("ending        {ending}"),
+        None => say!("ending        none yet"),
     }
     for defect in &found.defects {
-        println!("DEFECT        {defect}");
+        say!("DEFECT        {defect}");
     }
     match (found.complete, found.defects.is_empty()) {
-        (true, _) => println!("the job is complete and everything holds"),
-        (false, true) => println!("nothing is wrong with what is there; the job is not complete"),
-        (false, false) => return Err(format!("{} defects", found.defects.len()).into()),
+        (true, _) => say!("the job is complete and everything holds"),
+        (false, true) => say!("nothing is wrong with what is there; the job is not complete"),
+        (false, false) => {}
     }
-    Ok(())
 }

@@ -147,14 +147,14 @@ pub(super) fn slots(params: &JobParams) -> Vec<Slot> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use records::{
         DataDigest, Model, Proof, Publication, Result, SeedCommit, SeedOpen, Setup, ThresholdKey, VerticalSvm,
     };
 
     /// A job whose ciphertexts are numbered from 0 in every phase.
-    fn recording(iterations: u32, batch: u32) -> Recording {
+    pub(crate) fn recording(iterations: u32, batch: u32) -> Recording {
         let training = VerticalSvm {
             judge: Judge::Blinded,
             instances: 10,

@@ -49,14 +49,16 @@ impl Protocol for Replay {
             Role::Member(party) => Some(party),
             Role::Observer => None,
         };
-        let all = slots(&job.params);
-        Ok(Self {
-            me,
-            rules: Rules::new(&job.params),
-            seen: HashSet::with_capacity(all.len()),
-            total: all.len(),
-            left: all.into_iter().filter(|slot| Some(slot.party) == me).collect(),
-        })
+        let mut all = slots(&job.params);
+        let total = all.len();
+        all.retain(|slot| Some(slot.party) == me);
+        // In the order of time: IV and DV take turns.
+        all.sort_by_key(|slot| match slot.phase {
+            Phase::Dv => (Phase::Iv, slot.round, 1, slot.chunk),
+            phase => (phase, slot.round, 0, slot.chunk),
+        });
+        let rules = Rules::new(&job.params);
+        Ok(Self { me, rules, seen: HashSet::with_capacity(total), total, left: all.into() })
     }
 
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
@@ -226,6 +228,29 @@ async fn member(
                     other => Err(failed(format!("the replayed job did not finish: {other:?}"))),
                 };
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::recording::tests::recording, *};
+
+    #[test]
+    fn members_post_all_that_was_recorded_in_an_order_that_the_rules_allow() {
+        let recording = recording(3, 4).recut(5, 2).unwrap();
+        let job = Job {
+            version: records::VERSION,
+            id: recording.params().id(),
+            params: recording.params().clone(),
+            proposer: "A".into(),
+            proposed: 0,
+        };
+        let members = [recording.clone(), recording.clone()];
+        let trace = protocol::simulate::<Replay>(&job, &members, 7, |_, body| body).unwrap();
+        assert_eq!(trace.records.len(), slots(&job.params).len());
+        for committed in &trace.records {
+            assert_eq!(Some(&committed.record.body), recording.body(&committed.record.slot));
         }
     }
 }

@@ -1,0 +1,24 @@
+//! Measurements, each beside what it is to be compared with, in one run.
+
+mod ledger;
+
+use super::Done;
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub enum BenchCommand {
+    /// What the ledger costs a job: its bodies replayed without cryptography, beside bare writes of the same bytes.
+    Ledger(ledger::LedgerArgs),
+}
+
+pub async fn run(command: BenchCommand) -> Done {
+    match command {
+        BenchCommand::Ledger(args) => ledger::run(args).await,
+    }
+}
+
+/// The middle of some measurements, the lower one of two.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) / 2]
+}

@@ -1,0 +1,73 @@
+use clap::{Args, ValueEnum};
+use records::{Decimal, Judge, Publication, VerticalSvm};
+
+/// What is trained and how, in every command that begins a training.
+#[derive(Args, Clone)]
+pub struct TrainingArgs {
+    /// How the indicator is found: `blinded` hides the margins, `paper` is the book's Algorithm 3 and shows them.
+    #[arg(long, value_enum, default_value = "blinded")]
+    protocol: ProtocolArg,
+    /// Bits of the Paillier modulus.
+    #[arg(long, default_value_t = 2048)]
+    key_bits: u32,
+    /// Consent to a modulus below 2,048 bits, which can be broken.
+    #[arg(long)]
+    insecure_key_bits: bool,
+    /// Consent to a blinding of less than 256 octaves.
+    #[arg(long)]
+    weak_blinding: bool,
+    /// b: margins are less than 2^(b−36) in magnitude; more room for margins is less blinding.
+    #[arg(long, default_value_t = 42)]
+    margin_bits: u32,
+    /// η, the step.
+    #[arg(long, default_value = "0.00095")]
+    learning_rate: Decimal,
+    /// λ of the regulariser.
+    #[arg(long, default_value = "1")]
+    lambda: Decimal,
+    /// C of the hinge loss.
+    #[arg(long, default_value = "1")]
+    c: Decimal,
+    /// Whether the participants publish their parts of the model on the ledger or keep them.
+    #[arg(long, value_enum, default_value = "published")]
+    model: ModelArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProtocolArg {
+    Blinded,
+    Paper,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModelArg {
+    Published,
+    Split,
+}
+
+impl TrainingArgs {
+    /// The parameters of a job, in which all participants decrypt together.
+    pub fn parameters(&self, instances: u32, iterations: u32, batch: u32, participants: u32) -> VerticalSvm {
+        VerticalSvm {
+            judge: match self.protocol {
+                ProtocolArg::Blinded => Judge::Blinded,
+                ProtocolArg::Paper => Judge::Paper,
+            },
+            instances,
+            iterations,
+            batch,
+            learning_rate: self.learning_rate,
+            lambda: self.lambda,
+            c: self.c,
+            key_bits: self.key_bits,
+            insecure_key_bits: self.insecure_key_bits,
+            quorum: participants,
+            margin_bits: self.margin_bits,
+            weak_blinding: self.weak_blinding,
+            model: match self.model {
+                ModelArg::Published => Publication::Published,
+                ModelArg::Split => Publication::Split,
+            },
+        }
+    }
+}
