@@ -310,8 +310,9 @@ async fn the_same_record_is_success() {
 async fn other_refusals_are_errors_at_once() {
     for code in [Refuse::AlreadyDifferent, Refuse::WrongCaller, Refuse::BadInput, Refuse::Ended] {
         let (result, _) = run(vec![(Endorse, refuse(code))]).await;
-        let SubmitError::Failed(error) = result.unwrap_err().error else { panic!("{code:?}") };
-        assert_eq!(error.refusal().unwrap().code, code);
+        let failure = result.unwrap_err();
+        assert!(matches!(failure.error, SubmitError::Failed(_)), "{failure}");
+        assert_eq!(failure.refusal().unwrap().code, code);
     }
 }
 
@@ -438,6 +439,7 @@ async fn the_deadline_ends_it_and_says_what_lasted() {
     let failure = fixture.submitter.submit(call(), within).await.unwrap_err();
     assert!(start.elapsed() < within * 2, "{:?}", start.elapsed());
     assert!(failure.retries.not_yet >= 5, "{failure}");
+    assert_eq!(failure.refusal().unwrap().code, Refuse::NotYet);
     let text = failure.to_string();
     assert!(text.contains("400ms") && text.contains("NOT_YET") && text.contains("iv of round 3"), "{text}");
 }

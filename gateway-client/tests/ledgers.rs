@@ -1,12 +1,15 @@
-//! The client against a real Fabric network: three organisations, one orderer, on this machine.
+//! One suite against both ledgers: a real Fabric network of three organisations on this machine, and the
+//! development ledger.
 //!
-//! Skipped, loudly, where Fabric's programs are not found.
+//! Real Fabric is skipped, loudly, where its programs are not found.
 
+use dev_ledger::{ChaincodeConfig, Config, OrgConfig};
 use gateway_client::{
     Block, Call, Checkpoint, Contract, EnvelopeStore, Error, Failure, Gateway, KeepNothing, Kind, Network,
-    Options, Outcome, Retries, StoreError, Submitted, Submitter, TxValidationCode,
+    Options, Outcome, Retries, StoreError, Submitter, TxValidationCode,
 };
-use launcher::{ChaincodeCommand, fabric};
+use launcher::ledger::LedgerCommand;
+use launcher::{ChaincodeCommand, fabric, ledger};
 use records::{Code, Refusal};
 use shim::{Response, Server, Stub, StubError, Tls};
 use std::collections::BTreeSet;
@@ -76,6 +79,30 @@ async fn chaincode_service() {
     server.serve(listener, std::future::pending()).await.unwrap();
 }
 
+/// Not a test: the development ledger, which the launcher starts from this binary in the network's folder.
+#[tokio::test]
+#[ignore = "the development ledger of the other tests"]
+async fn ledger_service() {
+    let Ok(network) = launcher::Network::load(".".as_ref()) else { return };
+    let orgs = network.orgs.iter().map(|org| OrgConfig {
+        msp_id: org.msp_id.clone(),
+        listen: org.peer.address.parse().unwrap(),
+        tls_cert: network.path(&org.peer.tls.cert),
+        tls_key: network.path(&org.peer.tls.key),
+        signing_cert: network.path(&org.peer.identity.cert),
+        signing_key: network.path(&org.peer.identity.key),
+        msp_dir: network.path(&org.msp),
+        chaincode: ChaincodeConfig {
+            address: org.chaincode.address.clone(),
+            tls_root: Some(network.path(&org.chaincode.tls.ca)),
+            package_id: org.chaincode.package_id.clone(),
+        },
+    });
+    let config = Config::new(network.path("data"), orgs.collect());
+    let _running = dev_ledger::serve(config).await.unwrap();
+    std::future::pending::<()>().await;
+}
+
 /// A network that is taken down when the test ends, however it ends.
 struct Ledger {
     launched: launcher::Network,
@@ -89,19 +116,28 @@ impl Drop for Ledger {
 }
 
 impl Ledger {
-    async fn start() -> Option<Self> {
-        if let Err(error) = launcher::Binaries::find() {
-            eprintln!("SKIPPED: gateway-client on real Fabric not found; set FABRIC_HOME ({error})");
+    async fn start(kind: launcher::Kind) -> Option<Self> {
+        if kind == launcher::Kind::Fabric
+            && let Err(error) = launcher::Binaries::find()
+        {
+            eprintln!("SKIPPED: gateway-client: real Fabric not found; set FABRIC_HOME ({error})");
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        let args = ["chaincode_service", "--exact", "--ignored", "--nocapture"];
-        let chaincode =
-            ChaincodeCommand { program: env::current_exe().unwrap(), args: args.map(String::from).to_vec() };
+        let program = env::current_exe().unwrap();
+        let args = |name: &str| [name, "--exact", "--ignored", "--nocapture"].map(String::from).to_vec();
+        let chaincode = ChaincodeCommand { program: program.clone(), args: args("chaincode_service") };
         let mut options = launcher::Options::new(dir.path(), 3, chaincode);
         options.probe = ["append", "probe", "."].map(String::from).to_vec();
-        let launched = fabric::up(&options, &mut |step| eprintln!("{step}")).await.unwrap();
-        Some(Self { launched, dir })
+        let progress = &mut |step: &str| eprintln!("{step}");
+        let launched = match kind {
+            launcher::Kind::Fabric => fabric::up(&options, progress).await,
+            launcher::Kind::Dev => {
+                let command = LedgerCommand { program, args: args("ledger_service") };
+                ledger::up(&options, &command, progress).await
+            }
+        };
+        Some(Self { launched: launched.unwrap(), dir })
     }
 
     /// Organisation 1, 2 or 3's own view.
@@ -129,17 +165,35 @@ fn submitter(contract: &Contract) -> Submitter {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_fabric() {
-    let Some(ledger) = Ledger::start().await else { return };
-    put_and_read(&ledger).await;
-    refusals_are_typed(&ledger).await;
-    transient_data_stays_off_the_ledger(&ledger).await;
-    lag_is_waited_for(&ledger).await;
-    conflicts_are_endorsed_anew(&ledger).await;
-    a_kept_envelope_commits_once(&ledger).await;
-    blocks_verify_and_resume(&ledger).await;
-    events_resume(&ledger).await;
-    latency(&ledger).await;
-    restarts_are_survived(&ledger).await;
+    let Some(ledger) = Ledger::start(launcher::Kind::Fabric).await else { return };
+    suite(&ledger).await;
+    for process in ["chaincode-org1", "peer-org1", "orderer"] {
+        a_killed_process_is_waited_for(&ledger, process).await;
+    }
+    a_frozen_peer_is_waited_for(&ledger, "peer-org1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn development_ledger() {
+    let ledger = Ledger::start(launcher::Kind::Dev).await.unwrap();
+    suite(&ledger).await;
+    for process in ["chaincode-org1", "ledger"] {
+        a_killed_process_is_waited_for(&ledger, process).await;
+    }
+    a_frozen_peer_is_waited_for(&ledger, "ledger").await;
+}
+
+async fn suite(ledger: &Ledger) {
+    put_and_read(ledger).await;
+    refusals_are_typed(ledger).await;
+    transient_data_stays_off_the_ledger(ledger).await;
+    lag_is_waited_for(ledger).await;
+    conflicts_are_endorsed_anew(ledger).await;
+    a_kept_envelope_commits_once(ledger).await;
+    blocks_verify_and_resume(ledger).await;
+    events_resume(ledger).await;
+    messages_of_megabytes_pass(ledger).await;
+    latency(ledger).await;
 }
 
 async fn put_and_read(ledger: &Ledger) {
@@ -365,6 +419,18 @@ async fn events_resume(ledger: &Ledger) {
     assert_eq!(resumed.next().await.unwrap().unwrap(), second);
 }
 
+/// Arguments and write set together exceed gRPC's usual limit of 4 MiB.
+async fn messages_of_megabytes_pass(ledger: &Ledger) {
+    let value = "x".repeat(3 << 20);
+    let (_, status) = ledger.contract(1).submit(put("large", &value)).await.unwrap();
+    let block = ledger.network(2).blocks(Checkpoint::at(status.block_number)).next().await.unwrap().unwrap();
+    let found = block.transactions.iter().find(|t| t.transaction_id == status.transaction_id).unwrap();
+    assert!(found.bytes > 2 * value.len());
+    assert_eq!(found.writes.iter().find(|w| w.key == "large").unwrap().value, value.as_bytes());
+    let read = ledger.contract(1).evaluate(Call::new("get").arg("large")).await.unwrap();
+    assert_eq!(read.len(), value.len());
+}
+
 /// What one transaction takes, one client at a time and three at once; printed, with a bound that only
 /// catches a client that waits for something needlessly.
 async fn latency(ledger: &Ledger) {
@@ -417,32 +483,32 @@ fn summary(times: &mut [Duration]) -> String {
     format!("median {:.1} ms, 90 % {:.1} ms, longest {:.1} ms", at(50), at(90), at(100))
 }
 
-/// Each part of one organisation is killed while that organisation submits, and one is frozen.
-async fn restarts_are_survived(ledger: &Ledger) {
+/// A part of organisation 1's network is killed while organisation 1 submits and follows the blocks.
+async fn a_killed_process_is_waited_for(ledger: &Ledger, process: &str) {
     let mut blocks = ledger.network(1).blocks(Checkpoint::start());
+    let last = format!("{process}-last");
+    let key = last.clone();
     let followed = tokio::spawn(async move {
         while let Some(block) = blocks.next().await {
             let block = block.unwrap();
-            if block.transactions.iter().any(|t| t.writes.iter().any(|w| w.key == "the end")) {
+            if block.transactions.iter().any(|t| t.is_valid() && t.writes.iter().any(|w| w.key == key)) {
                 return block.number;
             }
         }
         panic!("the stream ended");
     });
-    for process in ["chaincode-org1", "peer-org1", "orderer"] {
-        let (stop, start) = (|| ledger.launched.kill(process), ledger.launched.start(process));
-        let done = disturbed(ledger, process, stop, async { start.await.unwrap() }).await;
-        assert!(done.iter().any(|d| d.retries.total() > 0), "{process} was missed");
-    }
-    let done = disturbed(ledger, "frozen", || ledger.launched.freeze("peer-org1"), async {
-        ledger.launched.thaw("peer-org1").unwrap()
-    })
-    .await;
-    assert!(!done.is_empty());
+    let (stop, start) = (|| ledger.launched.kill(process), ledger.launched.start(process));
+    let retries = disturbed(ledger, process, stop, async { start.await.unwrap() }).await;
+    assert!(retries.unavailable > 0, "{process} was missed: {retries:?}");
 
-    let end = submitter(&ledger.contract(1)).submit(put("the end", "x"), WITHIN).await.unwrap();
+    let end = submitter(&ledger.contract(1)).submit(put(&last, "x"), WITHIN).await.unwrap();
     let number = tokio::time::timeout(WITHIN, followed).await.unwrap().unwrap();
     assert_eq!(Some(number), end.block_number, "the reader was there through all of it");
+}
+
+async fn a_frozen_peer_is_waited_for(ledger: &Ledger, process: &str) {
+    let stop = || ledger.launched.freeze(process);
+    disturbed(ledger, "frozen", stop, async { ledger.launched.thaw(process).unwrap() }).await;
 }
 
 /// Submits one record after the other, stops something meanwhile for two seconds, and goes on until five
@@ -452,7 +518,7 @@ async fn disturbed(
     name: &str,
     stop: impl FnOnce() -> Result<(), launcher::Error>,
     start: impl Future<Output = ()>,
-) -> Vec<Submitted> {
+) -> Retries {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1000);
     let submitter = submitter(&ledger.contract(1));
     let prefix = name.to_owned();
@@ -480,5 +546,5 @@ async fn disturbed(
     eprintln!("{name}: {} records in {:.1?}, {retries:?}", done.len(), stopped.elapsed());
     drop(receiver);
     writer.await.unwrap();
-    done
+    retries
 }
