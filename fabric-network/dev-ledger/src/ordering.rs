@@ -85,6 +85,10 @@ pub fn block(previous: BlockHeader, data: Vec<Vec<u8>>, codes: &[TxValidationCod
 /// Orders envelopes until nobody can send any more.
 pub async fn run(channel: Arc<Channel>, batching: Batching, mut incoming: mpsc::Receiver<Envelope>) {
     let peers: Vec<_> = channel.peers.iter().map(follower).collect();
+    let mut last = match last_header(&channel) {
+        Ok(last) => last,
+        Err(e) => return tracing::error!("no further blocks: {e}"),
+    };
     let mut waiting: Option<Vec<u8>> = None;
     loop {
         let first = match waiting.take() {
@@ -111,12 +115,13 @@ pub async fn run(channel: Arc<Channel>, batching: Batching, mut incoming: mpsc::
         }
 
         let committing = channel.clone();
-        match tokio::task::spawn_blocking(move || commit(&committing, batch)).await {
-            Ok(Ok(height)) => {
+        match tokio::task::spawn_blocking(move || commit(&committing, last, batch)).await {
+            Ok(Ok(committed)) => {
                 for peer in &peers {
                     // The followers live as long as this task.
-                    let _ = peer.send((height, Instant::now()));
+                    let _ = peer.send((committed.number + 1, Instant::now()));
                 }
+                last = committed;
             }
             // The store is the ledger; without it nothing can be promised any more.
             Ok(Err(e)) => return tracing::error!("no further blocks: {e}"),
@@ -125,14 +130,16 @@ pub async fn run(channel: Arc<Channel>, batching: Batching, mut incoming: mpsc::
     }
 }
 
-/// Validates a batch on the newest state and makes the block durable. Gives the new height.
-fn commit(channel: &Channel, batch: Vec<Vec<u8>>) -> Result<u64, Error> {
-    let number = channel.store.height()?;
-    let previous = number.checked_sub(1).map(|last| channel.store.block(last)).transpose()?.flatten();
-    let previous = previous.and_then(|block| block.header);
-    let previous =
-        previous.ok_or_else(|| Error::Store(format!("block {} is missing", number.saturating_sub(1))))?;
+/// The header of the newest block; there is always the configuration's.
+fn last_header(channel: &Channel) -> Result<BlockHeader, Error> {
+    let number = channel.store.height()?.saturating_sub(1);
+    let header = channel.store.block(number)?.and_then(|block| block.header);
+    header.ok_or_else(|| Error::Store(format!("block {number} is missing")))
+}
 
+/// Validates a batch on the state after block `last` and makes the next block durable. Gives its header.
+fn commit(channel: &Channel, last: BlockHeader, batch: Vec<Vec<u8>>) -> Result<BlockHeader, Error> {
+    let number = last.number + 1;
     let verdicts = validation::validate(channel, number, &batch)?;
     let mut places: Vec<(String, Place)> = Vec::new();
     for (index, (id, code)) in verdicts.transactions.iter().enumerate() {
@@ -142,8 +149,9 @@ fn commit(channel: &Channel, batch: Vec<Vec<u8>>) -> Result<u64, Error> {
         }
     }
     let codes: Vec<_> = verdicts.transactions.iter().map(|(_, code)| *code).collect();
-    channel.store.commit(&block(previous, batch, &codes), &places, &verdicts.writes)?;
-    Ok(number + 1)
+    let block = block(last, batch, &codes);
+    channel.store.commit(&block, &places, &verdicts.writes)?;
+    Ok(block.header.unwrap_or_default())
 }
 
 /// The task that has a peer see new blocks, late where it is to lag.

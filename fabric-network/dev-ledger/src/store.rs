@@ -18,6 +18,9 @@ const TRANSACTIONS: TableDefinition<&str, (u64, u64, u8)> = TableDefinition::new
 /// Namespace, key, !block, !transaction → value, none where deleted. Newest versions sort first.
 const STATE: TableDefinition<StateKey<'_>, Option<&[u8]>> = TableDefinition::new("state");
 
+/// What the database keeps in memory; jobs read what was written shortly before.
+const CACHE_BYTES: usize = 128 << 20;
+
 type StateKey<'a> = (&'a str, &'a str, u64, u64);
 
 /// The transaction that wrote a value.
@@ -58,7 +61,9 @@ impl Store {
     /// Opens the database file, or makes it.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |e: redb::Error| Error::Store(format!("{}: {e}", path.display()));
-        let db = Database::create(path).map_err(|e| failed(e.into()))?;
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        let db = builder.create(path).map_err(|e| failed(e.into()))?;
         let store = Self(db);
         store.create_tables().map_err(failed)?;
         Ok(store)

@@ -229,7 +229,7 @@ async fn a_lagging_peer_sees_the_past() {
     while ledger.height("Org2MSP") != Some(2) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert!(ledger.delay_commits("Org2MSP", Duration::from_millis(700)));
+    assert!(ledger.delay_commits("Org2MSP", Duration::from_secs(2)));
     assert!(!ledger.delay_commits("Org9MSP", Duration::ZERO));
 
     let started = Instant::now();
@@ -237,7 +237,7 @@ async fn a_lagging_peer_sees_the_past() {
     let envelope = fast.endorse(&proposed, &[]).await.unwrap();
     fast.submit(&proposed.id, envelope).await.unwrap();
     fast.commit_status(&proposed.id).await.unwrap();
-    assert!(started.elapsed() < Duration::from_millis(600), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
     assert_eq!(fast.evaluate(&["get", "k"]).await.unwrap(), "new");
     assert_eq!(slow.evaluate(&["get", "k"]).await.unwrap(), "old");
     assert_eq!(blocks(&mut slow, seek(newest(), newest())).await.0, [1]);
@@ -250,7 +250,7 @@ async fn a_lagging_peer_sees_the_past() {
 
     // Its own gateway answers when it has committed itself.
     assert_eq!(slow.commit_status(&proposed.id).await.unwrap(), (TxValidationCode::Valid, 2));
-    assert!(started.elapsed() >= Duration::from_millis(700));
+    assert!(started.elapsed() >= Duration::from_secs(2));
     assert_eq!(slow.evaluate(&["get", "k"]).await.unwrap(), "new");
     fast.endorse(&late, &[]).await.unwrap();
     ledger.shutdown().await;
@@ -271,7 +271,7 @@ async fn a_killed_chaincode_service_is_dialled_again() {
     // The call that ran goes to the next peer, having failed in Fabric's words on this one.
     let error = client.endorse(&client.propose(&["blind", "k", "w"]), &["Org1MSP"]).await.unwrap_err();
     common::assert_status(&error, Code::Aborted, "failed to collect enough");
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     let said = &common::details(&error)[0].1;
     assert!(
         said.contains("chaincode stream terminated") || said.contains("could not launch chaincode"),
@@ -293,10 +293,10 @@ async fn a_frozen_endorsement_is_given_up() {
     let ledger = network.serve().await;
     let mut client = network.client(&ledger, 1);
     let started = Instant::now();
-    let error = client.endorse(&client.propose(&["sleep", "2000"]), &[]).await.unwrap_err();
+    let error = client.endorse(&client.propose(&["sleep", "3000"]), &[]).await.unwrap_err();
     common::assert_status(&error, Code::Aborted, "failed to endorse transaction");
     assert!(common::details(&error)[0].1.contains("DeadlineExceeded"), "{error:?}");
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     ledger.shutdown().await;
 }
 
