@@ -267,9 +267,11 @@ macro_rules! scalar_blocks {
         fn select(&self, out: &mut [u64], table: &[u64], index: &[u64]) {
             out.fill(0);
             for (i, block) in (0u64..).zip(table.chunks_exact(out.len())) {
-                // All ones where i is the index, computed without a branch.
-                let difference = std::hint::black_box(i ^ index[0]);
+                // All ones where i is the index, else zero. The compiler must not know that it is one of the two: it
+                // would make a branch of it, whose prediction shows in the time.
+                let difference = i ^ index[0];
                 let mask = ((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1);
+                let mask = std::hint::black_box(mask);
                 for (o, &x) in out.iter_mut().zip(block) {
                     *o |= x & mask;
                 }
