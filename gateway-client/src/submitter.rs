@@ -210,6 +210,9 @@ impl Submitter {
 
     /// Submits a call and returns when it is committed, or there already.
     ///
+    /// The call must bear repetition: an envelope that was given up may still commit after the call was
+    /// endorsed anew. Keys that are written once, or read before they are written, do.
+    ///
     /// # Errors
     /// A refusal of the contract, an invalid transaction, a store that fails, or the end of `within`.
     pub async fn submit(&self, call: Call, within: Duration) -> Result<Submitted, SubmitFailure> {
