@@ -10,9 +10,9 @@ fn backends() -> impl Iterator<Item = Backend> {
 
 /// Numbers up to `bytes` long: any, and such with long runs of zeros or ones, where carries travel.
 fn number(bytes: usize) -> impl Strategy<Value = BigUint> {
-    let any = prop::collection::vec(any::<u8>(), 0..=bytes);
+    let uniform = prop::collection::vec(any::<u8>(), 0..=bytes);
     let runs = prop::collection::vec(prop_oneof![Just(0u8), Just(0xff), any::<u8>()], 0..=bytes);
-    prop_oneof![any, runs].prop_map(|bytes| BigUint::from_bytes_be(&bytes))
+    prop_oneof![uniform, runs].prop_map(|bytes: Vec<u8>| BigUint::from_bytes_be(&bytes))
 }
 
 /// Odd moduli of 128 to 640 bits.
