@@ -1,0 +1,572 @@
+//! Bad input, and the commands of organisations with their own files on a running ledger: every error is clear, names
+//! the place, and nothing is lost or left behind.
+
+use gateway_client::{Call, Checkpoint, KeepNothing};
+use node::{
+    answer,
+    config::Config,
+    data,
+    driver::{Driver, Input, Request},
+    facts::{Fact, Located},
+    ledger,
+    poster::Poster,
+    store::Store,
+};
+use records::{Body, Ending, Job, JobId, JobView, Outcome, Slot};
+use std::{
+    fmt::Write,
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+use svm::vertical::VerticalSvm;
+use tempfile::TempDir;
+
+/// Longer than any of the jobs here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Number of the instances that the organisations share.
+const ROWS: usize = 30;
+const LABEL: &str = "diagnosis";
+
+fn confab(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_confab")).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs a command that must succeed; what it printed.
+fn ok(args: &[&str]) -> String {
+    let output = confab(args);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {out}{err}");
+    out.trim_end().to_owned()
+}
+
+/// Runs a command that must fail with one line of error; that line.
+fn error(args: &[&str]) -> String {
+    let output = confab(args);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success(), "{args:?} should fail: {out}");
+    let mut errors = err.lines().skip_while(|line| !line.starts_with("error: "));
+    let line = errors.next().unwrap_or_else(|| panic!("{args:?}: no error in {err}"));
+    assert_eq!(errors.next(), None, "{args:?}: more than one line: {err}");
+    assert!(!err.contains("panicked"), "{err}");
+    line.to_owned()
+}
+
+fn assert_says(error: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(error.contains(part), "{part:?} is not in {error:?}");
+    }
+}
+
+/// A table with two features that tell the classes apart; `change` alters its cells.
+fn table(change: impl Fn(usize, &mut Vec<String>)) -> String {
+    let mut text = format!("patient,{LABEL},age,pulse\n");
+    for row in 0..ROWS {
+        let sick = row % 2 == 0;
+        let mut cells = vec![
+            format!("p{row:02}"),
+            if sick { "sick" } else { "well" }.into(),
+            format!("{}", 40 + row + usize::from(sick) * 20),
+            format!("{}.5", 60 + (row * 7) % 11 + usize::from(sick) * 9),
+        ];
+        change(row, &mut cells);
+        writeln!(text, "{}", cells.join(",")).unwrap();
+    }
+    text
+}
+
+fn good() -> String {
+    table(|_, _| {})
+}
+
+#[test]
+fn unfit_tables_and_parameters_are_named_before_anything_is_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let temporary = dir.path().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let path = dir.path().join("visits.csv");
+    let file = path.to_str().unwrap();
+    let one_class = table(|_, cells| cells[1] = "sick".into());
+    let letters = table(|row, cells| {
+        if row == 4 {
+            cells[3] = "fast".into();
+        }
+    });
+    let huge = table(|row, cells| {
+        if row == 7 {
+            cells[2] = "1e9".into();
+        }
+    });
+    let defaults = ["--label", LABEL, "--id", "patient", "--positive", "sick", "--participants", "2"];
+    let small = ["--key-bits", "512", "--insecure-key-bits"];
+    let cases: [(&str, &str, &[&str], &[&str]); 8] = [
+        ("missing column", &good().replace("diagnosis", "outcome"), &[], &[file, "`diagnosis`", "outcome"]),
+        ("not a number", &letters, &[], &[file, "line 6", "`pulse`", "not a number"]),
+        ("one class", &one_class, &[], &[file, "only one class", "sick"]),
+        ("overflow", &huge, &["--scale", "none"], &["line 9", "`age`", "overflows", "--scale"]),
+        ("short key", &good(), &["--key-bits", "1024"], &["1024", "2048", "--insecure-key-bits"]),
+        ("weak blinding", &good(), &small, &["512", "blinding", "--weak-blinding"]),
+        ("ragged line", &good().replace("p02,", "p02,1,"), &[], &[file, "line 4", "cells"]),
+        ("too many participants", &good(), &["--participants", "5"], &["2 feature columns", "5"]),
+    ];
+    for (name, text, args, parts) in cases {
+        fs::write(&path, text).unwrap();
+        let mut all = vec!["train", "--data", file];
+        // What a case gives itself takes the place of the default.
+        all.extend(defaults.chunks(2).filter(|pair| !args.contains(&pair[0])).flatten());
+        all.extend(args);
+        let output = Command::new(env!("CARGO_BIN_EXE_confab"))
+            .args(&all)
+            .env("TMPDIR", &temporary)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success(), "{name}");
+        assert!(err.starts_with("error: ") && err.lines().count() == 1, "{name}: {err}");
+        assert_says(&err, parts);
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "{name} left something behind");
+    }
+    let absent = dir.path().join("absent.csv");
+    let absent = absent.to_str().unwrap();
+    assert_says(&error(&["train", "--data", absent, "--label", "x"]), &[absent, "o such file"]);
+    let out = dir.path().join("keys");
+    let deal = ["key", "deal", "--parties", "2", "--key-bits", "256", "--out", out.to_str().unwrap()];
+    assert_says(&error(&deal), &["--key-bits 256", "2048", "--insecure-key-bits"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn ports_in_use_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let folder = dir.path().join("ledger");
+    let start = ["ledger", "start", "--orgs", "2", "--base-port", &port, "--dir", folder.to_str().unwrap()];
+    assert_says(&error(&start), &[&port, "in use"]);
+    let address = format!("127.0.0.1:{port}");
+    assert_says(&error(&["chaincode", "--address", &address, "--id", "confab:1"]), &[&address, "in use"]);
+}
+
+/// A development ledger of three organisations, each with a folder of its own.
+struct Organisations(TempDir);
+
+impl Organisations {
+    fn start() -> Self {
+        let new = Self(tempfile::tempdir().unwrap());
+        ok(&["ledger", "start", "--orgs", "3", "--dir", &new.text("ledger")]);
+        new.deal("keys", "256");
+        for org in 1..=3 {
+            new.write(org, &good());
+        }
+        new
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    fn deal(&self, folder: &str, bits: &str) {
+        let out = self.text(folder);
+        ok(&["key", "deal", "--parties", "3", "--key-bits", bits, "--insecure-key-bits", "--out", &out]);
+    }
+
+    /// The files of an organisation, with a new data directory, a table and its share of the key.
+    fn write(&self, org: usize, table: &str) -> String {
+        self.write_with_key(org, table, &format!("keys/key-share-{org}.json"))
+    }
+
+    fn write_with_key(&self, org: usize, table: &str, key_share: &str) -> String {
+        let folder = self.path(&format!("org{org}"));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        // The organisations have different features of the same instances.
+        let table = table.replace(",age,pulse", &format!(",age{org},pulse{org}"));
+        fs::write(folder.join("visits.csv"), table).unwrap();
+        let config = format!(
+            "data_dir = \"state\"\nconnection_profile = \"../ledger/connection-org{org}.json\"\n\
+             key_share = \"../{key_share}\"\n[data]\nfile = \"visits.csv\"\nid = \"patient\"\n\
+             label = \"{LABEL}\"\npositive = \"sick\"\n"
+        );
+        fs::write(folder.join("node.toml"), config).unwrap();
+        self.config(org)
+    }
+
+    fn config(&self, org: usize) -> String {
+        self.text(&format!("org{org}/node.toml"))
+    }
+
+    /// Proposes a small job in the name of the first organisation.
+    fn propose(&self, more: &[&str]) -> String {
+        let config = self.config(1);
+        let mut template = vec!["job", "template", "Org1MSP", "Org2MSP", "Org3MSP", "--batch", "3"];
+        template.extend([
+            "--iterations",
+            "3",
+            "--protocol",
+            "paper",
+            "--key-bits",
+            "256",
+            "--insecure-key-bits",
+        ]);
+        template.extend(["--instances", "30"]);
+        template.extend(more);
+        let params = self.text("params.json");
+        fs::write(&params, ok(&template)).unwrap();
+        ok(&["job", "propose", "--config", &config, "--params", &params])
+    }
+
+    fn accept(&self, org: usize, job: &str) {
+        ok(&["job", "accept", "--config", &self.config(org), job]);
+    }
+
+    fn node(&self, org: usize, job: &str) -> Running {
+        let child = Command::new(env!("CARGO_BIN_EXE_confab"))
+            .args(["node", "--config", &self.config(org), "--until", job])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Running(child)
+    }
+
+    /// Accepts a job for all, runs a node for each until it has ended, and returns what they said at the end.
+    fn run(&self, job: &str) -> Vec<(bool, String)> {
+        (1..=3).for_each(|org| self.accept(org, job));
+        let nodes: Vec<_> = (1..=3).map(|org| self.node(org, job)).collect();
+        nodes.into_iter().map(Running::end).collect()
+    }
+
+    fn ending(&self, job: &str) -> Option<Ending> {
+        let view = ok(&["job", "watch", "--once", "--json", "-", "--config", &self.config(1), job]);
+        serde_json::from_str::<JobView>(&view).unwrap().ending
+    }
+
+    fn abort_reason(&self, job: &str) -> (String, String) {
+        match self.ending(job) {
+            Some(Ending { by, outcome: Outcome::Aborted(reason), .. }) => (by, reason),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Organisations {
+    fn drop(&mut self) {
+        let stopped = confab(&["ledger", "stop", "--dir", &self.text("ledger")]);
+        if !stopped.status.success() {
+            eprintln!("{}", String::from_utf8_lossy(&stopped.stderr));
+        }
+    }
+}
+
+/// A child process that does not outlive the test.
+struct Running(Child);
+
+impl Running {
+    /// Waits for its end: whether it succeeded, and all that it said.
+    fn end(mut self) -> (bool, String) {
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                break status;
+            }
+            assert!(start.elapsed() < PATIENCE, "a node does not end");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        let mut said = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (status.success(), said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn participants_whose_files_do_not_fit_are_named() {
+    let orgs = Organisations::start();
+
+    // What one organisation can see alone is said before it accepts, and the job stays open meanwhile.
+    let job = orgs.propose(&[]);
+    let accept = |config: &str| error(&["job", "accept", "--config", config, &job]);
+    let repeated = orgs.write(2, &good().replace("p05,", "p04,"));
+    assert_says(&accept(&repeated), &["visits.csv", "`p04`", "line 6", "line 7"]);
+    let of_other = orgs.write_with_key(2, &good(), "keys/key-share-3.json");
+    assert_says(&accept(&of_other), &["key-share-3.json", "member 3", "Org2MSP is number 2"]);
+    orgs.deal("longer", "320");
+    let longer = orgs.write_with_key(2, &good(), "longer/key-share-2.json");
+    assert_says(&accept(&longer), &["key-share-2.json", "320", "256"]);
+    let fewer: String = good().lines().take(ROWS - 4).fold(String::new(), |text, line| text + line + "\n");
+    let fewer = orgs.write(2, &fewer);
+    assert_says(&accept(&fewer), &["visits.csv", "25 identifiers", "30 instances"]);
+    let gap = orgs.write(2, &good().replace("p03,well,", "p03,?,"));
+    assert_says(&accept(&gap), &["line 5", "`diagnosis`", "missing"]);
+    let template = ["job", "template", "Org1MSP", "Org2MSP", "--config", &repeated];
+    orgs.write(2, &good().replace("p05,", "p04,"));
+    assert_says(&error(&template), &["visits.csv", "`p04`"]);
+    assert_eq!(orgs.ending(&job), None, "the job must stay open");
+    orgs.write(2, &good());
+    assert!(
+        orgs.run(&job).into_iter().all(|(success, _)| success),
+        "nothing is lost by what was tried before"
+    );
+
+    // A node that accepts by itself tells its own people why it does not, and the others that it does not.
+    let config = orgs.write(2, &good().replace("p05,", "p04,"));
+    let job = orgs.propose(&["--lambda", "2"]);
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("accept = [\"{job}\"]\n{text}")).unwrap();
+    let (success, said) = orgs.node(2, &job).end();
+    assert!(!success);
+    assert_says(&said, &["does not fit", "`p04`", "line 6", "refused by Org2MSP"]);
+    match orgs.ending(&job).unwrap() {
+        Ending { by, outcome: Outcome::Refused(reason), .. } => {
+            assert_eq!(by, "Org2MSP");
+            assert!(!reason.contains("p04"), "identifiers stay at home: {reason}");
+        }
+        other => panic!("{other:?}"),
+    }
+
+    // What shows only together names the sides.
+    let differing = [
+        (good().replace("p07,well", "p07,sick"), "the labels differ"),
+        (good().replace("p07,", "q07,"), "the instances (identifiers) differ"),
+    ];
+    for (index, (table, what)) in differing.iter().enumerate() {
+        orgs.write(1, &good());
+        orgs.write(2, table);
+        orgs.write(3, &good());
+        let job = orgs.propose(&["--c", &format!("{}", index + 2)]);
+        for (success, said) in orgs.run(&job) {
+            assert!(!success);
+            assert_says(&said, &[what, "Org1MSP, Org3MSP; Org2MSP"]);
+        }
+        assert_says(&orgs.abort_reason(&job).1, &[what, "Org1MSP, Org3MSP; Org2MSP"]);
+    }
+    orgs.deal("others", "256");
+    orgs.write_with_key(3, &good(), "others/key-share-3.json");
+    orgs.write(2, &good());
+    let job = orgs.propose(&["--c", "5"]);
+    orgs.run(&job);
+    assert_says(&orgs.abort_reason(&job).1, &["the public keys differ", "Org1MSP, Org2MSP; Org3MSP"]);
+}
+
+/// Plays a member that changes its records before it posts them and does not mind what it reads, until the job ends.
+async fn cheat(config: Config, id: JobId, tamper: fn(Slot, &mut Body)) -> Ending {
+    let gateway = ledger::connect(&config).unwrap();
+    let msp_id = gateway.user().identity().msp_id().to_owned();
+    let network = gateway.network(&config.channel);
+    let contract = network.contract(&config.chaincode);
+    let view = contract.evaluate(Call::new("job").arg(id.0.as_str())).await.unwrap();
+    let job: Job = serde_json::from_slice::<JobView>(&view).unwrap().job;
+    let party = job.params.party(&msp_id).unwrap();
+    answer::accept(&Arc::new(config.clone()), &contract, &msp_id, &job).await.unwrap();
+
+    // What is no record at all does not get past the contract.
+    let nonsense = ["setup", "0", "0", "nonsense"];
+    let call = nonsense.iter().fold(Call::new("post").arg(id.0.as_str()), |call, arg| call.arg(*arg));
+    let refused = contract.submitter(Arc::new(KeepNothing)).submit(call, PATIENCE).await.unwrap_err();
+    assert!(refused.to_string().contains("BAD_INPUT"), "{refused}");
+
+    let store = Arc::new(Store::open(&config.data_dir).unwrap());
+    let secret = store.secret(&id).unwrap();
+    let private = Arc::new(data::load(&config, &job, party, &secret).unwrap().private);
+    let (inputs, on_input) = mpsc::channel();
+    let poster = Poster {
+        job: job.clone(),
+        contract,
+        inputs: inputs.clone(),
+        traffic: Arc::default(),
+        patience: PATIENCE,
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let driver = Driver::<VerticalSvm> { job, party, private, store };
+    let ask = move |request| match request {
+        Request::Post(slot, mut body) => {
+            tamper(slot, &mut body);
+            poster.ask(Request::Post(slot, body));
+        }
+        // It would not report itself.
+        Request::Abort(_) => {}
+        Request::Finish => poster.ask(Request::Finish),
+    };
+    std::thread::spawn(move || driver.run(&on_input, ask, |_| {}));
+    let mut blocks = network.blocks(Checkpoint::start());
+    loop {
+        let block = blocks.next().await.unwrap().unwrap();
+        let facts: Vec<Located> = ledger::facts(&block, &config.chaincode).unwrap();
+        for located in facts.into_iter().filter(|located| *located.fact.job() == id) {
+            if let Fact::Ended(ending) = &located.fact {
+                return ending.clone();
+            }
+            inputs.send(Input::Fact(Box::new(located))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_participant_that_cheats_is_named_and_the_job_ends() {
+    let orgs = Organisations::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // Ciphertexts of the right length that are none, and partial decryptions of other ciphertexts.
+    let cheats: [(fn(Slot, &mut Body), &[&str]); 2] = [
+        (
+            |_, body| {
+                if let Body::Iv(iv) = body {
+                    iv.tiv[1].0.fill(0xff);
+                }
+            },
+            &["iv round 0", "tiv", "ciphertext 1"],
+        ),
+        (
+            |slot, body| {
+                if let (Body::Dv(dv), 1) = (body, slot.round) {
+                    dv.dv.swap(0, 2);
+                }
+            },
+            &["round 1", "partial decryption", "proof"],
+        ),
+    ];
+    for (index, (tamper, parts)) in cheats.into_iter().enumerate() {
+        (1..=3).for_each(|org| drop(orgs.write(org, &good())));
+        let job = orgs.propose(&["--c", &format!("{}", index + 2)]);
+        [1, 2].iter().for_each(|org| orgs.accept(*org, &job));
+        let honest = [orgs.node(1, &job), orgs.node(2, &job)];
+        let config = Config::load(Path::new(&orgs.config(3))).unwrap();
+        let ending = runtime
+            .block_on(async {
+                tokio::time::timeout(PATIENCE, cheat(config, JobId(job.clone()), tamper)).await
+            })
+            .expect("the job ends");
+        for (success, said) in honest.map(Running::end) {
+            assert!(!success);
+            assert_says(&said, &["Org3MSP (party 2)", "aborted by"]);
+        }
+        let (by, reason) = orgs.abort_reason(&job);
+        assert_eq!(ending.outcome, Outcome::Aborted(reason.clone()));
+        assert_ne!(by, "Org3MSP", "honest members give the job up");
+        assert!(reason.starts_with("Org3MSP (party 2): "), "{reason}");
+        assert_says(&reason, parts);
+    }
+}
+
+#[test]
+fn organisations_train_with_their_own_files_on_a_running_ledger() {
+    let orgs = Organisations::start();
+    let configs = [1, 2, 3].map(|org| orgs.config(org));
+    let [config, other, _] = &configs;
+    let watch = |job: &str| ok(&["job", "watch", "--once", "--config", other, job]);
+
+    // Two jobs at once with the same nodes, one of them accepted while the node runs, and a training by other nodes
+    // of the same organisations beside them.
+    let first = orgs.propose(&["--lambda", "3"]);
+    let params = orgs.text("params.json");
+    assert_eq!(ok(&["job", "propose", "--config", config, "--params", &params]), first, "the same job");
+    assert_eq!(watch(&first), "proposed by Org1MSP; waits for Org1MSP, Org2MSP, Org3MSP");
+    let second = orgs.propose(&["--model", "split"]);
+    (1..=3).for_each(|org| orgs.accept(org, &first));
+    orgs.accept(2, &second);
+    let nodes: Vec<_> = (1..=3).map(|org| orgs.node(org, &first)).collect();
+    let table = orgs.text("visits.csv");
+    fs::write(&table, good()).unwrap();
+    let (dir, out) = (orgs.text("ledger"), orgs.text("out"));
+    let mut train =
+        vec!["train", "--data", &table, "--label", LABEL, "--id", "patient", "--positive", "sick"];
+    train.extend(["--dir", &dir, "--out", &out, "--participants", "2", "--iterations", "2", "--batch", "2"]);
+    train.extend(["--protocol", "paper", "--key-bits", "256", "--insecure-key-bits", "--json", "-"]);
+    let report: serde_json::Value = serde_json::from_str(&ok(&train)).expect("nothing but JSON");
+    assert_eq!(report["identical_indicators"], true);
+    assert_says(&error(&train), &["out/participants", "--out"]);
+    [1, 3].iter().for_each(|org| orgs.accept(*org, &second));
+    for (success, said) in nodes.into_iter().map(Running::end) {
+        assert!(success, "{said}");
+        assert_says(&said, &["finished"]);
+    }
+    // A node that is started after the end knows it.
+    for (success, said) in (1..=3).map(|org| orgs.node(org, &first).end()) {
+        assert!(success, "{said}");
+    }
+    let nodes: Vec<_> = (1..=3).map(|org| orgs.node(org, &second)).collect();
+    for (success, said) in nodes.into_iter().map(Running::end) {
+        assert!(success, "{said}");
+    }
+    // Two nodes with one data directory would post different records.
+    let mut node = orgs.node(1, &"0".repeat(64));
+    let mut line = String::new();
+    BufReader::new(node.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_says(&line, &["following the ledger"]);
+    assert_says(&error(&["node", "--config", config]), &["node.redb", "in use by another node"]);
+    let interrupt = Command::new("kill").args(["-INT", &node.0.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    assert!(node.end().0, "Ctrl-C is a good end");
+    assert_eq!((watch(&first), watch(&second)), ("finished".into(), "finished".into()));
+
+    // Results, verification and predictions, each by one organisation.
+    for job in [&first, &second] {
+        let mut verify = vec!["verify", job, "--config", config, "--json", "-"];
+        let msps = [1, 2, 3]
+            .map(|org| format!("Org{org}MSP={dir}/crypto/peerOrganizations/org{org}.example.com/msp"));
+        msps.iter().for_each(|msp| verify.extend(["--msp", msp]));
+        let found: serde_json::Value = serde_json::from_str(&ok(&verify)).expect("nothing but JSON");
+        assert_eq!((&found["complete"], &found["certificates_checked"]), (&true.into(), &true.into()));
+    }
+    let parts = [1, 2, 3].map(|org| orgs.text(&format!("part{org}.json")));
+    for (config, part) in configs.iter().zip(&parts) {
+        let shown = ok(&["job", "result", "--config", config, &first, "--model", part]);
+        assert_says(&shown, &["finished", "3, ", "age"]);
+    }
+    let wide: String = good()
+        .lines()
+        .map(|line| {
+            let (front, cells) = line.split_at(line.match_indices(',').nth(1).unwrap().0 + 1);
+            let columns = [1, 2, 3].map(|org| match front.starts_with("patient") {
+                true => format!("age{org},pulse{org}"),
+                false => cells.to_owned(),
+            });
+            format!("{front}{}\n", columns.join(","))
+        })
+        .collect();
+    fs::write(&table, wide).unwrap();
+    let mut predict = vec!["predict", "--data", &table, "--id", "patient", "--json", "-"];
+    parts.iter().for_each(|part| predict.extend(["--model", part]));
+    let rows: serde_json::Value = serde_json::from_str(&ok(&predict)).unwrap();
+    let right = rows.as_array().unwrap().iter().enumerate();
+    let right = right.filter(|(row, p)| p["class"] == if row % 2 == 0 { "sick" } else { "well" }).count();
+    assert!(right > ROWS * 3 / 4, "{right} of {ROWS}");
+    predict.extend(["--model", &parts[0]]);
+    assert_says(&error(&predict), &["Org1MSP", "twice"]);
+    let model = format!("{out}/model.json");
+    assert_says(&error(&["predict", "--model", &model, "--data", &table]), &["visits.csv", "`age`"]);
+
+    // Other endings.
+    let third = orgs.propose(&["--c", "3"]);
+    assert_says(&error(&["job", "result", "--config", config, &third]), &["no result", "proposed"]);
+    ok(&["job", "refuse", "--config", other, &third, "--reason", "not this year"]);
+    assert_eq!(watch(&third), "refused by Org2MSP: not this year");
+    assert_says(&error(&["job", "accept", "--config", config, &third]), &["refused by Org2MSP", "ENDED"]);
+    let fourth = orgs.propose(&["--c", "4"]);
+    orgs.accept(1, &fourth);
+    ok(&["job", "abort", "--config", config, &fourth]);
+    assert_says(&error(&["job", "result", "--config", config, &fourth]), &["aborted by Org1MSP"]);
+    let (success, said) = orgs.node(1, &fourth).end();
+    assert!(!success);
+    assert_says(&said, &["aborted by Org1MSP: aborted by hand"]);
+    assert_eq!(ok(&["job", "watch", "--config", config]).lines().count(), 5);
+    assert_says(&error(&["job", "watch", "--config", config, "abc"]), &["64 hexadecimal digits"]);
+    let unknown = "0".repeat(64);
+    assert_says(&error(&["job", "watch", "--config", config, &unknown]), &["no job", "UNKNOWN_JOB"]);
+}
