@@ -47,10 +47,11 @@ impl Ciphertext {
     /// # Errors
     /// The first of these that does not hold.
     pub fn from_bytes(key: &EncryptionKey, bytes: &[u8]) -> Result<Self, Invalid> {
-        decode(key, bytes).map(Self)
+        let mut one = Self::from_bytes_batch(key, &[bytes]).map_err(|e| e.reason)?;
+        Ok(one.swap_remove(0))
     }
 
-    /// As [`from_bytes`](Self::from_bytes) for many, on all threads.
+    /// As [`from_bytes`](Self::from_bytes) for many; faster than one by one.
     ///
     /// # Errors
     /// The first that is not valid.
@@ -58,22 +59,17 @@ impl Ciphertext {
         key: &EncryptionKey,
         batch: &[B],
     ) -> Result<Vec<Self>, CiphertextError> {
-        let decoded: Vec<_> = batch.par_iter().map(|bytes| Self::from_bytes(key, bytes.as_ref())).collect();
-        decoded
-            .into_iter()
-            .enumerate()
-            .map(|(index, c)| c.map_err(|reason| CiphertextError { index, reason }))
-            .collect()
+        decode(key, batch).map(wrapped)
     }
 
     /// 2·|N| big-endian bytes.
     pub fn to_bytes(&self, key: &EncryptionKey) -> Vec<u8> {
-        fixed_bytes(&key.ring().value(&self.0), key.ciphertext_bytes())
+        encode(key, std::slice::from_ref(&self.0)).swap_remove(0)
     }
 
-    /// As [`to_bytes`](Self::to_bytes) for many, on all threads.
+    /// As [`to_bytes`](Self::to_bytes) for many; faster than one by one.
     pub fn to_bytes_batch(key: &EncryptionKey, batch: &[Self]) -> Vec<Vec<u8>> {
-        batch.par_iter().map(|c| c.to_bytes(key)).collect()
+        encode(key, &residues(batch))
     }
 }
 
@@ -83,27 +79,45 @@ impl fmt::Debug for Ciphertext {
     }
 }
 
-/// A unit modulo N² from outside, other than 1, in its canonical bytes and with Jacobi symbol +1.
-pub(crate) fn decode(key: &EncryptionKey, bytes: &[u8]) -> Result<Residue, Invalid> {
-    let (residue, value) = decode_canonical(key, bytes)?;
-    match modexp::jacobi(&value, key.n()) {
-        1 => Ok(residue),
-        0 => Err(Invalid::NotUnit),
-        _ => Err(Invalid::Jacobi),
+/// Units modulo N² from outside, other than 1, in their canonical bytes and with Jacobi symbol +1.
+pub(crate) fn decode<B: AsRef<[u8]> + Sync>(
+    key: &EncryptionKey,
+    batch: &[B],
+) -> Result<Vec<Residue>, CiphertextError> {
+    let values = canonical(key, batch)?;
+    let symbols: Vec<i32> = values.par_iter().map(|value| modexp::jacobi(value, key.n())).collect();
+    match symbols.iter().position(|symbol| *symbol != 1) {
+        None => Ok(key.ring().residues(&values).expect("checked to be below N²")),
+        Some(index) if symbols[index] == 0 => Err(CiphertextError { index, reason: Invalid::NotUnit }),
+        Some(index) => Err(CiphertextError { index, reason: Invalid::Jacobi }),
     }
 }
 
-/// A residue modulo N² other than 0 and 1 in its canonical bytes; it need not be a unit.
-pub(crate) fn decode_canonical(key: &EncryptionKey, bytes: &[u8]) -> Result<(Residue, BigUint), Invalid> {
-    if bytes.len() != key.ciphertext_bytes() {
-        return Err(Invalid::Length);
-    }
-    let value = BigUint::from_bytes_be(bytes);
-    if value <= BigUint::from(1u32) {
-        return Err(Invalid::Trivial);
-    }
-    let residue = key.ring().residue(&value).map_err(|_| Invalid::TooLarge)?;
-    Ok((residue, value))
+/// Numbers above 1 and below N² in their canonical bytes; they need not be units.
+pub(crate) fn canonical<B: AsRef<[u8]>>(
+    key: &EncryptionKey,
+    batch: &[B],
+) -> Result<Vec<BigUint>, CiphertextError> {
+    let one = |bytes: &[u8]| {
+        if bytes.len() != key.ciphertext_bytes() {
+            return Err(Invalid::Length);
+        }
+        match BigUint::from_bytes_be(bytes) {
+            value if value <= BigUint::from(1u32) => Err(Invalid::Trivial),
+            value if value >= *key.n_squared() => Err(Invalid::TooLarge),
+            value => Ok(value),
+        }
+    };
+    batch
+        .iter()
+        .enumerate()
+        .map(|(index, bytes)| one(bytes.as_ref()).map_err(|reason| CiphertextError { index, reason }))
+        .collect()
+}
+
+/// Residues in their canonical bytes.
+pub(crate) fn encode(key: &EncryptionKey, batch: &[Residue]) -> Vec<Vec<u8>> {
+    key.ring().values(batch).iter().map(|value| fixed_bytes(value, key.ciphertext_bytes())).collect()
 }
 
 /// Ciphertexts as residues and back: a batch operation works on the residues.
@@ -123,7 +137,7 @@ impl EncryptionKey {
     /// # Errors
     /// |m| > (N−1)/2.
     pub fn constant(&self, m: &BigInt) -> Result<Ciphertext, crate::Overflow> {
-        Ok(Ciphertext(self.one_plus(&self.wrap(m, 0)?)))
+        Ok(Ciphertext(self.one_plus(&[self.wrap(m, 0)?]).swap_remove(0)))
     }
 
     /// `[[a + b]]`.

@@ -5,7 +5,7 @@ use crate::hash::Transcript;
 use crate::key::{EncryptionKey, Overflow};
 use crate::random;
 use modexp::{FixedBase, Residue, Secret};
-use num_bigint::BigInt;
+use num_bigint::{BigInt, BigUint};
 use rand_core::CryptoRng;
 use std::fmt;
 
@@ -32,7 +32,7 @@ impl Randomness {
 
 /// The generator h = −H² mod N, where H is hashed from N and therefore chosen by nobody. For N = p·q with both factors
 /// 3 modulo 4 its Jacobi symbol is +1 and it generates more than the squares.
-pub(crate) fn generator(key: &EncryptionKey) -> num_bigint::BigUint {
+pub(crate) fn generator(key: &EncryptionKey) -> BigUint {
     let hash = Transcript::new("confab generator").number(key.n());
     let root = hash.expand(key.bytes() + 16) % key.n();
     key.n() - &root * &root % key.n()
@@ -64,6 +64,11 @@ impl Encryptor {
         self.table.exponent_bits()
     }
 
+    /// Multiplications of one blinding h_s^r.
+    pub(crate) fn multiplications(&self) -> usize {
+        self.table.multiplications()
+    }
+
     /// Encrypts signed integers. Time does not depend on their values within the range.
     ///
     /// # Errors
@@ -76,17 +81,15 @@ impl Encryptor {
         // 1 + m·N is made from two summands of m, each uniform modulo N, because the arithmetic on values takes longer
         // for long ones.
         let n = self.key.n();
-        let mut halves = Vec::with_capacity(plaintexts.len());
+        let (mut masks, mut rests) = (Vec::new(), Vec::new());
         for (index, m) in plaintexts.iter().enumerate() {
             let mask = random::below(rng, n);
-            let rest = (self.key.wrap(m, index)? + n - &mask) % n;
-            halves.push((mask, rest));
+            rests.push((self.key.wrap(m, index)? + n - &mask) % n);
+            masks.push(mask);
         }
-        let (masks, rests): (Vec<Residue>, Vec<Residue>) =
-            halves.iter().map(|(mask, rest)| (self.key.one_plus(mask), self.key.one_plus(rest))).unzip();
         let ring = self.key.ring();
-        let blinded = ring.mul_pairs(&self.blindings(plaintexts.len(), rng), &masks);
-        Ok(ring.mul_pairs(&blinded, &rests).into_iter().map(Ciphertext).collect())
+        let blinded = ring.mul_pairs(&self.blindings(plaintexts.len(), rng), &self.key.one_plus(&masks));
+        Ok(ring.mul_pairs(&blinded, &self.key.one_plus(&rests)).into_iter().map(Ciphertext).collect())
     }
 
     /// Fresh encryptions of zero, to be used once each.
@@ -103,17 +106,18 @@ impl Encryptor {
     /// nothing but the plaintexts: r^N with r uniform among the residues of Jacobi symbol +1. About ten times dearer.
     pub fn rerandomise_fully(&self, batch: &[Ciphertext], rng: &mut impl CryptoRng) -> Vec<Ciphertext> {
         let (n, ring) = (self.key.n(), self.key.ring());
-        let roots: Vec<Residue> = batch
+        let roots: Vec<BigUint> = batch
             .iter()
             .map(|_| {
                 loop {
                     let root = random::below(rng, n);
                     if modexp::jacobi(&root, n) == 1 {
-                        return ring.residue(&root).expect("the root is below N");
+                        return root;
                     }
                 }
             })
             .collect();
+        let roots = ring.residues(&roots).expect("roots are below N");
         let blindings = ring.pow_public_all(&roots, n);
         ring.mul_pairs(&residues(batch), &blindings).into_iter().map(Ciphertext).collect()
     }

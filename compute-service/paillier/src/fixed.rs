@@ -76,7 +76,7 @@ impl<const SCALE: u32> FixedPoint<SCALE> {
     ///
     /// # Errors
     /// Too large.
-    pub fn add(self, other: Self) -> Result<Self, OutOfRange> {
+    pub fn checked_add(self, other: Self) -> Result<Self, OutOfRange> {
         self.0.checked_add(other.0).map(Self).ok_or(OutOfRange { scale: SCALE })
     }
 
@@ -84,7 +84,7 @@ impl<const SCALE: u32> FixedPoint<SCALE> {
     ///
     /// # Errors
     /// Too large.
-    pub fn sub(self, other: Self) -> Result<Self, OutOfRange> {
+    pub fn checked_sub(self, other: Self) -> Result<Self, OutOfRange> {
         self.0.checked_sub(other.0).map(Self).ok_or(OutOfRange { scale: SCALE })
     }
 
@@ -92,7 +92,7 @@ impl<const SCALE: u32> FixedPoint<SCALE> {
     ///
     /// # Errors
     /// Too large.
-    pub fn mul<const OTHER: u32, const OUT: u32>(
+    pub fn checked_mul<const OTHER: u32, const OUT: u32>(
         self,
         other: FixedPoint<OTHER>,
     ) -> Result<FixedPoint<OUT>, OutOfRange> {
@@ -163,9 +163,9 @@ mod tests {
     fn overflow_is_an_error() {
         let most = FixedPoint::<12>::from_units(i128::MAX);
         let one = FixedPoint::<12>::from_units(1);
-        assert!(most.add(one).is_err());
-        assert!(FixedPoint::<12>::from_units(i128::MIN).sub(one).is_err());
-        assert!(most.mul::<12, 24>(FixedPoint::from_units(2)).is_err());
+        assert!(most.checked_add(one).is_err());
+        assert!(FixedPoint::<12>::from_units(i128::MIN).checked_sub(one).is_err());
+        assert!(most.checked_mul::<12, 24>(FixedPoint::from_units(2)).is_err());
         assert!(most.round::<13>().is_err());
         assert!(one.round::<139>().is_err());
         for x in [f64::NAN, f64::INFINITY, 2f64.powi(115), -2f64.powi(115)] {

@@ -178,9 +178,10 @@ impl EncryptionKey {
         }
     }
 
-    /// 1 + m·N modulo N².
-    pub(crate) fn one_plus(&self, m: &BigUint) -> Residue {
-        self.ring().residue(&(m * self.n() + 1u32)).expect("m is below N")
+    /// 1 + m·N modulo N² for each m below N.
+    pub(crate) fn one_plus(&self, m: &[BigUint]) -> Vec<Residue> {
+        let values: Vec<BigUint> = m.iter().map(|m| m * self.n() + 1u32).collect();
+        self.ring().residues(&values).expect("m is below N")
     }
 }
 
@@ -281,18 +282,12 @@ impl PublicKey {
         if record.theta.0.len() != encryption.bytes() {
             return Err(KeyError::Theta);
         }
-        let verification = record
-            .verification
-            .iter()
-            .enumerate()
-            .map(|(index, v)| {
-                ciphertext::decode(&encryption, &v.0)
-                    .map_err(|reason| KeyError::Verification { index: index as u32, reason })
-            })
-            .collect::<Result<_, _>>()?;
+        let verification: Vec<&[u8]> = record.verification.iter().map(|v| v.0.as_slice()).collect();
+        let verification = ciphertext::decode(&encryption, &verification)
+            .map_err(|e| KeyError::Verification { index: e.index as u32, reason: e.reason })?;
         let theta = BigUint::from_bytes_be(&record.theta.0);
         let key = Self::assemble(encryption, record.quorum, record.collusion_bound, theta, verification)?;
-        if key.residue_bytes(key.base()) != record.base.0 {
+        if ciphertext::encode(&key, &[key.base().clone()])[0] != record.base.0 {
             return Err(KeyError::Base);
         }
         Ok(key)
@@ -300,14 +295,14 @@ impl PublicKey {
 
     /// The form on the ledger.
     pub fn to_record(&self) -> ThresholdKey {
-        let residue = |r: &Residue| Bytes(self.residue_bytes(r));
+        let residues = |r: &[Residue]| ciphertext::encode(self, r).into_iter().map(Bytes).collect::<Vec<_>>();
         ThresholdKey {
             n: Bytes(self.n().to_bytes_be()),
             quorum: self.0.quorum,
             collusion_bound: self.0.collusion_bound,
             theta: Bytes(fixed_bytes(&self.0.theta, self.bytes())),
-            base: residue(&self.0.base),
-            verification: self.0.verification.iter().map(residue).collect(),
+            base: residues(std::slice::from_ref(&self.0.base)).swap_remove(0),
+            verification: residues(&self.0.verification),
         }
     }
 
@@ -354,10 +349,6 @@ impl PublicKey {
     /// vᵢ = v^(Δ·shareᵢ).
     pub(crate) fn verification(&self, index: u32) -> Option<&Residue> {
         self.0.verification.get(index as usize)
-    }
-
-    fn residue_bytes(&self, residue: &Residue) -> Vec<u8> {
-        fixed_bytes(&self.ring().value(residue), self.ciphertext_bytes())
     }
 }
 

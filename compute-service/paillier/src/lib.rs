@@ -38,6 +38,7 @@ mod encrypt;
 pub mod fixed;
 mod hash;
 mod key;
+pub mod keygen;
 mod limbs;
 mod prime;
 mod private;

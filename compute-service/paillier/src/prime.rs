@@ -54,9 +54,8 @@ pub(crate) fn random_prime(bits: usize, rng: &mut impl CryptoRng) -> BigUint {
             .filter(|c| c.bits() == bits as u64)
             .collect();
         for batch in candidates.chunks(rayon::current_num_threads()) {
-            let two = BigUint::from(2u32);
-            let passed: Vec<bool> =
-                batch.par_iter().map(|c| is_strong_probable_prime(c, &[two.clone()])).collect();
+            let two = [BigUint::from(2u32)];
+            let passed: Vec<bool> = batch.par_iter().map(|c| is_strong_probable_prime(c, &two)).collect();
             for (candidate, _) in batch.iter().zip(passed).filter(|(_, passed)| *passed) {
                 let bases: Vec<BigUint> =
                     (0..ROUNDS).map(|_| random::below(rng, &(candidate - 3u32)) + 2u32).collect();
@@ -76,10 +75,8 @@ pub(crate) fn is_strong_probable_prime(p: &BigUint, bases: &[BigUint]) -> bool {
     let exponent = Secret::from_biguint(&(p >> 1u32), p.bits() as usize).expect("(p−1)/2 is shorter than p");
     let bases = ring.residues(bases).expect("bases are below p");
     let minus_one = p - 1u32;
-    ring.pow_secret(&bases, &exponent).iter().all(|power| {
-        let power = ring.value(power);
-        power.is_one() || power == minus_one
-    })
+    let powers = ring.values(&ring.pow_secret(&bases, &exponent));
+    powers.iter().all(|power| power.is_one() || *power == minus_one)
 }
 
 /// The smallest odd prime below `bound` that divides n.

@@ -1,6 +1,6 @@
 //! Ordinary key pairs, whose owner knows the factors of N.
 
-use crate::ciphertext::Ciphertext;
+use crate::ciphertext::{Ciphertext, residues};
 use crate::key::{EncryptionKey, KeyError};
 use crate::prime::random_prime;
 use modexp::{Modulus, Secret};
@@ -89,7 +89,7 @@ impl PrivateKey {
 
     /// The signed plaintexts.
     pub fn decrypt(&self, ciphertexts: &[Ciphertext]) -> Vec<BigInt> {
-        let values: Vec<BigUint> = ciphertexts.par_iter().map(|c| self.public.ring().value(&c.0)).collect();
+        let values = self.public.ring().values(&residues(ciphertexts));
         let (p, q) = (self.p.modulus.n(), self.q.modulus.n());
         let (mod_p, mod_q) = rayon::join(|| self.p.decrypt(&values), || self.q.decrypt(&values));
         mod_p

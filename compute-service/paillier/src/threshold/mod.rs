@@ -6,7 +6,9 @@ mod partial;
 mod proof;
 mod share;
 
+pub(crate) use combine::lagrange;
 pub use combine::{CombineError, combine};
+pub(crate) use deal::STATISTICAL;
 pub use deal::deal;
 pub use partial::{Contribution, Partial, ProofContext, partial_decrypt, verify_partial, verify_partials};
 pub use proof::{Proof, Reason, WrongShare};

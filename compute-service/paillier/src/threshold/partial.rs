@@ -4,12 +4,11 @@ use super::proof::{self, Proof, Statement, WrongShare};
 use super::share::KeyShare;
 use crate::ciphertext::{self, Ciphertext, CiphertextError, Invalid, residues};
 use crate::hash::Transcript;
-use crate::key::{EncryptionKey, PublicKey, fixed_bytes};
+use crate::key::{EncryptionKey, PublicKey};
 use modexp::Residue;
 use num_integer::Integer;
 use num_traits::One;
 use rand_core::CryptoRng;
-use rayon::prelude::*;
 use records::{JobId, Slot};
 use std::fmt;
 
@@ -23,19 +22,12 @@ impl Partial {
     ///
     /// # Errors
     /// The first that is not valid.
-    pub fn from_bytes_batch<B: AsRef<[u8]> + Sync>(
+    pub fn from_bytes_batch<B: AsRef<[u8]>>(
         key: &EncryptionKey,
         batch: &[B],
     ) -> Result<Vec<Self>, CiphertextError> {
-        let decoded: Vec<_> =
-            batch.par_iter().map(|bytes| ciphertext::decode_canonical(key, bytes.as_ref())).collect();
-        let mut residues = Vec::with_capacity(batch.len());
-        let mut values = Vec::with_capacity(batch.len());
-        for (index, decoded) in decoded.into_iter().enumerate() {
-            let (residue, value) = decoded.map_err(|reason| CiphertextError { index, reason })?;
-            residues.push(residue);
-            values.push(value);
-        }
+        let values = ciphertext::canonical(key, batch)?;
+        let residues = key.ring().residues(&values).expect("checked to be below N²");
         // One greatest common divisor for all.
         let product = key.ring().value(&key.ring().product(&residues));
         if !product.gcd(key.n()).is_one() {
@@ -47,7 +39,8 @@ impl Partial {
 
     /// 2·|N| big-endian bytes for each.
     pub fn to_bytes_batch(key: &EncryptionKey, batch: &[Self]) -> Vec<Vec<u8>> {
-        batch.par_iter().map(|p| fixed_bytes(&key.ring().value(&p.0), key.ciphertext_bytes())).collect()
+        let residues: Vec<Residue> = batch.iter().map(|p| p.0.clone()).collect();
+        ciphertext::encode(key, &residues)
     }
 }
 

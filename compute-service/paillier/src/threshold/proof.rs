@@ -140,7 +140,8 @@ pub(crate) fn prove(statement: &Statement, share: &KeyShare, rng: &mut impl Cryp
     nonce[0] |= 0x80;
     let r = Secret::from_be_bytes(&nonce, 8 * nonce.len()).expect("as many bits were hashed");
     let powers = ring.pow_secret(&[statement.key.base().clone(), folded.base.clone()], &r);
-    let commitment = Commitment { of_v: ring.value(&powers[0]), of_base: ring.value(&powers[1]) };
+    let [of_v, of_base] = ring.values(&powers).try_into().expect("two bases");
+    let commitment = Commitment { of_v, of_base };
     let challenge = challenge(&folded, &commitment);
     let product = limbs::mul(share.x(), &limbs::from_be_bytes(&challenge));
     let response = limbs::sub(&limbs::from_be_bytes(&nonce), &product);

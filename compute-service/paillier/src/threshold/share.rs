@@ -129,6 +129,16 @@ impl KeyShare {
         &self.purpose
     }
 
+    /// The polynomial's value at index + 1.
+    pub(crate) fn value(&self) -> BigUint {
+        BigUint::from_bytes_be(&self.share)
+    }
+
+    /// Bits of the share.
+    pub(crate) fn share_bits(&self) -> usize {
+        self.share_bits
+    }
+
     /// x = Δ·share, an exponent.
     pub(crate) fn exponent(&self) -> &Secret {
         &self.exponent

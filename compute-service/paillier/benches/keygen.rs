@@ -1,0 +1,32 @@
+//! Key generation without a dealer, all members in this process: `cargo bench --bench keygen -- [parties [bits [runs]]]`.
+
+use paillier::keygen::{Statistics, generate};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use std::time::Instant;
+
+/// Candidates opened at a time.
+const BATCH: usize = 1024;
+
+fn main() {
+    let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
+    let number = |i: usize, default: u64| numbers.get(i).copied().unwrap_or(default);
+    let (parties, bits, runs) = (number(0, 3) as u32, number(1, 2048), number(2, 5));
+    let mut seconds: Vec<f64> = (0..runs)
+        .map(|run| {
+            let mut rng = ChaCha20Rng::seed_from_u64(run);
+            let start = Instant::now();
+            let (_, _, Statistics { batches, candidates, tested, bytes }) =
+                generate(parties, parties, bits, BATCH, "bench", &mut rng).expect("supported parameters");
+            let seconds = start.elapsed().as_secs_f64();
+            println!(
+                "{parties} members, {bits} bits: {seconds:.2} s, {batches} batches, {candidates} candidates, \
+                 {tested} tested, {:.1} MB sent by each",
+                bytes as f64 / 1e6
+            );
+            seconds
+        })
+        .collect();
+    seconds.sort_by(f64::total_cmp);
+    println!("median {:.2} s", seconds[seconds.len() / 2]);
+}

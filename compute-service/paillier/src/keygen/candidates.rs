@@ -1,0 +1,357 @@
+//! Many candidates for N at once.
+
+use super::shamir::Sharing;
+use super::{Fault, Group, Message, check};
+use crate::hash::Transcript;
+use crate::{prime, random};
+use num_bigint::BigUint;
+use num_traits::{One, ToPrimitive};
+use rand_core::CryptoRng;
+
+/// What is fixed for all candidates of one size and group.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    group: Group,
+    bits: u64,
+    /// M, a product of primes above n, in factors that fit into a word.
+    words: Vec<(u64, Vec<u32>)>,
+    /// Modulo M.
+    small: Sharing,
+    /// Modulo a number above all N.
+    large: Sharing,
+    /// What is added to Σ pᵢ so that N has exactly `bits` bits: 2^(bits/2)/√2, a multiple of 4.
+    offset: BigUint,
+    /// Number of values of 4M·rᵢ in the range of pᵢ.
+    multiples: BigUint,
+}
+
+/// A member's summands of the candidates p, or of the candidates q.
+#[derive(Clone)]
+pub struct Summands(Vec<BigUint>);
+
+impl Plan {
+    /// For an N of `bits` bits.
+    ///
+    /// # Errors
+    /// A size below 256, above 4,096, or not a multiple of 16.
+    pub fn new(group: Group, bits: u64) -> Result<Self, Fault> {
+        let supported = 2 * modexp::MIN_BITS..=modexp::MAX_BITS;
+        if !supported.contains(&bits) || !bits.is_multiple_of(16) {
+            return Err(Fault::Parameters("a modulus has 256 to 4,096 bits, a multiple of 16"));
+        }
+        let half = bits / 2;
+        // ⌈2^half/√2⌉ up to a multiple of 4, so that N ≥ 2^(bits−1).
+        let offset = (((BigUint::one() << (2 * half - 1)).sqrt() >> 2u32) + 1u32) << 2u32;
+        let range = ((BigUint::one() << half) - &offset) / group.parties();
+        let mut modulus = BigUint::one();
+        let mut words: Vec<(u64, Vec<u32>)> = Vec::new();
+        for d in prime::small_primes(1 << 13).into_iter().filter(|d| *d > group.parties()) {
+            // 64 bits of the range are left to chance, so that cutting it to whole multiples of M does not matter.
+            if (&modulus * d).bits() + 2 + 64 > range.bits() {
+                break;
+            }
+            modulus *= d;
+            match words
+                .last_mut()
+                .and_then(|(word, primes)| Some((word.checked_mul(d.into())?, word, primes)))
+            {
+                Some((product, word, primes)) => {
+                    *word = product;
+                    primes.push(d);
+                }
+                None => words.push((d.into(), vec![d])),
+            }
+        }
+        let multiples = range / (&modulus * 4u32);
+        Ok(Self {
+            group,
+            bits,
+            words,
+            small: Sharing::new(modulus, group.parties()),
+            large: Sharing::above(bits, group.parties()),
+            offset,
+            multiples,
+        })
+    }
+
+    /// The group and the member.
+    pub fn group(&self) -> Group {
+        self.group
+    }
+
+    /// Bits of N.
+    pub fn bits(&self) -> u64 {
+        self.bits
+    }
+
+    /// Largest prime that divides M: no candidate p has a factor between n and this.
+    pub fn sieved_to(&self) -> u32 {
+        self.words.last().map_or(1, |(_, primes)| primes[primes.len() - 1])
+    }
+
+    /// How many members contribute units: one more than may collude, so that the product is random to those.
+    pub fn contributors(&self) -> u32 {
+        self.group.collusion_bound() + 1
+    }
+
+    /// Step 1, of a contributor, to each in private: shares of `count` random units modulo M.
+    pub fn share_units(&self, count: usize, rng: &mut impl CryptoRng) -> Vec<Message> {
+        let units: Vec<BigUint> = (0..count).map(|_| self.unit(rng)).collect();
+        self.small.share(&units, self.group.collusion_bound(), rng)
+    }
+
+    fn unit(&self, rng: &mut impl CryptoRng) -> BigUint {
+        loop {
+            let x = random::below(rng, self.small.modulus());
+            let is_unit = self.words.iter().all(|(word, primes)| {
+                let rest = (&x % *word).to_u64().expect("the rest is below a word");
+                primes.iter().all(|d| !rest.is_multiple_of(u64::from(*d)))
+            });
+            if is_unit {
+                return x;
+            }
+        }
+    }
+
+    /// Step 2, for every factor after the second, to each in private: fresh shares of degree t of a product of shares.
+    /// `shares` is the running product, `factor` the next contributor's shares.
+    pub fn reshare(&self, shares: &Message, factor: &Message, rng: &mut impl CryptoRng) -> Vec<Message> {
+        let product = self.small.mul(shares, factor);
+        let summands = self.small.summand(self.group.index, &product);
+        self.small.share(&summands, self.group.collusion_bound(), rng)
+    }
+
+    /// The running product after everybody's step 2.
+    ///
+    /// # Errors
+    /// A member that sent a wrong number of values, or one out of range.
+    pub fn reduced(&self, received: &[Message], count: usize) -> Result<Message, Fault> {
+        check(received, count, self.small.modulus())?;
+        Ok(self.small.add(received))
+    }
+
+    /// Checks what the contributors sent in step 1.
+    ///
+    /// # Errors
+    /// A member that sent a wrong number of values, or one out of range.
+    pub fn check_units(&self, received: &[Message], count: usize) -> Result<(), Fault> {
+        check(received, count, self.small.modulus())
+    }
+
+    /// The member's summands of the candidates, from the shares of the last two factors. `seeds` are what the member shares with
+    /// each other member (its own place is ignored), and `label` never returns: together they give masks that cancel
+    /// in the sum, so that the summands are random.
+    pub fn summands(
+        &self,
+        shares: &Message,
+        factor: &Message,
+        seeds: &[[u8; 32]],
+        label: &str,
+        rng: &mut impl CryptoRng,
+    ) -> Summands {
+        let m = self.small.modulus();
+        let length = (m.bits() as usize + 128).div_ceil(8);
+        let product = self.small.mul(shares, factor);
+        let four = (m % 4u32).to_u32().expect("below 4");
+        let summands =
+            self.small.summand(self.group.index, &product).into_iter().enumerate().map(|(k, mut b)| {
+                for (seed, other) in seeds.iter().zip(0..).filter(|(_, other)| *other != self.group.index) {
+                    let mask =
+                        Transcript::new("confab mask").bytes(seed).bytes(label.as_bytes()).int(k as u64);
+                    let mask = mask.expand(length) % m;
+                    b += if self.group.index < other { mask } else { m - mask };
+                }
+                if self.group.is_first() {
+                    b += m - &self.offset % m;
+                }
+                b %= m;
+                // b modulo M, and modulo 4 what makes the sum 3.
+                let wanted = if self.group.is_first() { 3 } else { 0 };
+                let rest = (&b % 4u32).to_u32().expect("below 4");
+                let lift = (wanted + 4 - rest) * four % 4;
+                let p = b + m * lift + m * 4u32 * random::below(rng, &self.multiples);
+                if self.group.is_first() { p + &self.offset } else { p }
+            });
+        Summands(summands.collect())
+    }
+
+    /// Step 3, to each in private: shares of the summands of p and q (degree t) and of zero (degree 2t).
+    pub fn share_factors(&self, p: &Summands, q: &Summands, rng: &mut impl CryptoRng) -> Vec<Message> {
+        let t = self.group.collusion_bound();
+        let mut messages = self.large.share(&p.0, t, rng);
+        let zeros = vec![BigUint::ZERO; p.0.len()];
+        for (secrets, degree) in [(&q.0, t), (&zeros, 2 * t)] {
+            for (message, more) in messages.iter_mut().zip(self.large.share(secrets, degree, rng)) {
+                message.extend(more);
+            }
+        }
+        messages
+    }
+
+    /// Step 4, to be published: shares of the candidates N.
+    ///
+    /// # Errors
+    /// A member that sent a wrong number of values, or one out of range.
+    pub fn share_products(&self, received: &[Message], count: usize) -> Result<Message, Fault> {
+        check(received, 3 * count, self.large.modulus())?;
+        let sum = self.large.add(received);
+        let product = self.large.mul(&sum[..count], &sum[count..2 * count]);
+        Ok(self.large.add(&[product, sum[2 * count..].to_vec()]))
+    }
+
+    /// The candidates N from everybody's step 4.
+    ///
+    /// # Errors
+    /// A wrong number of values or one out of range, or an N that cannot come from candidates.
+    pub fn open_products(&self, published: &[Message], count: usize) -> Result<Vec<BigUint>, Fault> {
+        check(published, count, self.large.modulus())?;
+        let products = self.large.open(published);
+        if products.iter().any(|n| n.bits() != self.bits || n.bit(1) || !n.bit(0)) {
+            return Err(Fault::Together("the shares of N do not fit together"));
+        }
+        Ok(products)
+    }
+}
+
+impl Summands {
+    pub(super) fn get(&self, k: usize) -> &BigUint {
+        &self.0[k]
+    }
+
+    /// The first `count`, and the others.
+    pub fn split_off(mut self, count: usize) -> (Self, Self) {
+        let rest = self.0.split_off(count);
+        (self, Self(rest))
+    }
+}
+
+impl std::fmt::Debug for Summands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Summands({}, …)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keygen::deliver;
+    use num_integer::Integer;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    const BITS: u64 = 512;
+    const COUNT: usize = 8;
+
+    struct Batch {
+        plans: Vec<Plan>,
+        /// Everybody's summands of p and q.
+        summands: Vec<(Summands, Summands)>,
+        /// Everybody's share of N.
+        shares: Vec<Message>,
+    }
+
+    /// t3: two contributors, no resharing.
+    fn batch(seed: u64, zero: bool) -> Batch {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let plans: Vec<Plan> =
+            (0..3).map(|index| Plan::new(Group::new(3, index).unwrap(), BITS).unwrap()).collect();
+        let sent: Vec<Vec<Message>> = plans[..2].iter().map(|p| p.share_units(2 * COUNT, &mut rng)).collect();
+        let units = deliver(sent);
+        let seeds = [[0; 32], [1; 32], [2; 32]];
+        // The seed that i and j share is a function of both.
+        let seeds_of = |i: usize| -> Vec<[u8; 32]> { (0..3).map(|j: usize| seeds[(i + j) % 3]).collect() };
+        let summands: Vec<(Summands, Summands)> = plans
+            .iter()
+            .zip(&units)
+            .enumerate()
+            .map(|(i, (plan, u))| plan.summands(&u[0], &u[1], &seeds_of(i), "t", &mut rng).split_off(COUNT))
+            .collect();
+        let mut sent: Vec<Vec<Message>> =
+            plans.iter().zip(&summands).map(|(plan, (p, q))| plan.share_factors(p, q, &mut rng)).collect();
+        if !zero {
+            for message in sent.iter_mut().flatten() {
+                message[2 * COUNT..].fill(BigUint::ZERO);
+            }
+        }
+        let shares = plans
+            .iter()
+            .zip(deliver(sent))
+            .map(|(plan, inbox)| plan.share_products(&inbox, COUNT).unwrap())
+            .collect();
+        Batch { plans, summands, shares }
+    }
+
+    fn total(summands: &[(Summands, Summands)], k: usize) -> (BigUint, BigUint) {
+        (summands.iter().map(|(p, _)| p.get(k)).sum(), summands.iter().map(|(_, q)| q.get(k)).sum())
+    }
+
+    #[test]
+    fn candidates_have_the_form_that_is_promised() {
+        let batch = batch(1, true);
+        let plan = &batch.plans[0];
+        assert!(plan.sieved_to() > 100, "{}", plan.sieved_to());
+        let opened = plan.open_products(&batch.shares, COUNT).unwrap();
+        for (k, n) in opened.iter().enumerate() {
+            let (p, q) = total(&batch.summands, k);
+            assert_eq!(*n, &p * &q);
+            for x in [p, q] {
+                assert_eq!((x.bits(), (&x % 4u32).to_u32()), (BITS / 2, Some(3)));
+                assert_eq!(
+                    (5..=plan.sieved_to()).find(|d| (&x % *d).bits() == 0 && d % 2 == 1 && d % 3 != 0),
+                    None
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_candidate_enters_one_modulus_only() {
+        // Were p used twice, gcd(N₁, N₂) = p.
+        let (one, other) = (batch(1, true), batch(2, true));
+        let mut all = one.plans[0].open_products(&one.shares, COUNT).unwrap();
+        all.extend(other.plans[0].open_products(&other.shares, COUNT).unwrap());
+        for (i, n) in all.iter().enumerate() {
+            assert!(all[..i].iter().all(|m| m.gcd(n).bits() < 32));
+        }
+    }
+
+    #[test]
+    fn opened_shares_hide_the_product_polynomial() {
+        // Without the sharing of zero, the published shares give the polynomial f·g, f(0) = p and g(0) = q, whose highest
+        // coefficient then is the product of those of f and g.
+        let interpolate = |batch: &Batch| {
+            let m = batch.plans[0].large.modulus();
+            let [a, b, c] = [0, 1, 2].map(|i| BigUint::clone(&batch.shares[i][0]));
+            // Second difference: 2·(coefficient of x²).
+            (a + c + m * 2u32 - b * 2u32) % m
+        };
+        assert_ne!(interpolate(&batch(1, true)), interpolate(&batch(1, false)));
+        let with = batch(1, true);
+        let without = batch(1, false);
+        let open = |b: &Batch| b.plans[0].open_products(&b.shares, COUNT).unwrap();
+        assert_eq!(open(&with), open(&without), "zero changes shares, not products");
+    }
+
+    #[test]
+    fn bad_messages_name_their_sender() {
+        let batch = batch(1, true);
+        let plan = &batch.plans[0];
+        let refused = |change: &dyn Fn(&mut Vec<Message>)| {
+            let mut shares = batch.shares.clone();
+            change(&mut shares);
+            plan.open_products(&shares, COUNT).unwrap_err()
+        };
+        let member = |party, reason| Fault::Member { party, reason };
+        assert_eq!(
+            refused(&|s| {
+                s[1].pop();
+            }),
+            member(1, "a wrong number of values")
+        );
+        assert_eq!(refused(&|s| s[2][3] = plan.large.modulus().clone()), member(2, "a value out of range"));
+        assert_eq!(refused(&|s| s[2][3] += 1u32), Fault::Together("the shares of N do not fit together"));
+        let units = vec![vec![BigUint::ZERO; COUNT], vec![plan.small.modulus().clone(); COUNT]];
+        assert_eq!(plan.check_units(&units, COUNT), Err(member(1, "a value out of range")));
+        assert_eq!(plan.reduced(&units, COUNT), Err(member(1, "a value out of range")));
+    }
+}

@@ -1,0 +1,194 @@
+//! From the summands of p and q to shares of the decryption exponent d = Δ·β·φ(N).
+
+use super::shamir::Sharing;
+use super::{Fault, Group, Message, check};
+use crate::key::factorial;
+use crate::random;
+use crate::threshold::STATISTICAL;
+use num_bigint::{BigInt, BigUint};
+use num_traits::One;
+use rand_core::CryptoRng;
+
+/// A member's R and the sharing in which θ is opened.
+pub struct Opening {
+    group: Group,
+    n: BigUint,
+    sharing: Sharing,
+    /// Rᵢ.
+    multiple: BigUint,
+}
+
+impl Opening {
+    /// Step 9, to each in private: shares of βᵢ, of the summand of φ(N) (both of degree t) and of N·Rᵢ (degree 2t). βᵢ is
+    /// uniform modulo N; R hides β·φ(N)/N with 80 bits of slack.
+    pub fn new(
+        group: Group,
+        n: &BigUint,
+        p: &BigUint,
+        q: &BigUint,
+        rng: &mut impl CryptoRng,
+    ) -> (Self, Vec<Message>) {
+        let (parties, t) = (group.parties, group.collusion_bound());
+        let multiple = random::below(rng, &((n * parties) << STATISTICAL));
+        let sharing = Sharing::above(opening_bits(n, parties), parties);
+        let phi = if group.is_first() { n + 1u32 - p - q } else { sharing.modulus() - p - q };
+        let beta = random::below(rng, n);
+        let mut messages = sharing.share(&[beta, phi], t, rng);
+        for (message, more) in messages.iter_mut().zip(sharing.share(&[n * &multiple], 2 * t, rng)) {
+            message.extend(more);
+        }
+        (Self { group, n: n.clone(), sharing, multiple }, messages)
+    }
+
+    /// Step 10, to be published: the share of β·φ(N) + N·R.
+    ///
+    /// # Errors
+    /// A member that sent a wrong number of values, or one out of range.
+    pub fn share(&self, received: &[Message]) -> Result<Message, Fault> {
+        check(received, 3, self.sharing.modulus())?;
+        let sum = self.sharing.add(received);
+        let product = self.sharing.mul(&sum[..1], &sum[1..2]);
+        Ok(self.sharing.add(&[product, sum[2..].to_vec()]))
+    }
+
+    /// β·φ(N) + N·R, and the member's summand of β·φ(N): −N·Rᵢ, to which the first adds what was opened.
+    ///
+    /// # Errors
+    /// A member that published a wrong number of values, or one out of range.
+    pub fn open(&self, published: &[Message]) -> Result<(BigUint, BigInt), Fault> {
+        check(published, 1, self.sharing.modulus())?;
+        let opened = self.sharing.open(published).swap_remove(0);
+        if opened.bits() > opening_bits(&self.n, self.group.parties) {
+            return Err(Fault::Together("the shares of θ do not fit together"));
+        }
+        let mut summand = -BigInt::from(&self.n * &self.multiple);
+        if self.group.is_first() {
+            summand += BigInt::from(opened.clone());
+        }
+        Ok((opened, summand))
+    }
+}
+
+/// β·φ(N) + N·R < n·N² + n²·N²·2⁸⁰ has no more bits than this; nor has any summand of d.
+pub(super) fn opening_bits(n: &BigUint, parties: u32) -> u64 {
+    2 * n.bits() + 2 * u64::from(parties.next_power_of_two().ilog2()) + STATISTICAL + 1
+}
+
+/// How a secret's summands become shares over the integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntegerSharing {
+    /// Members that get shares.
+    pub parties: u32,
+    /// How many of them decrypt together.
+    pub quorum: u32,
+    /// Members that have summands.
+    pub dealers: u32,
+    /// Bits of the absolute value of a summand.
+    pub summand_bits: u64,
+}
+
+impl IntegerSharing {
+    fn log_parties(&self) -> u64 {
+        self.parties.next_power_of_two().ilog2().into()
+    }
+
+    /// Bits of a coefficient of the sharing polynomial: it hides the summand, a multiple of Δ, with 80 bits of slack
+    /// over what differs between two summands with the same q − 1 shares.
+    fn coefficient_bits(&self) -> u64 {
+        let delta = factorial(self.parties);
+        self.summand_bits + (&delta * &delta).bits() + STATISTICAL
+    }
+
+    /// Bits of a share: the sum of what all dealers send.
+    pub fn share_bits(&self) -> u64 {
+        let dealers = u64::from(self.dealers.next_power_of_two().ilog2());
+        self.coefficient_bits() + u64::from(self.quorum - 1) * self.log_parties() + 3 + dealers
+    }
+
+    /// To each in private: a share of Δ·summand, positive because the linear coefficient is above all Δ·summand.
+    pub fn share(&self, summand: &BigInt, rng: &mut impl CryptoRng) -> Vec<BigUint> {
+        debug_assert!(summand.bits() <= self.summand_bits);
+        let secret = summand * BigInt::from(factorial(self.parties));
+        let bits = self.coefficient_bits();
+        let mut coefficients: Vec<BigUint> =
+            (1..self.quorum).map(|_| random::number(rng, bits as usize)).collect();
+        coefficients[0] += BigUint::one() << bits;
+        (1..=self.parties)
+            .map(|x| {
+                let high = coefficients.iter().rev().fold(BigUint::ZERO, |sum, a| (sum + a) * x);
+                (BigInt::from(high) + &secret)
+                    .to_biguint()
+                    .expect("the linear coefficient outweighs the secret")
+            })
+            .collect()
+    }
+
+    /// A member's share from what all dealers sent it.
+    ///
+    /// # Errors
+    /// A dealer whose number is too long.
+    pub fn add(&self, received: &[BigUint]) -> Result<BigUint, Fault> {
+        let each = self.share_bits() - u64::from(self.dealers.next_power_of_two().ilog2());
+        match received.iter().zip(0..).find(|(share, _)| share.bits() > each) {
+            Some((_, party)) => Err(Fault::Member { party, reason: "a share out of range" }),
+            None => Ok(received.iter().sum()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keygen::deliver;
+    use crate::prime::random_prime;
+    use num_traits::Zero;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn summands_add_up_to_a_multiple_of_phi() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let (p, q) = (random_prime(128, &mut rng), random_prime(128, &mut rng));
+        let (n, phi) = (&p * &q, (&p - 1u32) * (&q - 1u32));
+        let split = |x: &BigUint| vec![x - 11u32, BigUint::from(4u32), BigUint::from(7u32)];
+        let (ps, qs) = (split(&p), split(&q));
+        let mut run = || {
+            let groups = [0, 1, 2].map(|i| Group::new(3, i).unwrap());
+            let (openings, sent): (Vec<Opening>, Vec<Vec<Message>>) = groups
+                .iter()
+                .map(|g| Opening::new(*g, &n, &ps[g.index() as usize], &qs[g.index() as usize], &mut rng))
+                .unzip();
+            let published: Vec<Message> =
+                openings.iter().zip(deliver(sent)).map(|(o, inbox)| o.share(&inbox).unwrap()).collect();
+            let opened: Vec<_> = openings.iter().map(|o| o.open(&published).unwrap()).collect();
+            (opened[0].0.clone(), opened.into_iter().map(|(_, summand)| summand).sum::<BigInt>())
+        };
+        let (theta, d) = run();
+        let d = d.to_biguint().expect("β·φ(N) is positive");
+        assert!((&d % &phi).is_zero() && !d.is_zero());
+        assert_eq!(&d % &n, &theta % &n);
+        // N·R hides the rest of β·φ(N) with 80 bits to spare.
+        assert!(theta.bits() > d.bits() + 64, "{} {}", theta.bits(), d.bits());
+        assert_ne!(run().0 % &n, theta % &n, "β is fresh each time");
+    }
+
+    #[test]
+    fn integer_shares_are_positive_and_bounded() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let sharing = IntegerSharing { parties: 5, quorum: 3, dealers: 4, summand_bits: 300 };
+        let most: BigInt = (BigInt::one() << 300u32) - 1;
+        let sent: Vec<Vec<BigUint>> = [most.clone(), -most.clone(), BigInt::ZERO, -most]
+            .iter()
+            .map(|d| sharing.share(d, &mut rng))
+            .collect();
+        for i in 0..5 {
+            let received: Vec<BigUint> = sent.iter().map(|s| s[i].clone()).collect();
+            let share = sharing.add(&received).unwrap();
+            assert!(share.bits() <= sharing.share_bits());
+        }
+        let mut received = vec![BigUint::ZERO; 4];
+        received[2] = BigUint::one() << sharing.share_bits();
+        let error = sharing.add(&received).unwrap_err();
+        assert_eq!(error, Fault::Member { party: 2, reason: "a share out of range" });
+    }
+}

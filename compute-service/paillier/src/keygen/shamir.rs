@@ -1,0 +1,126 @@
+//! Shamir's sharing modulo a number that need not be prime: it is enough that all differences of points are units.
+
+use super::Message;
+use crate::random;
+use num_bigint::BigUint;
+use num_integer::Integer;
+use num_traits::One;
+use rand_core::CryptoRng;
+
+/// Arithmetic modulo m with the points 1..=n of the members.
+#[derive(Clone, Debug)]
+pub(super) struct Sharing {
+    modulus: BigUint,
+    /// The factors of the members' values in the value at 0 of a polynomial of degree below n.
+    lagrange: Vec<BigUint>,
+}
+
+impl Sharing {
+    /// # Panics
+    /// If the modulus has a factor that is not above the number of members.
+    pub(super) fn new(modulus: BigUint, parties: u32) -> Self {
+        let lagrange = (1..=parties)
+            .map(|i| {
+                let (mut above, mut below) = (BigUint::one(), BigUint::one());
+                for j in (1..=parties).filter(|j| *j != i) {
+                    above = above * j % &modulus;
+                    let difference = if j > i { BigUint::from(j - i) } else { &modulus - (i - j) };
+                    below = below * difference % &modulus;
+                }
+                above * below.modinv(&modulus).expect("differences of points are units") % &modulus
+            })
+            .collect();
+        Self { modulus, lagrange }
+    }
+
+    /// The smallest odd modulus above 2^`bits` without a factor up to the number of members.
+    pub(super) fn above(bits: u64, parties: u32) -> Self {
+        let small = (1..=parties).map(BigUint::from).product::<BigUint>();
+        let start = (BigUint::one() << bits) + 1u32;
+        let modulus = (0u32..).map(|k| &start + 2 * k).find(|m| m.gcd(&small).is_one());
+        Self::new(modulus.expect("every primorial leaves gaps"), parties)
+    }
+
+    pub(super) fn modulus(&self) -> &BigUint {
+        &self.modulus
+    }
+
+    pub(super) fn parties(&self) -> u32 {
+        self.lagrange.len() as u32
+    }
+
+    /// Shares secrets below the modulus: a message for each member, in which secret k has place k.
+    pub(super) fn share(&self, secrets: &[BigUint], degree: u32, rng: &mut impl CryptoRng) -> Vec<Message> {
+        let mut messages = vec![Vec::with_capacity(secrets.len()); self.parties() as usize];
+        for secret in secrets {
+            let coefficients: Vec<BigUint> = (0..degree).map(|_| random::below(rng, &self.modulus)).collect();
+            for (message, x) in messages.iter_mut().zip(1u32..) {
+                let high = coefficients.iter().rev().fold(BigUint::ZERO, |sum, a| (sum + a) * x);
+                message.push((high + secret) % &self.modulus);
+            }
+        }
+        messages
+    }
+
+    /// The sum of what all members sent, place by place.
+    pub(super) fn add(&self, received: &[Message]) -> Message {
+        let mut sum = received[0].clone();
+        for message in &received[1..] {
+            for (sum, x) in sum.iter_mut().zip(message) {
+                *sum += x;
+            }
+        }
+        sum.into_iter().map(|x| x % &self.modulus).collect()
+    }
+
+    /// a·b, place by place: shares of degree t give one of degree 2t.
+    pub(super) fn mul(&self, a: &[BigUint], b: &[BigUint]) -> Message {
+        a.iter().zip(b).map(|(a, b)| a * b % &self.modulus).collect()
+    }
+
+    /// A member's share as its summand of the secrets.
+    pub(super) fn summand(&self, index: u32, shares: &[BigUint]) -> Message {
+        shares.iter().map(|x| x * &self.lagrange[index as usize] % &self.modulus).collect()
+    }
+
+    /// The secrets from all members' shares.
+    pub(super) fn open(&self, shares: &[Message]) -> Message {
+        let summands: Vec<Message> =
+            shares.iter().zip(0..).map(|(message, index)| self.summand(index, message)).collect();
+        self.add(&summands)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keygen::deliver;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn products_are_opened_modulo_a_composite() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        // 7·11·13 is no prime; the differences of five points are units.
+        let sharing = Sharing::new(BigUint::from(1001u32), 5);
+        let numbers = |x: &[u32]| x.iter().map(|x| BigUint::from(*x)).collect::<Vec<_>>();
+        let shared = |x: &[u32], degree: u32, rng: &mut ChaCha20Rng| sharing.share(&numbers(x), degree, rng);
+        let (a, b, zero) =
+            (shared(&[5, 1000], 2, &mut rng), shared(&[7, 1000], 2, &mut rng), shared(&[0, 0], 4, &mut rng));
+        let products: Vec<Message> =
+            (0..5).map(|i| sharing.add(&[sharing.mul(&a[i], &b[i]), zero[i].clone()])).collect();
+        assert_eq!(sharing.open(&products), numbers(&[35, 1]));
+        assert_eq!(sharing.open(&a), numbers(&[5, 1000]));
+        let inboxes = deliver(vec![a.clone(), b.clone()]);
+        assert_eq!(inboxes[3], [a[3].clone(), b[3].clone()]);
+    }
+
+    #[test]
+    fn modulus_above_a_power_has_no_small_factor() {
+        let sharing = Sharing::above(100, 64);
+        assert!(
+            sharing.modulus().bits() == 101
+                && (2u32..=64).all(|d| !(sharing.modulus() % d).eq(&BigUint::ZERO))
+        );
+    }
+}

@@ -1,0 +1,103 @@
+//! Keys that nobody dealt.
+
+use num_bigint::BigInt;
+use paillier::keygen::{Fault, generate, refresh_in_memory};
+use paillier::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use records::{JobId, Phase, Slot};
+
+fn context(party: u32) -> ProofContext {
+    ProofContext { job: JobId("ab".into()), slot: Slot { phase: Phase::Dv, round: 0, party, chunk: 0 } }
+}
+
+/// Partial decryptions with verified proofs.
+fn decrypt_with(shares: &[&KeyShare], ciphertexts: &[Ciphertext]) -> Vec<(u32, Vec<Partial>)> {
+    let mut rng = ChaCha20Rng::seed_from_u64(5);
+    shares
+        .iter()
+        .map(|share| {
+            let context = context(share.index());
+            let (partials, proof) = partial_decrypt(share, ciphertexts, &context, &mut rng);
+            let (index, key) = (share.index(), share.key());
+            let contribution =
+                Contribution { index, ciphertexts, partials: &partials, context: &context, proof: &proof };
+            verify_partial(key, &contribution).unwrap();
+            (index, partials)
+        })
+        .collect()
+}
+
+fn messages(key: &PublicKey) -> Vec<BigInt> {
+    let most = BigInt::from(key.max_plaintext().clone());
+    vec![0.into(), 42.into(), (-42).into(), most.clone(), -most]
+}
+
+fn encrypt(key: &PublicKey) -> Vec<Ciphertext> {
+    let mut rng = ChaCha20Rng::seed_from_u64(6);
+    Encryptor::new(key, Randomness::Short).encrypt(&messages(key), &mut rng).unwrap()
+}
+
+fn generated(parties: u32, quorum: u32, bits: u64) -> (PublicKey, Vec<KeyShare>) {
+    let mut rng = ChaCha20Rng::seed_from_u64(u64::from(parties));
+    let (key, shares, _) = generate(parties, quorum, bits, 256, "training", &mut rng).unwrap();
+    assert_eq!((key.bits(), key.parties(), key.quorum()), (bits, parties, quorum));
+    assert_eq!(key.collusion_bound(), (parties - 1) / 2);
+    assert_eq!(PublicKey::from_record(&key.to_record(), bits).unwrap(), key);
+    let json = shares[1].to_json();
+    assert_eq!(KeyShare::from_json(&json).unwrap().to_json(), json);
+    (key, shares)
+}
+
+#[test]
+fn generated_keys_decrypt_t3n3_t3n4_t3n5_t5n7() {
+    for (parties, quorum, members) in
+        [(3, 3, vec![2, 0, 1]), (4, 3, vec![3, 0, 1]), (5, 3, vec![4, 1, 2]), (7, 5, vec![6, 1, 2, 4, 5])]
+    {
+        let (key, shares) = generated(parties, quorum, 256);
+        let ciphertexts = encrypt(&key);
+        let shares: Vec<&KeyShare> = members.iter().map(|&i| &shares[i]).collect();
+        assert_eq!(combine(&key, &decrypt_with(&shares, &ciphertexts)).unwrap(), messages(&key));
+    }
+}
+
+#[test]
+fn refreshed_keys_open_old_ciphertexts_and_do_not_mix() {
+    let (key, shares) = generated(3, 2, 256);
+    let ciphertexts = encrypt(&key);
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    // To the same members, and from there to five with another quorum, and back to two.
+    let (same, second) = refresh_in_memory(&[&shares[2], &shares[0]], 3, 2, &mut rng).unwrap();
+    let (five, third) = refresh_in_memory(&[&second[1], &second[2]], 5, 3, &mut rng).unwrap();
+    let (two, fourth) = refresh_in_memory(&[&third[4], &third[0], &third[2]], 2, 2, &mut rng).unwrap();
+    for (key, shares) in [
+        (&same, vec![&second[0], &second[1]]),
+        (&five, third[1..4].iter().collect()),
+        (&two, fourth.iter().collect()),
+    ] {
+        assert_eq!(key.collusion_bound(), 1);
+        assert_eq!(combine(key, &decrypt_with(&shares, &ciphertexts)).unwrap(), messages(key));
+    }
+    // Old shares still open old data together; an old and a new one do not.
+    let old = decrypt_with(&[&shares[0], &shares[1]], &ciphertexts);
+    let new = decrypt_with(&[&second[0], &second[1]], &ciphertexts);
+    assert_eq!(combine(&key, &old).unwrap(), messages(&key));
+    for key in [&key, &same] {
+        assert!(combine(key, &[old[0].clone(), new[1].clone()]).is_err());
+        assert!(combine(key, &[new[0].clone(), old[1].clone()]).is_err());
+    }
+    assert!(refresh_in_memory(&[&shares[0], &second[1]], 3, 2, &mut rng).is_err());
+    assert!(refresh_in_memory(&[&shares[0], &shares[0]], 3, 2, &mut rng).is_err());
+    assert!(refresh_in_memory(&[&shares[0]], 3, 2, &mut rng).is_err());
+}
+
+#[test]
+fn unsupported_parameters_are_refused() {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    for (parties, quorum, bits) in
+        [(2, 2, 256), (65, 2, 256), (3, 1, 256), (3, 4, 256), (3, 3, 255), (3, 3, 128)]
+    {
+        let error = generate(parties, quorum, bits, 16, "training", &mut rng).unwrap_err();
+        assert!(matches!(error, Fault::Parameters(_)), "{error}");
+    }
+}
