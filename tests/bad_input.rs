@@ -515,6 +515,9 @@ fn organisations_train_with_their_own_files_on_a_running_ledger() {
     assert!(node.end().0, "Ctrl-C is a good end");
     assert_eq!((watch(&first), watch(&second)), ("finished".into(), "finished".into()));
 
+    let args = ["verify", &first, "--config", config, "--msp", &format!("Org1MSP={dir}/crypto")];
+    assert_says(&error(&args), &["Org2MSP, Org3MSP", "--msp"]);
+
     // Results, verification and predictions, each by one organisation.
     for job in [&first, &second] {
         let mut verify = vec!["verify", job, "--config", config, "--json", "-"];
@@ -569,4 +572,9 @@ fn organisations_train_with_their_own_files_on_a_running_ledger() {
     assert_says(&error(&["job", "watch", "--config", config, "abc"]), &["64 hexadecimal digits"]);
     let unknown = "0".repeat(64);
     assert_says(&error(&["job", "watch", "--config", config, &unknown]), &["no job", "UNKNOWN_JOB"]);
+
+    // A ledger that was made anew is not taken for the one before.
+    ok(&["ledger", "stop", "--dir", &dir, "--purge"]);
+    ok(&["ledger", "start", "--orgs", "3", "--dir", &dir]);
+    assert_says(&error(&["node", "--config", config]), &["org1/state", "another ledger"]);
 }

@@ -118,7 +118,11 @@ impl Follower {
                 }
                 End::Lost(reason) => {
                     let (peer, next) = (self.network.gateway.address(), self.next);
-                    tracing::debug!(peer, next, reason, "the stream of blocks was lost");
+                    // Once, not at every try.
+                    match pause == FIRST_PAUSE {
+                        true => tracing::warn!(peer, next, "the blocks do not come, trying again: {reason}"),
+                        false => tracing::debug!(peer, next, "the blocks do not come: {reason}"),
+                    }
                 }
             }
             pause = if self.next > before { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };

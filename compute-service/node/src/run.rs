@@ -9,7 +9,7 @@ use crate::{
     store::{Position, Store, StoreError, is_accepted},
     worker::{self, Worker},
 };
-use gateway_client::{Checkpoint, Contract};
+use gateway_client::{Checkpoint, Contract, Network};
 use records::{Ending, Job, JobId, Outcome};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -29,6 +29,15 @@ pub enum NodeError {
     /// The own database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The ledger is another one than before.
+    #[error(
+        "{data_dir} belongs to another ledger: this one begins with another block; name another data_dir, or remove that \
+         one if its ledger is gone"
+    )]
+    OtherLedger {
+        /// The data directory.
+        data_dir: String,
+    },
     /// A value on the ledger cannot be read.
     #[error("block {block}, transaction {tx_id}: {reason}")]
     Ledger {
@@ -139,8 +148,12 @@ pub async fn run(
     let me = gateway.user().identity().msp_id().to_string();
     let mut node = Node { me, config: Arc::new(config), store, contract, events, jobs: HashMap::new() };
     watch(&Event::Following { block: position.next_block });
-    node.resume(until.job.as_ref())?;
     tokio::pin!(shutdown);
+    tokio::select! {
+        () = &mut shutdown => return Ok(None),
+        checked = node.check_ledger(&network) => checked?,
+    }
+    node.resume(until.job.as_ref())?;
     loop {
         tokio::select! {
             () = &mut shutdown => return Ok(None),
@@ -201,6 +214,15 @@ impl Drop for Tracked {
 }
 
 impl Node {
+    /// Makes sure that positions and facts in the store are of this ledger. Waits for the peer.
+    async fn check_ledger(&self, network: &Network) -> Result<(), NodeError> {
+        let Some(first) = network.past_blocks(Checkpoint::start()).next().await else { return Ok(()) };
+        match self.store.is_known_ledger(&first?.hash)? {
+            true => Ok(()),
+            false => Err(NodeError::OtherLedger { data_dir: self.config.data_dir.display().to_string() }),
+        }
+    }
+
     /// Takes up the jobs that the store knows. Of those that have ended only what is left to do is done: the report of
     /// a finished job, and word of the one that is waited for.
     fn resume(&mut self, awaited: Option<&JobId>) -> Result<(), NodeError> {

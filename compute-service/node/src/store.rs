@@ -11,6 +11,8 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -18,6 +20,7 @@ const FACTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("facts")
 const OUTBOX: TableDefinition<&str, &[u8]> = TableDefinition::new("outbox");
 const SECRETS: TableDefinition<&str, &[u8]> = TableDefinition::new("secrets");
 const CHECKPOINT: &str = "checkpoint";
+const LEDGER: &str = "ledger";
 
 /// The next block to read; all before it are folded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,8 +66,16 @@ fn db<T, E: Into<redb::Error>>(result: std::result::Result<T, E>) -> Result<T> {
     result.map_err(|e| StoreError::Database(e.into()))
 }
 
+/// What need not be on the disk at once gets there after so long, with the next block. A write to the disk in every
+/// round would be a good part of the round.
+const FLUSH: Duration = Duration::from_secs(1);
+
 /// A node's database; one process at a time.
-pub struct Store(Database);
+pub struct Store {
+    database: Database,
+    /// When everything was last on the disk.
+    flushed: Mutex<Instant>,
+}
 
 impl Store {
     /// Opens or makes the store in a data directory.
@@ -91,7 +102,7 @@ impl Store {
         db(write.open_table(OUTBOX))?;
         db(write.open_table(SECRETS))?;
         db(write.commit())?;
-        Ok(Self(database))
+        Ok(Self { database, flushed: Mutex::new(Instant::now()) })
     }
 
     /// How far the ledger was read.
@@ -99,12 +110,31 @@ impl Store {
     /// # Errors
     /// A failing database.
     pub fn position(&self) -> Result<Position> {
-        let read = db(self.0.begin_read())?;
+        let read = db(self.database.begin_read())?;
         let meta = db(read.open_table(META))?;
         match db(meta.get(CHECKPOINT))? {
             Some(bytes) => Ok(serde_json::from_slice(bytes.value())?),
             None => Ok(Position::default()),
         }
+    }
+
+    /// Whether the ledger whose first block has this hash is the one that was read so far; the first one that is asked
+    /// about is.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn is_known_ledger(&self, first_block: &[u8; 32]) -> Result<bool> {
+        let write = db(self.database.begin_write())?;
+        let known = {
+            let mut meta = db(write.open_table(META))?;
+            let known = db(meta.get(LEDGER))?.map(|hash| hash.value() == first_block);
+            if known.is_none() {
+                db(meta.insert(LEDGER, first_block.as_slice()))?;
+            }
+            known
+        };
+        db(write.commit())?;
+        Ok(known.unwrap_or(true))
     }
 
     /// Keeps the facts of a block and the new position in one transaction. It need not be on the disk at once: what
@@ -113,8 +143,12 @@ impl Store {
     /// # Errors
     /// A failing database.
     pub fn append(&self, facts: &[Located], position: Position) -> Result<()> {
-        let mut write = db(self.0.begin_write())?;
-        db(write.set_durability(Durability::None))?;
+        let mut write = db(self.database.begin_write())?;
+        let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
+        match flushed.elapsed() < FLUSH {
+            true => db(write.set_durability(Durability::None))?,
+            false => *flushed = Instant::now(),
+        }
         {
             let mut table = db(write.open_table(FACTS))?;
             for located in facts {
@@ -136,7 +170,7 @@ impl Store {
     /// # Errors
     /// A failing database.
     pub fn facts(&self, job: &JobId) -> Result<Vec<Located>> {
-        let read = db(self.0.begin_read())?;
+        let read = db(self.database.begin_read())?;
         let table = db(read.open_table(FACTS))?;
         let job = job.0.as_str();
         db(table.range((job, 0)..=(job, u64::MAX)))?
@@ -149,7 +183,7 @@ impl Store {
     /// # Errors
     /// A failing database.
     pub fn jobs(&self) -> Result<Vec<JobId>> {
-        let read = db(self.0.begin_read())?;
+        let read = db(self.database.begin_read())?;
         let table = db(read.open_table(FACTS))?;
         let mut jobs = Vec::new();
         let mut from = (String::new(), 0);
@@ -166,7 +200,7 @@ impl Store {
     /// # Errors
     /// A failing database.
     pub fn outbox(&self, job: &JobId, slot: &Slot) -> Result<Option<Body>> {
-        let read = db(self.0.begin_read())?;
+        let read = db(self.database.begin_read())?;
         let table = db(read.open_table(OUTBOX))?;
         match db(table.get(key::record(job, slot).as_str()))? {
             Some(bytes) => Ok(Some(serde_json::from_slice(bytes.value())?)),
@@ -174,12 +208,15 @@ impl Store {
         }
     }
 
-    /// Keeps what was made for a slot, on the disk before it returns: it is used once and posted as it is ever after.
+    /// Keeps what was made for a slot, so that a restart need not make it again. It need not be on the disk at once:
+    /// what is lost in a crash is made again, and the same, for its randomness follows from the job's secret, the slot
+    /// and the inputs.
     ///
     /// # Errors
     /// A failing database.
     pub fn keep(&self, job: &JobId, slot: &Slot, body: &Body) -> Result<()> {
-        let write = db(self.0.begin_write())?;
+        let mut write = db(self.database.begin_write())?;
+        db(write.set_durability(Durability::None))?;
         {
             let mut table = db(write.open_table(OUTBOX))?;
             db(table.insert(key::record(job, slot).as_str(), serde_json::to_vec(body)?.as_slice()))?;
@@ -195,7 +232,7 @@ impl Store {
     /// # Panics
     /// When the operating system has no randomness.
     pub fn secret(&self, job: &JobId) -> Result<JobSecret> {
-        let write = db(self.0.begin_write())?;
+        let write = db(self.database.begin_write())?;
         let secret = {
             let mut table = db(write.open_table(SECRETS))?;
             let known =
@@ -271,11 +308,14 @@ mod tests {
             store.append(&[located("a", 1), located("b", 1)], Position { next_block: 2 }).unwrap();
             store.append(&[located("a", 2)], Position { next_block: 3 }).unwrap();
             store.keep(&job("a"), &slot, &body).unwrap();
+            assert!(store.is_known_ledger(&[1; 32]).unwrap());
             *store.secret(&job("a")).unwrap().expose()
         };
         let store = Store::open(dir.path()).unwrap();
         assert_eq!(store.position().unwrap(), Position { next_block: 3 });
         assert_eq!(store.jobs().unwrap(), [job("a"), job("b")]);
+        assert!(store.is_known_ledger(&[1; 32]).unwrap());
+        assert!(!store.is_known_ledger(&[2; 32]).unwrap());
         assert_eq!(store.facts(&job("a")).unwrap(), [located("a", 1), located("a", 2)]);
         assert_eq!(store.outbox(&job("a"), &slot).unwrap(), Some(body));
         assert_eq!(store.outbox(&job("b"), &slot).unwrap(), None);

@@ -122,7 +122,8 @@ async fn submit(contract: &Contract, call: Call) -> Done {
     Ok(())
 }
 
-async fn view(contract: &Contract, job: &str) -> Done<JobView> {
+/// A job as the own peer knows it.
+pub async fn view(contract: &Contract, job: &str) -> Done<JobView> {
     let json = contract.evaluate(Call::new("job").arg(job)).await?;
     Ok(serde_json::from_slice(&json)?)
 }

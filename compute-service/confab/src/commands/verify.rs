@@ -1,4 +1,4 @@
-use super::Done;
+use super::{Done, job::view};
 use crate::output::{Steps, is_stdout, write_json};
 use clap::Args;
 use gateway_client::{Gateway, Options, User};
@@ -9,7 +9,7 @@ use node::{
     ledger,
     verify::{self, Verification},
 };
-use records::JobId;
+use records::{JobId, JobView};
 use std::path::PathBuf;
 
 /// Replays a job from the ledger's blocks, as an observer without any secret.
@@ -57,6 +57,20 @@ fn msp_folder(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// Finds participants whose authorities are not named, before every transaction of theirs is a defect.
+fn require_msps(named: &[(String, PathBuf)], view: &JobView) -> Done {
+    let mut missing = view.job.params.participants.clone();
+    missing.retain(|msp_id| named.iter().all(|(name, _)| name != msp_id));
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "name the authorities of all participants: --msp is missing for {}",
+            missing.join(", ")
+        )
+        .into()),
+    }
+}
+
 pub async fn run(args: VerifyArgs) -> Done {
     let id = JobId(args.job);
     let steps = Steps::new();
@@ -66,6 +80,9 @@ pub async fn run(args: VerifyArgs) -> Done {
         (None, Some(path)) => {
             let config = Config::load(path)?;
             let channel = ledger::connect(&config)?.network(&config.channel);
+            if !args.msp.is_empty() {
+                require_msps(&args.msp, &view(&channel.contract(&config.chaincode), &id.0).await?)?;
+            }
             let msps =
                 args.msp.iter().map(|(id, folder)| Msp::load(id, folder)).collect::<Result<Vec<_>, _>>()?;
             let msps = (!msps.is_empty()).then(|| Msps::new(msps));
