@@ -12,6 +12,8 @@ use zeroize::{DefaultIsZeroes, Zeroize};
 pub(crate) trait Engine: Send + Sync {
     /// Residues in a block.
     const LANES: usize;
+    /// Bits of a window over a table of the lanes' own powers, at most: reading all of a larger one costs more than it saves.
+    const LANE_WINDOW: usize;
     /// Bits of a window over a shared table: the more, the fewer multiplications, as long as reading all of a window's
     /// table costs much less than one.
     const SHARED_WINDOW: usize;
@@ -51,6 +53,7 @@ pub(crate) trait Engine: Send + Sync {
 macro_rules! lane_blocks {
     () => {
         const LANES: usize = LANES;
+        const LANE_WINDOW: usize = 5;
         const SHARED_WINDOW: usize = 7;
         type Word = Word;
 

@@ -31,22 +31,33 @@ impl Columns {
         self.0[c] = self.0[c].wrapping_add(u128::from(x) * u128::from(y));
     }
 
-    /// Adds Σ xᵢ·b[i + c] to each column c.
+    /// Adds Σ xᵢ·b[i + W − 1 − c] to each column c, where b is a part of a number's digits backwards.
     #[inline(always)]
     fn rows(&mut self, x: &[u64], b: &[u64]) {
         let [mut s0, mut s1, mut s2, mut s3] = self.0;
         for (&x, b) in x.iter().zip(b.windows(W)) {
             // In this order of the operands the compiler adds to the sums in place.
             let x = u128::from(x);
-            s0 = (x * u128::from(b[0])).wrapping_add(s0);
-            s1 = (x * u128::from(b[1])).wrapping_add(s1);
-            s2 = (x * u128::from(b[2])).wrapping_add(s2);
-            s3 = (x * u128::from(b[3])).wrapping_add(s3);
+            s0 = (x * u128::from(b[3])).wrapping_add(s0);
+            s1 = (x * u128::from(b[2])).wrapping_add(s1);
+            s2 = (x * u128::from(b[1])).wrapping_add(s2);
+            s3 = (x * u128::from(b[0])).wrapping_add(s3);
         }
         self.0 = [s0, s1, s2, s3];
     }
 
-    /// Adds aᵢ·bⱼ with i + j in these columns and i ≥ k: what [`rows`](Self::rows) leaves of a column in the lower half.
+    /// Adds all aᵢ·bⱼ with i + j in these columns and i < k, or above the middle with i ≥ k + W − d.
+    #[inline(always)]
+    fn long_rows(&mut self, a: &[u64], b: &Both, d: usize, k: usize) {
+        if k < d {
+            self.rows(&a[..k], &b.back[d - W - k..d])
+        } else {
+            self.rows(&a[k + W - d..d], &b.back[..d])
+        }
+    }
+
+    /// Adds aᵢ·bⱼ with i + j in these columns and i ≥ k: what [`long_rows`](Self::long_rows) leaves of a column in the
+    /// lower half.
     #[inline(always)]
     fn lower_triangle(&mut self, a: &[u64], b: &[u64], k: usize) {
         let (a, b) = (window(a, k), window(b, 0));
@@ -59,8 +70,7 @@ impl Columns {
 
     /// Adds aᵢ·bⱼ with i + j in these columns and i < k + W − d: the same in the upper half.
     #[inline(always)]
-    fn upper_triangle(&mut self, a: &[u64], b: &[u64], k: usize) {
-        let d = b.len();
+    fn upper_triangle(&mut self, a: &[u64], b: &[u64], d: usize, k: usize) {
         let (a, b) = (window(a, k - d), window(b, d - W));
         for r in 1..W {
             for c in 0..r {
@@ -72,12 +82,12 @@ impl Columns {
     /// Adds all aᵢ·aⱼ with i < j and i + j in these columns.
     #[inline(always)]
     fn cross_products(&mut self, a: &Both, d: usize, k: usize) {
-        let (a, back, half) = (&a.digits[..d], &a.back[..d], k / 2);
+        let (a, back, half) = (&a.digits, &a.back, k / 2);
         if k < d {
-            self.rows(&back[d - half..], &a[half + 1..]);
+            self.rows(&a[..half], &back[d - W - k..d]);
         } else if k + W < 2 * d {
-            self.upper_triangle(a, a, k);
-            self.rows(&back[d - half..2 * (d - half) - W], &a[half + 1..]);
+            self.upper_triangle(a, a, d, k);
+            self.rows(&a[k + W - d..half], &back[..d]);
         } else {
             let a = window(a, d - W);
             self.add_product(0, a[1], a[3]);
@@ -93,45 +103,42 @@ impl Columns {
     }
 
     /// Adds the given products and reduces (Montgomery): in the lower half makes the quotient digits `m[k..k + W]` that
-    /// turn the columns to zero, in the upper half writes `out[k − d..k − d + W]`. Takes and returns the carry, which is added last: until then
-    /// the processor can work on these columns while the quotients before them are on their way.
+    /// turn the columns to zero, in the upper half writes `out[k − d..k − d + W]`. Takes
+    /// and returns the carry. It is added last, and the newest quotients are used last: until then the processor can work
+    /// on these columns while those are on their way.
     #[inline(always)]
     fn reduce<const P: usize>(
         &mut self,
         out: &mut [u64],
-        m: &mut Both,
-        products: [(&Both, &[u64]); P],
+        m: &mut [u64],
+        products: [(&[u64], &Both); P],
         modulus: &Reducer,
         k: usize,
         mut carry: u128,
     ) -> u128 {
-        let (n, d) = (&modulus.n[..], modulus.n.len());
-        let lower = k < d;
-        // Of each product the rows i < k meet digits k − i of the other factor; above the middle i begins at k + W − d.
-        let (rows, other) = if lower { (d - k..d, 1) } else { (0..2 * d - W - k, k + 1 - d) };
+        let Reducer { n, n0, d } = modulus;
         for (a, b) in products {
-            self.rows(&a.back[rows.clone()], &b[other..]);
-        }
-        self.rows(&m.back[rows], &n[other..]);
-        if lower {
-            for (a, b) in products {
-                self.lower_triangle(&a.digits, b, k);
+            self.long_rows(a, b, *d, k);
+            if k < *d {
+                self.lower_triangle(a, &b.digits, k)
+            } else {
+                self.upper_triangle(a, &b.digits, *d, k)
             }
-            let n = window(n, 0);
+        }
+        self.long_rows(m, n, *d, k);
+        if k < *d {
+            let n = window(&n.digits, 0);
             for r in 0..W {
                 self.0[r] = self.0[r].wrapping_add(carry);
-                let q = (self.0[r] as u64).wrapping_mul(modulus.n0) & MASK;
-                m.set(k + r, d, q);
+                let q = (self.0[r] as u64).wrapping_mul(*n0) & MASK;
+                m[k + r] = q;
                 for c in r..W {
                     self.add_product(c, q, n[c - r]);
                 }
                 carry = self.0[r] >> RADIX;
             }
         } else {
-            for (a, b) in products {
-                self.upper_triangle(&a.digits, b, k);
-            }
-            self.upper_triangle(&m.digits, n, k);
+            self.upper_triangle(m, &n.digits, *d, k);
             for (sum, out) in self.0.iter().zip(&mut out[k - d..]) {
                 let sum = sum.wrapping_add(carry);
                 *out = sum as u64 & MASK;
@@ -145,21 +152,23 @@ impl Columns {
 /// `W` digits from a position on.
 #[inline(always)]
 fn window(x: &[u64], from: usize) -> &[u64; W] {
-    x[from..].first_chunk().expect("positions are multiples of W, and so are lengths")
+    x[from..].first_chunk().expect("W digits follow each position that is used")
 }
 
 /// An odd N and −N⁻¹ modulo 2^60; R = 2^(60·digits) ≥ 16N.
 #[derive(Debug)]
 struct Reducer {
-    n: Vec<u64>,
+    n: Both,
     n0: u64,
+    /// Digits of N.
+    d: usize,
 }
 
 impl Reducer {
     fn new(n: Vec<u64>) -> Self {
         assert!(n.len().is_multiple_of(W) && n.len() <= MAX_DIGITS);
         let n0 = crate::number::neg_inverse(n[0]) & MASK;
-        Reducer { n, n0 }
+        Reducer { n: Both::of(&n), n0, d: n.len() }
     }
 
     /// `out` = (Σ aᵢ·bᵢ + init)/R mod N below 2N, and the quotient digits `m`; one or two products, and `init` is optional.
@@ -167,11 +176,11 @@ impl Reducer {
     fn multiply<const P: usize>(
         &self,
         out: &mut [u64],
-        m: &mut Both,
-        products: [(&Both, &[u64]); P],
+        m: &mut [u64],
+        products: [(&[u64], &Both); P],
         init: Option<&[u64]>,
     ) {
-        let d = self.n.len();
+        let d = self.d;
         let mut carry = 0;
         for k in (0..2 * d).step_by(W) {
             let mut columns = Columns([0; W]);
@@ -186,8 +195,8 @@ impl Reducer {
 
     /// `out` = a²/R mod N below 2N, and the quotient digits `m`.
     #[inline(always)]
-    fn square(&self, out: &mut [u64], m: &mut Both, a: &Both) {
-        let d = self.n.len();
+    fn square(&self, out: &mut [u64], m: &mut [u64], a: &Both) {
+        let d = self.d;
         let mut carry = 0;
         for k in (0..2 * d).step_by(W) {
             let mut columns = Columns([0; W]);
@@ -206,6 +215,7 @@ impl Reducer {
 
 /// A number's digits from the lowest on, and from the highest on: a column pairs the one order with the other, and slices that
 /// run the same way need no bounds checks.
+#[derive(Debug)]
 struct Both {
     digits: [u64; MAX_DIGITS],
     back: [u64; MAX_DIGITS],
@@ -213,31 +223,25 @@ struct Both {
 
 impl Both {
     #[inline(always)]
-    fn zero() -> Self {
-        Both { digits: [0; MAX_DIGITS], back: [0; MAX_DIGITS] }
-    }
-
-    #[inline(always)]
     fn of(x: &[u64]) -> Self {
-        let mut both = Both::zero();
-        for (i, &digit) in x.iter().enumerate() {
-            both.set(i, x.len(), digit);
+        let mut both = Both { digits: zeros(), back: zeros() };
+        both.digits[..x.len()].copy_from_slice(x);
+        for (back, &digit) in both.back.iter_mut().zip(x.iter().rev()) {
+            *back = digit;
         }
         both
     }
+}
 
-    /// Digit i of a number of `d` digits.
-    #[inline(always)]
-    fn set(&mut self, i: usize, d: usize, digit: u64) {
-        self.digits[i] = digit;
-        self.back[d - 1 - i] = digit;
-    }
+fn zeros() -> [u64; MAX_DIGITS] {
+    [0; MAX_DIGITS]
 }
 
 /// Table access for blocks of one lane.
 macro_rules! scalar_blocks {
     () => {
         const LANES: usize = 1;
+        const LANE_WINDOW: usize = 6;
         const SHARED_WINDOW: usize = 5;
         type Word = u64;
 
@@ -314,11 +318,11 @@ impl Engine for Single {
     scalar_blocks!();
 
     fn mul(&self, out: &mut [u64], a: &[u64], b: &[u64]) {
-        self.reducer.multiply(out, &mut Both::zero(), [(&Both::of(a), b)], None);
+        self.reducer.multiply(out, &mut zeros(), [(a, &Both::of(b))], None);
     }
 
     fn square(&self, out: &mut [u64], a: &[u64]) {
-        self.reducer.square(out, &mut Both::zero(), &Both::of(a));
+        self.reducer.square(out, &mut zeros(), &Both::of(a));
     }
 }
 
@@ -340,14 +344,12 @@ impl Dual {
         Dual { reducer: Reducer::new(n), one_minus_r, one }
     }
 
-    /// What stands for −m in the high part, digits below 2^61.
+    /// Turns the quotient digits of the low part into what stands for −m in the high part, digits below 2^61.
     #[inline(always)]
-    fn minus_quotient(&self, m: &Both) -> [u64; MAX_DIGITS] {
-        let mut init = [0; MAX_DIGITS];
-        for ((init, &m), &constant) in init.iter_mut().zip(&m.digits).zip(&self.one_minus_r) {
-            *init = (MASK - m) + constant;
+    fn negate(&self, m: &mut [u64]) {
+        for (m, &constant) in m.iter_mut().zip(&self.one_minus_r) {
+            *m = (MASK - *m) + constant;
         }
-        init
     }
 }
 
@@ -355,25 +357,25 @@ impl Engine for Dual {
     scalar_blocks!();
 
     fn mul(&self, out: &mut [u64], a: &[u64], b: &[u64]) {
-        let d = self.reducer.n.len();
+        let d = self.reducer.d;
         let ((a0, a1), (b0, b1), (c0, c1)) = (a.split_at(d), b.split_at(d), out.split_at_mut(d));
-        let (mut m, a0, a1) = (Both::zero(), Both::of(a0), Both::of(a1));
-        self.reducer.multiply(c0, &mut m, [(&a0, b0)], None);
-        let init = self.minus_quotient(&m);
-        self.reducer.multiply(c1, &mut m, [(&a0, b1), (&a1, b0)], Some(&init));
+        let (b0, b1, mut m, mut m1) = (Both::of(b0), Both::of(b1), zeros(), zeros());
+        self.reducer.multiply(c0, &mut m, [(a0, &b0)], None);
+        self.negate(&mut m);
+        self.reducer.multiply(c1, &mut m1, [(a0, &b1), (a1, &b0)], Some(&m));
     }
 
     fn square(&self, out: &mut [u64], a: &[u64]) {
-        let d = self.reducer.n.len();
+        let d = self.reducer.d;
         let ((a0, a1), (c0, c1)) = (a.split_at(d), out.split_at_mut(d));
-        let (mut m, a0, mut twice) = (Both::zero(), Both::of(a0), [0; MAX_DIGITS]);
+        let (a0, mut m, mut m1, mut twice) = (Both::of(a0), zeros(), zeros(), zeros());
         self.reducer.square(c0, &mut m, &a0);
-        let init = self.minus_quotient(&m);
+        self.negate(&mut m);
         // a₀b₁ + a₁b₀ = a₀·(2a₁), with the carries of 2a₁ < 4N < R passed on.
         let mut carry = 0;
         for (twice, &x) in twice.iter_mut().zip(a1) {
             (*twice, carry) = ((x << 1 | carry) & MASK, x >> (RADIX - 1));
         }
-        self.reducer.multiply(c1, &mut m, [(&a0, &twice[..d])], Some(&init));
+        self.reducer.multiply(c1, &mut m1, [(&twice, &a0)], Some(&m));
     }
 }

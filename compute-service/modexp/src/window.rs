@@ -6,10 +6,9 @@ use crate::number::bits;
 use crate::ring::Residue;
 use num_bigint::BigUint;
 
-/// The width of window with the least work, table included. At most 5: reading all of a larger table costs more than the
-/// multiplications that it saves.
-fn best_window(bits: usize) -> usize {
-    (1..=5).min_by_key(|w| bits.div_ceil(*w) + (1 << w)).expect("the range is not empty")
+/// The width of window with the least work, table included.
+fn best_window<E: Engine>(bits: usize) -> usize {
+    (1..=E::LANE_WINDOW).min_by_key(|w| bits.div_ceil(*w) + (1 << w)).expect("the range is not empty")
 }
 
 /// Powers 0..2^w of the bases.
@@ -30,7 +29,7 @@ fn powers<E: Engine>(engine: &E, bases: &[Residue], w: usize) -> Blocks<E> {
 /// table and one multiplication, also by 1.
 pub(crate) fn pow_secret<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&Secret]) -> Vec<Residue> {
     let width = exponents[0].width();
-    let w = best_window(width);
+    let w = best_window::<E>(width);
     let table = powers(engine, bases, w);
     let mut factor = Blocks::new(engine, 1);
     let mut index = zeroize::Zeroizing::new(vec![0u64; E::LANES]);
@@ -57,7 +56,7 @@ pub(crate) fn pow_public<E: Engine>(engine: &E, bases: &[Residue], exponents: &[
     }
     let limbs: Vec<Vec<u64>> = exponents.iter().map(|e| e.to_u64_digits()).collect();
     let width = exponents.iter().map(|e| e.bits()).max().unwrap_or(0) as usize;
-    let w = best_window(width);
+    let w = best_window::<E>(width);
     let table = powers(engine, bases, w);
     let mut factor = Blocks::new(engine, 1);
     let mut index = vec![0usize; E::LANES];
