@@ -74,7 +74,8 @@ pub async fn verify(
     replay.finish().ok_or_else(|| VerifyError::Unknown(id.clone()))
 }
 
-struct Replay<'a> {
+/// A replay under way: blocks are folded from the first one on, in their order.
+pub struct Replay<'a> {
     id: JobId,
     msps: Option<&'a Msps>,
     blocks: u64,
@@ -90,7 +91,8 @@ struct Replay<'a> {
 }
 
 impl<'a> Replay<'a> {
-    fn new(id: JobId, msps: Option<&'a Msps>) -> Self {
+    /// Before the first block; see [`verify`].
+    pub fn new(id: JobId, msps: Option<&'a Msps>) -> Self {
         Self {
             id,
             msps,
@@ -107,7 +109,8 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn fold(&mut self, block: &Block, chaincode: &str) {
+    /// Takes the next block.
+    pub fn fold(&mut self, block: &Block, chaincode: &str) {
         self.blocks += 1;
         let facts = match ledger::facts(block, chaincode) {
             Ok(facts) => facts,
@@ -209,22 +212,27 @@ impl<'a> Replay<'a> {
             return Err(format!("{slot} was posted twice"));
         }
         self.barriers += 1;
-        let protocol = self.protocol.as_mut().ok_or("the protocol has not started")?;
+        // After a fault only the book is checked: what follows from a wrong record means nothing.
+        let Some(protocol) = &mut self.protocol else { return Ok(()) };
         let committed =
             Committed { block: located.block, tx_id: located.tx_id.clone(), record: record.clone() };
-        protocol.apply(&committed).map_err(|fault| fault.to_string())?;
+        if let Err(fault) = protocol.apply(&committed) {
+            self.protocol = None;
+            return Err(fault.to_string());
+        }
         self.proofs += u64::from(slot.phase == records::Phase::Dv);
         Ok(())
     }
 
-    fn finish(mut self) -> Option<Verification> {
+    /// What was found; `None` where the job is in none of the blocks.
+    pub fn finish(mut self) -> Option<Verification> {
         let (job, _) = self.job?;
         let output: Option<Output> = self.protocol.and_then(|protocol| match protocol.status() {
             Status::Done(output) => Some(output),
             Status::Running { .. } => None,
         });
         let finished = matches!(&self.ending, Some(Ending { outcome: Outcome::Finished, .. }));
-        if finished && output.is_none() {
+        if finished && output.is_none() && self.defects.is_empty() {
             self.defects.push("the job is said to be finished, but records are missing".into());
         }
         Some(Verification {
