@@ -3,7 +3,10 @@ use crate::{output::Steps, shutdown};
 use clap::Subcommand;
 use dev_ledger::{ChaincodeConfig, Config, OrgConfig};
 use launcher::{Network, Options, ledger::LedgerCommand as Launch};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 #[derive(Subcommand)]
 pub enum LedgerCommand {
@@ -55,7 +58,16 @@ pub enum LedgerCommand {
         /// The ledger's folder.
         #[arg(long)]
         dir: PathBuf,
+        /// For tests: an organisation's peer commits blocks later than the others, MSP=MILLISECONDS.
+        #[arg(long, value_parser = delay)]
+        delay_commits: Vec<(String, Duration)>,
     },
+}
+
+fn delay(text: &str) -> Result<(String, Duration), String> {
+    let (msp_id, milliseconds) = text.split_once('=').ok_or("not MSP=MILLISECONDS")?;
+    let milliseconds = milliseconds.parse().map_err(|e| format!("{milliseconds}: {e}"))?;
+    Ok((msp_id.into(), Duration::from_millis(milliseconds)))
 }
 
 pub async fn run(command: LedgerCommand) -> Done {
@@ -73,7 +85,7 @@ pub async fn run(command: LedgerCommand) -> Done {
         LedgerCommand::Status { dir } => network::status(&dir).await,
         LedgerCommand::Logs { dir, process, lines } => network::logs(&dir, process.as_deref(), lines),
         LedgerCommand::Stop { dir, purge } => network::down(&dir, purge),
-        LedgerCommand::Run { dir } => serve(&dir).await,
+        LedgerCommand::Run { dir, delay_commits } => serve(&dir, &delay_commits).await,
     }
 }
 
@@ -87,7 +99,7 @@ pub async fn start(dir: &Path, orgs: usize, base_port: Option<u16>, steps: &Step
     Ok(launcher::ledger::up(&options, &launch, &mut |step| steps.step(step)).await?)
 }
 
-async fn serve(dir: &Path) -> Done {
+async fn serve(dir: &Path, delays: &[(String, Duration)]) -> Done {
     let network = Network::load(dir)?;
     let orgs = network.orgs.iter().map(|org| {
         Ok(OrgConfig {
@@ -114,6 +126,11 @@ async fn serve(dir: &Path) -> Done {
     };
     let requested = shutdown::requested();
     let running = dev_ledger::serve(config).await?;
+    for (msp_id, delay) in delays {
+        if !running.delay_commits(msp_id, *delay) {
+            return Err(format!("--delay-commits: {msp_id} is no organisation of this ledger").into());
+        }
+    }
     requested.await;
     running.shutdown().await;
     Ok(())
