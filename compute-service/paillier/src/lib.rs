@@ -40,6 +40,7 @@ mod hash;
 mod key;
 pub mod keygen;
 mod limbs;
+pub mod measure;
 mod prime;
 mod private;
 mod random;

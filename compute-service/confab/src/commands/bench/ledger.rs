@@ -6,7 +6,7 @@ use crate::{
         Done,
         train::{LedgerArg, borrow_network, run_nodes},
     },
-    output::{Steps, write_json},
+    output::{Steps, is_stdout, write_json},
     shutdown,
 };
 use clap::Args;
@@ -114,7 +114,7 @@ pub async fn run(args: LedgerArgs) -> Done {
     };
     steps.clear();
     let report = done?;
-    if args.json.as_deref() != Some(Path::new("-")) {
+    if !is_stdout(args.json.as_deref()) {
         show(&report);
     }
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &report))
@@ -237,7 +237,7 @@ async fn train(args: &LedgerArgs, network: &Network, dir: &Path, steps: &Steps) 
 }
 
 fn show(r: &Report) {
-    println!(
+    say!(
         "ledger        {}, {} participants, {} updates of {} instances, {} bits, {:.0} kB an iteration",
         r.ledger,
         r.participants,
@@ -246,13 +246,13 @@ fn show(r: &Report) {
         r.key_bits,
         r.bytes_per_iteration as f64 / 1e3
     );
-    println!("nodes         {:>8.1} ms an iteration, cryptography off", r.replay_ms_per_iteration);
-    println!("bare writes   {:>8.1} ms, round after round", r.floor_ms_per_iteration);
-    println!("              {:>8.1} ms, each client by itself", r.free_ms_per_iteration);
-    println!("ratio         {:>8.2} nodes over bare writes, round after round", r.ratio);
-    println!("whole job     {:>8.2} s from proposal to end", r.job_seconds);
+    say!("nodes         {:>8.1} ms an iteration, cryptography off", r.replay_ms_per_iteration);
+    say!("bare writes   {:>8.1} ms, round after round", r.floor_ms_per_iteration);
+    say!("              {:>8.1} ms, each client by itself", r.free_ms_per_iteration);
+    say!("ratio         {:>8.2} nodes over bare writes, round after round", r.ratio);
+    say!("whole job     {:>8.2} s from proposal to end", r.job_seconds);
     if let Some(single) = &r.single {
-        println!(
+        say!(
             "one by one    {:>8.2} s for {} updates of one instance, {:.1} ms each; batches take 1/{:.1} of it",
             single.job_seconds,
             single.iterations,
@@ -260,5 +260,5 @@ fn show(r: &Report) {
             1.0 / single.share
         );
     }
-    println!("retries       {:>8} {:?}", r.retries.total(), r.retries);
+    say!("retries       {:>8} {:?}", r.retries.total(), r.retries);
 }

@@ -1,6 +1,7 @@
 //! Measurements, each beside what it is to be compared with, in one run.
 
 mod ledger;
+mod paillier;
 
 use super::Done;
 use clap::Subcommand;
@@ -9,11 +10,14 @@ use clap::Subcommand;
 pub enum BenchCommand {
     /// What the ledger costs a job: its bodies replayed without cryptography, beside bare writes of the same bytes.
     Ledger(ledger::LedgerArgs),
+    /// Paillier operations a second, beside num-bigint and beside what the processor's multiplier allows.
+    Paillier(paillier::PaillierArgs),
 }
 
 pub async fn run(command: BenchCommand) -> Done {
     match command {
         BenchCommand::Ledger(args) => ledger::run(args).await,
+        BenchCommand::Paillier(args) => paillier::run(&args),
     }
 }
 
