@@ -141,6 +141,36 @@ fn unfit_tables_and_parameters_are_named_before_anything_is_started() {
 }
 
 #[test]
+fn an_interrupted_training_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = dir.path().join("visits.csv");
+    fs::write(&table, good()).unwrap();
+    // Long enough a key and a job that the signal comes in time.
+    for (step, key_bits) in [("starting ledger", "512"), ("dealing", "2048"), ("proposing", "512")] {
+        let temporary = dir.path().join(key_bits).join(step);
+        fs::create_dir_all(&temporary).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_confab"))
+            .args(["train", "--label", LABEL, "--id", "patient", "--positive", "sick", "--participants", "2"])
+            .args(["--key-bits", key_bits, "--insecure-key-bits", "--weak-blinding", "--iterations", "500"])
+            .arg("--data")
+            .arg(&table)
+            .env("TMPDIR", &temporary)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut child = Running(child);
+        let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().starts_with(step)), "{step}");
+        child.interrupt();
+        assert!(lines.any(|line| line.unwrap().starts_with("error: interrupted")), "{step}");
+        assert!(!child.0.wait().unwrap().success());
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "{step}");
+    }
+}
+
+#[test]
 fn ports_in_use_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -272,6 +302,12 @@ impl Drop for Organisations {
 struct Running(Child);
 
 impl Running {
+    /// What Ctrl-C does.
+    fn interrupt(&self) {
+        let status = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
     /// Waits for its end: whether it succeeded, and all that it said.
     fn end(mut self) -> (bool, String) {
         let start = Instant::now();
@@ -510,8 +546,7 @@ fn organisations_train_with_their_own_files_on_a_running_ledger() {
     BufReader::new(node.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     assert_says(&line, &["following the ledger"]);
     assert_says(&error(&["node", "--config", config]), &["node.redb", "in use by another node"]);
-    let interrupt = Command::new("kill").args(["-INT", &node.0.id().to_string()]).status().unwrap();
-    assert!(interrupt.success());
+    node.interrupt();
     assert!(node.end().0, "Ctrl-C is a good end");
     assert_eq!((watch(&first), watch(&second)), ("finished".into(), "finished".into()));
 

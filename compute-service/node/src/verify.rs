@@ -149,6 +149,9 @@ impl<'a> Replay<'a> {
 
     fn fact(&mut self, located: &Located) -> Result<(), String> {
         match &located.fact {
+            Fact::Proposed(job) if job.proposer != located.creator.msp_id => {
+                Err(format!("{} proposed the job as {}", located.creator.msp_id, job.proposer))
+            }
             Fact::Proposed(job) => self.proposed(job),
             Fact::Accepted(acceptance) => {
                 let (job, _) = self.job.as_ref().ok_or("an acceptance before the proposal")?;
@@ -166,10 +169,7 @@ impl<'a> Replay<'a> {
                 }
             }
             Fact::Posted(record) => self.posted(located, record),
-            Fact::Ended(ending) => match self.ending.replace(ending.clone()) {
-                None => Ok(()),
-                Some(_) => Err("the job ended twice".into()),
-            },
+            Fact::Ended(ending) => self.ended(located, ending),
         }
     }
 
@@ -224,6 +224,20 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
+    fn ended(&mut self, located: &Located, ending: &Ending) -> Result<(), String> {
+        let (job, _) = self.job.as_ref().ok_or("an ending before the proposal")?;
+        let by = &located.creator.msp_id;
+        let party = job.params.party(by).ok_or_else(|| format!("{by}, no participant, ended the job"))?;
+        let accepted = self.acceptances.get(&party);
+        if *by != ending.by || accepted.is_some_and(|a| a.key_hash != located.creator.key_hash) {
+            return Err(format!("the end by {} was signed by {by} with another key", ending.by));
+        }
+        match self.ending.replace(ending.clone()) {
+            None => Ok(()),
+            Some(_) => Err("the job ended twice".into()),
+        }
+    }
+
     /// What was found; `None` where the job is in none of the blocks.
     pub fn finish(mut self) -> Option<Verification> {
         let (job, _) = self.job?;
@@ -251,5 +265,86 @@ impl<'a> Replay<'a> {
             complete: finished && output.is_some() && self.defects.is_empty(),
             defects: self.defects,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{experiment, facts::Creator};
+    use records::{Body, Bytes, Phase, SeedOpen, VERSION};
+
+    fn located(org: usize, key: &str, fact: Fact) -> Located {
+        let creator = Creator { msp_id: format!("Org{org}MSP"), key_hash: key.into() };
+        Located { block: 1, tx_id: "tx".into(), creator, bytes: 1, fact }
+    }
+
+    fn job() -> Job {
+        let names = (1..=3).map(|org| format!("Org{org}MSP")).collect();
+        let params = experiment::template(10, names).unwrap();
+        Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
+    }
+
+    fn acceptance(job: &Job, party: u32) -> Fact {
+        let msp_id = job.params.participants[party as usize].clone();
+        Fact::Accepted(Acceptance {
+            version: VERSION,
+            job: job.id.clone(),
+            party,
+            msp_id,
+            key_hash: "k".into(),
+        })
+    }
+
+    fn ending(job: &Job, by: &str) -> Fact {
+        let outcome = Outcome::Aborted("enough".into());
+        Fact::Ended(Ending { version: VERSION, job: job.id.clone(), by: by.into(), outcome })
+    }
+
+    #[test]
+    fn who_writes_in_anothers_name_is_a_defect() {
+        let job = job();
+        let mut replay = Replay::new(job.id.clone(), None);
+        let mut defect = |located: Located| replay.fact(&located).unwrap_err();
+        assert_eq!(defect(located(1, "k", acceptance(&job, 0))), "an acceptance before the proposal");
+        assert_eq!(
+            defect(located(2, "k", Fact::Proposed(job.clone()))),
+            "Org2MSP proposed the job as Org1MSP"
+        );
+        let forged = Job { id: JobId("0".repeat(64)), ..job.clone() };
+        assert!(defect(located(1, "k", Fact::Proposed(forged))).contains("hash of its parameters"));
+        replay.fact(&located(1, "k", Fact::Proposed(job.clone()))).unwrap();
+        replay.fact(&located(1, "k", acceptance(&job, 0))).unwrap();
+
+        let mut defect = |located: Located| replay.fact(&located).unwrap_err();
+        assert_eq!(defect(located(3, "k", acceptance(&job, 1))), "Org3MSP accepted as party 1");
+        assert_eq!(defect(located(2, "other", acceptance(&job, 1))), "Org2MSP accepted as party 1");
+        assert_eq!(defect(located(1, "k", acceptance(&job, 0))), "Org1MSP accepted twice");
+        let slot = Slot { phase: Phase::SeedOpen, round: 0, party: 0, chunk: 0 };
+        let body = Body::SeedOpen(SeedOpen { seed: Bytes(vec![1; 32]) });
+        let record = Record { version: VERSION, job: job.id.clone(), slot, msp_id: "Org1MSP".into(), body };
+        let early = located(1, "k", Fact::Posted(Box::new(record.clone())));
+        assert!(defect(early.clone()).contains("before all had accepted"));
+        assert_eq!(
+            defect(located(4, "k", ending(&job, "Org4MSP"))),
+            "Org4MSP, no participant, ended the job"
+        );
+        assert!(defect(located(2, "k", ending(&job, "Org1MSP"))).contains("signed by Org2MSP"));
+        assert!(defect(located(1, "other", ending(&job, "Org1MSP"))).contains("another key"));
+
+        for org in [2, 3] {
+            replay.fact(&located(org, "k", acceptance(&job, org as u32 - 1))).unwrap();
+        }
+        let mut defect = |located: Located| replay.fact(&located).unwrap_err();
+        assert!(defect(early).contains("was posted before"), "its barrier is not met");
+        let stolen = located(2, "k", Fact::Posted(Box::new(record)));
+        assert!(defect(stolen).contains("signed by Org2MSP"));
+        replay.fact(&located(1, "k", ending(&job, "Org1MSP"))).unwrap();
+        assert_eq!(
+            replay.fact(&located(2, "k", ending(&job, "Org2MSP"))).unwrap_err(),
+            "the job ended twice"
+        );
+        let found = replay.finish().unwrap();
+        assert_eq!((found.complete, found.records, found.barriers), (false, 0, 0));
     }
 }

@@ -4,7 +4,12 @@ use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract, KeepNothing};
 use node::{answer, config::Config, data, experiment, ledger, worker};
 use records::{Code, JobId, JobParams, JobView, Phase, Rules};
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use serde::Serialize;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 #[derive(Subcommand)]
 pub enum JobCommand {
@@ -122,14 +127,8 @@ async fn submit(contract: &Contract, call: Call) -> Done {
     Ok(())
 }
 
-/// A job as the own peer knows it.
+/// A job as the own peer knows it; waits a little for one whose proposal has not reached it yet.
 pub async fn view(contract: &Contract, job: &str) -> Done<JobView> {
-    let json = contract.evaluate(Call::new("job").arg(job)).await?;
-    Ok(serde_json::from_slice(&json)?)
-}
-
-/// As [`view`], of a job whose proposal may not have reached the own peer yet.
-async fn view_soon(contract: &Contract, job: &str) -> Done<JobView> {
     const LAG: Duration = Duration::from_secs(3);
     let start = tokio::time::Instant::now();
     loop {
@@ -162,7 +161,7 @@ pub async fn run(command: JobCommand) -> Done {
             let gateway = ledger::connect(&config)?;
             let contract = gateway.network(&config.channel).contract(&config.chaincode);
             let me = gateway.user().identity().msp_id();
-            let view = view_soon(&contract, &job).await?;
+            let view = view(&contract, &job).await?;
             answer::accept(&Arc::new(config), &contract, me, &view.job).await?;
             say!("accepted; the organisation's node takes part as soon as it runs");
             Ok(())
@@ -231,6 +230,12 @@ fn state(view: &JobView) -> String {
     }
 }
 
+/// Writes what is the organisation's own, for its eyes only.
+fn write_private_json(path: &Path, report: &impl Serialize) -> Done {
+    worker::write_private(path, &serde_json::to_vec_pretty(report)?)
+        .map_err(|e| format!("cannot write {}: {e}", path.display()).into())
+}
+
 async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Option<PathBuf>) -> Done {
     let (config, contract) = node.open()?;
     let path = worker::report_path(&config, &JobId(job.clone()));
@@ -251,13 +256,13 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
     let report: worker::JobReport =
         serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     if let Some(file) = model {
-        write_json(&file, &report.model)?;
+        write_private_json(&file, &report.model)?;
     }
     if let Some(file) = json {
-        write_json(&file, &report)?;
         if is_stdout(Some(&file)) {
-            return Ok(());
+            return write_json(&file, &report);
         }
+        write_private_json(&file, &report)?;
     }
     let inside: usize = report.indicators.iter().flatten().filter(|inside| **inside).count();
     let visits: usize = report.indicators.iter().map(Vec::len).sum();
