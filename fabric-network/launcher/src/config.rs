@@ -18,7 +18,7 @@ pub fn write_all(network: &Network, orderer: &Orderer, generation: Generation) -
     file("configtx.yaml", configtx(network, orderer, generation))?;
     file("orderer/orderer.yaml", orderer_yaml(network, orderer))?;
     for org in &network.orgs {
-        file(&format!("{}/core.yaml", org.id()), core_yaml(network, org))?;
+        file(&format!("{}/core.yaml", org.id()), core_yaml(network, org, generation))?;
     }
     crate::package::write_builder(&network.path("config/builder"))
 }
@@ -152,7 +152,13 @@ fn orderer_yaml(network: &Network, orderer: &Orderer) -> Value {
     })
 }
 
-fn core_yaml(network: &Network, org: &Organization) -> Value {
+fn core_yaml(network: &Network, org: &Organization, generation: Generation) -> Value {
+    let mut filters = vec!["DefaultAuth", "ExpirationCheck"];
+    if generation == Generation::V3 {
+        // A 2.5 peer does not know it: there a proposal's timestamp may be anything.
+        filters.push("TimeWindowCheck");
+    }
+    let filters: Vec<_> = filters.into_iter().map(|name| json!({ "name": name })).collect();
     let peer = &org.peer;
     let data = network.path("data").join(org.id());
     json!({
@@ -202,11 +208,7 @@ fn core_yaml(network: &Network, org: &Organization) -> Value {
             "deliveryclient": { "blockGossipEnabled": false, "reConnectBackoffThreshold": "1s" },
             "discovery": { "enabled": true },
             "handlers": {
-                "authFilters": [
-                    { "name": "DefaultAuth" },
-                    { "name": "ExpirationCheck" },
-                    { "name": "TimeWindowCheck" },
-                ],
+                "authFilters": filters,
                 "decorators": [{ "name": "DefaultDecorator" }],
                 "endorsers": { "escc": { "name": "DefaultEndorsement" } },
                 "validators": { "vscc": { "name": "DefaultValidation" } },

@@ -228,6 +228,12 @@ pub fn tail(dir: &Path, name: &str, lines: usize) -> io::Result<String> {
     Ok(all[all.len().saturating_sub(lines)..].join("\n"))
 }
 
+/// The last lines before a Go program's stack trace, or before the end.
+fn last_words(text: &str) -> String {
+    let lines: Vec<_> = text.lines().take_while(|line| !line.starts_with("goroutine ")).collect();
+    lines[lines.len().saturating_sub(12)..].join("\n").trim_end().to_owned()
+}
+
 /// An [`Error::Died`] when the process does not run.
 pub fn expect_alive(dir: &Path, name: &str) -> Result<(), Error> {
     match Ours::find(dir, name) {
@@ -235,7 +241,7 @@ pub fn expect_alive(dir: &Path, name: &str) -> Result<(), Error> {
         None => Err(Error::Died {
             process: name.into(),
             log: log_file(dir, name),
-            tail: tail(dir, name, 12).unwrap_or_else(|e| e.to_string()),
+            tail: tail(dir, name, 200).map_or_else(|e| e.to_string(), |text| last_words(&text)),
         }),
     }
 }
@@ -388,6 +394,7 @@ mod tests {
         let network = network(dir.path(), "echo no such file >&2; exit 1");
         start(&network.dir, network.process("shell").unwrap()).unwrap();
         wait_for(|| expect_alive(&network.dir, "shell").is_err());
+        assert_eq!(last_words("1\npanic: 2\n\ngoroutine 1 [running]:\nmain()"), "1\npanic: 2");
         let error = expect_alive(&network.dir, "shell").unwrap_err().to_string();
         assert!(error.contains("shell ended") && error.contains("no such file"), "{error}");
     }
