@@ -3,7 +3,6 @@
 //!
 //! Real Fabric is skipped, loudly, where its programs are not found.
 
-use dev_ledger::{ChaincodeConfig, Config, OrgConfig};
 use gateway_client::{
     Block, Call, Checkpoint, Contract, EnvelopeStore, Error, Failure, Gateway, KeepNothing, Kind, Network,
     Options, Outcome, Retries, StoreError, Submitter, TxValidationCode,
@@ -84,21 +83,7 @@ async fn chaincode_service() {
 #[ignore = "the development ledger of the other tests"]
 async fn ledger_service() {
     let Ok(network) = launcher::Network::load(".".as_ref()) else { return };
-    let orgs = network.orgs.iter().map(|org| OrgConfig {
-        msp_id: org.msp_id.clone(),
-        listen: org.peer.address.parse().unwrap(),
-        tls_cert: network.path(&org.peer.tls.cert),
-        tls_key: network.path(&org.peer.tls.key),
-        signing_cert: network.path(&org.peer.identity.cert),
-        signing_key: network.path(&org.peer.identity.key),
-        msp_dir: network.path(&org.msp),
-        chaincode: ChaincodeConfig {
-            address: org.chaincode.address.clone(),
-            tls_root: Some(network.path(&org.chaincode.tls.ca)),
-            package_id: org.chaincode.package_id.clone(),
-        },
-    });
-    let config = Config::new(network.path("data"), orgs.collect());
+    let config = launcher::ledger::config(&network).unwrap();
     let _running = dev_ledger::serve(config).await.unwrap();
     std::future::pending::<()>().await;
 }

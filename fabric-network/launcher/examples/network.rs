@@ -10,7 +10,6 @@
 //! The program is its own chaincode: `chaincode` serves a contract that puts and gets keys; and its own
 //! development ledger: `ledger DIR` serves it.
 
-use dev_ledger::{ChaincodeConfig, Config, OrgConfig};
 use launcher::{ChaincodeCommand, Health, Network, Options, fabric, ledger};
 use shim::{Contract, Response, Server, Stub, Tls};
 use std::{
@@ -114,25 +113,8 @@ async fn chaincode() -> Result<(), Box<dyn Error>> {
 
 async fn serve_ledger(dir: &Path) -> Result<(), Box<dyn Error>> {
     let network = Network::load(dir)?;
-    let orgs = network.orgs.iter().map(|org| {
-        Ok::<_, Box<dyn Error>>(OrgConfig {
-            msp_id: org.msp_id.clone(),
-            listen: org.peer.address.parse()?,
-            tls_cert: network.path(&org.peer.tls.cert),
-            tls_key: network.path(&org.peer.tls.key),
-            signing_cert: network.path(&org.peer.identity.cert),
-            signing_key: network.path(&org.peer.identity.key),
-            msp_dir: network.path(&org.msp),
-            chaincode: ChaincodeConfig {
-                address: org.chaincode.address.clone(),
-                tls_root: Some(network.path(&org.chaincode.tls.ca)),
-                package_id: org.chaincode.package_id.clone(),
-            },
-        })
-    });
-    let orgs = orgs.collect::<Result<Vec<_>, _>>()?;
     let terminated = terminated()?;
-    let running = dev_ledger::serve(Config::new(network.path("data"), orgs)).await?;
+    let running = dev_ledger::serve(launcher::ledger::config(&network)?).await?;
     terminated.await;
     running.shutdown().await;
     Ok(())

@@ -1,6 +1,7 @@
 //! The development ledger with the organisations' chaincode services: `confab ledger start`.
 
-use crate::{Error, Kind, Network, Options, ProcessSpec, control::Started, prepare, ready};
+use crate::{Error, Kind, Network, Options, Organization, ProcessSpec, control::Started, prepare, ready};
+use dev_ledger::{ChaincodeConfig, Config, OrgConfig};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// How the development ledger is started.
@@ -55,4 +56,39 @@ pub async fn up(
     network.save()?;
     started.keep();
     Ok(network)
+}
+
+/// What the development ledger of a network is made of; the program that [`up`] starts serves it
+/// (`dev_ledger::serve`).
+///
+/// # Errors
+/// [`Error::Description`] when a peer's address in `network.json` is none.
+pub fn config(network: &Network) -> Result<Config, Error> {
+    let org = |org: &Organization| {
+        let listen = org.peer.address.parse().map_err(|e| Error::Description {
+            path: network.path("network.json"),
+            reason: format!("{}: {e}", org.peer.address),
+        })?;
+        Ok(OrgConfig {
+            msp_id: org.msp_id.clone(),
+            listen,
+            tls_cert: network.path(&org.peer.tls.cert),
+            tls_key: network.path(&org.peer.tls.key),
+            signing_cert: network.path(&org.peer.identity.cert),
+            signing_key: network.path(&org.peer.identity.key),
+            msp_dir: network.path(&org.msp),
+            chaincode: ChaincodeConfig {
+                address: org.chaincode.address.clone(),
+                tls_root: Some(network.path(&org.chaincode.tls.ca)),
+                package_id: org.chaincode.package_id.clone(),
+            },
+        })
+    };
+    let orgs = network.orgs.iter().map(org).collect::<Result<_, Error>>()?;
+    Ok(Config {
+        channel: network.channel.clone(),
+        chaincode: network.chaincode.name.clone(),
+        version: network.chaincode.version.clone(),
+        ..Config::new(network.path("data"), orgs)
+    })
 }

@@ -101,6 +101,30 @@ impl Lifecycle<'_> {
 
     /// Has every organisation approve the definition.
     pub async fn approve(&self) -> Result<(), Error> {
+        let approved = self.approve_once().await;
+        match approved {
+            // An interrupted start got further than this; how the peers refuse it depends on their release.
+            Err(Error::Command { .. }) if self.is_committed().await? => Ok(()),
+            approved => approved,
+        }
+    }
+
+    /// Whether the first peer has the definition.
+    async fn is_committed(&self) -> Result<bool, Error> {
+        let chaincode = &self.network.chaincode;
+        let mut command = self.peer(&self.network.orgs[0]);
+        command.args(["lifecycle", "chaincode", "querycommitted", "-C", &self.network.channel]);
+        command.args(["-n", &chaincode.name]);
+        let definition = format!("Version: {}, Sequence: {},", chaincode.version, chaincode.sequence);
+        let done = |output: &Output| output.success && output.text.contains(&definition);
+        match run("asking for the chaincode's definition", command, done).await {
+            Ok(()) => Ok(true),
+            Err(Error::Command { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn approve_once(&self) -> Result<(), Error> {
         self.everywhere("approve the chaincode", is_approved, |org| {
             let mut command = self.peer(org);
             command.args(["lifecycle", "chaincode", "approveformyorg", "--package-id"]);

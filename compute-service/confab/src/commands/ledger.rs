@@ -1,7 +1,10 @@
-use super::{Done, chaincode_command, network, program};
+use super::{
+    Done, chaincode_command,
+    network::{self, Inspect},
+    program,
+};
 use crate::{output::Steps, shutdown};
 use clap::Subcommand;
-use dev_ledger::{ChaincodeConfig, Config, OrgConfig};
 use launcher::{Network, Options, ledger::LedgerCommand as Launch};
 use std::{
     path::{Path, PathBuf},
@@ -25,24 +28,8 @@ pub enum LedgerCommand {
         #[arg(long)]
         base_port: Option<u16>,
     },
-    /// Say what runs.
-    Status {
-        /// The ledger's folder.
-        #[arg(long)]
-        dir: PathBuf,
-    },
-    /// Show the logs of all processes, or of one.
-    Logs {
-        /// The ledger's folder.
-        #[arg(long)]
-        dir: PathBuf,
-        /// The process, e.g. chaincode-org1; all unless given.
-        #[arg(long)]
-        process: Option<String>,
-        /// How many lines of each.
-        #[arg(long, default_value_t = 40)]
-        lines: usize,
-    },
+    #[command(flatten)]
+    Inspect(Inspect),
     /// Stop all processes.
     Stop {
         /// The ledger's folder.
@@ -82,8 +69,7 @@ pub async fn run(command: LedgerCommand) -> Done {
             network::show(&started?);
             Ok(())
         }
-        LedgerCommand::Status { dir } => network::status(&dir).await,
-        LedgerCommand::Logs { dir, process, lines } => network::logs(&dir, process.as_deref(), lines),
+        LedgerCommand::Inspect(inspect) => network::inspect(inspect).await,
         LedgerCommand::Stop { dir, purge } => network::down(&dir, purge),
         LedgerCommand::Run { dir, delay_commits } => serve(&dir, &delay_commits).await,
     }
@@ -101,29 +87,7 @@ pub async fn start(dir: &Path, orgs: usize, base_port: Option<u16>, steps: &Step
 
 async fn serve(dir: &Path, delays: &[(String, Duration)]) -> Done {
     let network = Network::load(dir)?;
-    let orgs = network.orgs.iter().map(|org| {
-        Ok(OrgConfig {
-            msp_id: org.msp_id.clone(),
-            listen: org.peer.address.parse().map_err(|e| format!("{}: {e}", org.peer.address))?,
-            tls_cert: network.path(&org.peer.tls.cert),
-            tls_key: network.path(&org.peer.tls.key),
-            signing_cert: network.path(&org.peer.identity.cert),
-            signing_key: network.path(&org.peer.identity.key),
-            msp_dir: network.path(&org.msp),
-            chaincode: ChaincodeConfig {
-                address: org.chaincode.address.clone(),
-                tls_root: Some(network.path(&org.chaincode.tls.ca)),
-                package_id: org.chaincode.package_id.clone(),
-            },
-        })
-    });
-    let orgs = orgs.collect::<Done<Vec<_>>>()?;
-    let config = Config {
-        channel: network.channel.clone(),
-        chaincode: network.chaincode.name.clone(),
-        version: network.chaincode.version.clone(),
-        ..Config::new(network.dir.join("data"), orgs)
-    };
+    let config = launcher::ledger::config(&network)?;
     let requested = shutdown::requested();
     let running = dev_ledger::serve(config).await?;
     for (msp_id, delay) in delays {

@@ -22,7 +22,23 @@ pub enum NetworkCommand {
         #[arg(long)]
         base_port: Option<u16>,
     },
-    /// Say what runs and how far the peers are.
+    #[command(flatten)]
+    Inspect(Inspect),
+    /// Stop all processes.
+    Down {
+        /// The network's folder.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Delete the folder's data, keys included.
+        #[arg(long)]
+        purge: bool,
+    },
+}
+
+/// Looking at a network of either kind.
+#[derive(Subcommand)]
+pub enum Inspect {
+    /// Say what runs and whether every organisation gets endorsements.
     Status {
         /// The network's folder.
         #[arg(long)]
@@ -40,15 +56,14 @@ pub enum NetworkCommand {
         #[arg(long, default_value_t = 40)]
         lines: usize,
     },
-    /// Stop all processes.
-    Down {
-        /// The network's folder.
-        #[arg(long)]
-        dir: PathBuf,
-        /// Delete the folder's data, keys included.
-        #[arg(long)]
-        purge: bool,
-    },
+}
+
+/// Looks at a network of either kind.
+pub async fn inspect(command: Inspect) -> Done {
+    match command {
+        Inspect::Status { dir } => status(&dir).await,
+        Inspect::Logs { dir, process, lines } => logs(&dir, process.as_deref(), lines),
+    }
 }
 
 pub async fn run(command: NetworkCommand) -> Done {
@@ -65,8 +80,7 @@ pub async fn run(command: NetworkCommand) -> Done {
             show(&network?);
             Ok(())
         }
-        NetworkCommand::Status { dir } => status(&dir).await,
-        NetworkCommand::Logs { dir, process, lines } => logs(&dir, process.as_deref(), lines),
+        NetworkCommand::Inspect(inspect) => self::inspect(inspect).await,
         NetworkCommand::Down { dir, purge } => down(&dir, purge),
     }
 }
@@ -79,7 +93,7 @@ pub fn show(network: &Network) {
     }
 }
 
-pub async fn status(dir: &Path) -> Done {
+async fn status(dir: &Path) -> Done {
     let status = launcher::status(dir).await?;
     for process in &status.processes {
         let pid = process.pid.map_or_else(|| "-".into(), |pid| pid.to_string());
@@ -97,7 +111,7 @@ pub async fn status(dir: &Path) -> Done {
     }
 }
 
-pub fn logs(dir: &Path, process: Option<&str>, lines: usize) -> Done {
+fn logs(dir: &Path, process: Option<&str>, lines: usize) -> Done {
     let network = Network::load(dir)?;
     let names =
         network.processes.iter().map(|p| p.name.as_str()).filter(|name| process.is_none_or(|p| p == *name));
