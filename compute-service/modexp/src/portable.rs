@@ -269,16 +269,23 @@ macro_rules! scalar_blocks {
         }
 
         fn select(&self, out: &mut [u64], table: &[u64], index: &[u64]) {
-            out.fill(0);
-            for (i, block) in (0u64..).zip(table.chunks_exact(out.len())) {
+            let mut masks = [0; 1 << 6];
+            for (i, mask) in (0u64..).zip(&mut masks) {
                 // All ones where i is the index, else zero. The compiler must not know that it is one of the two: it
                 // would make a branch of it, whose prediction shows in the time.
                 let difference = i ^ index[0];
-                let mask = ((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1);
-                let mask = std::hint::black_box(mask);
-                for (o, &x) in out.iter_mut().zip(block) {
-                    *o |= x & mask;
+                *mask =
+                    std::hint::black_box(((difference | difference.wrapping_neg()) >> 63).wrapping_sub(1));
+            }
+            let width = out.len();
+            for (tile, out) in out.as_chunks_mut::<W>().0.iter_mut().enumerate() {
+                let mut sum = [0; W];
+                for (block, mask) in table.chunks_exact(width).zip(masks) {
+                    for (sum, x) in sum.iter_mut().zip(window(block, W * tile)) {
+                        *sum |= x & mask;
+                    }
                 }
+                *out = sum;
             }
         }
 
