@@ -5,7 +5,8 @@
 //! undisturbed run of the same job is computed in memory from the members' own files (`Finished::undisturbed`), and
 //! every record on the ledger is compared with it. A run that nobody disturbs shows first that this comparison holds.
 //!
-//! `CONFAB_KILL_SEEDS=10` runs ten seeds on each ledger; by default there are two.
+//! Once everything is killed at the same time. `CONFAB_KILL_SEEDS=10` runs ten seeds on each ledger, in
+//! which every victim is hit in every phase; by default there are two.
 
 mod fixture;
 
@@ -46,6 +47,7 @@ async fn on(kind: Kind) {
     undisturbed.check(&ledger).await;
     eprintln!("{kind:?} undisturbed: {:.1} s", undisturbed.report.seconds.total);
 
+    all_at_once(&ledger).await;
     let (mut sum, mut met) = (Retries::default(), BTreeSet::new());
     for seed in 0..seeds {
         let (retries, hit) = disturbed(&ledger, seed).await;
@@ -57,6 +59,33 @@ async fn on(kind: Kind) {
         assert_eq!(met.len(), 81, "each of nine victims in each of nine phases");
     }
     eprintln!("{kind:?}: {seeds} seeds in {:.0} s, {sum:?}", start.elapsed().as_secs_f64());
+}
+
+/// As when the power fails: every node and every process of the network is killed in the middle of the training.
+async fn all_at_once(ledger: &Ledger) {
+    let start = Instant::now();
+    let prepared = ledger.prepare("all-at-once", &SIZE);
+    let rules = Rules::new(&prepared.params);
+    let before: u64 = [Phase::Setup, Phase::SeedCommit, Phase::SeedOpen, Phase::Chain, Phase::Noise]
+        .map(|phase| rules.round_slots(phase, 0).len() as u64)
+        .iter()
+        .sum();
+    let running = Running::start(prepared).await;
+    running.reach(before + 13).await;
+    let network = async {
+        for process in &ledger.network.processes {
+            ledger.network.kill(&process.name).unwrap();
+        }
+        for process in &ledger.network.processes {
+            ledger.network.start(&process.name).await.unwrap();
+        }
+    };
+    let down = Duration::from_millis(500);
+    tokio::join!(network, running.kill_node(0, down), running.kill_node(1, down), running.kill_node(2, down));
+    let finished = running.finish(ledger).await;
+    finished.check(ledger).await;
+    let retries = finished.report.ledger.retries;
+    eprintln!("{:?} all at once: {:.1} s, {retries:?}", ledger.kind, start.elapsed().as_secs_f64());
 }
 
 /// What is disturbed, and how.
@@ -73,15 +102,17 @@ enum Victim {
 /// Nine victims, as many as there are phases.
 fn victims(kind: Kind) -> Vec<Victim> {
     let mut victims: Vec<Victim> = (0..3).map(Victim::Node).collect();
-    victims.extend((1..=3).map(|org| Victim::Kill(format!("chaincode-org{org}"))));
+    victims.extend((1..=2).map(|org| Victim::Kill(format!("chaincode-org{org}"))));
     victims.extend(match kind {
         Kind::Fabric => [
+            Victim::Kill("orderer".into()),
             Victim::Kill("peer-org1".into()),
             Victim::Kill("peer-org2".into()),
             Victim::Freeze("peer-org3".into()),
         ],
         // The one process that stands for peers and orderer; and a chaincode service that hangs.
         Kind::Dev => [
+            Victim::Kill("chaincode-org3".into()),
             Victim::Kill("ledger".into()),
             Victim::Freeze("ledger".into()),
             Victim::Freeze("chaincode-org1".into()),
