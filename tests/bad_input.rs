@@ -401,8 +401,11 @@ fn participants_whose_files_do_not_fit_are_named() {
     assert_says(&orgs.abort_reason(&job).1, &["the public keys differ", "Org1MSP, Org2MSP; Org3MSP"]);
 }
 
+/// What a member does to its records before it posts them.
+type Tamper = fn(Slot, &mut Body);
+
 /// Plays a member that changes its records before it posts them and does not mind what it reads, until the job ends.
-async fn cheat(config: Config, id: JobId, tamper: fn(Slot, &mut Body)) -> Ending {
+async fn cheat(config: Config, id: JobId, tamper: Tamper) -> Ending {
     let gateway = ledger::connect(&config).unwrap();
     let msp_id = gateway.user().identity().msp_id().to_owned();
     let network = gateway.network(&config.channel);
@@ -459,7 +462,7 @@ fn a_participant_that_cheats_is_named_and_the_job_ends() {
     let orgs = Organisations::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // Ciphertexts of the right length that are none, and partial decryptions of other ciphertexts.
-    let cheats: [(fn(Slot, &mut Body), &[&str]); 2] = [
+    let cheats: [(Tamper, &[&str]); 2] = [
         (
             |_, body| {
                 if let Body::Iv(iv) = body {
