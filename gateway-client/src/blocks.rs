@@ -143,13 +143,13 @@ impl Follower {
         let requests = tokio_stream::once(seek).chain(tokio_stream::pending());
         let mut answers = match self.network.gateway.deliver_client().deliver(requests).await {
             Ok(answers) => answers.into_inner(),
-            Err(status) => return End::Lost(status.to_string()),
+            Err(status) => return End::Lost(status.message().into()),
         };
         loop {
             let answer = match answers.message().await {
                 Ok(Some(answer)) => answer,
                 Ok(None) => return End::Lost("the peer ended the stream".into()),
-                Err(status) => return End::Lost(status.to_string()),
+                Err(status) => return End::Lost(status.message().into()),
             };
             let block = match answer.r#type {
                 Some(deliver_response::Type::Block(block)) => block,

@@ -60,7 +60,18 @@ pub fn check(config: &Config, job: &Job, party: u32) -> Result<(), Fault> {
 
 fn in_file(path: &Path) -> impl Fn(&dyn Display) -> Fault {
     let path = path.display();
-    move |e| Fault::Input(format!("{path}: {e}"))
+    move |e| in_configuration(format!("{path}: {e}"))
+}
+
+/// Advice speaks of the options of `confab train`; here they are settings.
+fn in_configuration(error: String) -> Fault {
+    const SETTINGS: [(&str, &str); 3] = [
+        ("with --positive", "with `positive` in [data]"),
+        ("use --missing mean", "set `fill_missing = true` in [data]"),
+        ("use --scale std or unit", "set `scale` in [data] to \"std\" or \"unit\""),
+    ];
+    let settings = SETTINGS.iter();
+    Fault::Input(settings.fold(error, |error, (option, setting)| error.replace(option, setting)))
 }
 
 /// Reads a party's share of the key and checks that it is one for this job.
@@ -108,7 +119,7 @@ pub fn table(data: &Data) -> Result<(Table, Scaler), Fault> {
         id: Some(data.id.clone()),
         ..Columns::default()
     };
-    let mut table = Table::read(&data.file, &columns).map_err(|e| Fault::Input(e.to_string()))?;
+    let mut table = Table::read(&data.file, &columns).map_err(|e| in_configuration(e.to_string()))?;
     table.order_by_id().map_err(|e| input(&e))?;
     if !data.fill_missing {
         table.require_no_gaps().map_err(|e| input(&e))?;

@@ -143,7 +143,6 @@ pub async fn run(
     let network = gateway.network(&config.channel);
     let contract = network.contract(&config.chaincode);
     let position = store.position()?;
-    let mut blocks = network.blocks(Checkpoint::at(position.next_block));
     let (events, mut on_event) = mpsc::unbounded_channel();
     let me = gateway.user().identity().msp_id().to_string();
     let mut node = Node { me, config: Arc::new(config), store, contract, events, jobs: HashMap::new() };
@@ -153,6 +152,7 @@ pub async fn run(
         () = &mut shutdown => return Ok(None),
         checked = node.check_ledger(&network) => checked?,
     }
+    let mut blocks = network.blocks(Checkpoint::at(position.next_block));
     node.resume(until.job.as_ref())?;
     loop {
         tokio::select! {
