@@ -349,6 +349,15 @@ fn participants_whose_files_do_not_fit_are_named() {
     let fewer: String = good().lines().take(ROWS - 4).fold(String::new(), |text, line| text + line + "\n");
     let fewer = orgs.write(2, &fewer);
     assert_says(&accept(&fewer), &["visits.csv", "25 identifiers", "30 instances"]);
+    let huge = table(|row, cells| {
+        if row == 3 {
+            cells[2] = "1e9".into();
+        }
+    });
+    let huge = orgs.write(2, &huge);
+    let unscaled = fs::read_to_string(&huge).unwrap() + "scale = \"none\"\n";
+    fs::write(&huge, unscaled).unwrap();
+    assert_says(&accept(&huge), &["visits.csv", "line 5", "`age2`", "overflows", "`scale` in [data]"]);
     let gap = orgs.write(2, &good().replace("p03,well,", "p03,?,"));
     assert_says(&accept(&gap), &["line 5", "`diagnosis`", "missing"]);
     let template = ["job", "template", "Org1MSP", "Org2MSP", "--config", &repeated];
