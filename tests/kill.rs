@@ -5,12 +5,12 @@
 //! undisturbed run of the same job is computed in memory from the members' own files (`Finished::undisturbed`), and
 //! every record on the ledger is compared with it. A run that nobody disturbs shows first that this comparison holds.
 //!
-//! Once everything is killed at the same time. `CONFAB_KILL_SEEDS=10` runs ten seeds on each ledger, in
-//! which every victim is hit in every phase; by default there are two.
+//! Once everything is killed at the same time. `CONFAB_KILL_SEEDS=10` runs ten seeds on each ledger, in which every
+//! victim is hit in every phase; by default there are two.
 
 mod fixture;
 
-use fixture::{Ledger, Running, Size};
+use fixture::{Ledger, Running, Size, say};
 use gateway_client::Retries;
 use launcher::{Kind, State};
 use rand_chacha::ChaCha20Rng;
@@ -58,7 +58,7 @@ async fn on(kind: Kind) {
     if seeds >= 9 {
         assert_eq!(met.len(), 81, "each of nine victims in each of nine phases");
     }
-    eprintln!("{kind:?}: {seeds} seeds in {:.0} s, {sum:?}", start.elapsed().as_secs_f64());
+    say(&format!("{kind:?}: {seeds} seeds in {:.0} s, {sum:?}", start.elapsed().as_secs_f64()));
 }
 
 /// As when the power fails: every node and every process of the network is killed in the middle of the training.
