@@ -131,6 +131,12 @@ pub enum DriverError {
     /// The own database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The member's data are not those with which it began the job.
+    #[error(
+        "the data of this job have changed since it began, and secrets that were used for them must not be used for \
+         others: restore the file and start the node again, or abort the job"
+    )]
+    Changed,
     /// The node was told to stop.
     #[error("stopped; the job goes on when the node is started again")]
     Stopped,
@@ -175,6 +181,12 @@ impl<P: Protocol> Driver<P> {
                 None
             }
         };
+        if let Some(protocol) = &protocol {
+            let first = Slot { phase: rules.phases()[0], round: 0, party: self.party, chunk: 0 };
+            if !self.store.pin(&self.job.id, &protocol.inputs(first, &self.private))? {
+                return Err(DriverError::Changed);
+            }
+        }
         loop {
             let owed = match &protocol {
                 Some(protocol) if keys.len() == self.job.params.participants.len() => {

@@ -19,6 +19,7 @@ const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const FACTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("facts");
 const OUTBOX: TableDefinition<&str, &[u8]> = TableDefinition::new("outbox");
 const SECRETS: TableDefinition<&str, &[u8]> = TableDefinition::new("secrets");
+const PINS: TableDefinition<&str, &[u8]> = TableDefinition::new("pins");
 const CHECKPOINT: &str = "checkpoint";
 const LEDGER: &str = "ledger";
 
@@ -101,6 +102,7 @@ impl Store {
         db(write.open_table(FACTS))?;
         db(write.open_table(OUTBOX))?;
         db(write.open_table(SECRETS))?;
+        db(write.open_table(PINS))?;
         db(write.commit())?;
         Ok(Self { database, flushed: Mutex::new(Instant::now()) })
     }
@@ -210,7 +212,7 @@ impl Store {
 
     /// Keeps what was made for a slot, so that a restart need not make it again. It need not be on the disk at once:
     /// what is lost in a crash is made again, and the same, for its randomness follows from the job's secret, the slot
-    /// and the inputs.
+    /// and the inputs, and private inputs that have changed are refused ([`Store::pin`]).
     ///
     /// # Errors
     /// A failing database.
@@ -222,6 +224,29 @@ impl Store {
             db(table.insert(key::record(job, slot).as_str(), serde_json::to_vec(body)?.as_slice()))?;
         }
         db(write.commit())
+    }
+
+    /// Binds a job to a digest of the member's private inputs, on the disk before this returns; says whether it is the
+    /// digest to which the job was bound first. With other inputs a record that was lost in a crash would be made anew
+    /// and differently, and a secret of which something has left the node would be used twice.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn pin(&self, job: &JobId, digest: &[u8; 32]) -> Result<bool> {
+        let write = db(self.database.begin_write())?;
+        let same = {
+            let mut table = db(write.open_table(PINS))?;
+            let known = db(table.get(job.0.as_str()))?.map(|bytes| bytes.value() == digest);
+            match known {
+                Some(same) => same,
+                None => {
+                    db(table.insert(job.0.as_str(), digest.as_slice()))?;
+                    true
+                }
+            }
+        };
+        db(write.commit())?;
+        Ok(same)
     }
 
     /// The secret of a job; drawn from the operating system's randomness when it is asked for first.
@@ -309,6 +334,7 @@ mod tests {
             store.append(&[located("a", 2)], Position { next_block: 3 }).unwrap();
             store.keep(&job("a"), &slot, &body).unwrap();
             assert!(store.is_known_ledger(&[1; 32]).unwrap());
+            assert!(store.pin(&job("a"), &[1; 32]).unwrap());
             *store.secret(&job("a")).unwrap().expose()
         };
         let store = Store::open(dir.path()).unwrap();
@@ -320,6 +346,8 @@ mod tests {
         assert_eq!(store.outbox(&job("a"), &slot).unwrap(), Some(body));
         assert_eq!(store.outbox(&job("b"), &slot).unwrap(), None);
         assert_eq!(*store.secret(&job("a")).unwrap().expose(), secret);
+        assert!(store.pin(&job("a"), &[1; 32]).unwrap() && store.pin(&job("b"), &[2; 32]).unwrap());
+        assert!(!store.pin(&job("a"), &[2; 32]).unwrap(), "other data for a job that has begun");
         let mode = fs::metadata(dir.path().join("node.redb")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
