@@ -207,7 +207,7 @@ impl Call<'_> {
             keys.extend((0..rules.parties()).filter(|p| *p != party).map(|p| key::acceptance(&id, p)));
         }
         let barrier = keys.len();
-        keys.extend(needs.iter().map(|need| key::record(&id, need)));
+        keys.extend(needs.iter().map(|need| key::posted(&id, need)));
         let values = world.get(&keys)?;
         let Some(acceptance) = &values[1] else {
             not_ended(ending)?;
@@ -237,8 +237,10 @@ impl Call<'_> {
         if bytes.len() > MAX_RECORD_BYTES {
             return refuse(Code::BadInput, format!("a record of {} bytes is too large", bytes.len()));
         }
-        let digest = hex::encode(Sha256::digest(&bytes));
+        let digest = Sha256::digest(&bytes);
         world.put(&key, bytes)?;
+        world.put(&key::posted(&record.job, &slot), digest.to_vec())?;
+        let digest = hex::encode(digest);
         world
             .event("post", json(&serde_json::json!({ "job": record.job, "slot": slot, "sha256": digest })))?;
         Ok(Vec::new())

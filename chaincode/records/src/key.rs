@@ -19,6 +19,8 @@ pub const JOB: &str = "job";
 pub const ACCEPTANCE: &str = "acceptance";
 /// Kind of the composite keys under which records lie.
 pub const RECORD: &str = "record";
+/// Kind of the composite keys that say that a record is there.
+pub const POSTED: &str = "posted";
 /// Kind of the composite keys under which endings lie.
 pub const ENDING: &str = "ending";
 
@@ -39,8 +41,17 @@ pub fn ending(id: &JobId) -> String {
 
 /// Where a [`crate::Record`] lies: type, job, phase, round, party, chunk.
 pub fn record(id: &JobId, slot: &Slot) -> String {
+    of_slot(RECORD, id, slot)
+}
+
+/// Where the SHA-256 of a record lies, written with it: what a barrier reads, instead of records of up to 256 KiB.
+pub fn posted(id: &JobId, slot: &Slot) -> String {
+    of_slot(POSTED, id, slot)
+}
+
+fn of_slot(kind: &str, id: &JobId, slot: &Slot) -> String {
     composite(
-        RECORD,
+        kind,
         &[
             &id.0,
             slot.phase.as_str(),
