@@ -17,7 +17,8 @@ use records::{Code, Refusal};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Keeps a signed envelope durably before it is submitted, so that a process that dies between
 /// submission and commit finds out what became of it instead of posting something else.
@@ -57,6 +58,8 @@ pub struct RetryPolicy {
     pub settle: Duration,
     /// How often the same envelope is submitted before the call is endorsed anew.
     pub submissions: u32,
+    /// How long a caller that follows blocks gets to see the commit there before the peer is asked for its status.
+    pub watch: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -67,6 +70,7 @@ impl Default for RetryPolicy {
             ask: Duration::from_secs(2),
             settle: Duration::from_secs(10),
             submissions: 3,
+            watch: Duration::from_millis(500),
         }
     }
 }
@@ -121,6 +125,8 @@ impl std::ops::AddAssign for Retries {
 pub enum Outcome {
     /// The transaction is committed and valid, with this answer of the chaincode.
     Committed(Vec<u8>),
+    /// The caller has seen in its blocks what the call was to bring about.
+    Seen,
     /// The contract says that the same record is there already. A peer said so: wait for the block.
     AlreadyThere,
 }
@@ -216,7 +222,21 @@ impl Submitter {
     /// # Errors
     /// A refusal of the contract, an invalid transaction, a store that fails, or the end of `within`.
     pub async fn submit(&self, call: Call, within: Duration) -> Result<Submitted, SubmitFailure> {
-        self.drive(None, call, within).await
+        self.drive(None, call, within, None).await
+    }
+
+    /// As [`Submitter::submit`], for a caller that follows blocks and says when the call's effect is there: as long as
+    /// that is soon, the peer need not be asked.
+    ///
+    /// # Errors
+    /// As [`Submitter::submit`].
+    pub async fn submit_watched(
+        &self,
+        call: Call,
+        within: Duration,
+        seen: oneshot::Receiver<()>,
+    ) -> Result<Submitted, SubmitFailure> {
+        self.drive(None, call, within, Some(seen)).await
     }
 
     /// As [`Submitter::submit`], beginning with an envelope of the same call that was kept earlier.
@@ -234,7 +254,7 @@ impl Submitter {
             .network
             .transaction(kept)
             .map_err(|error| SubmitFailure { error: error.into(), retries: Retries::default() })?;
-        self.drive(Some(kept), call, within).await
+        self.drive(Some(kept), call, within, None).await
     }
 
     async fn drive(
@@ -242,6 +262,7 @@ impl Submitter {
         kept: Option<Transaction>,
         call: Call,
         within: Duration,
+        seen: Option<oneshot::Receiver<()>>,
     ) -> Result<Submitted, SubmitFailure> {
         let mut run = Run {
             submitter: self,
@@ -252,6 +273,7 @@ impl Submitter {
             retries: Retries::default(),
             last: None,
             bytes: 0,
+            seen,
         };
         let result = run.drive(kept, call).await;
         let retries = run.retries;
@@ -284,6 +306,7 @@ struct Run<'a> {
     retries: Retries,
     last: Option<Box<Error>>,
     bytes: usize,
+    seen: Option<oneshot::Receiver<()>>,
 }
 
 /// What an endorsement came to.
@@ -297,6 +320,7 @@ enum Fate {
     Valid {
         block_number: u64,
     },
+    Seen,
     /// Another transaction came first.
     Conflict,
     /// The orderers do not seem to have it.
@@ -331,6 +355,7 @@ impl Run<'_> {
                     let id = transaction.id().to_owned();
                     return Ok((id, Some(block_number), Outcome::Committed(transaction.into_result())));
                 }
+                Fate::Seen => return Ok((transaction.id().to_owned(), None, Outcome::Seen)),
                 Fate::Conflict => self.retries.mvcc += 1,
                 Fate::Lost => {}
             }
@@ -398,7 +423,16 @@ impl Run<'_> {
             submissions += 1;
             let limit = self.limit(self.submitter.contract.network.gateway.options().submit)?;
             wait = Some(match transaction.submit_within(limit).await {
-                Ok(_) => policy.settle,
+                Ok(_) => {
+                    if let Some(seen) = &mut self.seen
+                        && let Ok(Ok(())) = timeout(policy.watch, seen).await
+                    {
+                        return Ok(Fate::Seen);
+                    }
+                    // Only once: a receiver that has answered must not be asked again.
+                    self.seen = None;
+                    policy.settle
+                }
                 Err(error) => match failure(&error) {
                     Failure::Unavailable | Failure::TimedOut => {
                         self.retries.unavailable += 1;

@@ -216,6 +216,7 @@ fn client(address: SocketAddr, acts: Vec<(Operation, Act)>, broken_store: bool) 
         unknown_job: Duration::from_millis(50),
         ask: Duration::from_millis(100),
         settle: Duration::from_millis(300),
+        watch: Duration::from_millis(20),
         ..RetryPolicy::default()
     };
     let submitter = gateway.network("confab").contract("job").submitter(kept.clone()).with_policy(policy);
@@ -279,6 +280,31 @@ async fn an_undisturbed_submission_makes_three_calls() {
     assert_eq!((kept.len(), &kept[0].0, kept[0].1.len()), (1, &done.transaction_id, done.bytes));
     let seen = &fixture.script.0.lock().unwrap().seen;
     assert!(seen.iter().all(|(_, id)| *id == done.transaction_id), "one id throughout: {seen:?}");
+}
+
+#[tokio::test]
+async fn who_sees_the_effect_in_a_block_does_not_ask_for_the_status() {
+    let fixture = fixture(vec![(Endorse, Answer), (Submit, Answer)]).await;
+    let (sender, seen) = tokio::sync::oneshot::channel();
+    sender.send(()).unwrap();
+    let done = fixture.submitter.submit_watched(call(), WITHIN, seen).await.unwrap();
+    assert_eq!((done.outcome, done.block_number), (Outcome::Seen, None));
+    assert_eq!(fixture.script.0.lock().unwrap().acts.len(), 0);
+}
+
+#[tokio::test]
+async fn who_does_not_see_the_effect_asks_for_the_status() {
+    let acts = vec![
+        (Endorse, Answer),
+        (Submit, Answer),
+        (CommitStatus, Verdict(TxValidationCode::MvccReadConflict)),
+        (Endorse, refuse(Refuse::AlreadySame)),
+    ];
+    let fixture = fixture(acts).await;
+    let (_sender, seen) = tokio::sync::oneshot::channel();
+    let done = fixture.submitter.submit_watched(call(), WITHIN, seen).await.unwrap();
+    assert_eq!((done.outcome, done.retries.mvcc), (Outcome::AlreadyThere, 1));
+    assert_eq!(fixture.script.0.lock().unwrap().acts.len(), 0);
 }
 
 #[tokio::test]

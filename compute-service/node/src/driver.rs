@@ -39,6 +39,8 @@ pub enum Input {
 pub enum Request {
     /// Post a record; posting one that is there already is success.
     Post(Slot, Box<Body>),
+    /// An own record is on the ledger: nothing more need be done for it.
+    Seen(Slot),
     /// Everybody's results are there and agree.
     Finish,
     /// The job cannot go on, for this reason.
@@ -225,6 +227,9 @@ impl<P: Protocol> Driver<P> {
                     Fact::Posted(record) => {
                         records += 1;
                         let slot = record.slot;
+                        if slot.party == self.party {
+                            ask(Request::Seen(slot));
+                        }
                         let progress = Progress {
                             phase: slot.phase,
                             round: slot.round,

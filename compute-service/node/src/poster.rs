@@ -5,41 +5,67 @@ use crate::{
     worker::Traffic,
 };
 use gateway_client::{Call, Contract, KeepNothing, SubmitError, SubmitFailure};
-use records::{Code, Job};
+use records::{Code, Job, Slot};
 use std::{
-    sync::{Arc, Mutex, mpsc},
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, mpsc},
     time::Duration,
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::oneshot};
 
 /// Longest reason for an abort, in characters.
 const MAX_REASON: usize = 1000;
 
 /// The posting side of a member of one job.
 pub struct Poster {
-    /// The job.
-    pub job: Job,
-    /// The job contract, called in the member's name.
-    pub contract: Contract,
-    /// The driver, which learns of failures.
-    pub inputs: mpsc::Sender<Input>,
-    /// What was posted so far.
-    pub traffic: Arc<Mutex<Traffic>>,
-    /// How long a peer that lags or is gone is asked again.
-    pub patience: Duration,
-    /// Where the posts run.
-    pub runtime: Handle,
+    job: Job,
+    contract: Contract,
+    inputs: mpsc::Sender<Input>,
+    traffic: Arc<Mutex<Traffic>>,
+    patience: Duration,
+    runtime: Handle,
+    /// Posts under way; they are told when their record is seen in a block.
+    watched: Mutex<HashMap<Slot, oneshot::Sender<()>>>,
 }
 
 impl Poster {
+    /// For a job, whose contract is called in the member's name. The driver learns of failures through `inputs`;
+    /// `traffic` counts what was posted, and `patience` is how long a peer that lags or is gone is asked again. Posts
+    /// run on the runtime that this is called on.
+    pub fn new(
+        job: Job,
+        contract: Contract,
+        inputs: mpsc::Sender<Input>,
+        traffic: Arc<Mutex<Traffic>>,
+        patience: Duration,
+    ) -> Self {
+        let (runtime, watched) = (Handle::current(), Mutex::default());
+        Self { job, contract, inputs, traffic, patience, runtime, watched }
+    }
+
+    /// What was posted so far.
+    pub fn traffic(&self) -> Traffic {
+        *self.traffic.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
     /// Begins to carry out a request; only a failure comes back.
     pub fn ask(&self, request: Request) {
         let id = self.job.id.0.as_str();
+        let mut seen = None;
         let (what, call, bytes) = match request {
+            Request::Seen(slot) => {
+                if let Some(waiting) = self.watched().remove(&slot) {
+                    let _ = waiting.send(());
+                }
+                return;
+            }
             Request::Post(slot, body) => {
                 let json =
                     serde_json::to_vec(&*body).expect("records hold only strings, integers and arrays");
                 let bytes = json.len() as u64;
+                let (sender, receiver) = oneshot::channel();
+                self.watched().insert(slot, sender);
+                seen = Some(receiver);
                 let call = Call::new("post")
                     .arg(id)
                     .arg(slot.phase.as_str())
@@ -58,7 +84,11 @@ impl Poster {
         let submitter = self.contract.submitter(Arc::new(KeepNothing));
         let (inputs, traffic, patience) = (self.inputs.clone(), self.traffic.clone(), self.patience);
         self.runtime.spawn(async move {
-            let (retries, failure) = match submitter.submit(call, patience).await {
+            let submitted = match seen {
+                Some(seen) => submitter.submit_watched(call, patience, seen).await,
+                None => submitter.submit(call, patience).await,
+            };
+            let (retries, failure) = match submitted {
                 Ok(submitted) => (submitted.retries, None),
                 Err(failure) => (failure.retries, Some(failure)),
             };
@@ -77,5 +107,9 @@ impl Poster {
                 }
             }
         });
+    }
+
+    fn watched(&self) -> MutexGuard<'_, HashMap<Slot, oneshot::Sender<()>>> {
+        self.watched.lock().unwrap_or_else(|e| e.into_inner())
     }
 }

@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 use svm::vertical::{Output, VerticalSvm};
-use tokio::{runtime::Handle, sync::mpsc::UnboundedSender};
+use tokio::sync::mpsc::UnboundedSender;
 
 /// Transactions of a node for one job.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,14 +96,8 @@ impl Worker {
     ) -> mpsc::Sender<Input> {
         let (inputs, on_input) = mpsc::channel();
         let party = job.params.party(me).expect("only jobs that name this organisation are kept");
-        let poster = Poster {
-            job: job.clone(),
-            contract: contract.clone(),
-            inputs: inputs.clone(),
-            traffic: Arc::default(),
-            patience: Duration::from_secs(config.patience_secs),
-            runtime: Handle::current(),
-        };
+        let patience = Duration::from_secs(config.patience_secs);
+        let poster = Poster::new(job.clone(), contract.clone(), inputs.clone(), Arc::default(), patience);
         let worker =
             Self { job, party, config: config.clone(), store: store.clone(), events: events.clone(), poster };
         std::thread::spawn(move || worker.run_caught(&on_input));
@@ -134,7 +128,7 @@ impl Worker {
                     published: output.weights,
                     seconds: finished.seconds,
                     elapsed: start.elapsed().as_secs_f64(),
-                    traffic: *self.poster.traffic.lock().unwrap_or_else(|e| e.into_inner()),
+                    traffic: self.poster.traffic(),
                 });
                 let path = report.and_then(|report| {
                     let path = report_path(&self.config, &job);

@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, mpsc},
     time::{Duration, Instant},
 };
-use tokio::{runtime::Handle, task::spawn_blocking};
+use tokio::task::spawn_blocking;
 
 /// How long a peer that lags or is gone is asked again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -191,14 +191,8 @@ async fn member(
             match &located.fact {
                 Fact::Proposed(job) => {
                     let (inputs, on_input) = mpsc::channel();
-                    let poster = Poster {
-                        job: job.clone(),
-                        contract: contract.clone(),
-                        inputs: inputs.clone(),
-                        traffic: traffic.clone(),
-                        patience: PATIENCE,
-                        runtime: Handle::current(),
-                    };
+                    let poster =
+                        Poster::new(job.clone(), contract.clone(), inputs.clone(), traffic.clone(), PATIENCE);
                     let (job, private, store) = (job.clone(), recording.clone(), store.clone());
                     let run = Driver::<Replay> { job, party, private, store };
                     let running =
