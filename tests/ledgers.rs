@@ -108,7 +108,7 @@ struct Book {
 /// Three of the four organisations; the paper's judge has no preparation, and a batch that fills a record.
 async fn a_job_is_proposed_and_accepted(ledger: &Ledger) -> Book {
     let mut params = experiment::template(100, ledger.members(3)).unwrap();
-    let records::Kind::VerticalSvm(training) = &mut params.kind;
+    let training = params.training_mut();
     training.judge = Judge::Paper;
     training.iterations = 2;
     // One instance more than a record holds.
@@ -146,7 +146,7 @@ impl Book {
         let training = self.params.training();
         let fill = (1 + party + 16 * round + 64 * chunk) as u8;
         let bytes = |length: usize| Bytes(vec![fill; length]);
-        let ciphertext = || bytes(self.rules.ciphertext_bytes());
+        let ciphertext = || bytes((self.params.training().key_bits / 4) as usize);
         match phase {
             Phase::Setup => Body::Setup(Setup {
                 key: ThresholdKey {
@@ -170,10 +170,10 @@ impl Book {
                 let count = self.rules.chunk_range(phase, chunk).len();
                 let list = |length: usize| vec![bytes(length); count];
                 Body::Iv(Iv {
-                    tiv: list(self.rules.ciphertext_bytes()),
+                    tiv: list((self.params.training().key_bits / 4) as usize),
                     paper: Some(PaperIv {
                         r1: list(8),
-                        r2: list(self.rules.ciphertext_bytes()),
+                        r2: list((self.params.training().key_bits / 4) as usize),
                         r3: list(8),
                         rpi: vec![u32::from(fill); count],
                     }),

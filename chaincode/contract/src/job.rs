@@ -197,13 +197,14 @@ impl Call<'_> {
             return refuse(Code::BadInput, format!("{slot} does not exist in this job"));
         }
         let body: Body = self.parsed(4, "body")?;
-        if let Err(reason) = rules.check_body(&slot, &body) {
+        let used: Vec<u32> = if self.args.len() > 5 { self.parsed(5, "used")? } else { Vec::new() };
+        if let Err(reason) = rules.check_body(&slot, &body).and_then(|()| rules.check_used(&slot, &used)) {
             return refuse(Code::BadInput, reason);
         }
         let key = key::record(&id, &slot);
-        let needs = rules.needs(&slot);
+        let needs = rules.needs(&slot, &used);
         let mut keys = vec![key.clone(), key::acceptance(&id, party)];
-        if slot.phase == Phase::Setup {
+        if slot.phase == rules.first_phase() {
             keys.extend((0..rules.parties()).filter(|p| *p != party).map(|p| key::acceptance(&id, p)));
         }
         let barrier = keys.len();
@@ -217,8 +218,14 @@ impl Call<'_> {
         if acceptance.key_hash != self.caller.key_hash {
             return refuse(Code::WrongCaller, format!("{} accepted with another key", self.caller.msp_id));
         }
-        let record =
-            Record { version: records::VERSION, job: id, slot, msp_id: self.caller.msp_id.clone(), body };
+        let record = Record {
+            version: records::VERSION,
+            job: id,
+            slot,
+            msp_id: self.caller.msp_id.clone(),
+            body,
+            used,
+        };
         if let Some(bytes) = &values[0] {
             let before = Record::from_json(bytes).map_err(Failure::State)?;
             return match before == record {
@@ -254,16 +261,15 @@ impl Call<'_> {
             return refuse(Code::AlreadySame, "the job is finished");
         }
         not_ended(ending)?;
-        let slots = Rules::new(&job.params).round_slots(Phase::Result, 0);
+        let rules = Rules::new(&job.params);
+        let slots = rules.round_slots(rules.last_phase(), 0);
         let keys: Vec<String> = slots.iter().map(|slot| key::record(&id, slot)).collect();
-        let mut first: Option<records::Result> = None;
+        let mut first: Option<Body> = None;
         for (slot, value) in slots.iter().zip(world.get(&keys)?) {
             let Some(bytes) = value else {
                 return refuse(Code::NotYet, format!("{slot} is missing"));
             };
-            let Body::Result(result) = Record::from_json(&bytes).map_err(Failure::State)?.body else {
-                return Err(Failure::State(format!("{slot} holds another body")));
-            };
+            let result = Record::from_json(&bytes).map_err(Failure::State)?.body;
             match &first {
                 Some(first) if *first != result => {
                     let (a, b) = (&job.params.participants[0], &job.params.participants[slot.party as usize]);

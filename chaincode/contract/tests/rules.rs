@@ -2,7 +2,7 @@
 
 use contract::{Caller, Failure, WorldState, invoke};
 use records::{
-    Body, Bytes, CONTRACT_VERSION, Code, DataDigest, Job, JobParams, JobView, Judge, Kind, Outcome,
+    Body, Bytes, CONTRACT_VERSION, Code, DataDigest, Job, JobParams, JobView, Judge, Kind, Outcome, Phase,
     Publication, Record, SeedCommit, Setup, ThresholdKey, VERSION, VerticalSvm, key,
 };
 use std::collections::BTreeMap;
@@ -54,7 +54,12 @@ impl World {
 
     fn post(&mut self, org: u32, id: &str, round: u32, body: &Body) -> Result<Vec<u8>, Code> {
         let json = serde_json::to_vec(body).unwrap();
-        let phase = body.phase().as_str().as_bytes();
+        let phase = [Phase::Setup, Phase::SeedCommit, Phase::SeedOpen, Phase::Iv, Phase::Dv]
+            .into_iter()
+            .find(|phase| body.belongs_to(*phase))
+            .unwrap()
+            .as_str()
+            .as_bytes();
         self.call(org, "post", &[id.as_bytes(), phase, round.to_string().as_bytes(), b"0", &json])
     }
 }
@@ -76,6 +81,7 @@ fn params() -> JobParams {
             learning_rate: "0.1".parse().unwrap(),
             lambda: "1".parse().unwrap(),
             c: "1".parse().unwrap(),
+            key: None,
             key_bits: 256,
             insecure_key_bits: true,
             quorum: 3,
@@ -240,7 +246,8 @@ fn a_job_finishes_with_equal_results_only() {
             let slot =
                 records::Slot { phase: records::Phase::Result, round: 0, party: party as u32, chunk: 0 };
             let msp_id = format!("Org{}MSP", party + 1);
-            let record = Record { version: VERSION, job: job_id.clone(), slot, msp_id, body };
+            let record =
+                Record { version: VERSION, job: job_id.clone(), slot, msp_id, body, used: Vec::new() };
             world.committed.insert(key::record(&job_id, &slot), record.to_json());
         }
         assert_eq!(world.call(1, "finish", &[id.as_bytes()]).map(drop), want);

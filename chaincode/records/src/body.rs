@@ -23,21 +23,49 @@ pub enum Body {
     Model(Model),
     /// See [`Result`].
     Result(Result),
+    /// See [`MemberKeys`].
+    Keys(MemberKeys),
+    /// One chunk of what a member posts in a phase of key generation or refresh: sealed messages to the others, a
+    /// commitment, or its opening.
+    Part(Bytes),
+    /// The public key that came out.
+    Key(ThresholdKey),
 }
 
 impl Body {
-    /// The phase to which a body belongs.
-    pub fn phase(&self) -> Phase {
+    /// Whether a body can stand in a phase.
+    pub fn belongs_to(&self, phase: Phase) -> bool {
         match self {
-            Self::Setup(_) => Phase::Setup,
-            Self::SeedCommit(_) => Phase::SeedCommit,
-            Self::SeedOpen(_) => Phase::SeedOpen,
-            Self::Chain(_) => Phase::Chain,
-            Self::Noise(_) => Phase::Noise,
-            Self::Iv(_) => Phase::Iv,
-            Self::Dv(_) => Phase::Dv,
-            Self::Model(_) => Phase::Model,
-            Self::Result(_) => Phase::Result,
+            Self::Setup(_) => phase == Phase::Setup,
+            Self::SeedCommit(_) => phase == Phase::SeedCommit,
+            Self::SeedOpen(_) => phase == Phase::SeedOpen,
+            Self::Chain(_) => phase == Phase::Chain,
+            Self::Noise(_) => phase == Phase::Noise,
+            Self::Iv(_) => phase == Phase::Iv,
+            Self::Dv(_) => matches!(phase, Phase::Dv | Phase::Trial),
+            Self::Model(_) => phase == Phase::Model,
+            Self::Result(_) => phase == Phase::Result,
+            Self::Keys(_) => phase == Phase::Keys,
+            Self::Part(_) => (Phase::Units..=Phase::Verification).contains(&phase),
+            Self::Key(_) => phase == Phase::Key,
+        }
+    }
+
+    /// For messages.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Setup(_) => "a setup body",
+            Self::SeedCommit(_) => "a seed-commit body",
+            Self::SeedOpen(_) => "a seed-open body",
+            Self::Chain(_) => "a chain body",
+            Self::Noise(_) => "a noise body",
+            Self::Iv(_) => "an iv body",
+            Self::Dv(_) => "a dv body",
+            Self::Model(_) => "a model body",
+            Self::Result(_) => "a result body",
+            Self::Keys(_) => "a keys body",
+            Self::Part(_) => "a part body",
+            Self::Key(_) => "a key body",
         }
     }
 }
@@ -164,4 +192,18 @@ pub struct Result {
     pub indicators: String,
     /// SHA-256, hexadecimal, of the model digests in the order of the parties.
     pub model: String,
+}
+
+/// What a member of a key generation or refresh is sent messages under, and what it knows of the key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberKeys {
+    /// X25519 public key for HPKE (RFC 9180), for this job only; 32 bytes.
+    pub hpke: Bytes,
+    /// The modulus of an ordinary Paillier key, where members multiply in pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paillier: Option<Bytes>,
+    /// The old public key, from those who deal in a refresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<ThresholdKey>,
 }

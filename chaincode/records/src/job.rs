@@ -1,4 +1,4 @@
-use crate::{Bytes, Decimal, VERSION};
+use crate::{Bytes, Decimal, KeyGeneration, KeyRefresh, VERSION, rules::is_digest};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, fmt};
@@ -42,6 +42,10 @@ pub struct JobParams {
 pub enum Kind {
     /// Training of chapter 5.
     VerticalSvm(VerticalSvm),
+    /// A threshold key that nobody deals (`protocols.md` 1).
+    KeyGeneration(KeyGeneration),
+    /// The same key in new shares.
+    KeyRefresh(KeyRefresh),
 }
 
 /// Parameters of a vertical training job (chapter 5, `protocols.md` 2).
@@ -62,6 +66,10 @@ pub struct VerticalSvm {
     pub lambda: Decimal,
     /// C of the hinge loss.
     pub c: Decimal,
+    /// Fingerprint of the threshold key, 64 hexadecimal digits; where it is absent, every participant brings the
+    /// share that its configuration names, and they agree in the set-up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Bits of the Paillier modulus N.
     pub key_bits: u32,
     /// Consent to a modulus below 2,048 bits.
@@ -108,7 +116,17 @@ pub struct ParamsError {
     pub reason: String,
 }
 
-fn check(holds: bool, field: &'static str, reason: impl Into<String>) -> Result<(), ParamsError> {
+pub(crate) fn check_key_bits(bits: u32, insecure: bool) -> Result<(), ParamsError> {
+    check((256..=4096).contains(&bits), "key_bits", "not in 256..=4,096")?;
+    check(bits.is_multiple_of(64), "key_bits", "not a multiple of 64")?;
+    check(
+        bits >= 2048 || insecure,
+        "key_bits",
+        format!("{bits} bits can be broken; at least 2048, or consent with --insecure-key-bits"),
+    )
+}
+
+pub(crate) fn check(holds: bool, field: &'static str, reason: impl Into<String>) -> Result<(), ParamsError> {
     if holds { Ok(()) } else { Err(ParamsError { field, reason: reason.into() }) }
 }
 
@@ -130,9 +148,25 @@ impl JobParams {
     }
 
     /// The training parameters.
+    ///
+    /// # Panics
+    /// If this is another kind of job.
     pub fn training(&self) -> &VerticalSvm {
-        let Kind::VerticalSvm(training) = &self.kind;
-        training
+        match &self.kind {
+            Kind::VerticalSvm(training) => training,
+            other => panic!("{} is no training job", other.name()),
+        }
+    }
+
+    /// The training parameters, to be changed.
+    ///
+    /// # Panics
+    /// If this is another kind of job.
+    pub fn training_mut(&mut self) -> &mut VerticalSvm {
+        match &mut self.kind {
+            Kind::VerticalSvm(training) => training,
+            other => panic!("{} is no training job", other.name()),
+        }
     }
 
     /// Checks every range that does not depend on anybody's data.
@@ -149,7 +183,22 @@ impl JobParams {
         let named = self.participants.iter().all(|p| (1..=128).contains(&p.len()));
         check(named, "participants", "an MSP identifier is empty or longer than 128 bytes")?;
         check(self.nonce.0.len() == 16, "nonce", "not 16 bytes")?;
-        self.training().validate(n as u32)
+        match &self.kind {
+            Kind::VerticalSvm(training) => training.validate(n as u32),
+            Kind::KeyGeneration(generation) => generation.validate(n as u32),
+            Kind::KeyRefresh(refresh) => refresh.validate(n as u32),
+        }
+    }
+}
+
+impl Kind {
+    /// What it is called: `vertical-svm`, `key-generation`, `key-refresh`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::VerticalSvm(_) => "vertical-svm",
+            Self::KeyGeneration(_) => "key-generation",
+            Self::KeyRefresh(_) => "key-refresh",
+        }
     }
 }
 
@@ -165,15 +214,11 @@ impl VerticalSvm {
         check((1..=4096).contains(&self.batch), "batch", "not in 1..=4,096")?;
         let visits = u64::from(self.iterations) * u64::from(self.batch);
         check(visits <= 10_000_000, "iterations", "more than 10,000,000 comparisons in all")?;
-        check((256..=4096).contains(&self.key_bits), "key_bits", "not in 256..=4,096")?;
-        check(self.key_bits.is_multiple_of(64), "key_bits", "not a multiple of 64")?;
+        check_key_bits(self.key_bits, self.insecure_key_bits)?;
         check(
-            self.key_bits >= 2048 || self.insecure_key_bits,
-            "key_bits",
-            format!(
-                "{} bits can be broken; at least 2048, or consent with --insecure-key-bits",
-                self.key_bits
-            ),
+            self.key.as_ref().is_none_or(|key| is_digest(key)),
+            "key",
+            "not a SHA-256 digest in hexadecimal",
         )?;
         check((2..=n).contains(&self.quorum), "quorum", format!("not in 2..={n}"))?;
         check((37..=60).contains(&self.margin_bits), "margin_bits", "not in 37..=60")?;

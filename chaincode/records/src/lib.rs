@@ -1,7 +1,7 @@
 //! The vocabulary of the ledger: what a job is, which records its participants post, under which keys they lie and
 //! in which order they may come.
 //!
-//! Plain types without I/O. The job contract enforces the rules of [`phase`] on the ledger and the protocols follow
+//! Plain types without I/O. The job contract enforces the [`rules`] on the ledger and the protocols follow
 //! the same table in the nodes, so there is one place that says who owes what and when.
 //!
 //! Everything is JSON: big numbers are base64 ([`Bytes`]), integers that may exceed 2^53 are strings, decimals are
@@ -12,11 +12,14 @@ mod bytes;
 mod decimal;
 mod job;
 pub mod key;
-pub mod phase;
+mod keys;
+mod phase;
 mod refusal;
+pub mod rules;
 
 pub use body::{
-    Body, DataDigest, Dv, Iv, Model, PaperIv, Proof, Result, SeedCommit, SeedOpen, Setup, ThresholdKey,
+    Body, DataDigest, Dv, Iv, MemberKeys, Model, PaperIv, Proof, Result, SeedCommit, SeedOpen, Setup,
+    ThresholdKey,
 };
 pub use bytes::Bytes;
 pub use decimal::{Decimal, DecimalError, SCALE};
@@ -24,8 +27,10 @@ pub use job::{
     Acceptance, Ending, Job, JobId, JobParams, JobView, Judge, Kind, Outcome, ParamsError, Publication,
     VerticalSvm,
 };
-pub use phase::{Phase, Rules, Slot};
+pub use keys::{Collusion, Dealer, KeyGeneration, KeyRefresh};
+pub use phase::{Phase, Slot};
 pub use refusal::{Code, Refusal};
+pub use rules::{KeySizes, Rules};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +57,9 @@ pub struct Record {
     pub msp_id: String,
     /// The value.
     pub body: Body,
+    /// The parties on whose records it builds, where a quorum of a round was enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub used: Vec<u32>,
 }
 
 impl Record {

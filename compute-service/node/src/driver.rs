@@ -37,8 +37,8 @@ pub enum Input {
 /// What a driver asks of the node.
 #[derive(Debug)]
 pub enum Request {
-    /// Post a record; posting one that is there already is success.
-    Post(Slot, Box<Body>),
+    /// Post a record that builds on these parties' records; posting one that is there already is success.
+    Post(Slot, Box<Body>, Vec<u32>),
     /// An own record is on the ledger: nothing more need be done for it.
     Seen(Slot),
     /// Everybody's results are there and agree.
@@ -103,6 +103,7 @@ impl Seconds {
             Phase::Setup | Phase::SeedCommit | Phase::SeedOpen => self.keys += elapsed,
             Phase::Chain | Phase::Noise => self.preparation += elapsed,
             Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => self.training += elapsed,
+            _ => self.keys += elapsed,
         }
         self.cpu += cpu_seconds() - cpu;
         result
@@ -253,7 +254,7 @@ impl<P: Protocol> Driver<P> {
                     asked.insert(slot);
                     match seconds.measure(slot.phase, || self.make(protocol, slot, &secret))? {
                         Ok(body) => {
-                            ask(Request::Post(slot, Box::new(body)));
+                            ask(Request::Post(slot, Box::new(body), protocol.used(slot)));
                             Ok(())
                         }
                         Err(fault) => Err(fault.into()),

@@ -59,19 +59,22 @@ impl Poster {
                 }
                 return;
             }
-            Request::Post(slot, body) => {
+            Request::Post(slot, body, used) => {
                 let json =
                     serde_json::to_vec(&*body).expect("records hold only strings, integers and arrays");
                 let bytes = json.len() as u64;
                 let (sender, receiver) = oneshot::channel();
                 self.watched().insert(slot, sender);
                 seen = Some(receiver);
-                let call = Call::new("post")
+                let mut call = Call::new("post")
                     .arg(id)
                     .arg(slot.phase.as_str())
                     .arg(slot.round.to_string())
                     .arg(slot.chunk.to_string())
                     .arg(json);
+                if !used.is_empty() {
+                    call = call.arg(serde_json::to_vec(&used).expect("a list of numbers"));
+                }
                 (slot.to_string(), call, bytes)
             }
             Request::Finish => ("finish".into(), Call::new("finish").arg(id), 0),

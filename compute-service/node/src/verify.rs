@@ -199,13 +199,16 @@ impl<'a> Replay<'a> {
             return Err(format!("{slot} does not exist in this job"));
         }
         rules.check_body(&slot, &record.body)?;
+        rules.check_used(&slot, &record.used)?;
         let acceptance = self.acceptances.get(&slot.party).ok_or("a record of a stranger")?;
         if (&acceptance.msp_id, &acceptance.key_hash) != (&located.creator.msp_id, &located.creator.key_hash)
             || record.msp_id != acceptance.msp_id
         {
             return Err(format!("{slot} was signed by {} with another key", located.creator.msp_id));
         }
-        if let Some(missing) = rules.needs(&slot).into_iter().find(|need| !self.posted.contains(need)) {
+        if let Some(missing) =
+            rules.needs(&slot, &record.used).into_iter().find(|need| !self.posted.contains(need))
+        {
             return Err(format!("{slot} was posted before {missing}"));
         }
         if !self.posted.insert(slot) {
@@ -322,7 +325,14 @@ mod tests {
         assert_eq!(defect(located(1, "k", acceptance(&job, 0))), "Org1MSP accepted twice");
         let slot = Slot { phase: Phase::SeedOpen, round: 0, party: 0, chunk: 0 };
         let body = Body::SeedOpen(SeedOpen { seed: Bytes(vec![1; 32]) });
-        let record = Record { version: VERSION, job: job.id.clone(), slot, msp_id: "Org1MSP".into(), body };
+        let record = Record {
+            version: VERSION,
+            job: job.id.clone(),
+            slot,
+            msp_id: "Org1MSP".into(),
+            body,
+            used: Vec::new(),
+        };
         let early = located(1, "k", Fact::Posted(Box::new(record.clone())));
         assert!(defect(early.clone()).contains("before all had accepted"));
         assert_eq!(

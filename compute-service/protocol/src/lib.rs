@@ -75,6 +75,12 @@ pub trait Protocol: Sized + Send + Sync {
     /// Data that do not fit the job.
     fn make(&self, slot: Slot, private: &Self::Private, rng: &mut StepRng) -> Result<Body, Fault>;
 
+    /// The parties on whose records an owed slot builds, where a quorum is enough: always the same for one slot, for
+    /// the record may be posted more than once.
+    fn used(&self, _: Slot) -> Vec<u32> {
+        Vec::new()
+    }
+
     /// Digest of everything that [`Protocol::make`] reads besides the job secret, so that changed inputs never meet
     /// used randomness.
     fn inputs(&self, slot: Slot, private: &Self::Private) -> [u8; 32];

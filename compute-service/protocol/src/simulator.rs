@@ -57,20 +57,26 @@ pub fn simulate<P: Protocol>(
                 continue;
             };
             idle = false;
+            // A quorum may have made it superfluous.
+            if !parties[me].owed().contains(&slot) {
+                continue;
+            }
             assert_eq!(slot.party, me as u32, "a member owes only its own records");
             assert!(rules.exists(&slot), "{slot} is not in the table");
-            for need in rules.needs(&slot) {
+            let used = parties[me].used(slot);
+            for need in rules.needs(&slot, &used) {
                 assert!(state.contains_key(&key::record(&job.id, &need)), "{slot} is owed before {need}");
             }
             let inputs = parties[me].inputs(slot, &privates[me]);
             let mut step = StepRng::new(&secret(slot.party), &job.id, slot, &inputs);
             let body = tamper(slot, parties[me].make(slot, &privates[me], &mut step)?);
-            if let Err(reason) = rules.check_body(&slot, &body) {
+            if let Err(reason) = rules.check_body(&slot, &body).and_then(|()| rules.check_used(&slot, &used))
+            {
                 let msp_id = job.params.participants[me].clone();
                 return Err(Fault::Participant { party: slot.party, msp_id, reason });
             }
             let msp_id = job.params.participants[me].clone();
-            let record = Record { version: VERSION, job: job.id.clone(), slot, msp_id, body };
+            let record = Record { version: VERSION, job: job.id.clone(), slot, msp_id, body, used };
             let record =
                 Record::from_json(&record.to_json()).expect("a record that was just made can be read");
             let written = state.insert(key::record(&job.id, &slot), record.clone());

@@ -28,6 +28,7 @@ fn main() {
         learning_rate: Decimal::from_units(100_000_000 / i64::from(batch)),
         lambda: Decimal::default(),
         c: "1".parse().expect("a decimal"),
+        key: None,
         key_bits,
         insecure_key_bits: true,
         quorum: parties,

@@ -28,6 +28,10 @@ pub struct TrainingArgs {
     /// C of the hinge loss.
     #[arg(long, default_value = "1")]
     c: Decimal,
+    /// How many participants decrypt together; all of them unless given. With fewer, a round does not wait for all
+    /// partial decryptions, and as many colluding participants can open everything.
+    #[arg(long)]
+    quorum: Option<u32>,
     /// Whether the participants publish their parts of the model on the ledger or keep them.
     #[arg(long, value_enum, default_value = "published")]
     model: ModelArg,
@@ -46,7 +50,7 @@ enum ModelArg {
 }
 
 impl TrainingArgs {
-    /// The parameters of a job, in which all participants decrypt together.
+    /// The parameters of a job.
     pub fn parameters(&self, instances: u32, iterations: u32, batch: u32, participants: u32) -> VerticalSvm {
         VerticalSvm {
             judge: match self.protocol {
@@ -59,9 +63,10 @@ impl TrainingArgs {
             learning_rate: self.learning_rate,
             lambda: self.lambda,
             c: self.c,
+            key: None,
             key_bits: self.key_bits,
             insecure_key_bits: self.insecure_key_bits,
-            quorum: participants,
+            quorum: self.quorum.unwrap_or(participants),
             margin_bits: self.margin_bits,
             weak_blinding: self.weak_blinding,
             model: match self.model {

@@ -37,6 +37,9 @@ impl Recording {
             }
         }
         let params = params.ok_or_else(|| failed(format!("job {id} is not on this ledger")))?;
+        if !matches!(&params.kind, Kind::VerticalSvm(training) if training.quorum == params.parties()) {
+            return Err(failed("only training jobs in which all participants decrypt can be replayed"));
+        }
         let missing = slots(&params).into_iter().find(|slot| !bodies.contains_key(slot));
         match missing {
             None => Ok(Self { params, bodies }),
@@ -70,7 +73,7 @@ impl Recording {
     /// # Errors
     /// Another judge, or parameters out of range.
     pub fn recut(&self, iterations: u32, batch: u32) -> Result<Self, CostError> {
-        let Kind::VerticalSvm(training) = &self.params.kind;
+        let training = self.params.training();
         if training.judge != Judge::Blinded {
             return Err(failed("only jobs with the blinded judge can be cut anew"));
         }
@@ -163,6 +166,7 @@ pub(super) mod tests {
             learning_rate: "0.1".parse().unwrap(),
             lambda: "1".parse().unwrap(),
             c: "1".parse().unwrap(),
+            key: None,
             key_bits: 256,
             insecure_key_bits: true,
             quorum: 2,
@@ -208,6 +212,7 @@ pub(super) mod tests {
                 }),
                 Phase::Model => Body::Model(Model { weights: None, digest }),
                 Phase::Result => Body::Result(Result { indicators: digest.clone(), model: digest }),
+                other => unreachable!("{other} is no phase of a training job"),
             }
         };
         let bodies = slots(&params).into_iter().map(|slot| (slot, body(&slot))).collect();
@@ -242,6 +247,6 @@ pub(super) mod tests {
         let rounds = second.iterations();
         assert_eq!(rounds.len(), 4);
         assert_eq!((rounds[0].len(), rounds[0][0].len()), (2, 1));
-        assert_eq!(serde_json::from_slice::<Body>(&rounds[3][1][0]).unwrap().phase(), Phase::Dv);
+        assert!(serde_json::from_slice::<Body>(&rounds[3][1][0]).unwrap().belongs_to(Phase::Dv));
     }
 }

@@ -36,7 +36,7 @@ struct Replay {
 
 impl Replay {
     fn is_open(&self, slot: &Slot) -> bool {
-        self.rules.needs(slot).iter().all(|need| self.seen.contains(need))
+        self.rules.needs(slot, &[]).iter().all(|need| self.seen.contains(need))
     }
 }
 
@@ -100,7 +100,7 @@ impl Protocol for Replay {
             return Status::Done(());
         }
         let last = || self.rules.round_slots(Phase::Result, 0);
-        let next = self.left.front().map_or_else(last, |slot| self.rules.needs(slot));
+        let next = self.left.front().map_or_else(last, |slot| self.rules.needs(slot, &[]));
         Status::Running { waiting_for: next.into_iter().filter(|slot| !self.seen.contains(slot)).collect() }
     }
 }

@@ -26,7 +26,7 @@ use crate::fixed::FixedError;
 use agreement::Agreement;
 use key::Key;
 use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
-use records::{Body, Job, JobId, JobParams, Judge, Model, Phase, Publication, Record, Rules, Slot};
+use records::{Body, Job, JobId, JobParams, Judge, Kind, Model, Phase, Publication, Record, Rules, Slot};
 use std::collections::{BTreeMap, BTreeSet};
 use training::Training;
 
@@ -71,6 +71,8 @@ pub struct VerticalSvm {
     /// From the moment when the seed is known.
     training: Option<Training>,
     models: Vec<Option<Model>>,
+    /// The members whose partial decryptions decided each round.
+    used: Vec<Vec<u32>>,
 }
 
 impl VerticalSvm {
@@ -99,7 +101,20 @@ impl VerticalSvm {
         Fault::Participant { party, msp_id: self.msp_id(party).into(), reason: reason.into() }
     }
 
+    /// The members all of whose partial decryptions of a round are in.
+    fn decrypted(&self, round: u32) -> Vec<u32> {
+        let all = |party: &u32| {
+            let party = *party;
+            (0..self.rules.chunks(Phase::Dv))
+                .all(|chunk| self.seen.contains(&Slot { phase: Phase::Dv, round, party, chunk }))
+        };
+        (0..self.rules.parties()).filter(all).collect()
+    }
+
     fn is_complete(&self, phase: Phase, round: u32) -> bool {
+        if phase == Phase::Dv {
+            return self.decrypted(round).len() == self.params.training().quorum as usize;
+        }
         let all = (self.rules.parties() * self.rules.chunks(phase)) as usize;
         self.counts.get(&(phase, round)) == Some(&all)
     }
@@ -119,7 +134,13 @@ impl VerticalSvm {
     }
 
     fn is_open(&self, slot: &Slot) -> bool {
-        !self.seen.contains(slot) && self.rules.needs(slot).iter().all(|need| self.seen.contains(need))
+        let decided = self.rules.quorum(slot).is_none_or(|(_, round, _)| round < self.iterations());
+        decided && self.follows(slot, &self.used(*slot))
+    }
+
+    /// Whether a slot is free and what it builds on is there.
+    fn follows(&self, slot: &Slot, used: &[u32]) -> bool {
+        !self.seen.contains(slot) && self.rules.needs(slot, used).iter().all(|need| self.seen.contains(need))
     }
 
     /// What can be said against a record before its content is looked at.
@@ -134,7 +155,9 @@ impl VerticalSvm {
         if !self.rules.exists(slot) {
             return Err(self.blame(slot.party, format!("{slot} is not part of the job")));
         }
-        if !self.is_open(slot) {
+        let checked = self.rules.check_used(slot, &record.used);
+        checked.map_err(|e| self.blame(slot.party, format!("{slot}: {e}")))?;
+        if !self.follows(slot, &record.used) {
             return Err(self.blame(slot.party, format!("{slot} was posted before what it needs")));
         }
         self.rules.check_body(slot, &record.body).map_err(|e| self.blame(slot.party, format!("{slot}: {e}")))
@@ -206,6 +229,9 @@ impl Protocol for VerticalSvm {
 
     fn start(job: &Job, role: Role) -> Result<Self, Fault> {
         let params = job.params.clone();
+        if !matches!(params.kind, Kind::VerticalSvm(_)) {
+            return Err(Fault::Input(format!("a {} job is no training", params.kind.name())));
+        }
         params.validate().map_err(|e| Fault::Input(e.to_string()))?;
         if job.id != params.id() {
             return Err(Fault::Input("the job's identifier is not that of its parameters".into()));
@@ -235,6 +261,7 @@ impl Protocol for VerticalSvm {
             key: None,
             training: None,
             models: vec![None; n as usize],
+            used: Vec::new(),
             params,
         })
     }
@@ -246,6 +273,11 @@ impl Protocol for VerticalSvm {
             return Ok(());
         }
         self.check_place(record)?;
+        if slot.phase == Phase::Dv && slot.round < self.iterations() {
+            // A quorum has decided the round without it.
+            self.seen.insert(slot);
+            return Ok(());
+        }
         let folded = match (&record.body, &mut self.training) {
             (Body::Setup(setup), _) => self.agreement.fold_setup(slot.party, setup, &self.params),
             (Body::SeedCommit(commit), _) => self.agreement.fold_commitment(slot.party, commit),
@@ -258,6 +290,7 @@ impl Protocol for VerticalSvm {
                 true => Ok(()),
                 false => Err("its result differs from what the records give".into()),
             },
+            (Body::Keys(_) | Body::Part(_) | Body::Key(_), _) => unreachable!("refused by the rules"),
             (_, None) => unreachable!("what needs the key comes after the set-up"),
         };
         folded.map_err(|reason| self.blame(slot.party, format!("{slot}: {reason}")))?;
@@ -298,7 +331,13 @@ impl Protocol for VerticalSvm {
                 Body::Model(private.model(&self.job, slot.party, &weights, self.split()))
             }
             Phase::Result => Body::Result(self.result().expect("all models come before the result")),
+            other => return Err(Fault::Input(format!("{other} is not part of a training job"))),
         })
+    }
+
+    fn used(&self, slot: Slot) -> Vec<u32> {
+        let decided = self.rules.quorum(&slot).and_then(|(_, round, _)| self.used.get(round as usize));
+        decided.cloned().unwrap_or_default()
     }
 
     fn inputs(&self, slot: Slot, private: &Private) -> [u8; 32] {
@@ -326,6 +365,7 @@ impl Protocol for VerticalSvm {
 impl VerticalSvm {
     /// What follows from a complete round of a phase.
     fn complete(&mut self, slot: Slot) -> Result<(), Fault> {
+        let used = if slot.phase == Phase::Dv { self.decrypted(slot.round) } else { Vec::new() };
         match (slot.phase, &mut self.training) {
             (Phase::Setup, _) => {
                 self.agreement.check(&self.params)?;
@@ -343,10 +383,14 @@ impl VerticalSvm {
                 training.close();
                 Ok(())
             }
-            (Phase::Dv, Some(training)) => training.decide().map_err(|(party, reason)| match party {
-                Some(party) => self.blame(party, format!("round {}: {reason}", slot.round)),
-                None => Fault::Input(reason),
-            }),
+            (Phase::Dv, Some(training)) => {
+                let decided = training.decide(&used);
+                self.used.push(used);
+                decided.map_err(|(party, reason)| match party {
+                    Some(party) => self.blame(party, format!("round {}: {reason}", slot.round)),
+                    None => Fault::Input(reason),
+                })
+            }
             _ => Ok(()),
         }
     }

@@ -122,11 +122,12 @@ impl Training {
         Ok(())
     }
 
-    /// All DV records of the round are in: verifies them, decrypts, and ends the round.
+    /// The DV records of a quorum of members are in: verifies them, decrypts, and ends the round.
     ///
     /// # Errors
     /// What is wrong, and the party at fault if there is one.
-    pub(super) fn decide(&mut self) -> Result<(), (Option<u32>, String)> {
+    pub(super) fn decide(&mut self, used: &[u32]) -> Result<(), (Option<u32>, String)> {
+        self.partials.retain(|slot, _| used.contains(&slot.party));
         self.verify()?;
         let mut members: BTreeMap<u32, Vec<Partial>> = BTreeMap::new();
         for (slot, (partials, _)) in std::mem::take(&mut self.partials) {

@@ -232,7 +232,7 @@ fn own_data_that_do_not_fit() {
 #[test]
 fn margins_that_overflow_stop_before_anything_is_sent() {
     let mut bench = Bench::new(Shape { iterations: 30, ..BLINDED });
-    let Kind::VerticalSvm(training) = &mut bench.job.params.kind;
+    let training = bench.job.params.training_mut();
     training.learning_rate = "1000".parse().unwrap();
     bench.job.id = bench.job.params.id();
     let fault = bench.run_with(&bench.privates(), 1, |_, body| body).map(|_| ()).unwrap_err();
@@ -267,7 +267,7 @@ fn records_out_of_place() {
 #[test]
 fn parameters_that_cannot_be_run() {
     let mut bench = Bench::new(BLINDED);
-    let Kind::VerticalSvm(training) = &mut bench.job.params.kind;
+    let training = bench.job.params.training_mut();
     training.weak_blinding = false;
     bench.job.id = bench.job.params.id();
     let fault = VerticalSvm::start(&bench.job, Role::Observer).map(|_| ()).unwrap_err();

@@ -68,6 +68,7 @@ impl Bench {
                 learning_rate: records::Decimal::from_units(300_000_000 / i64::from(shape.batch)),
                 lambda: "0.125".parse().unwrap(),
                 c: "1".parse().unwrap(),
+                key: None,
                 key_bits: shape.key_bits,
                 insecure_key_bits: true,
                 quorum,

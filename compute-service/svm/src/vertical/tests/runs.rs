@@ -3,7 +3,8 @@
 use super::*;
 use crate::vertical::Output;
 use num_bigint::BigInt;
-use protocol::{Protocol, Role, Status};
+use protocol::{Committed, Protocol, Role, Status};
+use records::Phase;
 
 /// How many indicators and weights differ from the reference on the unsplit table.
 fn differences(output: &Output, reference: &Reference) -> usize {
@@ -67,7 +68,37 @@ fn several_chunks() {
 /// With a quorum below n the partial decryptions of any two of three are enough.
 #[test]
 fn quorum_t2n3() {
-    check(Shape { quorum: Some(2), iterations: 2, ..BLINDED }, 6);
+    let trace = check(Shape { quorum: Some(2), iterations: 2, ..BLINDED }, 6);
+    let built_on = |phase| trace.records.iter().filter(move |c| c.record.slot.phase == phase);
+    assert!(built_on(Phase::Model).all(|c| c.record.used.len() == 2));
+    let later = built_on(Phase::Iv).filter(|c| c.record.slot.round > 0);
+    assert!(later.clone().count() > 0 && later.clone().all(|c| c.record.used.len() == 2));
+}
+
+/// Two of five never decrypt, and nobody waits for them.
+#[test]
+fn absent_members_do_not_stop_the_decryption() {
+    let trace = check(Shape { parties: 5, quorum: Some(3), iterations: 2, ..BLINDED }, 9);
+    let used = |round: u32| {
+        let builds = |c: &&Committed| match c.record.slot.phase {
+            Phase::Iv => c.record.slot.round == round + 1,
+            phase => phase == Phase::Model && round == 1,
+        };
+        trace.records.iter().find(builds).unwrap().record.used.clone()
+    };
+    let bench = Bench::new(Shape { parties: 5, quorum: Some(3), iterations: 2, ..BLINDED });
+    let mut observer = VerticalSvm::start(&bench.job, Role::Observer).unwrap();
+    let mut left_out = 0;
+    for committed in &trace.records {
+        let slot = committed.record.slot;
+        if slot.phase == Phase::Dv && !used(slot.round).contains(&slot.party) {
+            left_out += 1;
+        } else {
+            observer.apply(committed).unwrap();
+        }
+    }
+    assert!(left_out <= 4 && used(0).len() == 3);
+    assert_eq!(observer.status(), Status::Done(trace.outputs[0].clone()));
 }
 
 #[test]
@@ -162,7 +193,7 @@ fn repeats(shape: Shape) {
     for (at, committed) in trace.records.iter().enumerate().filter(|(_, c)| c.record.slot.party == 1) {
         let slot = committed.record.slot;
         // As early as the rules allow, and as late as it was.
-        let needs = records::Rules::new(&bench.job.params).needs(&slot);
+        let needs = records::Rules::new(&bench.job.params).needs(&slot, &[]);
         let earliest =
             trace.records.iter().rposition(|c| needs.contains(&c.record.slot)).map_or(0, |i| i + 1);
         assert_eq!(make(earliest, slot), make(at, slot), "{slot}");

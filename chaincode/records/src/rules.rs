@@ -1,0 +1,211 @@
+//! Who posts what, after what: the table that the job contract enforces and the protocols follow.
+//!
+//! A record may be posted once all records that [`Rules::needs`] names are committed. The table is a function of the
+//! job's parameters alone.
+
+mod check;
+mod keys;
+mod training;
+
+use crate::{Body, JobParams, Kind, Phase, Slot};
+pub(crate) use check::is_digest;
+pub use keys::KeySizes;
+use keys::{Generation, Refresh};
+use std::{fmt::Debug, ops::Range, sync::Arc};
+use training::Training;
+
+/// What one kind of job says about its phases.
+trait Table: Debug + Send + Sync {
+    /// In their order.
+    fn phases(&self) -> Vec<Phase>;
+    /// Number of rounds of a phase.
+    fn rounds(&self, phase: Phase) -> u32;
+    /// The parties that post in a phase.
+    fn authors(&self, phase: Phase) -> Vec<u32>;
+    /// Number of entries of a phase's round, over all chunks.
+    fn entries(&self, phase: Phase) -> usize;
+    /// Most entries in one chunk.
+    fn chunk_entries(&self, phase: Phase) -> usize;
+    /// How often the chunks of a phase repeat, each time after everybody's of the time before.
+    fn passes(&self, _: Phase) -> u32 {
+        1
+    }
+    /// What must be committed before a slot is filled.
+    fn needs(&self, slot: &Slot) -> Needs;
+    /// Form and sizes of a body, `entries` of which its slot has.
+    fn check_body(&self, slot: &Slot, body: &Body, entries: usize) -> Result<(), String>;
+}
+
+/// The predecessors of a slot.
+enum Needs {
+    /// All slots of a round of a phase.
+    Round(Phase, u32),
+    /// These.
+    Slots(Vec<Slot>),
+    /// A round's slots of so many parties, which the caller names.
+    Quorum(Phase, u32, u32),
+}
+
+/// The phases of one job with their sizes.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    parties: u32,
+    table: Arc<dyn Table>,
+}
+
+impl Rules {
+    /// The table for a job whose parameters are valid.
+    pub fn new(params: &JobParams) -> Self {
+        let parties = params.parties();
+        let table: Arc<dyn Table> = match &params.kind {
+            Kind::VerticalSvm(training) => Arc::new(Training::new(parties, training)),
+            Kind::KeyGeneration(generation) => Arc::new(Generation::new(parties, generation)),
+            Kind::KeyRefresh(refresh) => Arc::new(Refresh::new(parties, refresh)),
+        };
+        Self { parties, table }
+    }
+
+    /// Number n of participants.
+    pub fn parties(&self) -> u32 {
+        self.parties
+    }
+
+    /// Phases of this job in their order. The last has one round.
+    pub fn phases(&self) -> Vec<Phase> {
+        self.table.phases()
+    }
+
+    /// The phase with which the job begins.
+    pub fn first_phase(&self) -> Phase {
+        self.phases()[0]
+    }
+
+    /// The phase in which everybody posts the same, or the job does not finish.
+    pub fn last_phase(&self) -> Phase {
+        *self.phases().last().expect("every job has phases")
+    }
+
+    /// Number of rounds of a phase; of those whose number is found only as the job runs, the most.
+    pub fn rounds(&self, phase: Phase) -> u32 {
+        self.table.rounds(phase)
+    }
+
+    /// The parties that post in a phase.
+    pub fn authors(&self, phase: Phase) -> Vec<u32> {
+        self.table.authors(phase)
+    }
+
+    /// Most entries in one chunk.
+    pub fn chunk_entries(&self, phase: Phase) -> usize {
+        self.table.chunk_entries(phase)
+    }
+
+    fn chunks_of_a_pass(&self, phase: Phase) -> u32 {
+        self.table.entries(phase).div_ceil(self.chunk_entries(phase)) as u32
+    }
+
+    /// Number of chunks of a phase's round.
+    pub fn chunks(&self, phase: Phase) -> u32 {
+        self.chunks_of_a_pass(phase) * self.table.passes(phase)
+    }
+
+    /// Range of the entries that a chunk holds.
+    pub fn chunk_range(&self, phase: Phase, chunk: u32) -> Range<usize> {
+        let size = self.chunk_entries(phase);
+        let start = (chunk % self.chunks_of_a_pass(phase).max(1)) as usize * size;
+        start..(start + size).min(self.table.entries(phase))
+    }
+
+    /// The chunks of one pass.
+    pub fn pass(&self, phase: Phase, pass: u32) -> Range<u32> {
+        let chunks = self.chunks_of_a_pass(phase);
+        pass * chunks..(pass + 1) * chunks
+    }
+
+    /// Whether the job has this slot at all.
+    pub fn exists(&self, slot: &Slot) -> bool {
+        self.phases().contains(&slot.phase)
+            && self.authors(slot.phase).contains(&slot.party)
+            && slot.round < self.rounds(slot.phase)
+            && slot.chunk < self.chunks(slot.phase)
+    }
+
+    /// All slots of one round of a phase: chunks of all its authors.
+    pub fn round_slots(&self, phase: Phase, round: u32) -> Vec<Slot> {
+        self.slots_of(phase, round, &self.authors(phase), 0..self.chunks(phase))
+    }
+
+    fn slots_of(&self, phase: Phase, round: u32, parties: &[u32], chunks: Range<u32>) -> Vec<Slot> {
+        parties
+            .iter()
+            .flat_map(|&party| chunks.clone().map(move |chunk| Slot { phase, round, party, chunk }))
+            .collect()
+    }
+
+    /// How many parties' records of which phase and round a slot builds on, where they are not all: the caller names
+    /// them.
+    pub fn quorum(&self, slot: &Slot) -> Option<(Phase, u32, u32)> {
+        match self.table.needs(slot) {
+            Needs::Quorum(phase, round, quorum) if quorum < self.authors(phase).len() as u32 => {
+                Some((phase, round, quorum))
+            }
+            _ => None,
+        }
+    }
+
+    /// The records that must be committed before a slot may be filled; exact keys, no ranges. Only direct
+    /// predecessors are named: theirs were checked when they were posted. `used` are the parties whose records the
+    /// slot builds on, where a quorum is enough; else it is not read.
+    pub fn needs(&self, slot: &Slot, used: &[u32]) -> Vec<Slot> {
+        let pass = slot.chunk / self.chunks_of_a_pass(slot.phase).max(1);
+        if pass > 0 {
+            return self.slots_of(
+                slot.phase,
+                slot.round,
+                &self.authors(slot.phase),
+                self.pass(slot.phase, pass - 1),
+            );
+        }
+        match self.table.needs(slot) {
+            Needs::Slots(slots) => slots,
+            Needs::Quorum(phase, round, quorum) if quorum < self.authors(phase).len() as u32 => {
+                self.slots_of(phase, round, used, 0..self.chunks(phase))
+            }
+            Needs::Round(phase, round) | Needs::Quorum(phase, round, _) => self.round_slots(phase, round),
+        }
+    }
+
+    /// Checks the parties on whose records a slot builds: a quorum in ascending order, or nobody where all are needed.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check_used(&self, slot: &Slot, used: &[u32]) -> Result<(), String> {
+        let Some((phase, _, quorum)) = self.quorum(slot) else {
+            return if used.is_empty() {
+                Ok(())
+            } else {
+                Err("used: this record builds on everybody's".into())
+            };
+        };
+        if used.len() != quorum as usize {
+            return Err(format!("used: {} parties instead of {quorum}", used.len()));
+        }
+        let authors = self.authors(phase);
+        match used.is_sorted_by(|a, b| a < b) && used.iter().all(|party| authors.contains(party)) {
+            true => Ok(()),
+            false => Err("used: not different parties in ascending order".into()),
+        }
+    }
+
+    /// Checks form and sizes of a body for its slot: everything that can be seen without the key.
+    ///
+    /// # Errors
+    /// What is wrong, with the name of the field.
+    pub fn check_body(&self, slot: &Slot, body: &Body) -> Result<(), String> {
+        if !body.belongs_to(slot.phase) {
+            return Err(format!("{} in a {} slot", body.name(), slot.phase));
+        }
+        let entries = self.chunk_range(slot.phase, slot.chunk).len();
+        self.table.check_body(slot, body, entries)
+    }
+}
