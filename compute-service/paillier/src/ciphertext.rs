@@ -84,10 +84,17 @@ pub(crate) fn decode<B: AsRef<[u8]> + Sync>(
     key: &EncryptionKey,
     batch: &[B],
 ) -> Result<Vec<Residue>, CiphertextError> {
-    let values = canonical(key, batch)?;
+    units(key, &canonical(key, batch)?)
+}
+
+/// Units modulo N² from outside, other than 1 and with Jacobi symbol +1.
+pub(crate) fn units(key: &EncryptionKey, values: &[BigUint]) -> Result<Vec<Residue>, CiphertextError> {
+    for (index, value) in values.iter().enumerate() {
+        in_range(key, value).map_err(|reason| CiphertextError { index, reason })?;
+    }
     let symbols: Vec<i32> = values.par_iter().map(|value| modexp::jacobi(value, key.n())).collect();
     match symbols.iter().position(|symbol| *symbol != 1) {
-        None => Ok(key.ring().residues(&values).expect("checked to be below N²")),
+        None => Ok(key.ring().residues(values).expect("checked to be below N²")),
         Some(index) if symbols[index] == 0 => Err(CiphertextError { index, reason: Invalid::NotUnit }),
         Some(index) => Err(CiphertextError { index, reason: Invalid::Jacobi }),
     }
@@ -102,17 +109,23 @@ pub(crate) fn canonical<B: AsRef<[u8]>>(
         if bytes.len() != key.ciphertext_bytes() {
             return Err(Invalid::Length);
         }
-        match BigUint::from_bytes_be(bytes) {
-            value if value <= BigUint::from(1u32) => Err(Invalid::Trivial),
-            value if value >= *key.n_squared() => Err(Invalid::TooLarge),
-            value => Ok(value),
-        }
+        let value = BigUint::from_bytes_be(bytes);
+        in_range(key, &value).map(|()| value)
     };
     batch
         .iter()
         .enumerate()
         .map(|(index, bytes)| one(bytes.as_ref()).map_err(|reason| CiphertextError { index, reason }))
         .collect()
+}
+
+/// Whether 1 < `value` < N².
+fn in_range(key: &EncryptionKey, value: &BigUint) -> Result<(), Invalid> {
+    match value {
+        value if *value <= BigUint::from(1u32) => Err(Invalid::Trivial),
+        value if value >= key.n_squared() => Err(Invalid::TooLarge),
+        _ => Ok(()),
+    }
 }
 
 /// Residues in their canonical bytes.

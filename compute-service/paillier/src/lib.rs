@@ -6,6 +6,8 @@
 //! need only the [`EncryptionKey`], to which a `PublicKey` dereferences; an ordinary key pair, whose owner knows the
 //! factors, is a [`PrivateKey`].
 //!
+//! [`packing`] puts several values into one plaintext.
+//!
 //! Everything is done in batches, because [`modexp`] computes eight residues side by side and on all threads.
 //!
 //! # Security
@@ -41,6 +43,7 @@ mod key;
 pub mod keygen;
 mod limbs;
 pub mod measure;
+pub mod packing;
 mod prime;
 mod private;
 mod random;

@@ -1,7 +1,8 @@
 //! Keys that nobody dealt.
 
 use num_bigint::BigInt;
-use paillier::keygen::{Fault, generate, refresh_in_memory};
+use paillier::keygen::Multiplication::{Minority, Pairwise};
+use paillier::keygen::{Fault, Multiplication, generate, refresh_in_memory};
 use paillier::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -38,11 +39,18 @@ fn encrypt(key: &PublicKey) -> Vec<Ciphertext> {
     Encryptor::new(key, Randomness::Short).encrypt(&messages(key), &mut rng).unwrap()
 }
 
-fn generated(parties: u32, quorum: u32, bits: u64) -> (PublicKey, Vec<KeyShare>) {
+fn generated(
+    multiplication: Multiplication,
+    parties: u32,
+    quorum: u32,
+    bits: u64,
+) -> (PublicKey, Vec<KeyShare>) {
     let mut rng = ChaCha20Rng::seed_from_u64(u64::from(parties));
-    let (key, shares, _) = generate(parties, quorum, bits, 256, "training", &mut rng).unwrap();
+    let (key, shares, _) =
+        generate(multiplication, parties, quorum, bits, 256, "training", &mut rng).unwrap();
     assert_eq!((key.bits(), key.parties(), key.quorum()), (bits, parties, quorum));
-    assert_eq!(key.collusion_bound(), (parties - 1) / 2);
+    let bound = if multiplication == Pairwise { parties - 1 } else { (parties - 1) / 2 };
+    assert_eq!(key.collusion_bound(), bound);
     assert_eq!(PublicKey::from_record(&key.to_record(), bits).unwrap(), key);
     let json = shares[1].to_json();
     assert_eq!(KeyShare::from_json(&json).unwrap().to_json(), json);
@@ -54,16 +62,26 @@ fn generated_keys_decrypt_t3n3_t3n4_t3n5_t5n7() {
     for (parties, quorum, members) in
         [(3, 3, vec![2, 0, 1]), (4, 3, vec![3, 0, 1]), (5, 3, vec![4, 1, 2]), (7, 5, vec![6, 1, 2, 4, 5])]
     {
-        let (key, shares) = generated(parties, quorum, 256);
-        let ciphertexts = encrypt(&key);
-        let shares: Vec<&KeyShare> = members.iter().map(|&i| &shares[i]).collect();
-        assert_eq!(combine(&key, &decrypt_with(&shares, &ciphertexts)).unwrap(), messages(&key));
+        decrypts(&generated(Minority, parties, quorum, 256), &members);
     }
 }
 
 #[test]
+fn keys_generated_pairwise_decrypt_t2n2_t3n3_t2n4() {
+    decrypts(&generated(Pairwise, 2, 2, 512), &[1, 0]);
+    decrypts(&generated(Pairwise, 3, 3, 512), &[2, 0, 1]);
+    decrypts(&generated(Pairwise, 4, 2, 256), &[3, 1]);
+}
+
+fn decrypts((key, shares): &(PublicKey, Vec<KeyShare>), members: &[usize]) {
+    let ciphertexts = encrypt(key);
+    let shares: Vec<&KeyShare> = members.iter().map(|&i| &shares[i]).collect();
+    assert_eq!(combine(key, &decrypt_with(&shares, &ciphertexts)).unwrap(), messages(key));
+}
+
+#[test]
 fn refreshed_keys_open_old_ciphertexts_and_do_not_mix() {
-    let (key, shares) = generated(3, 2, 256);
+    let (key, shares) = generated(Minority, 3, 2, 256);
     let ciphertexts = encrypt(&key);
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     // To the same members, and from there to five with another quorum, and back to two.
@@ -94,10 +112,19 @@ fn refreshed_keys_open_old_ciphertexts_and_do_not_mix() {
 #[test]
 fn unsupported_parameters_are_refused() {
     let mut rng = ChaCha20Rng::seed_from_u64(1);
-    for (parties, quorum, bits) in
-        [(2, 2, 256), (65, 2, 256), (3, 1, 256), (3, 4, 256), (3, 3, 255), (3, 3, 128)]
-    {
-        let error = generate(parties, quorum, bits, 16, "training", &mut rng).unwrap_err();
+    for (multiplication, parties, quorum, bits) in [
+        (Minority, 2, 2, 256),
+        (Minority, 65, 2, 256),
+        (Minority, 64, 2, 256),
+        (Minority, 3, 1, 256),
+        (Minority, 3, 4, 256),
+        (Minority, 3, 3, 255),
+        (Minority, 3, 3, 128),
+        (Pairwise, 1, 1, 256),
+        (Pairwise, 65, 2, 256),
+        (Pairwise, 2, 2, 4096),
+    ] {
+        let error = generate(multiplication, parties, quorum, bits, 16, "training", &mut rng).unwrap_err();
         assert!(matches!(error, Fault::Parameters(_)), "{error}");
     }
 }

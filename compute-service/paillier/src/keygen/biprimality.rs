@@ -1,6 +1,7 @@
 //! Whether N is the product of two primes, and φ(N) coprime to N.
 
 use super::candidates::Summands;
+use super::pairwise::{Pattern, Product};
 use super::shamir::Sharing;
 use super::{Fault, Group, Message, check};
 use crate::hash::Transcript;
@@ -94,7 +95,25 @@ pub fn fits(n: &BigUint, powers: &[&BigUint]) -> bool {
     !product.is_zero() && (*powers[0] == product || *powers[0] == n - product)
 }
 
-/// Step 7, to each in private: shares modulo N of a random number (degree t), of the member's summand of p+q−1 (degree
+/// The member's summand of p + q − 1.
+fn sum(group: Group, p: &BigUint, q: &BigUint) -> BigUint {
+    if group.is_first() { p + q - 1u32 } else { p + q }
+}
+
+/// Step 7, pairwise: the product whose summand is the share of r·(p+q−1) modulo N to be published in step 8, with a
+/// joint random r.
+pub fn multiply_gcd(
+    group: Group,
+    n: &BigUint,
+    p: &BigUint,
+    q: &BigUint,
+    rng: &mut impl CryptoRng,
+) -> Product {
+    let (sum, r) = (sum(group, p, q), random::below(rng, n));
+    Product::new(group, Pattern::All, n, (&[sum], n.bits() / 2 + 1), (&[r], n.bits()))
+}
+
+/// Step 7, to each in private (minority only): shares modulo N of a random number (degree t), of the member's summand of p+q−1 (degree
 /// t), and of zero (degree 2t).
 pub fn share_gcd(
     group: Group,
@@ -103,23 +122,22 @@ pub fn share_gcd(
     q: &BigUint,
     rng: &mut impl CryptoRng,
 ) -> Vec<Message> {
-    let sharing = Sharing::new(n.clone(), group.parties);
+    let sharing = Sharing::of(group, n.clone());
     let t = group.collusion_bound();
-    let sum = if group.is_first() { p + q - 1u32 } else { p + q };
-    let mut messages = sharing.share(&[random::below(rng, n), sum % n], t, rng);
+    let mut messages = sharing.share(&[random::below(rng, n), sum(group, p, q) % n], t, rng);
     for (message, zero) in messages.iter_mut().zip(sharing.share(&[BigUint::ZERO], 2 * t, rng)) {
         message.extend(zero);
     }
     messages
 }
 
-/// Step 8, to be published: the share of r·(p+q−1) modulo N.
+/// Step 8, to be published (minority only): the share of r·(p+q−1) modulo N.
 ///
 /// # Errors
 /// A member that sent a wrong number of values, or one out of range.
 pub fn gcd_share(group: Group, n: &BigUint, received: &[Message]) -> Result<Message, Fault> {
     check(received, 3, n)?;
-    let sharing = Sharing::new(n.clone(), group.parties);
+    let sharing = Sharing::of(group, n.clone());
     let sum = sharing.add(received);
     let product = sharing.mul(&sum[..1], &sum[1..2]);
     Ok(sharing.add(&[product, sum[2..].to_vec()]))
@@ -131,7 +149,7 @@ pub fn gcd_share(group: Group, n: &BigUint, received: &[Message]) -> Result<Mess
 /// A member that published a wrong number of values, or one out of range.
 pub fn gcd_is_one(group: Group, n: &BigUint, published: &[Message]) -> Result<bool, Fault> {
     check(published, 1, n)?;
-    let opened = &Sharing::new(n.clone(), group.parties).open(published)[0];
+    let opened = &Sharing::of(group, n.clone()).open(published)[0];
     Ok(opened.gcd(n).is_one())
 }
 
@@ -207,7 +225,7 @@ mod tests {
                 .zip(deliver(sent))
                 .map(|(g, inbox)| gcd_share(*g, n, &inbox).unwrap())
                 .collect();
-            let value = Sharing::new(n.clone(), 3).open(&published).swap_remove(0);
+            let value = Sharing::of(groups[0], n.clone()).open(&published).swap_remove(0);
             (gcd_is_one(groups[0], n, &published).unwrap(), value)
         };
         let n = &p * &q;

@@ -1,7 +1,8 @@
 //! Many candidates for N at once.
 
+use super::pairwise::{Pattern, Product, own_bits};
 use super::shamir::Sharing;
-use super::{Fault, Group, Message, check};
+use super::{Fault, Group, Message, Multiplication, check};
 use crate::hash::Transcript;
 use crate::{prime, random};
 use num_bigint::BigUint;
@@ -13,15 +14,19 @@ use rand_core::CryptoRng;
 pub struct Plan {
     group: Group,
     bits: u64,
-    /// M, a product of primes above n, in factors that fit into a word.
+    /// M, a product of small odd primes, in factors that fit into a word.
     words: Vec<(u64, Vec<u32>)>,
     /// Modulo M.
     small: Sharing,
     /// Modulo a number above all N.
     large: Sharing,
-    /// What is added to Σ pᵢ so that N has exactly `bits` bits: 2^(bits/2)/√2, a multiple of 4.
+    /// F: all candidates are −1 modulo this.
+    form: BigUint,
+    /// M⁻¹ modulo F.
+    unscale: BigUint,
+    /// What is added to Σ pᵢ so that N has exactly `bits` bits: 2^(bits/2)/√2, a multiple of F.
     offset: BigUint,
-    /// Number of values of 4M·rᵢ in the range of pᵢ.
+    /// Number of values of F·M·rᵢ in the range of pᵢ.
     multiples: BigUint,
 }
 
@@ -39,15 +44,27 @@ impl Plan {
         if !supported.contains(&bits) || !bits.is_multiple_of(16) {
             return Err(Fault::Parameters("a modulus has 256 to 4,096 bits, a multiple of 16"));
         }
+        if group.multiplication == Multiplication::Pairwise && own_bits(bits) > modexp::MAX_BITS {
+            return Err(Fault::Parameters(
+                "a modulus has at most 4,000 bits where members multiply pairwise",
+            ));
+        }
         let half = bits / 2;
-        // ⌈2^half/√2⌉ up to a multiple of 4, so that N ≥ 2^(bits−1).
-        let offset = (((BigUint::one() << (2 * half - 1)).sqrt() >> 2u32) + 1u32) << 2u32;
+        let primes = prime::small_primes(1 << 13);
+        // Shamir's sharing has no n points modulo a prime up to n: those primes are kept out by form.
+        let shared = match group.multiplication {
+            Multiplication::Minority => primes.partition_point(|d| *d <= group.parties),
+            Multiplication::Pairwise => 0,
+        };
+        let form = primes[..shared].iter().fold(BigUint::from(4u32), |form, d| form * d);
+        // ⌈2^half/√2⌉ up to a multiple of F, so that N ≥ 2^(bits−1).
+        let offset = (((BigUint::one() << (2 * half - 1)).sqrt() / &form) + 1u32) * &form;
         let range = ((BigUint::one() << half) - &offset) / group.parties();
         let mut modulus = BigUint::one();
         let mut words: Vec<(u64, Vec<u32>)> = Vec::new();
-        for d in prime::small_primes(1 << 13).into_iter().filter(|d| *d > group.parties()) {
-            // 64 bits of the range are left to chance, so that cutting it to whole multiples of M does not matter.
-            if (&modulus * d).bits() + 2 + 64 > range.bits() {
+        for d in primes.into_iter().skip(shared) {
+            // 64 bits of the range are left to chance, so that cutting it to whole multiples of F·M does not matter.
+            if (&modulus * d).bits() + form.bits() + 64 > range.bits() {
                 break;
             }
             modulus *= d;
@@ -62,15 +79,19 @@ impl Plan {
                 None => words.push((d.into(), vec![d])),
             }
         }
-        let multiples = range / (&modulus * 4u32);
+        if words.is_empty() {
+            return Err(Fault::Parameters("the modulus is too short for so many members"));
+        }
         Ok(Self {
             group,
             bits,
             words,
-            small: Sharing::new(modulus, group.parties()),
-            large: Sharing::above(bits, group.parties()),
+            multiples: range / (&modulus * &form),
+            unscale: modulus.modinv(&form).expect("M and F have different primes"),
+            small: Sharing::of(group, modulus),
+            large: Sharing::above(bits, group),
+            form,
             offset,
-            multiples,
         })
     }
 
@@ -84,7 +105,12 @@ impl Plan {
         self.bits
     }
 
-    /// Largest prime that divides M: no candidate p has a factor between n and this.
+    /// Bits of everybody's own modulus, where members multiply pairwise.
+    pub fn own_bits(&self) -> u64 {
+        own_bits(self.bits)
+    }
+
+    /// Largest prime that divides M: no candidate p has a factor up to this.
     pub fn sieved_to(&self) -> u32 {
         self.words.last().map_or(1, |(_, primes)| primes[primes.len() - 1])
     }
@@ -94,10 +120,22 @@ impl Plan {
         self.group.collusion_bound() + 1
     }
 
-    /// Step 1, of a contributor, to each in private: shares of `count` random units modulo M.
+    /// Step 1, of a contributor, to each in private: shares of `count` random units modulo M. Minority only.
     pub fn share_units(&self, count: usize, rng: &mut impl CryptoRng) -> Vec<Message> {
-        let units: Vec<BigUint> = (0..count).map(|_| self.unit(rng)).collect();
-        self.small.share(&units, self.group.collusion_bound(), rng)
+        self.small.share(&self.units(count, rng), self.group.collusion_bound(), rng)
+    }
+
+    /// Step 1, pairwise: `count` random units modulo M, which the member keeps; half of them are for p.
+    pub fn units(&self, count: usize, rng: &mut impl CryptoRng) -> Message {
+        (0..count).map(|_| self.unit(rng)).collect()
+    }
+
+    /// Step 2, pairwise, for `turn` in 1..n: multiplies the running product by another member's units. `shares` is the
+    /// member's units at first, and then its summands after the turn before.
+    pub fn turn(&self, turn: u32, shares: &Message, units: &Message) -> Product {
+        let bits = self.small.modulus().bits();
+        let pattern = Pattern::Turn { turn, half: units.len() / 2 };
+        Product::new(self.group, pattern, self.small.modulus(), (shares, bits), (units, bits))
     }
 
     fn unit(&self, rng: &mut impl CryptoRng) -> BigUint {
@@ -113,7 +151,7 @@ impl Plan {
         }
     }
 
-    /// Step 2, for every factor after the second, to each in private: fresh shares of degree t of a product of shares.
+    /// Step 2, for every factor after the second, to each in private (minority only): fresh shares of degree t of a product of shares.
     /// `shares` is the running product, `factor` the next contributor's shares.
     pub fn reshare(&self, shares: &Message, factor: &Message, rng: &mut impl CryptoRng) -> Vec<Message> {
         let product = self.small.mul(shares, factor);
@@ -138,9 +176,10 @@ impl Plan {
         check(received, count, self.small.modulus())
     }
 
-    /// The member's summands of the candidates, from the shares of the last two factors. `seeds` are what the member shares with
-    /// each other member (its own place is ignored), and `label` never returns: together they give masks that cancel
-    /// in the sum, so that the summands are random.
+    /// The member's summands of the candidates, from the shares of the last two factors. `seeds` are what the member
+    /// shares with each other member (its own place is ignored), and `label` never returns: together they give masks
+    /// that cancel in the sum, so that the summands are random. Minority only; pairwise summands are random by
+    /// themselves.
     pub fn summands(
         &self,
         shares: &Message,
@@ -151,31 +190,33 @@ impl Plan {
     ) -> Summands {
         let m = self.small.modulus();
         let length = (m.bits() as usize + 128).div_ceil(8);
-        let product = self.small.mul(shares, factor);
-        let four = (m % 4u32).to_u32().expect("below 4");
-        let summands =
-            self.small.summand(self.group.index, &product).into_iter().enumerate().map(|(k, mut b)| {
-                for (seed, other) in seeds.iter().zip(0..).filter(|(_, other)| *other != self.group.index) {
-                    let mask =
-                        Transcript::new("confab mask").bytes(seed).bytes(label.as_bytes()).int(k as u64);
-                    let mask = mask.expand(length) % m;
-                    b += if self.group.index < other { mask } else { m - mask };
-                }
-                if self.group.is_first() {
-                    b += m - &self.offset % m;
-                }
-                b %= m;
-                // b modulo M, and modulo 4 what makes the sum 3.
-                let wanted = if self.group.is_first() { 3 } else { 0 };
-                let rest = (&b % 4u32).to_u32().expect("below 4");
-                let lift = (wanted + 4 - rest) * four % 4;
-                let p = b + m * lift + m * 4u32 * random::below(rng, &self.multiples);
-                if self.group.is_first() { p + &self.offset } else { p }
-            });
+        let mut residues = self.small.summand(self.group.index, &self.small.mul(shares, factor));
+        for (k, b) in residues.iter_mut().enumerate() {
+            for (seed, other) in seeds.iter().zip(0..).filter(|(_, other)| *other != self.group.index) {
+                let mask = Transcript::new("confab mask").bytes(seed).bytes(label.as_bytes()).int(k as u64);
+                let mask = mask.expand(length) % m;
+                *b += if self.group.index < other { mask } else { m - mask };
+            }
+        }
+        self.lift(&residues, rng)
+    }
+
+    /// The member's summands of the candidates, from its summands of the products modulo M.
+    pub fn lift(&self, residues: &[BigUint], rng: &mut impl CryptoRng) -> Summands {
+        let (m, form) = (self.small.modulus(), &self.form);
+        // The first summand makes the sum −1 modulo F, and carries the offset.
+        let (wanted, offset) =
+            if self.group.is_first() { (form - 1u32, self.offset.clone()) } else { Default::default() };
+        let correction = m - &offset % m;
+        let summands = residues.iter().map(|b| {
+            let b = (b + &correction) % m;
+            let lift = (&wanted + form - &b % form) * &self.unscale % form;
+            b + m * (lift + form * random::below(rng, &self.multiples)) + &offset
+        });
         Summands(summands.collect())
     }
 
-    /// Step 3, to each in private: shares of the summands of p and q (degree t) and of zero (degree 2t).
+    /// Step 3, to each in private: shares of the summands of p and q (degree t) and of zero (degree 2t). Minority only.
     pub fn share_factors(&self, p: &Summands, q: &Summands, rng: &mut impl CryptoRng) -> Vec<Message> {
         let t = self.group.collusion_bound();
         let mut messages = self.large.share(&p.0, t, rng);
@@ -188,7 +229,13 @@ impl Plan {
         messages
     }
 
-    /// Step 4, to be published: shares of the candidates N.
+    /// Step 3, pairwise: the product whose summands are the shares of N to be published in step 4.
+    pub fn multiply_factors(&self, p: &Summands, q: &Summands) -> Product {
+        let half = self.bits / 2;
+        Product::new(self.group, Pattern::All, self.large.modulus(), (&p.0, half), (&q.0, half))
+    }
+
+    /// Step 4, to be published: shares of the candidates N. Minority only.
     ///
     /// # Errors
     /// A member that sent a wrong number of values, or one out of range.
@@ -206,7 +253,7 @@ impl Plan {
     pub fn open_products(&self, published: &[Message], count: usize) -> Result<Vec<BigUint>, Fault> {
         check(published, count, self.large.modulus())?;
         let products = self.large.open(published);
-        if products.iter().any(|n| n.bits() != self.bits || n.bit(1) || !n.bit(0)) {
+        if products.iter().any(|n| n.bits() != self.bits || !(n % &self.form).is_one()) {
             return Err(Fault::Together("the shares of N do not fit together"));
         }
         Ok(products)
@@ -236,6 +283,7 @@ mod tests {
     use super::*;
     use crate::keygen::deliver;
     use num_integer::Integer;
+    use num_traits::Zero;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 
@@ -295,11 +343,8 @@ mod tests {
             let (p, q) = total(&batch.summands, k);
             assert_eq!(*n, &p * &q);
             for x in [p, q] {
-                assert_eq!((x.bits(), (&x % 4u32).to_u32()), (BITS / 2, Some(3)));
-                assert_eq!(
-                    (5..=plan.sieved_to()).find(|d| (&x % *d).bits() == 0 && d % 2 == 1 && d % 3 != 0),
-                    None
-                );
+                assert_eq!((x.bits(), (&x % 12u32).to_u32()), (BITS / 2, Some(11)));
+                assert_eq!((2..=plan.sieved_to()).find(|d| (&x % *d).is_zero()), None);
             }
         }
     }

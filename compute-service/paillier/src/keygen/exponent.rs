@@ -1,5 +1,6 @@
 //! From the summands of p and q to shares of the decryption exponent d = Δ·β·φ(N).
 
+use super::pairwise::{Pattern, Product};
 use super::shamir::Sharing;
 use super::{Fault, Group, Message, check};
 use crate::key::factorial;
@@ -16,11 +17,52 @@ pub struct Opening {
     sharing: Sharing,
     /// Rᵢ.
     multiple: BigUint,
+    /// βᵢ.
+    beta: BigUint,
 }
 
 impl Opening {
-    /// Step 9, to each in private: shares of βᵢ, of the summand of φ(N) (both of degree t) and of N·Rᵢ (degree 2t). βᵢ is
-    /// uniform modulo N; R hides β·φ(N)/N with 80 bits of slack.
+    /// βᵢ is uniform modulo N; R hides β·φ(N)/N with 80 bits of slack, also where only one member's is random.
+    fn start(group: Group, n: &BigUint, rng: &mut impl CryptoRng) -> Self {
+        Self {
+            group,
+            n: n.clone(),
+            sharing: Sharing::above(opening_bits(n, group.parties), group),
+            multiple: random::below(rng, &((n * group.parties) << STATISTICAL)),
+            beta: random::below(rng, n),
+        }
+    }
+
+    /// Step 9, pairwise: the product whose summand [`publish`](Self::publish) takes.
+    pub fn pairwise(
+        group: Group,
+        n: &BigUint,
+        p: &BigUint,
+        q: &BigUint,
+        rng: &mut impl CryptoRng,
+    ) -> (Self, Product) {
+        let opening = Self::start(group, n, rng);
+        let (sum, beta) = ([p + q], std::slice::from_ref(&opening.beta));
+        let modulus = opening.sharing.modulus();
+        let product = Product::new(group, Pattern::All, modulus, (&sum, n.bits() / 2 + 1), (beta, n.bits()));
+        (opening, product)
+    }
+
+    /// Step 10, pairwise, to be published: the summand of β·φ(N) + N·R = (N+1)·β + N·R − β·(p+q), from that of
+    /// β·(p+q). The masks of the product make it uniform modulo N, and N·Rᵢ hides the rest.
+    ///
+    /// # Errors
+    /// Not the summand of one product.
+    pub fn publish(&self, summand: &Message) -> Result<Message, Fault> {
+        let ([summand], m) = (summand.as_slice(), self.sharing.modulus()) else {
+            return Err(Fault::Parameters("θ comes from one product"));
+        };
+        let plain = (&self.n + 1u32) * &self.beta + &self.n * &self.multiple;
+        Ok(vec![(plain + m - summand % m) % m])
+    }
+
+    /// Step 9, to each in private (minority only): shares of βᵢ, of the summand of φ(N) (both of degree t) and of N·Rᵢ (degree
+    /// 2t).
     pub fn new(
         group: Group,
         n: &BigUint,
@@ -28,19 +70,17 @@ impl Opening {
         q: &BigUint,
         rng: &mut impl CryptoRng,
     ) -> (Self, Vec<Message>) {
-        let (parties, t) = (group.parties, group.collusion_bound());
-        let multiple = random::below(rng, &((n * parties) << STATISTICAL));
-        let sharing = Sharing::above(opening_bits(n, parties), parties);
+        let (opening, t) = (Self::start(group, n, rng), group.collusion_bound());
+        let sharing = &opening.sharing;
         let phi = if group.is_first() { n + 1u32 - p - q } else { sharing.modulus() - p - q };
-        let beta = random::below(rng, n);
-        let mut messages = sharing.share(&[beta, phi], t, rng);
-        for (message, more) in messages.iter_mut().zip(sharing.share(&[n * &multiple], 2 * t, rng)) {
+        let mut messages = sharing.share(&[opening.beta.clone(), phi], t, rng);
+        for (message, more) in messages.iter_mut().zip(sharing.share(&[n * &opening.multiple], 2 * t, rng)) {
             message.extend(more);
         }
-        (Self { group, n: n.clone(), sharing, multiple }, messages)
+        (opening, messages)
     }
 
-    /// Step 10, to be published: the share of β·φ(N) + N·R.
+    /// Step 10, to be published (minority only): the share of β·φ(N) + N·R.
     ///
     /// # Errors
     /// A member that sent a wrong number of values, or one out of range.

@@ -2,8 +2,9 @@
 
 use super::candidates::{Plan, Summands};
 use super::exponent::{IntegerSharing, Opening, opening_bits};
+use super::pairwise::{OwnKey, Peers, Product};
 use super::refresh::Refresh;
-use super::{Fault, Group, Message, biprimality, deliver, seal};
+use super::{Fault, Group, Message, Multiplication, biprimality, deliver, seal};
 use crate::key::{EncryptionKey, PublicKey, factorial, fixed_bytes, verification_base};
 use crate::random;
 use crate::threshold::KeyShare;
@@ -30,20 +31,29 @@ pub struct Statistics {
 /// A member's summands of p and q.
 type Factors = (BigUint, BigUint);
 
+/// Each member's summands of all candidates p and q of a batch.
+type Batch = Vec<(Summands, Summands)>;
+
 /// The members' views of one run.
 struct Run<R> {
     groups: Vec<Group>,
+    plans: Vec<Plan>,
     rngs: Vec<R>,
+    /// What each member shares with each other one; for a minority only.
+    seeds: Vec<Vec<[u8; 32]>>,
+    /// Everybody's own keys as each member sees them; pairwise only.
+    peers: Vec<Peers>,
     session: [u8; 32],
     statistics: Statistics,
 }
 
 /// Generates a key of `bits` bits for `parties` members, `quorum` of whom decrypt together, `batch` candidates at a
-/// time. Each member has a generator of its own, seeded from `rng`.
+/// time, multiplied in the given way. Each member has a generator of its own, seeded from `rng`.
 ///
 /// # Errors
 /// Parameters that are not supported; members in memory commit no faults.
 pub fn generate<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send>(
+    multiplication: Multiplication,
     parties: u32,
     quorum: u32,
     bits: u64,
@@ -54,21 +64,17 @@ pub fn generate<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send>(
     if !(2..=parties).contains(&quorum) {
         return Err(Fault::Parameters("a quorum must be in 2..=n"));
     }
-    let groups = (0..parties).map(|index| Group::new(parties, index)).collect::<Result<Vec<_>, _>>()?;
-    let plans = groups.iter().map(|g| Plan::new(*g, bits)).collect::<Result<Vec<_>, _>>()?;
-    let rngs = (0..parties).map(|_| R::from_seed(bytes32(rng))).collect();
-    let mut run = Run { groups, rngs, session: bytes32(rng), statistics: Statistics::default() };
-    // One seed for each pair, sent by the one with the smaller index.
-    let seeds: Vec<Vec<[u8; 32]>> = {
-        let sent: Vec<Vec<[u8; 32]>> =
-            run.rngs.iter_mut().map(|rng| (0..parties).map(|_| bytes32(rng)).collect()).collect();
-        (0..parties as usize)
-            .map(|i| (0..parties as usize).map(|j| sent[i.min(j)][i.max(j)]).collect())
-            .collect()
-    };
+    let groups: Vec<Group> =
+        (0..parties).map(|index| Group::with(multiplication, parties, index)).collect::<Result<_, _>>()?;
+    let plans = groups.iter().map(|g| Plan::new(*g, bits)).collect::<Result<_, _>>()?;
+    let rngs = groups.iter().map(|_| R::from_seed(bytes32(rng))).collect();
+    let session = bytes32(rng);
+    let statistics = Statistics::default();
+    let mut run = Run { groups, plans, rngs, seeds: vec![], peers: vec![], session, statistics };
+    run.start(multiplication)?;
     loop {
         run.statistics.batches += 1;
-        let Some((n, factors)) = run.batch(&plans, batch, &seeds)? else { continue };
+        let Some((n, factors)) = run.batch(batch)? else { continue };
         if let Some((key, shares)) = run.finish(&n, &factors, quorum, purpose)? {
             return Ok((key, shares, run.statistics));
         }
@@ -123,14 +129,71 @@ impl<R: CryptoRng + Send> Run<R> {
         Ok(messages)
     }
 
-    /// One batch of candidates: an N that passes all tests, with everybody's summands, if there is one.
-    fn batch(
-        &mut self,
-        plans: &[Plan],
-        count: usize,
-        seeds: &[Vec<[u8; 32]>],
-    ) -> Result<Option<(BigUint, Vec<Factors>)>, Fault> {
+    /// What the members need before the first batch.
+    fn start(&mut self, multiplication: Multiplication) -> Result<(), Fault> {
+        let parties = self.groups.len();
+        match multiplication {
+            Multiplication::Minority => {
+                // One seed for each pair, sent by the one with the smaller index.
+                let sent = self.each(|_, rng| Ok((0..parties).map(|_| bytes32(rng)).collect::<Vec<_>>()))?;
+                self.seeds =
+                    (0..parties).map(|i| (0..parties).map(|j| sent[i.min(j)][i.max(j)]).collect()).collect();
+            }
+            Multiplication::Pairwise => {
+                let plan = self.plans[0].clone();
+                let own = self.each(|_, rng| Ok(OwnKey::generate(&plan, rng)))?;
+                let published = self.publish("own keys", |g, _| Ok(own[g.index() as usize].message()))?;
+                self.peers = self
+                    .plans
+                    .iter()
+                    .zip(own)
+                    .map(|(plan, own)| Peers::new(plan, own, &published))
+                    .collect::<Result<_, _>>()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A pairwise multiplication: everybody's summands.
+    fn multiply(&mut self, products: &[Product]) -> Result<Vec<Message>, Fault> {
+        let peers = std::mem::take(&mut self.peers);
+        let of = |g: Group| (&products[g.index() as usize], &peers[g.index() as usize]);
+        let offers = self.each(|g, rng| {
+            let (product, peers) = of(g);
+            Ok(product.offer(peers, rng))
+        })?;
+        let (sent, replied): (Vec<Vec<Message>>, Vec<_>) = self
+            .each(|g, rng| {
+                let (product, peers) = of(g);
+                product.reply(peers, &offers, rng)
+            })?
+            .into_iter()
+            .unzip();
+        self.statistics.bytes +=
+            offers.iter().chain(sent.iter().flatten()).map(size).sum::<usize>() / self.groups.len();
+        let inboxes = deliver(sent);
+        let summands = self.each(|g, _| {
+            let i = g.index() as usize;
+            replied[i].finish(&peers[i], &inboxes[i])
+        })?;
+        self.peers = peers;
+        Ok(summands)
+    }
+
+    /// Everybody's summands of `count` candidates p and as many q, without small factors.
+    fn summands(&mut self, count: usize) -> Result<Batch, Fault> {
+        let plans = self.plans.clone();
         let plan = |group: Group| &plans[group.index() as usize];
+        if !self.peers.is_empty() {
+            let units = self.each(|g, rng| Ok(plan(g).units(2 * count, rng)))?;
+            let mut shares = units.clone();
+            for turn in 1..plans.len() as u32 {
+                let products: Vec<Product> =
+                    plans.iter().zip(&shares).zip(&units).map(|((p, s), u)| p.turn(turn, s, u)).collect();
+                shares = self.multiply(&products)?;
+            }
+            return self.each(|g, rng| Ok(plan(g).lift(&shares[g.index() as usize], rng).split_off(count)));
+        }
         let contributors = plans[0].contributors() as usize;
         // Units for all p, then for all q.
         let units = self.send(|g, rng| {
@@ -147,22 +210,77 @@ impl<R: CryptoRng + Send> Run<R> {
             products = self.each(|g, _| plan(g).reduced(&received[g.index() as usize], 2 * count))?;
         }
         let label = format!("batch {}", self.statistics.batches);
-        let summands: Vec<(Summands, Summands)> = self.each(|g, rng| {
+        let seeds = self.seeds.clone();
+        self.each(|g, rng| {
             let i = g.index() as usize;
             plan(g).check_units(&units[i][..contributors], 2 * count)?;
             let last = &units[i][contributors - 1];
             Ok(plan(g).summands(&products[i], last, &seeds[i], &label, rng).split_off(count))
-        })?;
+        })
+    }
 
+    /// Everybody's share of every N, to be published.
+    fn products(&mut self, summands: &Batch, count: usize) -> Result<Vec<Message>, Fault> {
+        let plans = self.plans.clone();
+        if !self.peers.is_empty() {
+            let products: Vec<Product> =
+                plans.iter().zip(summands).map(|(plan, (p, q))| plan.multiply_factors(p, q)).collect();
+            return self.multiply(&products);
+        }
         let received = self.send(|g, rng| {
             let (p, q) = &summands[g.index() as usize];
-            Ok(plan(g).share_factors(p, q, rng))
+            Ok(plans[g.index() as usize].share_factors(p, q, rng))
         })?;
+        self.each(|g, _| plans[g.index() as usize].share_products(&received[g.index() as usize], count))
+    }
+
+    /// Everybody's share of r·(p+q−1) modulo N, to be published.
+    fn gcd(&mut self, n: &BigUint, factors: &[Factors]) -> Result<Vec<Message>, Fault> {
+        if !self.peers.is_empty() {
+            let products = self.each(|g, rng| {
+                let (p, q) = &factors[g.index() as usize];
+                Ok(biprimality::multiply_gcd(g, n, p, q, rng))
+            })?;
+            return self.multiply(&products);
+        }
+        let received = self.send(|g, rng| {
+            let (p, q) = &factors[g.index() as usize];
+            Ok(biprimality::share_gcd(g, n, p, q, rng))
+        })?;
+        self.each(|g, _| biprimality::gcd_share(g, n, &received[g.index() as usize]))
+    }
+
+    /// Everybody's part of the opening of θ, and its share, to be published.
+    fn theta(&mut self, n: &BigUint, factors: &[Factors]) -> Result<(Vec<Opening>, Vec<Message>), Fault> {
+        if !self.peers.is_empty() {
+            let started = self.each(|g, rng| {
+                let (p, q) = &factors[g.index() as usize];
+                Ok(Opening::pairwise(g, n, p, q, rng))
+            })?;
+            let (openings, products): (Vec<Opening>, Vec<Product>) = started.into_iter().unzip();
+            let summands = self.multiply(&products)?;
+            let shares =
+                openings.iter().zip(&summands).map(|(o, s)| o.publish(s)).collect::<Result<_, _>>()?;
+            return Ok((openings, shares));
+        }
+        let started = self.each(|g, rng| {
+            let (p, q) = &factors[g.index() as usize];
+            Ok(Opening::new(g, n, p, q, rng))
+        })?;
+        let (openings, sent): (Vec<Opening>, Vec<Vec<Message>>) = started.into_iter().unzip();
+        let received = deliver(sent);
+        let shares = openings.iter().zip(&received).map(|(o, r)| o.share(r)).collect::<Result<_, _>>()?;
+        Ok((openings, shares))
+    }
+
+    /// One batch of candidates: an N that passes all tests, with everybody's summands, if there is one.
+    fn batch(&mut self, count: usize) -> Result<Option<(BigUint, Vec<Factors>)>, Fault> {
+        let summands = self.summands(count)?;
+        let shares = self.products(&summands, count)?;
         // The coin's contributions are committed to together with the shares of N, and opened after them.
         let contributions = self.each(|_, rng| Ok(vec![random::number(rng, 256)]))?;
-        let published =
-            self.publish("product", |g, _| plan(g).share_products(&received[g.index() as usize], count))?;
-        let candidates = plans[0].open_products(&published, count)?;
+        let published = self.publish("product", |g, _| Ok(shares[g.index() as usize].clone()))?;
+        let candidates = self.plans[0].open_products(&published, count)?;
         let coin = {
             let contributions = self.publish("coin", |g, _| Ok(contributions[g.index() as usize].clone()))?;
             biprimality::coin(&contributions)
@@ -191,12 +309,8 @@ impl<R: CryptoRng + Send> Run<R> {
             }
             let factors: Vec<Factors> =
                 summands.iter().map(|(p, q)| (p.get(k).clone(), q.get(k).clone())).collect();
-            let received = self.send(|g, rng| {
-                let (p, q) = &factors[g.index() as usize];
-                Ok(biprimality::share_gcd(g, n, p, q, rng))
-            })?;
-            let published =
-                self.publish("gcd", |g, _| biprimality::gcd_share(g, n, &received[g.index() as usize]))?;
+            let shares = self.gcd(n, &factors)?;
+            let published = self.publish("gcd", |g, _| Ok(shares[g.index() as usize].clone()))?;
             if biprimality::gcd_is_one(self.groups[0], n, &published)? {
                 return Ok(Some((n.clone(), factors)));
             }
@@ -213,16 +327,8 @@ impl<R: CryptoRng + Send> Run<R> {
         purpose: &str,
     ) -> Result<Option<(PublicKey, Vec<KeyShare>)>, Fault> {
         let parties = self.groups.len() as u32;
-        let started = self.each(|g, rng| {
-            let (p, q) = &factors[g.index() as usize];
-            Ok(Opening::new(g, n, p, q, rng))
-        })?;
-        let (openings, sent): (Vec<Opening>, Vec<Vec<Message>>) = started.into_iter().unzip();
-        let received = deliver(sent);
-        let published = self.publish("theta", |g, _| {
-            let i = g.index() as usize;
-            openings[i].share(&received[i])
-        })?;
+        let (openings, shares) = self.theta(n, factors)?;
+        let published = self.publish("theta", |g, _| Ok(shares[g.index() as usize].clone()))?;
         let opened = openings.iter().map(|o| o.open(&published)).collect::<Result<Vec<_>, _>>()?;
         let theta = factorial(parties) * &opened[0].0 % n;
         if !theta.gcd(n).is_one() {

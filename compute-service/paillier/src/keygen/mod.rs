@@ -1,16 +1,21 @@
-//! Key generation without a dealer, for three or more members (`protocols.md` 1): N = p·q so that nobody learns p or q.
+//! Key generation without a dealer (`protocols.md` 1): N = p·q so that nobody learns p or q.
 //!
-//! Boneh and Franklin (1997) with the arithmetic of Ben-Or, Goldwasser and Wigderson: private against
-//! t = ⌊(n−1)/2⌋ members that follow the protocol and pool what they see. Nothing here knows a network. A step is a
-//! function of what the member holds and has received; what it returns goes to everybody, or one part to each member
-//! in private. [`generate`] plays all members in memory.
+//! Boneh and Franklin (1997), for members that follow the protocol. What t colluders pool shows them nothing of p and
+//! q; how large t may be follows from how sums are multiplied ([`Multiplication`]). Nothing here knows a network. A
+//! step is a function of what the member holds and has received; what it returns goes to everybody, or one part to
+//! each member in private. [`generate`] plays all members in memory.
 //!
 //! 1. [`candidates`]: many pairs (p, q) at once. Each p = Σ pᵢ is made free of small factors by construction
 //!    (Malkin, Wu, Boneh 1999): p ≡ Π aₖ modulo a product M of small primes, the units aₖ coming from t + 1 members.
-//!    N is opened from shares of the product, with a fresh sharing of zero of degree 2t.
+//!    Primes up to n, modulo which Shamir's sharing has too few points, are kept out by form: p ≡ −1 modulo each of
+//!    them, as modulo 4. N is opened from shares of the product that are fresh.
 //! 2. [`biprimality`]: trial division of N in public; then powers of random bases of Jacobi symbol 1, which a coin of
 //!    all members chooses after N is fixed; and the condition gcd(N, p+q−1) = 1.
 //! 3. [`exponent`]: β·φ(N) + N·R is opened with joint random β and R, and −N·R shared over the integers.
+//!
+//! Where the steps of the two ways of multiplication differ, that of the minority shares its summands by Shamir and
+//! multiplies shares, with a fresh sharing of zero of degree 2t; the pairwise one returns a [`pairwise::Product`],
+//! which is offered, replied to and finished. What is then published is opened in the same way.
 //!
 //! What all members publish in a step is committed to before any of it is opened ([`seal`]). Every candidate is used
 //! for one N, and no value that depends on one is ever opened apart from N and the tests' results.
@@ -19,6 +24,7 @@ pub mod biprimality;
 pub mod candidates;
 pub mod exponent;
 mod memory;
+pub mod pairwise;
 pub mod refresh;
 mod shamir;
 
@@ -31,9 +37,19 @@ use num_bigint::BigUint;
 /// Numbers that one member sends.
 pub type Message = Vec<BigUint>;
 
+/// How sums that the members hold are multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Multiplication {
+    /// Ben-Or, Goldwasser and Wigderson (1988), for n ≥ 3: private against ⌊(n−1)/2⌋ members.
+    Minority,
+    /// Under everybody's own ordinary Paillier key, for n ≥ 2: private against n − 1 members. See [`pairwise`].
+    Pairwise,
+}
+
 /// Who generates a key: n members, one of whom is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group {
+    multiplication: Multiplication,
     parties: u32,
     index: u32,
 }
@@ -59,18 +75,35 @@ pub enum Fault {
 }
 
 impl Group {
-    /// Member `index` of `parties`.
+    /// Member `index` of `parties`, who multiply as a [minority](Multiplication::Minority) allows.
     ///
     /// # Errors
     /// Fewer than three members or more than 64, or no such member.
     pub fn new(parties: u32, index: u32) -> Result<Self, Fault> {
-        if !(3..=MAX_PARTIES).contains(&parties) {
-            return Err(Fault::Parameters("key generation without a dealer needs 3 to 64 members"));
+        Self::with(Multiplication::Minority, parties, index)
+    }
+
+    /// Member `index` of `parties`, who multiply in the given way.
+    ///
+    /// # Errors
+    /// Too few members for that, or more than 64, or no such member.
+    pub fn with(multiplication: Multiplication, parties: u32, index: u32) -> Result<Self, Fault> {
+        let (least, error) = match multiplication {
+            Multiplication::Minority => (3, "privacy against a minority needs 3 to 64 members"),
+            Multiplication::Pairwise => (2, "key generation needs 2 to 64 members"),
+        };
+        if !(least..=MAX_PARTIES).contains(&parties) {
+            return Err(Fault::Parameters(error));
         }
         if index >= parties {
             return Err(Fault::Parameters("there is no such member"));
         }
-        Ok(Self { parties, index })
+        Ok(Self { multiplication, parties, index })
+    }
+
+    /// How the members multiply.
+    pub fn multiplication(self) -> Multiplication {
+        self.multiplication
     }
 
     /// Number n of members.
@@ -85,7 +118,10 @@ impl Group {
 
     /// t: how many members may pool what they see.
     pub fn collusion_bound(self) -> u32 {
-        (self.parties - 1) / 2
+        match self.multiplication {
+            Multiplication::Minority => (self.parties - 1) / 2,
+            Multiplication::Pairwise => self.parties - 1,
+        }
     }
 
     /// Whether the member holds the public constants of a sum.

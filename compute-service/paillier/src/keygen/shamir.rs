@@ -1,24 +1,37 @@
-//! Shamir's sharing modulo a number that need not be prime: it is enough that all differences of points are units.
+//! Sharing modulo a number that need not be prime: Shamir's, for which it is enough that all differences of points are
+//! units, and the additive one of pairwise multiplication.
 
-use super::Message;
+use super::{Group, Message, Multiplication};
 use crate::random;
 use num_bigint::BigUint;
 use num_integer::Integer;
 use num_traits::One;
 use rand_core::CryptoRng;
 
-/// Arithmetic modulo m with the points 1..=n of the members.
+/// Arithmetic modulo m, with the points 1..=n of the members if it is Shamir's.
 #[derive(Clone, Debug)]
 pub(super) struct Sharing {
     modulus: BigUint,
-    /// The factors of the members' values in the value at 0 of a polynomial of degree below n.
+    /// The factors of the members' shares in the secret: in the value at 0 of a polynomial of degree below n, or ones.
     lagrange: Vec<BigUint>,
 }
 
 impl Sharing {
+    /// As the group multiplies: Shamir's, or sums.
+    pub(super) fn of(group: Group, modulus: BigUint) -> Self {
+        match group.multiplication {
+            Multiplication::Minority => Self::new(modulus, group.parties),
+            Multiplication::Pairwise => {
+                Self { modulus, lagrange: vec![BigUint::one(); group.parties as usize] }
+            }
+        }
+    }
+
+    /// Shamir's.
+    ///
     /// # Panics
     /// If the modulus has a factor that is not above the number of members.
-    pub(super) fn new(modulus: BigUint, parties: u32) -> Self {
+    fn new(modulus: BigUint, parties: u32) -> Self {
         let lagrange = (1..=parties)
             .map(|i| {
                 let (mut above, mut below) = (BigUint::one(), BigUint::one());
@@ -33,12 +46,12 @@ impl Sharing {
         Self { modulus, lagrange }
     }
 
-    /// The smallest odd modulus above 2^`bits` without a factor up to the number of members.
-    pub(super) fn above(bits: u64, parties: u32) -> Self {
-        let small = (1..=parties).map(BigUint::from).product::<BigUint>();
+    /// Modulo the smallest odd number above 2^`bits` without a factor up to the number of members.
+    pub(super) fn above(bits: u64, group: Group) -> Self {
+        let small = (1..=group.parties).map(BigUint::from).product::<BigUint>();
         let start = (BigUint::one() << bits) + 1u32;
         let modulus = (0u32..).map(|k| &start + 2 * k).find(|m| m.gcd(&small).is_one());
-        Self::new(modulus.expect("every primorial leaves gaps"), parties)
+        Self::of(group, modulus.expect("every primorial leaves gaps"))
     }
 
     pub(super) fn modulus(&self) -> &BigUint {
@@ -49,7 +62,7 @@ impl Sharing {
         self.lagrange.len() as u32
     }
 
-    /// Shares secrets below the modulus: a message for each member, in which secret k has place k.
+    /// Shamir's shares of secrets below the modulus: a message for each member, in which secret k has place k.
     pub(super) fn share(&self, secrets: &[BigUint], degree: u32, rng: &mut impl CryptoRng) -> Vec<Message> {
         let mut messages = vec![Vec::with_capacity(secrets.len()); self.parties() as usize];
         for secret in secrets {
@@ -117,7 +130,7 @@ mod tests {
 
     #[test]
     fn modulus_above_a_power_has_no_small_factor() {
-        let sharing = Sharing::above(100, 64);
+        let sharing = Sharing::above(100, Group::new(64, 0).unwrap());
         assert!(
             sharing.modulus().bits() == 101
                 && (2u32..=64).all(|d| !(sharing.modulus() % d).eq(&BigUint::ZERO))
