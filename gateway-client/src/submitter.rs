@@ -50,7 +50,7 @@ impl EnvelopeStore for KeepNothing {
 pub struct RetryPolicy {
     /// Longest pause before another try.
     pub longest_pause: Duration,
-    /// How long `UNKNOWN_JOB` is taken for a peer that lags.
+    /// How long `UNKNOWN_JOB` and `UNKNOWN_KEY` are taken for a peer that lags.
     pub unknown_job: Duration,
     /// How long to wait for the status of an envelope that the orderers may not have.
     pub ask: Duration,
@@ -379,7 +379,9 @@ impl Run<'_> {
                         return Ok(Step::AlreadyThere { transaction_id: proposal.transaction_id });
                     }
                     Code::NotYet => self.retries.not_yet += 1,
-                    Code::UnknownJob if self.start.elapsed() < self.submitter.policy.unknown_job => {
+                    Code::UnknownJob | Code::UnknownKey
+                        if self.start.elapsed() < self.submitter.policy.unknown_job =>
+                    {
                         self.retries.not_yet += 1;
                     }
                     _ => return Err(error.into()),

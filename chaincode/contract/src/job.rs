@@ -1,7 +1,7 @@
 use crate::{Caller, Failure, WorldState};
 use records::{
-    Acceptance, Body, CONTRACT_VERSION, Code, Ending, Job, JobId, JobParams, JobView, MAX_RECORD_BYTES,
-    Outcome, Phase, Record, Refusal, Rules, Slot, key,
+    Acceptance, Body, CONTRACT_VERSION, Code, Ending, Job, JobId, JobParams, JobView, KeyEntry, Kind,
+    MAX_RECORD_BYTES, Outcome, Phase, Record, Refusal, Rules, Slot, TRAINING, ThresholdKey, key,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -45,6 +45,8 @@ pub fn invoke(
         "job" => call.job(world),
         "jobs" => call.jobs(world),
         "record" => call.record(world),
+        "key" => call.key(world),
+        "keys" => call.keys(world),
         "probe" => call.probe(world),
         _ => refuse(Code::BadInput, format!("no function `{}`", function.escape_debug())),
     }
@@ -133,6 +135,7 @@ impl Call<'_> {
                 format!("the contract is {CONTRACT_VERSION}, not {}", params.contract),
             );
         }
+        check_key(world, &params)?;
         let id = params.id();
         let job = Job {
             version: records::VERSION,
@@ -278,6 +281,10 @@ impl Call<'_> {
                 _ => first = Some(result),
             }
         }
+        if let Some(Body::Key(key)) = first {
+            let entry = key_entry(&job, &key);
+            world.put(&key::threshold_key(&entry.fingerprint), json(&entry))?;
+        }
         self.write_ending(world, &id, Outcome::Finished)
     }
 
@@ -341,6 +348,21 @@ impl Call<'_> {
         record.map_or_else(|| refuse(Code::NotYet, format!("{slot} is missing")), Ok)
     }
 
+    fn key(&self, world: &mut dyn WorldState) -> Answer {
+        let fingerprint = self.text(0, "key")?;
+        if fingerprint.len() != 64 {
+            return refuse(Code::BadInput, "key: not 64 hexadecimal digits");
+        }
+        let [entry] = read(world, [key::threshold_key(fingerprint)])?;
+        entry.map_or_else(|| refuse(Code::UnknownKey, format!("no key {fingerprint}")), Ok)
+    }
+
+    fn keys(&self, world: &mut dyn WorldState) -> Answer {
+        let entries = world.list(key::THRESHOLD_KEY)?;
+        let entries = entries.iter().map(|bytes| stored(bytes)).collect::<Result<Vec<KeyEntry>, _>>()?;
+        Ok(json(&entries))
+    }
+
     fn probe(&self, world: &mut dyn WorldState) -> Answer {
         let (name, value) = (self.text(0, "name")?, self.bytes(1, "value")?);
         if name.is_empty() || name.len() > 128 || name.contains(['\0', char::MAX]) {
@@ -349,6 +371,62 @@ impl Call<'_> {
         world.put(&key::probe(&self.caller.msp_id, name), value.to_vec())?;
         Ok(Vec::new())
     }
+}
+
+/// What the ledger keeps of a key that came out of a job.
+fn key_entry(job: &Job, key: &ThresholdKey) -> KeyEntry {
+    let names = &job.params.participants;
+    let (purpose, members, bits, refreshes) = match &job.params.kind {
+        Kind::KeyRefresh(refresh) => {
+            let members = refresh.members.iter().map(|party| names[*party as usize].clone()).collect();
+            (&refresh.purpose, members, refresh.key_bits, Some(refresh.key.clone()))
+        }
+        Kind::KeyGeneration(generation) => (&generation.purpose, names.clone(), generation.key_bits, None),
+        Kind::VerticalSvm(_) => unreachable!("the rules of a training admit no key"),
+    };
+    KeyEntry {
+        version: records::VERSION,
+        fingerprint: hex::encode(key.fingerprint()),
+        job: job.id.clone(),
+        purpose: purpose.clone(),
+        members,
+        quorum: key.quorum,
+        collusion_bound: key.collusion_bound,
+        bits,
+        refreshes,
+    }
+}
+
+/// Whether a job may use the key that it names: one of the same members, and for this purpose.
+fn check_key(world: &mut dyn WorldState, params: &JobParams) -> Result<(), Failure> {
+    let (fingerprint, purpose) = match &params.kind {
+        Kind::VerticalSvm(training) => (training.key.as_ref(), TRAINING),
+        Kind::KeyRefresh(refresh) => (Some(&refresh.key), refresh.purpose.as_str()),
+        Kind::KeyGeneration(_) => (None, ""),
+    };
+    let Some(fingerprint) = fingerprint else { return Ok(()) };
+    let [entry] = read(world, [key::threshold_key(fingerprint)])?;
+    let Some(entry) = entry else {
+        return match &params.kind {
+            // A key that was dealt is known to its members only.
+            Kind::KeyRefresh(_) => Ok(()),
+            _ => refuse(Code::UnknownKey, format!("no key {fingerprint} was negotiated on this ledger")),
+        };
+    };
+    let entry: KeyEntry = stored(&entry)?;
+    if entry.purpose != purpose {
+        return refuse(Code::BadInput, format!("key: it is for {}, not for {purpose}", entry.purpose));
+    }
+    if let Kind::VerticalSvm(training) = &params.kind
+        && (entry.members != params.participants
+            || (entry.quorum, entry.bits) != (training.quorum, training.key_bits))
+    {
+        let members = entry.members.join(", ");
+        let reason =
+            format!("key: it has {} bits, for {} of {members}, in this order", entry.bits, entry.quorum);
+        return refuse(Code::BadInput, reason);
+    }
+    Ok(())
 }
 
 fn read<const N: usize>(

@@ -1,5 +1,6 @@
 use crate::{Bytes, Phase};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// What a record says, by phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +97,14 @@ pub struct ThresholdKey {
     pub base: Bytes,
     /// vᵢ = v^(Δ·shareᵢ) of every member.
     pub verification: Vec<Bytes>,
+}
+
+impl ThresholdKey {
+    /// SHA-256 of its JSON: what a key is called.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let json = serde_json::to_vec(self).expect("a key holds only strings, integers and arrays");
+        Sha256::digest(json).into()
+    }
 }
 
 /// Digests that must agree between the participants before anything is computed.

@@ -24,6 +24,9 @@ pub const POSTED: &str = "posted";
 /// Kind of the composite keys under which endings lie.
 pub const ENDING: &str = "ending";
 
+/// Kind of the composite keys under which threshold keys lie.
+pub const THRESHOLD_KEY: &str = "key";
+
 /// Where a [`crate::Job`] lies.
 pub fn job(id: &JobId) -> String {
     composite(JOB, &[&id.0])
@@ -60,6 +63,11 @@ fn of_slot(kind: &str, id: &JobId, slot: &Slot) -> String {
             &format!("{:08x}", slot.chunk),
         ],
     )
+}
+
+/// Where the [`crate::KeyEntry`] of a threshold key lies.
+pub fn threshold_key(fingerprint: &str) -> String {
+    composite(THRESHOLD_KEY, &[fingerprint])
 }
 
 /// Where a probe lies: a value without meaning with which a client shows that the ledger commits what it sends.

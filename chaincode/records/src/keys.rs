@@ -1,7 +1,7 @@
 //! Parameters of the jobs that make keys.
 
 use crate::{
-    ParamsError,
+    JobId, ParamsError,
     job::{check, check_key_bits},
     rules::is_digest,
 };
@@ -120,4 +120,29 @@ fn check_purpose(purpose: &str) -> Result<(), ParamsError> {
     let words =
         !purpose.is_empty() && purpose.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b' '));
     check(words && purpose.len() <= 64, "purpose", "not 1 to 64 letters, digits, hyphens and spaces")
+}
+
+/// A threshold key that came out of a job, as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyEntry {
+    /// Layout version, [`crate::VERSION`].
+    pub version: u32,
+    /// SHA-256 of the public key's JSON, hexadecimal.
+    pub fingerprint: String,
+    /// The job that made it.
+    pub job: JobId,
+    /// What it may be used for.
+    pub purpose: String,
+    /// MSP identifiers of its members, in the order of their indices.
+    pub members: Vec<String>,
+    /// How many of them decrypt together.
+    pub quorum: u32,
+    /// How many colluding members learn nothing of the factors.
+    pub collusion_bound: u32,
+    /// Bits of the modulus N.
+    pub bits: u32,
+    /// Fingerprint of the key of which this is a refresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshes: Option<String>,
 }

@@ -27,7 +27,7 @@ pub use job::{
     Acceptance, Ending, Job, JobId, JobParams, JobView, Judge, Kind, Outcome, ParamsError, Publication,
     VerticalSvm,
 };
-pub use keys::{Collusion, Dealer, KeyGeneration, KeyRefresh};
+pub use keys::{Collusion, Dealer, KeyEntry, KeyGeneration, KeyRefresh};
 pub use phase::{Phase, Slot};
 pub use refusal::{Code, Refusal};
 pub use rules::{KeySizes, Rules};
@@ -39,6 +39,9 @@ pub const VERSION: u32 = 1;
 
 /// Version of the job contract; a job is pinned to it.
 pub const CONTRACT_VERSION: &str = "1.0";
+
+/// The purpose of a key for training.
+pub const TRAINING: &str = "training";
 
 /// Largest record in bytes of JSON (`architecture.md`, rules of the ledger data).
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;

@@ -17,6 +17,8 @@ pub enum Code {
     BadInput,
     /// No such job on this peer: try again if it was proposed a moment ago.
     UnknownJob,
+    /// No such key on this peer: try again if it was negotiated a moment ago.
+    UnknownKey,
     /// The job is finished, refused or aborted.
     Ended,
     /// The job is pinned to another version of the contract.
@@ -31,13 +33,14 @@ pub enum Code {
 const MAX_DETAIL_BYTES: usize = 3000;
 
 impl Code {
-    const ALL: [(Self, &'static str); 10] = [
+    const ALL: [(Self, &'static str); 11] = [
         (Self::NotYet, "NOT_YET"),
         (Self::AlreadySame, "ALREADY_SAME"),
         (Self::AlreadyDifferent, "ALREADY_DIFFERENT"),
         (Self::WrongCaller, "WRONG_CALLER"),
         (Self::BadInput, "BAD_INPUT"),
         (Self::UnknownJob, "UNKNOWN_JOB"),
+        (Self::UnknownKey, "UNKNOWN_KEY"),
         (Self::Ended, "ENDED"),
         (Self::WrongVersion, "WRONG_VERSION"),
         (Self::WrongTime, "WRONG_TIME"),

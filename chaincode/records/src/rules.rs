@@ -116,6 +116,17 @@ impl Rules {
         start..(start + size).min(self.table.entries(phase))
     }
 
+    /// How often the chunks of a phase repeat, each time after everybody's of the time before.
+    pub fn passes(&self, phase: Phase) -> u32 {
+        self.table.passes(phase)
+    }
+
+    /// The pass to which a chunk belongs, and its place there.
+    pub fn place(&self, slot: &Slot) -> (u32, u32) {
+        let chunks = self.chunks_of_a_pass(slot.phase).max(1);
+        (slot.chunk / chunks, slot.chunk % chunks)
+    }
+
     /// The chunks of one pass.
     pub fn pass(&self, phase: Phase, pass: u32) -> Range<u32> {
         let chunks = self.chunks_of_a_pass(phase);
@@ -157,7 +168,7 @@ impl Rules {
     /// predecessors are named: theirs were checked when they were posted. `used` are the parties whose records the
     /// slot builds on, where a quorum is enough; else it is not read.
     pub fn needs(&self, slot: &Slot, used: &[u32]) -> Vec<Slot> {
-        let pass = slot.chunk / self.chunks_of_a_pass(slot.phase).max(1);
+        let (pass, _) = self.place(slot);
         if pass > 0 {
             return self.slots_of(
                 slot.phase,

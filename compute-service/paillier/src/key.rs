@@ -254,14 +254,7 @@ impl PublicKey {
             verification,
             fingerprint: [0; 32],
         };
-        let ring = key.encryption.ring();
-        key.fingerprint = Transcript::new("confab threshold key")
-            .number(key.encryption.n())
-            .int(quorum.into())
-            .int(collusion_bound.into())
-            .number(&key.theta)
-            .numbers(&ring.values(&key.verification))
-            .finish();
+        key.fingerprint = key.to_record().fingerprint();
         Ok(Self(Arc::new(key)))
     }
 
@@ -295,15 +288,7 @@ impl PublicKey {
 
     /// The form on the ledger.
     pub fn to_record(&self) -> ThresholdKey {
-        let residues = |r: &[Residue]| ciphertext::encode(self, r).into_iter().map(Bytes).collect::<Vec<_>>();
-        ThresholdKey {
-            n: Bytes(self.n().to_bytes_be()),
-            quorum: self.0.quorum,
-            collusion_bound: self.0.collusion_bound,
-            theta: Bytes(fixed_bytes(&self.0.theta, self.bytes())),
-            base: residues(std::slice::from_ref(&self.0.base)).swap_remove(0),
-            verification: residues(&self.0.verification),
-        }
+        self.0.to_record()
     }
 
     /// How many members decrypt together.
@@ -321,7 +306,7 @@ impl PublicKey {
         self.0.collusion_bound
     }
 
-    /// SHA-256 of everything in the key.
+    /// What the key is called: SHA-256 of the JSON of its record.
     pub fn fingerprint(&self) -> &[u8; 32] {
         &self.0.fingerprint
     }
@@ -349,6 +334,20 @@ impl PublicKey {
     /// vᵢ = v^(Δ·shareᵢ).
     pub(crate) fn verification(&self, index: u32) -> Option<&Residue> {
         self.0.verification.get(index as usize)
+    }
+}
+
+impl Inner {
+    fn to_record(&self) -> ThresholdKey {
+        let encode = |r: &[Residue]| ciphertext::encode(&self.encryption, r).into_iter().map(Bytes);
+        ThresholdKey {
+            n: Bytes(self.encryption.n().to_bytes_be()),
+            quorum: self.quorum,
+            collusion_bound: self.collusion_bound,
+            theta: Bytes(fixed_bytes(&self.theta, self.encryption.bytes())),
+            base: encode(std::slice::from_ref(&self.base)).next().expect("one"),
+            verification: encode(&self.verification).collect(),
+        }
     }
 }
 

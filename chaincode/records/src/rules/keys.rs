@@ -1,5 +1,5 @@
 use super::{Needs, Table, check};
-use crate::{Body, KeyGeneration, KeyRefresh, Phase, Slot};
+use crate::{Body, Collusion, KeyGeneration, KeyRefresh, Phase, Slot};
 
 /// Bytes of one chunk: in base64 and with everything around it, below the size of a record.
 const CHUNK: usize = 180 * 1024;
@@ -28,6 +28,22 @@ impl Generation {
         (self.parties as usize - 1) * (bytes + SEAL)
     }
 
+    fn pairwise(&self) -> bool {
+        self.params.against == Collusion::AllButOne
+    }
+
+    /// At most so many ciphertexts under another member's own key, for each other member.
+    fn replies(&self, count: usize) -> usize {
+        (self.parties as usize - 1) * (4 + count * self.params.sizes(self.parties).ciphertext)
+    }
+
+    /// Phases in which the members' messages differ in length.
+    fn open_ended(&self, phase: Phase) -> bool {
+        use Phase::*;
+        matches!(phase, PowerOpen | PowersOpen)
+            || (self.pairwise() && matches!(phase, Units | Factors | Gcd | Theta))
+    }
+
     /// How many members contribute units.
     fn contributors(&self) -> u32 {
         self.params.collusion_bound(self.parties) + 1
@@ -37,7 +53,7 @@ impl Generation {
 impl Table for Generation {
     fn phases(&self) -> Vec<Phase> {
         use Phase::*;
-        let reshare = (self.contributors() > 2).then_some(Reshare);
+        let reshare = (!self.pairwise() && self.contributors() > 2).then_some(Reshare);
         let rest = [
             Factors,
             ProductCommit,
@@ -78,14 +94,17 @@ impl Table for Generation {
         let sizes = self.params.sizes(self.parties);
         let count = self.params.candidates as usize;
         match phase {
+            Phase::Units if self.pairwise() => self.replies(2 * count),
+            Phase::Factors if self.pairwise() => self.replies(count),
+            Phase::Gcd | Phase::Theta if self.pairwise() => self.replies(16),
             Phase::Units | Phase::Reshare => self.sealed(2 * count * sizes.unit),
             Phase::Factors => self.sealed(3 * count * sizes.factor),
             Phase::Gcd => self.sealed(3 * sizes.modulus),
             Phase::Theta => self.sealed(3 * sizes.theta),
-            Phase::Deal => self.sealed(sizes.share),
+            Phase::Deal => self.parties as usize * (sizes.share + SEAL),
             Phase::ProductCommit | Phase::PowerCommit => 32,
             Phase::PowersCommit | Phase::GcdCommit | Phase::ThetaCommit => 32,
-            Phase::ProductOpen => 64 + count * sizes.factor,
+            Phase::ProductOpen => 32 + (count + 1) * sizes.factor,
             Phase::PowerOpen | Phase::PowersOpen => CHUNK,
             Phase::GcdOpen => 32 + sizes.modulus,
             Phase::ThetaOpen => 32 + sizes.theta,
@@ -101,6 +120,9 @@ impl Table for Generation {
     fn passes(&self, phase: Phase) -> u32 {
         match phase {
             Phase::Reshare => self.contributors() - 2,
+            // An offer and its replies, for each factor after the first.
+            Phase::Units if self.pairwise() => 2 * (self.parties - 1),
+            Phase::Factors | Phase::Gcd | Phase::Theta if self.pairwise() => 2,
             _ => 1,
         }
     }
@@ -126,16 +148,20 @@ impl Table for Generation {
         match body {
             Body::Keys(keys) => {
                 check::length("hpke", &keys.hpke, 32)?;
-                match &keys.threshold {
-                    Some(_) => Err("threshold: there is no key yet".into()),
-                    None => Ok(()),
+                let own = self.params.sizes(self.parties).ciphertext / 2;
+                match (&keys.threshold, &keys.paillier) {
+                    (Some(_), _) => Err("threshold: there is no key yet".into()),
+                    (None, Some(n)) if self.pairwise() => check::length("paillier", n, own),
+                    (None, None) if self.pairwise() => Err("paillier: missing".into()),
+                    (None, None) => Ok(()),
+                    (None, Some(_)) => Err("paillier: members of this job have no own keys".into()),
                 }
             }
             Body::Part(part) => match slot.phase {
-                // How many candidates have no small factor is known to the members only.
-                Phase::PowerOpen | Phase::PowersOpen => match (32..=entries).contains(&part.0.len()) {
+                // Only the members know how many candidates have no small factor, and who replies where.
+                phase if self.open_ended(phase) => match part.0.len() <= entries {
                     true => Ok(()),
-                    false => Err(format!("part: {} bytes", part.0.len())),
+                    false => Err(format!("part: {} bytes are more than {entries}", part.0.len())),
                 },
                 _ => check::length("part", part, entries),
             },
@@ -204,6 +230,9 @@ impl Table for Refresh {
         match body {
             Body::Keys(keys) => {
                 check::length("hpke", &keys.hpke, 32)?;
+                if keys.paillier.is_some() {
+                    return Err("paillier: members of this job have no own keys".into());
+                }
                 let deals = self.params.dealers.iter().any(|dealer| dealer.party == slot.party);
                 match (&keys.threshold, deals) {
                     (Some(key), true) => {
@@ -232,6 +261,8 @@ impl KeyGeneration {
         // β·φ(N) + N·R with 80 bits of slack; a sharing's modulus is a little longer.
         let theta = 2 * bits + 2 * log + 96;
         let delta = parties as usize * log;
+        // Room for a mask 80 bits longer than a product.
+        let own = (bits + 83).next_multiple_of(64).max(if bits < 2048 { 0 } else { 3072 });
         let share = theta + 2 * delta + 80 + self.quorum as usize * log + log + 8;
         KeySizes {
             modulus: bits / 8,
@@ -239,6 +270,7 @@ impl KeyGeneration {
             factor: bits / 8 + 2,
             theta: theta.div_ceil(8) + 1,
             share: share.div_ceil(8),
+            ciphertext: own / 4,
         }
     }
 }
@@ -256,6 +288,8 @@ pub struct KeySizes {
     pub theta: usize,
     /// Shares of the exponent.
     pub share: usize,
+    /// Ciphertexts under a member's own key, where members multiply in pairs.
+    pub ciphertext: usize,
 }
 
 impl KeyRefresh {

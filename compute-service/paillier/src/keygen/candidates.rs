@@ -261,7 +261,8 @@ impl Plan {
 }
 
 impl Summands {
-    pub(super) fn get(&self, k: usize) -> &BigUint {
+    /// The summand of one candidate.
+    pub fn get(&self, k: usize) -> &BigUint {
         &self.0[k]
     }
 

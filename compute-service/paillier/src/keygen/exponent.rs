@@ -96,11 +96,7 @@ impl Opening {
     /// # Errors
     /// A member that published a wrong number of values, or one out of range.
     pub fn open(&self, published: &[Message]) -> Result<(BigUint, BigInt), Fault> {
-        check(published, 1, self.sharing.modulus())?;
-        let opened = self.sharing.open(published).swap_remove(0);
-        if opened.bits() > opening_bits(&self.n, self.group.parties) {
-            return Err(Fault::Together("the shares of θ do not fit together"));
-        }
+        let opened = opened(self.group, &self.n, published)?;
         let mut summand = -BigInt::from(&self.n * &self.multiple);
         if self.group.is_first() {
             summand += BigInt::from(opened.clone());
@@ -109,8 +105,23 @@ impl Opening {
     }
 }
 
+/// β·φ(N) + N·R from everybody's step 10.
+///
+/// # Errors
+/// A member that published a wrong number of values, or one out of range.
+pub fn opened(group: Group, n: &BigUint, published: &[Message]) -> Result<BigUint, Fault> {
+    let bits = opening_bits(n, group.parties);
+    let sharing = Sharing::above(bits, group);
+    check(published, 1, sharing.modulus())?;
+    let opened = sharing.open(published).swap_remove(0);
+    match opened.bits() > bits {
+        true => Err(Fault::Together("the shares of θ do not fit together")),
+        false => Ok(opened),
+    }
+}
+
 /// β·φ(N) + N·R < n·N² + n²·N²·2⁸⁰ has no more bits than this; nor has any summand of d.
-pub(super) fn opening_bits(n: &BigUint, parties: u32) -> u64 {
+pub fn opening_bits(n: &BigUint, parties: u32) -> u64 {
     2 * n.bits() + 2 * u64::from(parties.next_power_of_two().ilog2()) + STATISTICAL + 1
 }
 

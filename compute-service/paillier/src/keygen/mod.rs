@@ -20,6 +20,7 @@
 //! What all members publish in a step is committed to before any of it is opened ([`seal`]). Every candidate is used
 //! for one N, and no value that depends on one is ever opened apart from N and the tests' results.
 
+pub mod assembly;
 pub mod biprimality;
 pub mod candidates;
 pub mod exponent;

@@ -6,6 +6,7 @@
 
 use super::exponent::IntegerSharing;
 use super::{Fault, bound_of};
+use crate::ciphertext;
 use crate::key::{KeyError, PublicKey, factorial};
 use crate::threshold::{KeyShare, lagrange};
 use modexp::Residue;
@@ -70,6 +71,16 @@ impl Refresh {
         };
         let lambda = &lagrange(self.key.delta(), &self.dealers)[place];
         Ok(self.sharing.share(&(lambda * BigInt::from(share.value())), rng))
+    }
+
+    /// The new key from everybody's published verification key.
+    ///
+    /// # Errors
+    /// A verification key that is none, and what [`PublicKey`] says.
+    pub fn public_key(&self, verification: &[&[u8]]) -> Result<PublicKey, KeyError> {
+        let verification = ciphertext::decode(&self.key, verification)
+            .map_err(|e| KeyError::Verification { index: e.index as u32, reason: e.reason })?;
+        self.key(verification)
     }
 
     /// The new key from everybody's new verification key.

@@ -135,7 +135,7 @@ impl KeyShare {
     }
 
     /// Bits of the share.
-    pub(crate) fn share_bits(&self) -> usize {
+    pub fn share_bits(&self) -> usize {
         self.share_bits
     }
 

@@ -1,0 +1,200 @@
+//! The records of a job, step after step.
+
+use protocol::{Committed, Fault, Role};
+use records::{Body, Job, JobId, Phase, Record, Rules, Slot};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One exchange: everybody posts, then everybody goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Step {
+    pub(crate) round: u32,
+    pub(crate) phase: Phase,
+    pub(crate) pass: u32,
+}
+
+impl Step {
+    pub(crate) fn first(phase: Phase, round: u32) -> Self {
+        Self { round, phase, pass: 0 }
+    }
+
+    /// What is bound into sealed messages and commitments.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {} {}", self.phase, self.round, self.pass)
+    }
+}
+
+/// The open step, and what was posted in the steps of its round before.
+pub(crate) struct Board {
+    job: JobId,
+    participants: Vec<String>,
+    pub(crate) rules: Rules,
+    role: Role,
+    step: Option<Step>,
+    seen: BTreeSet<Slot>,
+    bodies: BTreeMap<Slot, Body>,
+    /// Digest of all records of earlier rounds, and of the complete steps of this one.
+    past: [u8; 32],
+    digests: BTreeMap<Step, [u8; 32]>,
+}
+
+impl Board {
+    pub(crate) fn new(job: &Job, role: Role) -> Result<Self, Fault> {
+        job.params.validate().map_err(|e| Fault::Input(e.to_string()))?;
+        if job.id != job.params.id() {
+            return Err(Fault::Input("the job's identifier is not that of its parameters".into()));
+        }
+        if let Role::Member(party) = role
+            && party >= job.params.parties()
+        {
+            return Err(Fault::Input(format!("party {party} of a job of {}", job.params.parties())));
+        }
+        let rules = Rules::new(&job.params);
+        let step = Step::first(rules.first_phase(), 0);
+        Ok(Self {
+            job: job.id.clone(),
+            participants: job.params.participants.clone(),
+            rules,
+            role,
+            step: Some(step),
+            seen: BTreeSet::new(),
+            bodies: BTreeMap::new(),
+            past: [0; 32],
+            digests: BTreeMap::new(),
+        })
+    }
+
+    pub(crate) fn job(&self) -> &JobId {
+        &self.job
+    }
+
+    pub(crate) fn me(&self) -> Option<u32> {
+        match self.role {
+            Role::Member(party) => Some(party),
+            Role::Observer => None,
+        }
+    }
+
+    pub(crate) fn blame(&self, party: u32, reason: impl Into<String>) -> Fault {
+        let msp_id = self.participants[party as usize].clone();
+        Fault::Participant { party, msp_id, reason: reason.into() }
+    }
+
+    /// Whose fault a step of the arithmetic says it is.
+    pub(crate) fn fault(&self, step: Step, fault: paillier::keygen::Fault) -> Fault {
+        use paillier::keygen::Fault::{Member, Together};
+        match fault {
+            Member { party, reason } => self.blame(party, format!("{}: {reason}", step.name())),
+            Together(reason) => Fault::Disagreement(format!("{}: {reason}", step.name())),
+            other => Fault::Input(other.to_string()),
+        }
+    }
+
+    /// The slots of a step.
+    fn slots(&self, step: Step) -> Vec<Slot> {
+        let chunks = self.rules.pass(step.phase, step.pass);
+        let Step { round, phase, .. } = step;
+        self.rules
+            .authors(phase)
+            .into_iter()
+            .flat_map(|party| chunks.clone().map(move |chunk| Slot { phase, round, party, chunk }))
+            .collect()
+    }
+
+    /// Slots of the open step that were not seen.
+    pub(crate) fn open_slots(&self) -> Vec<Slot> {
+        let slots = self.step.map(|step| self.slots(step)).unwrap_or_default();
+        slots.into_iter().filter(|slot| !self.seen.contains(slot)).collect()
+    }
+
+    pub(crate) fn owed(&self) -> Vec<Slot> {
+        self.open_slots().into_iter().filter(|slot| Some(slot.party) == self.me()).collect()
+    }
+
+    pub(crate) fn step_of(&self, slot: &Slot) -> Step {
+        Step { round: slot.round, phase: slot.phase, pass: self.rules.place(slot).0 }
+    }
+
+    /// Takes a record; the step that it completes, if it does.
+    pub(crate) fn fold(&mut self, committed: &Committed) -> Result<Option<Step>, Fault> {
+        let record: &Record = &committed.record;
+        let slot = record.slot;
+        if record.job != self.job || slot.party as usize >= self.participants.len() {
+            return Err(Fault::Input(format!("a record of job {:?} party {}", record.job, slot.party)));
+        }
+        if self.seen.contains(&slot) {
+            return Ok(None);
+        }
+        let refuse = |reason: String| Err(self.blame(slot.party, format!("{slot}: {reason}")));
+        if record.msp_id != self.participants[slot.party as usize] {
+            return refuse(format!("posted by {}", record.msp_id));
+        }
+        if !self.rules.exists(&slot) || self.step != Some(self.step_of(&slot)) {
+            return refuse("not due".into());
+        }
+        let step = self.step_of(&slot);
+        let checked = self.rules.check_body(&slot, &record.body);
+        if let Err(reason) = checked.and_then(|()| self.rules.check_used(&slot, &record.used)) {
+            return refuse(reason);
+        }
+        self.seen.insert(slot);
+        self.bodies.insert(slot, record.body.clone());
+        let slots = self.slots(step);
+        if !slots.iter().all(|slot| self.seen.contains(slot)) {
+            return Ok(None);
+        }
+        let mut hash = Sha256::new();
+        for slot in &slots {
+            hash.update(slot.to_string());
+            hash.update(serde_json::to_vec(&self.bodies[slot]).expect("bodies hold strings and integers"));
+        }
+        self.digests.insert(step, hash.finalize().into());
+        Ok(Some(step))
+    }
+
+    /// Opens a step. A new round forgets the records of the one before.
+    pub(crate) fn open(&mut self, next: Option<Step>) {
+        if let (Some(last), Some(next)) = (self.step, next)
+            && next.round > last.round
+        {
+            self.past = self.digest_before(next);
+            self.digests.clear();
+            self.bodies.clear();
+        }
+        self.step = next;
+    }
+
+    /// The step after one: the next pass, or the next phase.
+    pub(crate) fn after(&self, step: Step) -> Option<Step> {
+        if step.pass + 1 < self.rules.passes(step.phase) {
+            return Some(Step { pass: step.pass + 1, ..step });
+        }
+        let phases = self.rules.phases();
+        let place = phases.iter().position(|phase| *phase == step.phase)?;
+        phases.get(place + 1).map(|phase| Step::first(*phase, step.round))
+    }
+
+    /// Digest of everything before a step.
+    pub(crate) fn digest_before(&self, step: Step) -> [u8; 32] {
+        let mut hash = Sha256::new().chain_update(self.past);
+        self.digests.range(..step).for_each(|(_, digest)| hash.update(digest));
+        hash.finalize().into()
+    }
+
+    /// What a party posted in a step of the current round, chunks joined.
+    pub(crate) fn payload(&self, step: Step, party: u32) -> Vec<u8> {
+        let Step { round, phase, .. } = step;
+        let chunks = self.rules.pass(phase, step.pass);
+        let parts =
+            chunks.filter_map(|chunk| match self.bodies.get(&Slot { phase, round, party, chunk })? {
+                Body::Part(part) => Some(part.0.as_slice()),
+                _ => None,
+            });
+        parts.collect::<Vec<_>>().concat()
+    }
+
+    /// What a party posted in a phase of one chunk.
+    pub(crate) fn body(&self, phase: Phase, round: u32, party: u32) -> Option<&Body> {
+        self.bodies.get(&Slot { phase, round, party, chunk: 0 })
+    }
+}

@@ -1,0 +1,336 @@
+//! A key generation as a protocol of records.
+
+use crate::{
+    Output, Private,
+    board::{Board, Step},
+    ending::Ending,
+    member::{Member, Memo},
+    wire,
+};
+use num_bigint::BigUint;
+use num_integer::Integer;
+use num_traits::One;
+use paillier::{
+    EncryptionKey, PublicKey,
+    keygen::{
+        Group, Message, Multiplication, assembly,
+        biprimality::{self, BASES},
+        candidates::Plan,
+        exponent::{self, IntegerSharing},
+        seal,
+    },
+};
+use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
+use records::{Body, Bytes, Collusion, Job, KeyGeneration, KeySizes, Kind, Phase, Slot};
+use std::sync::{Mutex, PoisonError};
+
+/// One party's side of a key generation.
+pub struct Generation {
+    pub(crate) params: KeyGeneration,
+    pub(crate) board: Board,
+    pub(crate) sizes: KeySizes,
+    /// The member's, or the first one's for an observer, who uses what is public of it.
+    pub(crate) plan: Plan,
+    pub(crate) hpke: Vec<[u8; 32]>,
+    /// The moduli of the members' own keys, where they multiply in pairs.
+    pub(crate) moduli: Vec<Message>,
+    pub(crate) batch: Batch,
+    pub(crate) ending: Option<Ending>,
+    candidates: u64,
+    memo: Mutex<Memo>,
+}
+
+/// What is public of the current batch of candidates.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) candidates: Vec<BigUint>,
+    pub(crate) coin: [u8; 32],
+    /// Places of the candidates without a small factor.
+    pub(crate) survivors: Vec<usize>,
+    /// Place of the first that passed one base.
+    pub(crate) passed: Option<usize>,
+    /// β·φ(N) + N·R.
+    pub(crate) opened: BigUint,
+    pub(crate) theta: BigUint,
+    /// Everybody's opened shares of θ.
+    pub(crate) theta_shares: Vec<Message>,
+}
+
+impl Batch {
+    pub(crate) fn survivors(&self) -> Vec<(usize, &BigUint)> {
+        self.survivors.iter().map(|&k| (k, &self.candidates[k])).collect()
+    }
+
+    /// The candidate that passed.
+    pub(crate) fn n(&self) -> (usize, &BigUint) {
+        let k = self.passed.expect("a candidate passed");
+        (k, &self.candidates[k])
+    }
+}
+
+/// The commitment that an opening belongs to.
+pub(crate) fn commitment_of(opening: Phase) -> Phase {
+    match opening {
+        Phase::ProductOpen => Phase::ProductCommit,
+        Phase::PowerOpen => Phase::PowerCommit,
+        Phase::PowersOpen => Phase::PowersCommit,
+        Phase::GcdOpen => Phase::GcdCommit,
+        Phase::ThetaOpen => Phase::ThetaCommit,
+        other => unreachable!("{other} opens nothing"),
+    }
+}
+
+impl Generation {
+    /// Candidates for N that were opened so far.
+    pub fn candidates(&self) -> u64 {
+        self.candidates
+    }
+
+    /// The session of commitments: the job.
+    pub(crate) fn session(&self) -> [u8; 32] {
+        hex::decode(&self.board.job().0).ok().and_then(|id| id.try_into().ok()).expect("a job's identifier")
+    }
+
+    /// Bytes of the numbers that an opening holds.
+    pub(crate) fn width(&self, opening: Phase) -> usize {
+        match opening {
+            Phase::ProductOpen => self.sizes.factor,
+            Phase::ThetaOpen => self.sizes.theta,
+            _ => self.sizes.modulus,
+        }
+    }
+
+    /// What everybody opened, `count` numbers each, checked against the commitments.
+    fn opened(&self, step: Step, count: usize) -> Result<Vec<Message>, Fault> {
+        let commitment = Step::first(commitment_of(step.phase), step.round);
+        let open = |party| {
+            let wrong = |reason: &str| self.board.blame(party, format!("{}: {reason}", step.name()));
+            let payload = self.board.payload(step, party);
+            let (salt, numbers) = payload.split_at_checked(32).ok_or_else(|| wrong("no salt"))?;
+            let numbers = wire::decode(numbers, self.width(step.phase)).filter(|n| n.len() == count);
+            let numbers = numbers.ok_or_else(|| wrong("a wrong number of values"))?;
+            let salt = salt.try_into().expect("32 bytes");
+            let sealed = seal(&self.session(), &step.name(), party, salt, &numbers);
+            match self.board.payload(commitment, party) == sealed {
+                true => Ok(numbers),
+                false => Err(wrong("opened something else than it committed to")),
+            }
+        };
+        (0..self.board.rules.parties()).map(open).collect()
+    }
+
+    fn fold_keys(&mut self) -> Result<(), Fault> {
+        for party in 0..self.board.rules.parties() {
+            let Some(Body::Keys(keys)) = self.board.body(Phase::Keys, 0, party) else {
+                return Err(self.board.blame(party, "no keys"));
+            };
+            self.hpke.push(keys.hpke.0.as_slice().try_into().expect("checked by the rules"));
+            if let Some(modulus) = &keys.paillier {
+                self.moduli.push(vec![BigUint::from_bytes_be(&modulus.0)]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The candidates, the coin, and who survives the trial division.
+    fn fold_products(&mut self, step: Step) -> Result<(), Fault> {
+        let count = self.params.candidates as usize;
+        let mut shares = self.opened(step, count + 1)?;
+        let coins: Vec<Message> = shares.iter_mut().map(|message| message.split_off(count)).collect();
+        let candidates =
+            self.plan.open_products(&shares, count).map_err(|fault| self.board.fault(step, fault))?;
+        let mut survivors = biprimality::trial_division(&candidates);
+        // What fits into a record of powers.
+        let entries = self.board.rules.chunk_entries(Phase::PowerOpen);
+        survivors.truncate((entries - 32) / self.sizes.modulus);
+        let coin = biprimality::coin(&coins);
+        self.candidates += count as u64;
+        self.batch = Batch { candidates, coin, survivors, ..Batch::default() };
+        Ok(())
+    }
+
+    fn fits(n: &BigUint, powers: &[Message], place: usize) -> bool {
+        biprimality::fits(n, &powers.iter().map(|message| &message[place]).collect::<Vec<_>>())
+    }
+
+    /// Folds a complete opening; whether the round goes on.
+    fn fold_opening(&mut self, step: Step) -> Result<bool, Fault> {
+        match step.phase {
+            Phase::ProductOpen => self.fold_products(step)?,
+            Phase::PowerOpen => {
+                let powers = self.opened(step, self.batch.survivors.len())?;
+                let survivors = self.batch.survivors();
+                let passed =
+                    (0..survivors.len()).find(|&place| Self::fits(survivors[place].1, &powers, place));
+                self.batch.passed = passed.map(|place| survivors[place].0);
+                return Ok(self.batch.passed.is_some());
+            }
+            Phase::PowersOpen => {
+                let powers = self.opened(step, BASES)?;
+                let (_, n) = self.batch.n();
+                return Ok((0..BASES).all(|place| Self::fits(n, &powers, place)));
+            }
+            Phase::GcdOpen => {
+                let shares = self.opened(step, 1)?;
+                let one = biprimality::gcd_is_one(self.plan.group(), self.batch.n().1, &shares);
+                return one.map_err(|fault| self.board.fault(step, fault));
+            }
+            Phase::ThetaOpen => {
+                let shares = self.opened(step, 1)?;
+                let n = self.batch.n().1.clone();
+                let opened = exponent::opened(self.plan.group(), &n, &shares);
+                let opened = opened.map_err(|fault| self.board.fault(step, fault))?;
+                let delta: BigUint = (1..=self.board.rules.parties()).map(BigUint::from).product();
+                let theta = delta * &opened % &n;
+                let good = theta.gcd(&n).is_one();
+                (self.batch.opened, self.batch.theta, self.batch.theta_shares) = (opened, theta, shares);
+                if good {
+                    self.begin_ending(step.round, &n)?;
+                }
+                return Ok(good);
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn begin_ending(&mut self, round: u32, n: &BigUint) -> Result<(), Fault> {
+        let key = EncryptionKey::new(n).map_err(|e| Fault::Disagreement(format!("N is refused: {e}")))?;
+        let parties = self.board.rules.parties();
+        let sharing = IntegerSharing {
+            parties,
+            quorum: self.params.quorum,
+            dealers: parties,
+            summand_bits: exponent::opening_bits(n, parties),
+        };
+        let all: Vec<u32> = (0..parties).collect();
+        self.ending = Some(Ending::new(&key, round, (all.clone(), all), sharing, self.sizes.share));
+        Ok(())
+    }
+
+    fn complete(&mut self, step: Step) -> Result<(), Fault> {
+        let goes_on = match step.phase {
+            Phase::Keys => {
+                self.fold_keys()?;
+                true
+            }
+            Phase::Deal => {
+                self.ending.iter_mut().for_each(|ending| ending.fold_dealt(&self.board));
+                true
+            }
+            Phase::Verification => {
+                let bound = self.params.collusion_bound(self.board.rules.parties());
+                let (quorum, theta) = (self.params.quorum, self.batch.theta.clone());
+                let ending = self.ending.as_mut().expect("θ comes before the verification keys");
+                ending.fold_verification(&self.board, step, |encryption, values| {
+                    assembly::public_key(encryption, quorum, bound, theta, values)
+                })?;
+                true
+            }
+            Phase::Trial => {
+                let ending = self.ending.as_mut().expect("θ comes before the trial");
+                ending.fold_trial(&self.board, step)?;
+                self.board.open(Some(Step::first(Phase::Key, 0)));
+                return Ok(());
+            }
+            _ => self.fold_opening(step)?,
+        };
+        let next = match goes_on {
+            true => self.board.after(step),
+            false if step.round + 1 == KeyGeneration::MAX_BATCHES => {
+                return Err(Fault::Disagreement("no candidate was good".into()));
+            }
+            false => Some(Step::first(Phase::Units, step.round + 1)),
+        };
+        self.board.open(next);
+        Ok(())
+    }
+}
+
+impl Protocol for Generation {
+    type Private = Private;
+    type Output = Output;
+
+    fn start(job: &Job, role: Role) -> Result<Self, Fault> {
+        let Kind::KeyGeneration(params) = &job.params.kind else {
+            return Err(Fault::Input(format!("a {} job is no key generation", job.params.kind.name())));
+        };
+        let board = Board::new(job, role)?;
+        let multiplication = match params.against {
+            Collusion::Minority => Multiplication::Minority,
+            Collusion::AllButOne => Multiplication::Pairwise,
+        };
+        let parties = job.params.parties();
+        let plan = Group::with(multiplication, parties, board.me().unwrap_or(0))
+            .and_then(|group| Plan::new(group, params.key_bits.into()))
+            .map_err(|e| Fault::Input(e.to_string()))?;
+        Ok(Self {
+            params: params.clone(),
+            board,
+            sizes: params.sizes(parties),
+            plan,
+            hpke: Vec::new(),
+            moduli: Vec::new(),
+            batch: Batch::default(),
+            ending: None,
+            candidates: 0,
+            memo: Mutex::default(),
+        })
+    }
+
+    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
+        let complete = self.board.fold(committed)?;
+        let record = &committed.record;
+        let own = self.ending.as_ref().and_then(Ending::key).map(PublicKey::to_record);
+        if let (Body::Key(key), Some(own)) = (&record.body, own)
+            && *key != own
+        {
+            return Err(self.board.blame(record.slot.party, "its key is not the one that the records give"));
+        }
+        match complete {
+            Some(step) if step.phase == Phase::Key => {
+                self.board.open(None);
+                Ok(())
+            }
+            Some(step) => self.complete(step),
+            None => Ok(()),
+        }
+    }
+
+    fn owed(&self) -> Vec<Slot> {
+        self.board.owed()
+    }
+
+    fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut member = Member::new(self, private, slot.party, &mut memo);
+        let ending = || self.ending.as_ref().expect("θ comes before the key's end");
+        match slot.phase {
+            Phase::Keys => Ok(Body::Keys(member.keys())),
+            Phase::Trial => ending().trial(&self.board, slot, &self.params.purpose, private, rng),
+            Phase::Key => {
+                let key = ending().key().expect("the trial comes before the key");
+                Ok(Body::Key(key.to_record()))
+            }
+            _ => {
+                let payload = member.payload(self.board.step_of(&slot))?;
+                let range = self.board.rules.chunk_range(slot.phase, slot.chunk);
+                let part = payload.get(range.start..range.end.min(payload.len())).unwrap_or_default();
+                Ok(Body::Part(Bytes(part.to_vec())))
+            }
+        }
+    }
+
+    fn inputs(&self, slot: Slot, _: &Private) -> [u8; 32] {
+        self.board.digest_before(self.board.step_of(&slot))
+    }
+
+    fn status(&self) -> Status<Output> {
+        let waiting_for = self.board.open_slots();
+        let output = || self.ending.as_ref().and_then(|ending| ending.output(self.candidates));
+        match waiting_for.is_empty() {
+            true => output().map_or(Status::Running { waiting_for }, Status::Done),
+            false => Status::Running { waiting_for },
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A refresh as a protocol of records.
+
+use crate::{
+    Output, Private,
+    board::{Board, Step},
+    ending::Ending,
+    sealed::Keys,
+};
+use paillier::{KeyError, PublicKey, keygen::refresh};
+use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
+use records::{Body, Bytes, Job, KeyRefresh, Kind, MemberKeys, Phase, Slot};
+use sha2::{Digest, Sha256};
+
+/// One party's side of a refresh: an old member who deals, a new member, both, or an observer.
+pub struct Refresh {
+    params: KeyRefresh,
+    board: Board,
+    hpke: Vec<[u8; 32]>,
+    refresh: Option<refresh::Refresh>,
+    ending: Option<Ending>,
+}
+
+impl Refresh {
+    /// All HPKE keys are there, and the old public key.
+    fn begin(&mut self) -> Result<(), Fault> {
+        let mut old = None;
+        for party in 0..self.board.rules.parties() {
+            let Some(Body::Keys(keys)) = self.board.body(Phase::Keys, 0, party) else {
+                return Err(self.board.blame(party, "no keys"));
+            };
+            self.hpke.push(keys.hpke.0.as_slice().try_into().expect("checked by the rules"));
+            let Some(threshold) = &keys.threshold else { continue };
+            let key = PublicKey::from_record(threshold, self.params.key_bits.into());
+            let key = key.map_err(|e| self.board.blame(party, format!("the old key: {e}")))?;
+            if hex::encode(key.fingerprint()) != self.params.key {
+                return Err(self.board.blame(party, "its key is not the one of this job"));
+            }
+            old = Some(key);
+        }
+        let old = old.ok_or_else(|| Fault::Input("nobody deals".into()))?;
+        if old.parties() != self.params.old_parties {
+            return Err(Fault::Input(format!("old_parties: the key has {} members", old.parties())));
+        }
+        let dealers: Vec<u32> = self.params.dealers.iter().map(|dealer| dealer.member).collect();
+        let (bits, new) = (self.params.share_bits as usize, self.params.members.len() as u32);
+        let refresh = refresh::Refresh::new(&old, bits, &dealers, new, self.params.quorum)
+            .map_err(|e| Fault::Input(e.to_string()))?;
+        let parties = self.params.dealers.iter().map(|dealer| dealer.party).collect();
+        let sharing = refresh.sharing();
+        let (members, width) = (self.params.members.clone(), self.params.share_bytes());
+        self.ending = Some(Ending::new(&old, 0, (parties, members), sharing, width));
+        self.refresh = Some(refresh);
+        Ok(())
+    }
+
+    fn complete(&mut self, step: Step) -> Result<(), Fault> {
+        match (step.phase, &mut self.ending) {
+            (Phase::Keys, _) => self.begin()?,
+            (Phase::Deal, Some(ending)) => ending.fold_dealt(&self.board),
+            (Phase::Verification, Some(ending)) => {
+                let refresh = self.refresh.as_ref().expect("the keys come first");
+                let assemble =
+                    |_: &_, values: &[&[u8]]| -> Result<PublicKey, KeyError> { refresh.public_key(values) };
+                ending.fold_verification(&self.board, step, assemble)?;
+            }
+            (Phase::Trial, Some(ending)) => ending.fold_trial(&self.board, step)?,
+            _ => {}
+        }
+        self.board.open(self.board.after(step));
+        Ok(())
+    }
+
+    fn check_key(&self, slot: Slot, body: &Body) -> Result<(), Fault> {
+        let key = self.ending.as_ref().and_then(Ending::key).map(PublicKey::to_record);
+        match (body, key) {
+            (Body::Key(key), Some(own)) if *key != own => {
+                Err(self.board.blame(slot.party, "its key is not the one that the records give"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Protocol for Refresh {
+    type Private = Private;
+    type Output = Output;
+
+    fn start(job: &Job, role: Role) -> Result<Self, Fault> {
+        let Kind::KeyRefresh(params) = &job.params.kind else {
+            return Err(Fault::Input(format!("a {} job is no refresh", job.params.kind.name())));
+        };
+        let board = Board::new(job, role)?;
+        Ok(Self { params: params.clone(), board, hpke: Vec::new(), refresh: None, ending: None })
+    }
+
+    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
+        let complete = self.board.fold(committed)?;
+        self.check_key(committed.record.slot, &committed.record.body)?;
+        complete.map_or(Ok(()), |step| self.complete(step))
+    }
+
+    fn owed(&self) -> Vec<Slot> {
+        self.board.owed()
+    }
+
+    fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+        let ending = || self.ending.as_ref().expect("the keys come first");
+        let payload = match slot.phase {
+            Phase::Keys => {
+                let deals = self.params.dealers.iter().any(|dealer| dealer.party == slot.party);
+                let threshold = match (&private.share, deals) {
+                    (Some(share), true) => {
+                        let member = self.params.dealers.iter().find(|d| d.party == slot.party);
+                        if hex::encode(share.key().fingerprint()) != self.params.key
+                            || member.map(|d| d.member) != Some(share.index())
+                            || share.share_bits() != self.params.share_bits as usize
+                        {
+                            return Err(Fault::Input(
+                                "the own share is not of the key to be refreshed".into(),
+                            ));
+                        }
+                        Some(share.key().to_record())
+                    }
+                    (None, true) => {
+                        return Err(Fault::Input("there is no share of the key to be refreshed".into()));
+                    }
+                    _ => None,
+                };
+                let hpke = Bytes(Keys::derive(&private.secret, self.board.job()).public().to_vec());
+                return Ok(Body::Keys(MemberKeys { hpke, paillier: None, threshold }));
+            }
+            Phase::Deal => {
+                let (Some(refresh), Some(share)) = (&self.refresh, &private.share) else {
+                    return Err(Fault::Input("there is no share of the key to be refreshed".into()));
+                };
+                let shares = refresh.deal(share, rng).map_err(|e| Fault::Input(e.to_string()))?;
+                ending().deal(&self.board, slot.party, &shares, &self.hpke, rng)?
+            }
+            Phase::Verification => ending().verification(&self.board, slot.party, private)?,
+            Phase::Trial => return ending().trial(&self.board, slot, &self.params.purpose, private, rng),
+            _ => {
+                let key = ending().key().expect("the trial comes before the key");
+                return Ok(Body::Key(key.to_record()));
+            }
+        };
+        let range = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        Ok(Body::Part(Bytes(payload[range].to_vec())))
+    }
+
+    fn inputs(&self, slot: Slot, private: &Private) -> [u8; 32] {
+        let mut hash = Sha256::new().chain_update(self.board.digest_before(self.board.step_of(&slot)));
+        if let Some(share) = &private.share {
+            hash.update(share.key().fingerprint());
+            hash.update(share.index().to_be_bytes());
+        }
+        hash.finalize().into()
+    }
+
+    fn status(&self) -> Status<Output> {
+        let waiting_for = self.board.open_slots();
+        let output = || self.ending.as_ref().and_then(|ending| ending.output(0));
+        match waiting_for.is_empty() {
+            true => output().map_or(Status::Running { waiting_for }, Status::Done),
+            false => Status::Running { waiting_for },
+        }
+    }
+}
