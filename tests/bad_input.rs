@@ -434,23 +434,16 @@ async fn cheat(config: Config, id: JobId, tamper: Tamper) -> Ending {
     let secret = store.secret(&id).unwrap();
     let private = Arc::new(data::load(&config, &job, party, &secret).unwrap().private);
     let (inputs, on_input) = mpsc::channel();
-    let poster = Poster {
-        job: job.clone(),
-        contract,
-        inputs: inputs.clone(),
-        traffic: Arc::default(),
-        patience: PATIENCE,
-        runtime: tokio::runtime::Handle::current(),
-    };
+    let poster = Poster::new(job.clone(), contract, inputs.clone(), Arc::default(), PATIENCE);
     let driver = Driver::<VerticalSvm> { job, party, private, store };
     let ask = move |request| match request {
-        Request::Post(slot, mut body) => {
+        Request::Post(slot, mut body, used) => {
             tamper(slot, &mut body);
-            poster.ask(Request::Post(slot, body));
+            poster.ask(Request::Post(slot, body, used));
         }
         // It would not report itself.
         Request::Abort(_) => {}
-        Request::Finish => poster.ask(Request::Finish),
+        other @ (Request::Finish | Request::Seen(_)) => poster.ask(other),
     };
     std::thread::spawn(move || driver.run(&on_input, ask, |_| {}));
     let mut blocks = network.blocks(Checkpoint::start());

@@ -39,7 +39,7 @@ enum Command {
     /// Propose, accept, watch and abort jobs on a running ledger.
     #[command(subcommand)]
     Job(commands::job::JobCommand),
-    /// Make threshold keys.
+    /// Negotiate, list, refresh and carry threshold keys.
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
     /// Start, inspect and stop a real Fabric network on this machine, without Docker.
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
             Command::Verify(args) => commands::verify::run(args).await,
             Command::Node(args) => commands::node::run(args).await,
             Command::Job(command) => commands::job::run(command).await,
-            Command::Key(command) => commands::key::run(&command),
+            Command::Key(command) => commands::key::run(command).await,
             Command::Network(command) => commands::network::run(command).await,
             Command::Ledger(command) => commands::ledger::run(command).await,
             Command::Crypto(command) => commands::crypto::run(&command),

@@ -26,6 +26,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// Whether a party is a member of the new key.
+    pub fn is_member(&self, party: u32) -> bool {
+        self.dealing.index(party).is_some()
+    }
+
     /// The own share.
     ///
     /// # Errors

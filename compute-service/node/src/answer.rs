@@ -2,8 +2,8 @@
 
 use crate::{
     config::Config,
-    data,
     store::{StoreError, note_acceptance},
+    worker,
 };
 use gateway_client::{Call, Contract, KeepNothing, SubmitFailure};
 use protocol::Fault;
@@ -43,7 +43,7 @@ pub async fn accept(
     }
     let checked = {
         let (config, job) = (config.clone(), job.clone());
-        tokio::task::spawn_blocking(move || data::check(&config, &job, party)).await
+        tokio::task::spawn_blocking(move || worker::check(&config, &job, party)).await
     };
     checked.map_err(|e| Fault::Input(format!("the data could not be checked: {e}")))??;
     note_acceptance(&config.data_dir, &job.id)?;

@@ -27,10 +27,12 @@ pub struct Config {
     /// The identity with which the node signs; the profile's own where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// The member's file of the threshold key (`confab key deal`).
-    pub key_share: PathBuf,
-    /// The organisation's table.
-    pub data: Data,
+    /// The member's file of a threshold key that was dealt (`confab key deal`), for jobs that name no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_share: Option<PathBuf>,
+    /// The organisation's table; a node without one takes part in jobs about keys only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Data>,
     /// Jobs that the node accepts by itself; others wait for `confab job accept`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<String>,
@@ -114,12 +116,9 @@ impl Config {
         let mut config: Self = toml::from_str(&text)
             .map_err(|e| ConfigError::Parse { path: shown, reason: e.to_string().trim_end().into() })?;
         let base = path.parent().unwrap_or(Path::new(""));
-        let mut paths = vec![
-            &mut config.data_dir,
-            &mut config.connection_profile,
-            &mut config.key_share,
-            &mut config.data.file,
-        ];
+        let mut paths = vec![&mut config.data_dir, &mut config.connection_profile];
+        paths.extend(&mut config.key_share);
+        paths.extend(config.data.as_mut().map(|data| &mut data.file));
         if let Some(identity) = &mut config.identity {
             paths.extend([&mut identity.certificate, &mut identity.private_key]);
         }
@@ -156,7 +155,7 @@ label = "diagnosis"
         fs::write(&path, MINIMAL).unwrap();
         let config = Config::load(&path).unwrap();
         assert_eq!(config.data_dir, dir.path().join("state"));
-        assert_eq!(config.key_share, Path::new("/keys/share-1.json"));
+        assert_eq!(config.key_share.as_deref(), Some(Path::new("/keys/share-1.json")));
         assert_eq!((config.channel.as_str(), config.patience_secs), ("confab", 600));
         fs::write(&path, config.to_toml()).unwrap();
         assert_eq!(Config::load(&path).unwrap(), config);

@@ -2,12 +2,12 @@
 
 use crate::{
     config::{Config, Data},
-    experiment::KEY_PURPOSE,
+    keyring::Keyring,
     model::{Model, Part},
 };
 use paillier::{KeyShare, ShareError};
 use protocol::{Fault, JobSecret};
-use records::{Job, JobParams, VERSION};
+use records::{Job, JobParams, TRAINING, VERSION};
 use std::{fmt::Display, path::Path};
 use svm::{
     fixed::Features,
@@ -29,9 +29,10 @@ pub struct Loaded {
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
 pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Result<Loaded, Fault> {
-    let share = share(&config.key_share, &job.params, party)?;
-    let (table, scaler) = table(&config.data)?;
-    let input = in_file(&config.data.file);
+    let share = share(config, &job.params, party)?;
+    let data = config.data.as_ref().ok_or_else(no_data)?;
+    let (table, scaler) = table(data)?;
+    let input = in_file(&data.file);
     let all: Vec<usize> = (0..table.rows.len()).collect();
     let scaled = scaler.apply(&table, &all).map_err(|e| input(&e))?;
     let features = Features::encode(&scaled).map_err(|e| input(&e))?;
@@ -74,19 +75,37 @@ fn in_configuration(error: String) -> Fault {
     Fault::Input(settings.fold(error, |error, (option, setting)| error.replace(option, setting)))
 }
 
+/// That a node without a table takes part in no training.
+pub fn no_data() -> Fault {
+    Fault::Input("the configuration names no table: add a [data] section".into())
+}
+
 /// Reads a party's share of the key and checks that it is one for this job.
-fn share(path: &Path, params: &JobParams, party: u32) -> Result<KeyShare, Fault> {
-    let input = in_file(path);
-    let share = KeyShare::read(path).map_err(|e| match e {
-        ShareError::File { .. } | ShareError::Mode { .. } => Fault::Input(e.to_string()),
-        e => input(&e),
-    })?;
+fn share(config: &Config, params: &JobParams, party: u32) -> Result<KeyShare, Fault> {
+    let dealt = || {
+        let path = config.key_share.as_deref().ok_or_else(|| {
+            Fault::Input("the job names no key, and the configuration no key_share that was dealt".into())
+        })?;
+        let share = KeyShare::read(path).map_err(|e| match e {
+            ShareError::File { .. } | ShareError::Mode { .. } => Fault::Input(e.to_string()),
+            e => in_file(path)(&e),
+        })?;
+        Ok((path.to_path_buf(), share))
+    };
+    let (path, share) = match &params.training().key {
+        None => dealt()?,
+        Some(key) => {
+            let share = Keyring::of(config).find(key).map_err(|e| Fault::Input(e.to_string()))?;
+            (format!("key {key}").into(), share)
+        }
+    };
+    let input = in_file(&path);
     let (key, training, n) = (share.key(), params.training(), params.parties());
     let is = |what: &str, found: &dyn Display, wanted: &dyn Display| {
         input(&format!("the key is one {what} {found}, the job needs one {what} {wanted}"))
     };
-    if share.purpose() != KEY_PURPOSE {
-        return Err(is("for", &share.purpose(), &KEY_PURPOSE));
+    if share.purpose() != TRAINING {
+        return Err(is("for", &share.purpose(), &TRAINING));
     }
     if key.bits() != u64::from(training.key_bits) {
         return Err(is("of so many bits:", &key.bits(), &training.key_bits));

@@ -8,7 +8,11 @@ use crate::{
 };
 use gateway_client::{Call, Gateway, KeepNothing, Options};
 use paillier::KeyShare;
-use records::{Bytes, CONTRACT_VERSION, JobParams, Judge, Kind, Publication, VERSION, VerticalSvm};
+use records::{
+    Bytes, CONTRACT_VERSION, Collusion, JobId, JobParams, Judge, KeyGeneration, Kind, Publication, TRAINING,
+    VERSION, VerticalSvm,
+};
+use serde::de::DeserializeOwned;
 use std::{
     fmt::Write,
     fs,
@@ -27,9 +31,6 @@ use svm::{
     vertical::Blinding,
 };
 use tokio::process::{Child, Command};
-
-/// What a training key may be used for.
-pub const KEY_PURPOSE: &str = "training";
 
 /// What is to be trained, on what, by how many.
 #[derive(Clone, Debug)]
@@ -91,6 +92,21 @@ fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> ExperimentError + '
     move |source| ExperimentError::File { path: path.display().to_string(), source }
 }
 
+/// Nodes on this machine: one for each participant, with a folder of its own.
+#[derive(Clone, Debug)]
+pub struct Participants {
+    /// MSP identifiers with the connection profiles of their organisations, by party.
+    pub organisations: Vec<(String, PathBuf)>,
+    /// Node configuration files, by party.
+    pub configs: Vec<PathBuf>,
+    /// The channel.
+    pub channel: String,
+    /// The chaincode.
+    pub chaincode: String,
+    /// Longest wait for a peer that lags or is gone, in seconds.
+    pub patience_secs: u64,
+}
+
 /// An experiment whose files are laid out: a folder for each participant.
 #[derive(Debug)]
 pub struct Prepared {
@@ -106,25 +122,28 @@ pub struct Prepared {
     pub scale: Scaling,
     /// Lines that were left out because of gaps.
     pub dropped: Vec<u64>,
-    /// Seconds that dealing the key took.
+    /// Seconds that making the key took.
     pub key_seconds: f64,
-    /// Node configuration files by party.
-    pub configs: Vec<PathBuf>,
-    plan: Plan,
+    /// How the key was made, for people.
+    pub key_origin: String,
+    /// How many colluding members learned nothing of the key's factors when it was made; a dealer knows them.
+    pub bound: u32,
+    /// The nodes.
+    pub participants: Participants,
 }
 
-/// Parameters of a training job with a fresh nonce; they are not checked.
+/// Parameters of a job with a fresh nonce; they are not checked.
 ///
 /// # Errors
 /// An operating system without randomness.
-pub fn job_params(training: VerticalSvm, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
+pub fn job_params(kind: Kind, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
     let mut nonce = vec![0; 16];
     getrandom::fill(&mut nonce).map_err(input)?;
     Ok(JobParams {
         version: VERSION,
         contract: CONTRACT_VERSION.into(),
         participants,
-        kind: Kind::VerticalSvm(training),
+        kind,
         nonce: Bytes(nonce),
     })
 }
@@ -151,7 +170,19 @@ pub fn template(instances: u32, participants: Vec<String>) -> Result<JobParams, 
         weak_blinding: false,
         model: Publication::Published,
     };
-    job_params(training, participants)
+    job_params(Kind::VerticalSvm(training), participants)
+}
+
+/// Parameters of a key generation for training, with as many candidates in a batch as pay.
+pub fn key_generation(key_bits: u32, insecure: bool, quorum: u32, against: Collusion) -> KeyGeneration {
+    KeyGeneration {
+        purpose: TRAINING.into(),
+        key_bits,
+        insecure_key_bits: insecure,
+        quorum,
+        against,
+        candidates: (key_bits / 4).clamp(64, 512),
+    }
 }
 
 /// A threshold key as a dealer made it; the experiment's way.
@@ -194,7 +225,8 @@ impl Plan {
     }
 
     fn params(&self, instances: usize, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
-        job_params(VerticalSvm { instances: instances as u32, ..self.training.clone() }, participants)
+        let training = VerticalSvm { instances: instances as u32, ..self.training.clone() };
+        job_params(Kind::VerticalSvm(training), participants)
     }
 
     /// Deals the key, which takes seconds.
@@ -204,74 +236,216 @@ impl Plan {
     pub fn deal(&self) -> Result<DealtKey, ExperimentError> {
         let start = Instant::now();
         let (n, bits) = (self.organisations.len() as u32, u64::from(self.training.key_bits));
-        let (_, shares) = paillier::deal(n, self.training.quorum, bits, KEY_PURPOSE, &mut crate::os_rng())
-            .map_err(input)?;
+        let (_, shares) =
+            paillier::deal(n, self.training.quorum, bits, TRAINING, &mut crate::os_rng()).map_err(input)?;
         Ok(DealtKey { shares, seconds: start.elapsed().as_secs_f64() })
     }
 
-    /// Deals a key and lays the experiment out: [`Plan::deal`] and [`Plan::lay_out`].
+    /// The participants' nodes: [`Participants::new`].
     ///
     /// # Errors
-    /// As both.
-    pub fn prepare(&self, dir: &Path) -> Result<Prepared, ExperimentError> {
-        self.lay_out(dir, &self.deal()?)
+    /// As that.
+    pub fn participants(&self, dir: &Path) -> Result<Participants, ExperimentError> {
+        let (channel, chaincode) = (self.channel.clone(), self.chaincode.clone());
+        Participants::new(dir, self.organisations.clone(), channel, chaincode, self.patience_secs)
     }
 
-    /// Reads the table, splits it, and writes every participant's files into the new folder `dir`.
+    /// Deals a key and lays the experiment out: [`Plan::participants`], [`Plan::deal`] and [`Plan::lay_out`].
     ///
     /// # Errors
-    /// What is wrong with table or parameters, a folder that is there already, or a file that cannot be written.
-    pub fn lay_out(&self, dir: &Path, key: &DealtKey) -> Result<Prepared, ExperimentError> {
+    /// As all of them.
+    pub fn prepare(&self, dir: &Path) -> Result<Prepared, ExperimentError> {
+        let key = self.deal()?;
+        self.lay_out(&self.participants(dir)?, Key::Dealt(&key))
+    }
+
+    /// Reads the table, splits it, and gives every participant its files and its configuration.
+    ///
+    /// # Errors
+    /// What is wrong with table or parameters, or a file that cannot be written.
+    pub fn lay_out(&self, participants: &Participants, key: Key) -> Result<Prepared, ExperimentError> {
         let (table, split, dropped) = self.read()?;
         let blocks = split::deal(table.columns.len(), self.organisations.len()).map_err(input)?;
         let names = self.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
-        let params = self.params(split.train.len(), names)?;
+        let mut params = self.params(split.train.len(), names)?;
+        let (key_seconds, key_origin, bound) = match &key {
+            Key::Dealt(dealt) => {
+                let origin = "dealt locally by this command, which held the whole key while it dealt";
+                (dealt.seconds, origin.to_string(), 0)
+            }
+            Key::Negotiated { fingerprint, seconds, bound } => {
+                params.training_mut().key = Some(fingerprint.clone());
+                (
+                    *seconds,
+                    format!("negotiated; nobody held it whole, unless {} pooled what they saw", bound + 1),
+                    *bound,
+                )
+            }
+        };
         params.validate().map_err(input)?;
-        // What an earlier run left belongs to another key and another ledger.
-        fs::create_dir(dir).map_err(file_error(dir))?;
-        let mut configs = Vec::new();
-        for ((share, block), (msp_id, profile)) in key.shares.iter().zip(blocks).zip(&self.organisations) {
-            let folder = dir.join(msp_id);
-            fs::create_dir(&folder).map_err(file_error(&folder))?;
-            let data = folder.join("data.csv");
+        for ((config, block), party) in participants.configs.iter().zip(blocks).zip(0..) {
+            let data = config.with_file_name("data.csv");
             let text = participant_table(&table, &split.train, block);
             write_private(&data, text.as_bytes()).map_err(file_error(&data))?;
-            let key_share = folder.join("key-share.json");
-            share.write(&key_share).map_err(input)?;
-            let config = Config {
-                data_dir: "state".into(),
-                connection_profile: fs::canonicalize(profile).map_err(file_error(profile))?,
-                channel: self.channel.clone(),
-                chaincode: self.chaincode.clone(),
-                patience_secs: self.patience_secs,
-                identity: None,
-                key_share: "key-share.json".into(),
-                data: Data {
-                    file: "data.csv".into(),
+            let key_share = config.with_file_name("key-share.json");
+            if let Key::Dealt(dealt) = &key {
+                let share: &KeyShare = &dealt.shares[party];
+                share.write(&key_share).map_err(input)?;
+            }
+            participants.configure(party, |config| {
+                config.key_share = matches!(key, Key::Dealt(_)).then(|| key_share.clone());
+                config.data = Some(Data {
+                    file: data,
                     id: "id".into(),
                     label: "label".into(),
                     positive: Some("positive".into()),
                     scale: self.scale,
                     fill_missing: self.missing == Missing::Mean,
-                },
-                accept: vec![params.id().0],
-            };
-            let path = folder.join("node.toml");
-            write_private(&path, config.to_toml().as_bytes()).map_err(file_error(&path))?;
-            configs.push(path);
+                });
+            })?;
         }
-        let dir = dir.to_path_buf();
+        participants.accept(&params.id())?;
+        let dir = participants.configs[0].parent().and_then(Path::parent).unwrap_or(Path::new("."));
         Ok(Prepared {
-            dir,
+            dir: dir.to_path_buf(),
             params,
             table,
             split,
             scale: self.scale,
             dropped,
-            key_seconds: key.seconds,
-            configs,
-            plan: self.clone(),
+            key_seconds,
+            key_origin,
+            bound,
+            participants: participants.clone(),
         })
+    }
+}
+
+/// Where the key of an experiment comes from.
+pub enum Key<'a> {
+    /// From a dealer.
+    Dealt(&'a DealtKey),
+    /// From a job of the same participants; every node has its share.
+    Negotiated {
+        /// Its fingerprint, hexadecimal.
+        fingerprint: String,
+        /// Seconds that it took.
+        seconds: f64,
+        /// How many colluding members learned nothing of its factors.
+        bound: u32,
+    },
+}
+
+impl Participants {
+    /// Nodes without data, in new folders under `dir`: enough to negotiate a key.
+    ///
+    /// # Errors
+    /// A folder that is there already, or a file that cannot be written.
+    pub fn new(
+        dir: &Path,
+        organisations: Vec<(String, PathBuf)>,
+        channel: String,
+        chaincode: String,
+        patience_secs: u64,
+    ) -> Result<Self, ExperimentError> {
+        // What an earlier run left belongs to another ledger.
+        fs::create_dir(dir).map_err(file_error(dir))?;
+        let mut configs = Vec::new();
+        for (msp_id, profile) in &organisations {
+            let folder = dir.join(msp_id);
+            fs::create_dir(&folder).map_err(file_error(&folder))?;
+            let config = Config {
+                data_dir: "state".into(),
+                connection_profile: fs::canonicalize(profile).map_err(file_error(profile))?,
+                channel: channel.clone(),
+                chaincode: chaincode.clone(),
+                patience_secs,
+                identity: None,
+                key_share: None,
+                data: None,
+                accept: Vec::new(),
+            };
+            let path = folder.join("node.toml");
+            write_private(&path, config.to_toml().as_bytes()).map_err(file_error(&path))?;
+            configs.push(path);
+        }
+        Ok(Self { organisations, configs, channel, chaincode, patience_secs })
+    }
+
+    /// Changes a participant's configuration.
+    fn configure(&self, party: usize, change: impl FnOnce(&mut Config)) -> Result<(), ExperimentError> {
+        let path = &self.configs[party];
+        let mut config = Config::load(path).map_err(input)?;
+        change(&mut config);
+        write_private(path, config.to_toml().as_bytes()).map_err(file_error(path))
+    }
+
+    /// Lets all nodes accept a job, and no other.
+    ///
+    /// # Errors
+    /// A configuration that cannot be read or written.
+    pub fn accept(&self, job: &JobId) -> Result<(), ExperimentError> {
+        (0..self.configs.len())
+            .try_for_each(|party| self.configure(party, |config| config.accept = vec![job.0.clone()]))
+    }
+
+    /// Starts a participant's node as a child process of `program`, which stops when the job has ended, when its
+    /// standard input is closed, or when it is told to. Events come on its standard output, one JSON object a line; its
+    /// log goes to `node.log`.
+    ///
+    /// # Errors
+    /// A program that cannot be started.
+    pub fn spawn_node(&self, program: &Path, party: usize, job: &JobId) -> Result<Child, ExperimentError> {
+        let log = self.configs[party].with_file_name("node.log");
+        let log_file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&log)
+            .map_err(file_error(&log))?;
+        Command::new(program)
+            .args(["node", "--events", "--stop-with-stdin", "--until"])
+            .arg(&job.0)
+            .arg("--config")
+            .arg(&self.configs[party])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log_file)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(file_error(program))
+    }
+
+    /// Proposes a job in the name of the first participant.
+    ///
+    /// # Errors
+    /// A ledger that cannot be reached or refuses.
+    pub async fn propose(&self, params: &JobParams) -> Result<(), ExperimentError> {
+        let gateway = Gateway::from_profile(&self.organisations[0].1, None, Options::default())?;
+        let contract = gateway.network(&self.channel).contract(&self.chaincode);
+        let params = serde_json::to_vec(params).expect("parameters hold only strings, integers and arrays");
+        let patience = Duration::from_secs(self.patience_secs.min(120));
+        let call = Call::new("propose").arg(params);
+        match contract.submitter(Arc::new(KeepNothing)).submit(call, patience).await {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(ExperimentError::Propose(failure.to_string())),
+        }
+    }
+
+    /// What the nodes kept of a finished job, by party.
+    ///
+    /// # Errors
+    /// A report that is missing or cannot be read.
+    pub fn reports<T: DeserializeOwned>(&self, job: &JobId) -> Result<Vec<T>, ExperimentError> {
+        self.configs
+            .iter()
+            .map(|config| {
+                let config = Config::load(config).map_err(input)?;
+                let path = report_path(&config, job);
+                let bytes = fs::read(&path).map_err(file_error(&path))?;
+                serde_json::from_slice(&bytes).map_err(|e| input(format!("{}: {e}", path.display())))
+            })
+            .collect()
     }
 }
 
@@ -303,48 +477,9 @@ fn participant_table(table: &Table, rows: &[usize], columns: std::ops::Range<usi
 }
 
 impl Prepared {
-    /// Starts a participant's node as a child process of `program`, which stops when the job has ended, when its
-    /// standard input is closed, or when it is told to. Events come on its standard output, one JSON object a line; its
-    /// log goes to `node.log`.
-    ///
-    /// # Errors
-    /// A program that cannot be started.
-    pub fn spawn_node(&self, program: &Path, party: usize) -> Result<Child, ExperimentError> {
-        let log = self.configs[party].with_file_name("node.log");
-        let log_file = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&log)
-            .map_err(file_error(&log))?;
-        Command::new(program)
-            .args(["node", "--events", "--stop-with-stdin", "--until"])
-            .arg(&self.params.id().0)
-            .arg("--config")
-            .arg(&self.configs[party])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log_file)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(file_error(program))
-    }
-
-    /// Proposes the job in the name of the first participant.
-    ///
-    /// # Errors
-    /// A ledger that cannot be reached or refuses.
-    pub async fn propose(&self) -> Result<(), ExperimentError> {
-        let gateway = Gateway::from_profile(&self.plan.organisations[0].1, None, Options::default())?;
-        let contract = gateway.network(&self.plan.channel).contract(&self.plan.chaincode);
-        let params =
-            serde_json::to_vec(&self.params).expect("parameters hold only strings, integers and arrays");
-        let patience = Duration::from_secs(self.plan.patience_secs.min(120));
-        let call = Call::new("propose").arg(params);
-        match contract.submitter(Arc::new(KeepNothing)).submit(call, patience).await {
-            Ok(_) => Ok(()),
-            Err(failure) => Err(ExperimentError::Propose(failure.to_string())),
-        }
+    /// Node configuration files, by party.
+    pub fn configs(&self) -> &[PathBuf] {
+        &self.participants.configs
     }
 
     /// What the nodes kept of the finished job, by party.
@@ -352,15 +487,7 @@ impl Prepared {
     /// # Errors
     /// A report that is missing or cannot be read.
     pub fn reports(&self) -> Result<Vec<JobReport>, ExperimentError> {
-        self.configs
-            .iter()
-            .map(|config| {
-                let config = Config::load(config).map_err(input)?;
-                let path = report_path(&config, &self.params.id());
-                let bytes = fs::read(&path).map_err(file_error(&path))?;
-                serde_json::from_slice(&bytes).map_err(|e| input(format!("{}: {e}", path.display())))
-            })
-            .collect()
+        self.participants.reports(&self.params.id())
     }
 
     /// The whole model, put together from what the participants kept.

@@ -14,6 +14,7 @@ pub mod data;
 pub mod driver;
 pub mod experiment;
 pub mod facts;
+pub mod keyring;
 pub mod ledger;
 pub mod model;
 pub mod poster;

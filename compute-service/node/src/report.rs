@@ -7,7 +7,7 @@ use crate::{
 };
 use gateway_client::Retries;
 use num_bigint::BigInt;
-use records::{Judge, Outcome};
+use records::{JobParams, Judge, Outcome};
 use serde::{Deserialize, Serialize};
 use svm::{
     Hyperparameters, Label,
@@ -48,6 +48,10 @@ pub struct Report {
     pub key_bits: u32,
     /// Who made the key.
     pub key_origin: String,
+    /// Fingerprint of a key that was negotiated.
+    pub key: Option<String>,
+    /// How many participants decrypt together.
+    pub quorum: u32,
     /// L, the octaves of the blinding; absent for the paper's judge.
     pub blinding_bits: Option<u32>,
     /// What may be learned per comparison and over all visits; absent for the paper's judge.
@@ -194,7 +198,9 @@ impl Report {
             batch: training.batch,
             protocol: training.judge,
             key_bits: training.key_bits,
-            key_origin: "dealt locally by this command, which held the whole key while it dealt".into(),
+            key_origin: prepared.key_origin.clone(),
+            key: training.key.clone(),
+            quorum: training.quorum,
             blinding_bits: blinding.as_ref().map(|blinding| blinding.range),
             leak_bound,
             ledger: LedgerReport {
@@ -219,7 +225,7 @@ impl Report {
             identical_predictions: secure_predictions == reference_predictions,
             identical_weights: weights.iter().map(|w| BigInt::from(*w)).eq(reference.weights.iter().cloned()),
             float_differing_indicators: metrics::differing(&float.indicators, &first.indicators) as u64,
-            reveals: reveals(training.judge, leak_bound.as_ref(), training.model),
+            reveals: reveals(&prepared.params, prepared.bound, leak_bound.as_ref()),
         })
     }
 }
@@ -238,7 +244,9 @@ fn most_visits(schedule: &[Vec<u32>], instances: u32) -> u32 {
     visits.into_iter().max().unwrap_or(0)
 }
 
-fn reveals(judge: Judge, bound: Option<&LeakBound>, model: records::Publication) -> Vec<String> {
+fn reveals(params: &JobParams, key_bound: u32, bound: Option<&LeakBound>) -> Vec<String> {
+    let training = params.training();
+    let colluding = key_bound.min(training.quorum - 1);
     let mut list = vec![
         "to everybody on the channel: number of instances and features, digests of identifiers and labels, \
          the schedule, and every indicator I[y·w·x < 1]"
@@ -246,7 +254,7 @@ fn reveals(judge: Judge, bound: Option<&LeakBound>, model: records::Publication)
         "the indicators are inequalities on inner products of a member's rows, for w⁰ and y are known"
             .to_string(),
     ];
-    match (judge, bound) {
+    match (training.judge, bound) {
         (Judge::Blinded, Some(bound)) => list.push(format!(
             "of each margin beyond its indicator: statistical distance at most {:.3} a comparison; after {} visits \
              log₂|2d+1| of an instance stays unknown to {:.1} octaves",
@@ -257,7 +265,18 @@ fn reveals(judge: Judge, bound: Option<&LeakBound>, model: records::Publication)
                 .to_string(),
         ),
     }
-    list.push(match model {
+    list.push(match colluding {
+        0 => "to whoever dealt the key: everything".to_string(),
+        1 => {
+            "to any two that pool what they see: possibly every margin; a single one learns no more than this"
+                .to_string()
+        }
+        t => format!(
+            "to any {} that pool what they see: possibly every margin; any {t} learn no more than this",
+            t + 1
+        ),
+    });
+    list.push(match training.model {
         records::Publication::Published => {
             "the whole model; it is an exact linear equation on the rows that were in the margin".to_string()
         }

@@ -5,12 +5,13 @@ use crate::{
     ledger,
 };
 use gateway_client::{Block, Checkpoint, Network, TransactionInfo};
+use key_generation::{Generation, Refresh};
 use msp::{Identity, Msps};
-use protocol::{Committed, Protocol, Role, Status};
-use records::{Acceptance, Ending, Job, JobId, Outcome, Record, Rules, Slot};
+use protocol::{Committed, Fault, Protocol, Role, Status};
+use records::{Acceptance, Ending, Job, JobId, Kind, Outcome, Record, Rules, Slot};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use svm::vertical::{Output, VerticalSvm};
+use svm::vertical::VerticalSvm;
 
 /// What a replay found.
 #[derive(Debug, Serialize)]
@@ -74,6 +75,43 @@ pub async fn verify(
     replay.finish().ok_or_else(|| VerifyError::Unknown(id.clone()))
 }
 
+/// The protocol of a job without any secret.
+enum Observed {
+    Training(Box<VerticalSvm>),
+    Generation(Box<Generation>),
+    Refresh(Box<Refresh>),
+}
+
+impl Observed {
+    fn start(job: &Job) -> Result<Self, Fault> {
+        Ok(match &job.params.kind {
+            Kind::VerticalSvm(_) => Self::Training(Box::new(VerticalSvm::start(job, Role::Observer)?)),
+            Kind::KeyGeneration(_) => Self::Generation(Box::new(Generation::start(job, Role::Observer)?)),
+            Kind::KeyRefresh(_) => Self::Refresh(Box::new(Refresh::start(job, Role::Observer)?)),
+        })
+    }
+
+    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
+        match self {
+            Self::Training(protocol) => protocol.apply(committed),
+            Self::Generation(protocol) => protocol.apply(committed),
+            Self::Refresh(protocol) => protocol.apply(committed),
+        }
+    }
+
+    /// Whether the job came to its end, and the number of indicators that were found.
+    fn result(&self) -> Option<u64> {
+        match self {
+            Self::Training(protocol) => match protocol.status() {
+                Status::Done(output) => Some(output.indicators.iter().flatten().count() as u64),
+                Status::Running { .. } => None,
+            },
+            Self::Generation(protocol) => matches!(protocol.status(), Status::Done(_)).then_some(0),
+            Self::Refresh(protocol) => matches!(protocol.status(), Status::Done(_)).then_some(0),
+        }
+    }
+}
+
 /// A replay under way: blocks are folded from the first one on, in their order.
 pub struct Replay<'a> {
     id: JobId,
@@ -86,7 +124,7 @@ pub struct Replay<'a> {
     posted: BTreeSet<Slot>,
     proofs: u64,
     ending: Option<Ending>,
-    protocol: Option<VerticalSvm>,
+    protocol: Option<Observed>,
     defects: Vec<String>,
 }
 
@@ -181,7 +219,7 @@ impl<'a> Replay<'a> {
         if self.job.is_some() {
             return Err("the job was proposed twice".into());
         }
-        self.protocol = Some(VerticalSvm::start(job, Role::Observer).map_err(|fault| fault.to_string())?);
+        self.protocol = Some(Observed::start(job).map_err(|fault| fault.to_string())?);
         self.job = Some((job.clone(), Rules::new(&job.params)));
         Ok(())
     }
@@ -223,7 +261,7 @@ impl<'a> Replay<'a> {
             self.protocol = None;
             return Err(fault.to_string());
         }
-        self.proofs += u64::from(slot.phase == records::Phase::Dv);
+        self.proofs += u64::from(matches!(slot.phase, records::Phase::Dv | records::Phase::Trial));
         Ok(())
     }
 
@@ -244,12 +282,9 @@ impl<'a> Replay<'a> {
     /// What was found; `None` where the job is in none of the blocks.
     pub fn finish(mut self) -> Option<Verification> {
         let (job, _) = self.job?;
-        let output: Option<Output> = self.protocol.and_then(|protocol| match protocol.status() {
-            Status::Done(output) => Some(output),
-            Status::Running { .. } => None,
-        });
+        let indicators = self.protocol.as_ref().and_then(Observed::result);
         let finished = matches!(&self.ending, Some(Ending { outcome: Outcome::Finished, .. }));
-        if finished && output.is_none() && self.defects.is_empty() {
+        if finished && indicators.is_none() && self.defects.is_empty() {
             self.defects.push("the job is said to be finished, but records are missing".into());
         }
         Some(Verification {
@@ -261,11 +296,9 @@ impl<'a> Replay<'a> {
             records: self.posted.len() as u64,
             barriers: self.barriers,
             proofs: self.proofs,
-            indicators: output
-                .as_ref()
-                .map_or(0, |o| o.indicators.iter().map(Vec::len).sum::<usize>() as u64),
+            indicators: indicators.unwrap_or(0),
             certificates_checked: self.msps.is_some(),
-            complete: finished && output.is_some() && self.defects.is_empty(),
+            complete: finished && indicators.is_some() && self.defects.is_empty(),
             defects: self.defects,
         })
     }

@@ -4,14 +4,17 @@ use crate::{
     config::Config,
     data,
     driver::{Driver, DriverError, Finished, Input, Request, Seconds, Trouble},
+    keyring::Keyring,
     model::{Model, Part},
     poster::Poster,
     run::Event,
     store::Store,
 };
 use gateway_client::{Contract, Retries};
-use protocol::Fault;
-use records::{Ending, Job, JobId};
+use key_generation::{Generation, Output, Private, Refresh};
+use paillier::KeyShare;
+use protocol::{Fault, Protocol};
+use records::{Ending, Job, JobId, Kind, Outcome};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -22,7 +25,7 @@ use std::{
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
-use svm::vertical::{Output, VerticalSvm};
+use svm::vertical::VerticalSvm;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Transactions of a node for one job.
@@ -53,6 +56,29 @@ pub struct JobReport {
     pub model: Model,
     /// Everybody's weights at scale 2^24 where the model was published.
     pub published: Option<Vec<Vec<i64>>>,
+    /// Work.
+    pub seconds: Seconds,
+    /// Seconds from acceptance to the end, since the node was started.
+    pub elapsed: f64,
+    /// Ledger traffic.
+    pub traffic: Traffic,
+}
+
+/// What a node keeps of a finished job that made a key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyReport {
+    /// The job.
+    pub job: Job,
+    /// The node's party index.
+    pub party: u32,
+    /// How it ended.
+    pub ending: Ending,
+    /// Fingerprint of the key, hexadecimal.
+    pub key: String,
+    /// Where the own share lies; an old member who leaves has none.
+    pub share: Option<PathBuf>,
+    /// Candidates for N that were opened.
+    pub candidates: u64,
     /// Work.
     pub seconds: Seconds,
     /// Seconds from acceptance to the end, since the node was started.
@@ -116,23 +142,15 @@ impl Worker {
     fn run(self, inputs: &mpsc::Receiver<Input>) {
         let start = Instant::now();
         let job = self.job.id.clone();
-        match self.drive(inputs) {
-            Ok((finished, model)) => {
-                let report = model.zip(finished.output).map(|(model, output)| JobReport {
-                    job: self.job.clone(),
-                    party: self.party,
-                    ending: finished.ending.clone(),
-                    indicators: output.indicators,
-                    schedule: output.schedule,
-                    model,
-                    published: output.weights,
-                    seconds: finished.seconds,
-                    elapsed: start.elapsed().as_secs_f64(),
-                    traffic: self.poster.traffic(),
-                });
-                let path = report.and_then(|report| {
+        let done = match &self.job.params.kind {
+            Kind::VerticalSvm(_) => self.train(inputs, start),
+            Kind::KeyGeneration(_) => self.make_key::<Generation>(inputs, start),
+            Kind::KeyRefresh(_) => self.make_key::<Refresh>(inputs, start),
+        };
+        match done {
+            Ok((ending, report)) => {
+                let path = report.and_then(|json| {
                     let path = report_path(&self.config, &job);
-                    let json = serde_json::to_vec_pretty(&report).expect("a report has string keys only");
                     match write_private(&path, &json) {
                         Ok(()) => Some(path),
                         Err(e) => {
@@ -141,7 +159,7 @@ impl Worker {
                         }
                     }
                 });
-                let _ = self.events.send(Event::Ended { job, ending: finished.ending, report: path });
+                let _ = self.events.send(Event::Ended { job, ending, report: path });
             }
             Err(DriverError::Stopped) => tracing::info!(?job, "{}", DriverError::Stopped),
             Err(e) => {
@@ -150,29 +168,31 @@ impl Worker {
         }
     }
 
-    /// Runs the driver; with unfit data the job is aborted and only its ending is waited for.
-    fn drive(
+    /// Runs the driver of a protocol until the job has ended.
+    fn drive<P: Protocol>(
         &self,
         inputs: &mpsc::Receiver<Input>,
-    ) -> Result<(Finished<Output>, Option<Model>), DriverError> {
+        private: Arc<P::Private>,
+    ) -> Result<Finished<P::Output>, DriverError> {
+        let (job, store) = (self.job.clone(), self.store.clone());
+        let driver = Driver::<P> { job, party: self.party, private, store };
+        let report = |progress: &_| {
+            let _ = self
+                .events
+                .send(Event::Progress { job: self.job.id.clone(), progress: Clone::clone(progress) });
+        };
+        driver.run(inputs, |request| self.ask(request), report)
+    }
+
+    /// A training; with unfit data the job is aborted and only its ending is waited for.
+    fn train(&self, inputs: &mpsc::Receiver<Input>, start: Instant) -> Result<Ended, DriverError> {
         let secret = self.store.secret(&self.job.id)?;
         let mut loaded = match data::load(&self.config, &self.job, self.party, &secret) {
             Ok(loaded) => loaded,
             Err(fault) => return self.give_up(inputs, fault),
         };
         let private = Arc::new(loaded.private);
-        let driver = Driver::<VerticalSvm> {
-            job: self.job.clone(),
-            party: self.party,
-            private: private.clone(),
-            store: self.store.clone(),
-        };
-        let report = |progress: &_| {
-            let _ = self
-                .events
-                .send(Event::Progress { job: self.job.id.clone(), progress: Clone::clone(progress) });
-        };
-        let finished = driver.run(inputs, |request| self.ask(request), report)?;
+        let finished = self.drive::<VerticalSvm>(inputs, private.clone())?;
         let model =
             finished.output.as_ref().and_then(|output| match private.weights(&self.job.params, output) {
                 Ok(weights) => {
@@ -184,7 +204,65 @@ impl Worker {
                     None
                 }
             });
-        Ok((finished, model))
+        let report = model.zip(finished.output).map(|(model, output)| JobReport {
+            job: self.job.clone(),
+            party: self.party,
+            ending: finished.ending.clone(),
+            indicators: output.indicators,
+            schedule: output.schedule,
+            model,
+            published: output.weights,
+            seconds: finished.seconds,
+            elapsed: start.elapsed().as_secs_f64(),
+            traffic: self.poster.traffic(),
+        });
+        Ok((finished.ending, report.as_ref().map(pretty)))
+    }
+
+    /// A key generation or refresh. The share is on the disk before the report, without which the job would be taken
+    /// up again.
+    fn make_key<P: Protocol<Private = Private, Output = Output>>(
+        &self,
+        inputs: &mpsc::Receiver<Input>,
+        start: Instant,
+    ) -> Result<Ended, DriverError> {
+        let secret = self.store.secret(&self.job.id)?;
+        let share = match dealt_with(&self.config, &self.job, self.party) {
+            Ok(share) => share,
+            Err(fault) => return self.give_up(inputs, fault),
+        };
+        let private = Arc::new(Private { secret, share });
+        let finished = self.drive::<P>(inputs, private.clone())?;
+        let (Some(output), Outcome::Finished) = (&finished.output, &finished.ending.outcome) else {
+            return Ok((finished.ending, None));
+        };
+        let kept = match output.is_member(self.party) {
+            // An old member who leaves has nothing to keep.
+            false => Ok(None),
+            true => output
+                .share(&self.job, self.party, &private)
+                .map_err(|e| e.to_string())
+                .and_then(|share| Keyring::of(&self.config).add(&share).map(Some).map_err(|e| e.to_string())),
+        };
+        let share = match kept {
+            Ok(share) => share,
+            Err(reason) => {
+                tracing::error!(job = ?self.job.id, "the own share: {reason}");
+                return Ok((finished.ending, None));
+            }
+        };
+        let report = KeyReport {
+            job: self.job.clone(),
+            party: self.party,
+            ending: finished.ending.clone(),
+            key: hex::encode(output.key.fingerprint()),
+            share,
+            candidates: output.candidates,
+            seconds: finished.seconds,
+            elapsed: start.elapsed().as_secs_f64(),
+            traffic: self.poster.traffic(),
+        };
+        Ok((finished.ending, Some(pretty(&report))))
     }
 
     fn ask(&self, request: Request) {
@@ -195,23 +273,51 @@ impl Worker {
         self.poster.ask(request);
     }
 
-    fn give_up(
-        &self,
-        inputs: &mpsc::Receiver<Input>,
-        fault: Fault,
-    ) -> Result<(Finished<Output>, Option<Model>), DriverError> {
+    fn give_up(&self, inputs: &mpsc::Receiver<Input>, fault: Fault) -> Result<Ended, DriverError> {
         self.ask(Request::Abort(fault.into()));
         loop {
             match inputs.recv() {
                 Ok(Input::Fact(located)) => {
                     if let crate::facts::Fact::Ended(ending) = located.fact {
-                        let seconds = Seconds::default();
-                        return Ok((Finished { ending, output: None, seconds, records: 0 }, None));
+                        return Ok((ending, None));
                     }
                 }
                 Ok(Input::PostFailed(reason)) => tracing::error!(job = ?self.job.id, "{reason}"),
                 Ok(Input::Stop) | Err(_) => return Err(DriverError::Stopped),
             }
+        }
+    }
+}
+
+/// How a job ended, and its report as JSON.
+type Ended = (Ending, Option<Vec<u8>>);
+
+fn pretty(report: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec_pretty(report).expect("a report has string keys only")
+}
+
+/// Finds what is wrong with what a party brings to a job, before it is accepted.
+///
+/// # Errors
+/// [`Fault::Input`].
+pub fn check(config: &Config, job: &Job, party: u32) -> Result<(), Fault> {
+    match &job.params.kind {
+        Kind::VerticalSvm(_) => data::check(config, job, party),
+        Kind::KeyGeneration(_) | Kind::KeyRefresh(_) => dealt_with(config, job, party).map(drop),
+    }
+}
+
+/// The old share of a party that deals in a refresh.
+fn dealt_with(config: &Config, job: &Job, party: u32) -> Result<Option<KeyShare>, Fault> {
+    let Kind::KeyRefresh(refresh) = &job.params.kind else { return Ok(None) };
+    if !refresh.dealers.iter().any(|dealer| dealer.party == party) {
+        return Ok(None);
+    }
+    let share = Keyring::of(config).find(&refresh.key).map_err(|e| Fault::Input(e.to_string()))?;
+    match share.purpose() == refresh.purpose {
+        true => Ok(Some(share)),
+        false => {
+            Err(Fault::Input(format!("the key is for {}, not for {}", share.purpose(), refresh.purpose)))
         }
     }
 }

@@ -3,7 +3,7 @@ use crate::output::{is_stdout, write_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract, KeepNothing};
 use node::{answer, config::Config, data, experiment, ledger, worker};
-use records::{Code, JobId, JobParams, JobView, Phase, Rules};
+use records::{Code, JobId, JobParams, JobView, Kind, Phase, Rules, VerticalSvm};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -99,6 +99,9 @@ pub struct TemplateArgs {
     /// Instances B of one update.
     #[arg(long, default_value_t = 64)]
     batch: u32,
+    /// Fingerprint of the negotiated key (`confab key list`); else each participant brings its dealt key_share.
+    #[arg(long)]
+    key: Option<String>,
     #[command(flatten)]
     training: TrainingArgs,
 }
@@ -112,7 +115,18 @@ pub struct NodeFile {
 }
 
 impl NodeFile {
-    fn open(&self) -> Done<(Config, Contract)> {
+    /// That of this file.
+    pub fn at(config: &Path) -> Self {
+        Self { config: config.to_path_buf() }
+    }
+
+    /// The configuration.
+    pub fn load(&self) -> Done<Config> {
+        Ok(Config::load(&self.config)?)
+    }
+
+    /// The configuration, and the job contract in the organisation's name.
+    pub fn open(&self) -> Done<(Config, Contract)> {
         let config = Config::load(&self.config)?;
         let contract = ledger::connect(&config)?.network(&config.channel).contract(&config.chaincode);
         Ok((config, contract))
@@ -122,7 +136,8 @@ impl NodeFile {
 /// How long a call of a person's is tried again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn submit(contract: &Contract, call: Call) -> Done {
+/// Submits a call of a person's.
+pub async fn submit(contract: &Contract, call: Call) -> Done {
     contract.submitter(Arc::new(KeepNothing)).submit(call, PATIENCE).await?;
     Ok(())
 }
@@ -180,12 +195,17 @@ pub async fn run(command: JobCommand) -> Done {
 fn template(args: TemplateArgs) -> Done {
     let instances = match (args.instances, &args.config) {
         (Some(instances), _) => instances,
-        (None, Some(path)) => data::table(&Config::load(path)?.data)?.0.rows.len() as u32,
+        (None, Some(path)) => {
+            let config = Config::load(path)?;
+            let data = config.data.as_ref().ok_or_else(data::no_data)?;
+            data::table(data)?.0.rows.len() as u32
+        }
         (None, None) => return Err("say how many instances: --instances or --config".into()),
     };
     let n = args.participants.len() as u32;
     let training = args.training.parameters(instances, args.iterations, args.batch, n);
-    let params = experiment::job_params(training, args.participants)?;
+    let training = VerticalSvm { key: args.key, ..training };
+    let params = experiment::job_params(Kind::VerticalSvm(training), args.participants)?;
     params.validate()?;
     say!("{}", serde_json::to_string_pretty(&params)?);
     Ok(())
@@ -202,16 +222,35 @@ async fn watch(node: &NodeFile, job: Option<String>, once: bool, json: Option<Pa
         all.iter().for_each(|view| say!("{}  {}", view.job.id, state(view)));
         return Ok(());
     };
-    let mut last = String::new();
-    loop {
-        let view = view(&contract, &job).await?;
-        let state = state(&view);
-        if state != last && !is_stdout(json.as_deref()) {
+    let quiet = is_stdout(json.as_deref());
+    let tell = |state: &str| {
+        if !quiet {
             say!("{state}");
         }
+    };
+    let view = match once {
+        true => {
+            let view = view(&contract, &job).await?;
+            tell(&state(&view));
+            view
+        }
+        false => wait(&contract, &job, tell).await?,
+    };
+    json.map_or(Ok(()), |file| write_json(&file, &view))
+}
+
+/// Waits until a job has ended, and tells every change of its state.
+pub async fn wait(contract: &Contract, job: &str, tell: impl Fn(&str)) -> Done<JobView> {
+    let mut last = String::new();
+    loop {
+        let view = view(contract, job).await?;
+        let state = state(&view);
+        if state != last {
+            tell(&state);
+        }
         last = state;
-        if once || view.ending.is_some() {
-            return json.map_or(Ok(()), |file| write_json(&file, &view));
+        if view.ending.is_some() {
+            return Ok(view);
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -225,7 +264,12 @@ fn state(view: &JobView) -> String {
     let waiting: Vec<&str> =
         answers.filter(|(_, acceptance)| acceptance.is_none()).map(|(name, _)| name.as_str()).collect();
     match waiting.is_empty() {
-        true => format!("running: {} iterations", Rules::new(&view.job.params).rounds(Phase::Iv)),
+        true => match &view.job.params.kind {
+            Kind::VerticalSvm(_) => {
+                format!("running: {} iterations", Rules::new(&view.job.params).rounds(Phase::Iv))
+            }
+            other => format!("running: {}", other.name()),
+        },
         false => format!("proposed by {}; waits for {}", view.job.proposer, waiting.join(", ")),
     }
 }
@@ -253,6 +297,14 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
             return Err(advice.into());
         }
     };
+    if let Ok(report) = serde_json::from_slice::<worker::KeyReport>(&text) {
+        if let Some(file) = json {
+            return write_json(&file, &report);
+        }
+        say!("ending      {}", report.ending);
+        say!("key         {}", report.key);
+        return Ok(());
+    }
     let report: worker::JobReport =
         serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     if let Some(file) = model {

@@ -1,14 +1,68 @@
-use super::Done;
-use clap::Subcommand;
-use node::experiment::KEY_PURPOSE;
-use std::path::PathBuf;
+use super::{
+    Done,
+    job::{NodeFile, submit, wait},
+    nodes::{negotiate, participants},
+    train::{LedgerArg, borrow_network},
+    training::AgainstArg,
+};
+use crate::{
+    output::{Steps, is_stdout, write_json},
+    shutdown,
+};
+use clap::{Args, Subcommand};
+use gateway_client::{Call, Contract};
+use node::{config::Config, experiment, keyring::Keyring};
+use paillier::KeyShare;
+use records::{Code, Dealer, KeyEntry, KeyRefresh, Kind, TRAINING};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
 pub enum KeyCommand {
-    /// Deal a threshold Paillier key: one file for each member, to be carried there by hand.
+    /// Make a threshold key that nobody deals: its members negotiate it over the ledger.
     ///
-    /// This command holds the whole key while it deals. Run it on a machine that all members trust, carry each file to
-    /// its member, and delete the rest.
+    /// With --config, proposes it to the organisations that are named and waits for the end; each of them accepts with
+    /// `confab job accept`, and every node keeps its share. With --out, plays all members on this machine and writes one
+    /// file for each, like `confab key deal`.
+    Negotiate(NegotiateArgs),
+    /// List the keys of which this organisation's node has a share, and those on the ledger.
+    List {
+        #[command(flatten)]
+        node: NodeFile,
+        /// Write the list as JSON, `-` for standard output.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Show one key; never any part of a share.
+    Show(ShowArgs),
+    /// Give the same key new shares, for the same members or others; ciphertexts stay as they are.
+    ///
+    /// A quorum of the old members deals. Old shares do not combine with new ones; but as many old shares as decrypted
+    /// before still open old data together, so members who leave must be trusted to delete theirs.
+    Refresh(RefreshArgs),
+    /// Copy a share out of a node, for a backup. Whoever has a quorum of such files can decrypt.
+    Export {
+        #[command(flatten)]
+        node: NodeFile,
+        /// The key: its fingerprint or the beginning of it.
+        #[arg(long)]
+        key: String,
+        /// The file to be made (mode 0600).
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Take a share into a node: a backup, or one that was dealt.
+    Import {
+        #[command(flatten)]
+        node: NodeFile,
+        /// The file.
+        #[arg(long)]
+        file: PathBuf,
+    },
+    /// Deal a threshold key: one file for each member, to be carried there by hand.
+    ///
+    /// This command holds the whole key while it deals: for tests, and where a dealer is trusted. Run it on a machine
+    /// that all members trust, carry each file to its member, and delete the rest.
     Deal {
         /// Number of members n.
         #[arg(long, value_parser = clap::value_parser!(u32).range(2..=64))]
@@ -16,39 +70,407 @@ pub enum KeyCommand {
         /// How many members decrypt together; all of them unless given.
         #[arg(long)]
         quorum: Option<u32>,
-        /// Bits of the modulus N.
-        #[arg(long, default_value_t = 2048)]
-        key_bits: u32,
-        /// Consent to a modulus below 2,048 bits, which can be broken.
-        #[arg(long)]
-        insecure_key_bits: bool,
+        #[command(flatten)]
+        size: SizeArgs,
         /// Where to put the files key-share-1.json, … (mode 0600).
         #[arg(long)]
         out: PathBuf,
     },
 }
 
-pub fn run(command: &KeyCommand) -> Done {
-    let KeyCommand::Deal { parties, quorum, key_bits, insecure_key_bits, out } = command;
-    if *key_bits < 2048 && !insecure_key_bits {
-        return Err(format!(
-            "--key-bits {key_bits}: a modulus of {key_bits} bits can be broken; use 2048 or more, or consent with \
-             --insecure-key-bits"
-        )
-        .into());
+/// The size of a key.
+#[derive(Args, Clone, Copy)]
+pub struct SizeArgs {
+    /// Bits of the modulus N.
+    #[arg(long, default_value_t = 2048)]
+    key_bits: u32,
+    /// Consent to a modulus below 2,048 bits, which can be broken.
+    #[arg(long)]
+    insecure_key_bits: bool,
+}
+
+#[derive(Args)]
+pub struct NegotiateArgs {
+    /// The configuration of the own node: negotiate with other organisations.
+    #[arg(long, required_unless_present = "out", conflicts_with = "out")]
+    config: Option<PathBuf>,
+    /// The members' MSP identifiers; their order is that of the participants in a training.
+    #[arg(required_unless_present = "out", num_args = 2..)]
+    members: Vec<String>,
+    /// Play all members on this machine, and put the files key-share-1.json, … (mode 0600) here.
+    #[arg(long, requires = "parties")]
+    out: Option<PathBuf>,
+    /// Number of members n, with --out.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=64))]
+    parties: Option<u32>,
+    /// Which ledger, with --out; a temporary one is started.
+    #[arg(long, value_enum, default_value = "dev")]
+    ledger: LedgerArg,
+    /// How many members decrypt together; all of them unless given.
+    #[arg(long)]
+    quorum: Option<u32>,
+    /// Against whom the key protects: see `confab train --help`.
+    #[arg(long, value_enum)]
+    against: Option<AgainstArg>,
+    #[command(flatten)]
+    size: SizeArgs,
+    /// Write what came out as JSON, `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct ShowArgs {
+    /// The configuration of the own node.
+    #[arg(long, required_unless_present = "file", requires = "key")]
+    config: Option<PathBuf>,
+    /// The key: its fingerprint or the beginning of it.
+    #[arg(long)]
+    key: Option<String>,
+    /// A share file instead of a node's.
+    #[arg(long, conflicts_with = "config")]
+    file: Option<PathBuf>,
+    /// Write it as JSON, with the public key, `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct RefreshArgs {
+    #[command(flatten)]
+    node: NodeFile,
+    /// The key: its fingerprint or the beginning of it.
+    #[arg(long)]
+    key: String,
+    /// The new members' MSP identifiers, in their new order; the old ones unless given.
+    #[arg(long, num_args = 2.., value_name = "MSP")]
+    members: Vec<String>,
+    /// The old members who deal, as many as decrypt together; unless given the first who stay, then those who leave.
+    #[arg(long, num_args = 2.., value_name = "MSP")]
+    dealers: Vec<String>,
+    /// The old members in their order, of a key that was dealt; the ledger knows those of a negotiated one.
+    #[arg(long, num_args = 2.., value_name = "MSP")]
+    old_members: Vec<String>,
+    /// How many of the new members decrypt together; all of them unless given.
+    #[arg(long)]
+    quorum: Option<u32>,
+}
+
+/// One key, for people and machines.
+#[derive(Serialize)]
+struct Shown {
+    fingerprint: String,
+    purpose: String,
+    bits: u64,
+    members: u32,
+    quorum: u32,
+    collusion_bound: u32,
+    /// Number of the own share, from 1.
+    member: Option<u32>,
+    /// Where the ledger knows the key.
+    entry: Option<KeyEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public: Option<records::ThresholdKey>,
+}
+
+pub async fn run(command: KeyCommand) -> Done {
+    match command {
+        KeyCommand::Negotiate(args) => match (&args.config, &args.out, args.parties) {
+            (Some(config), ..) => propose(config, &args).await,
+            (_, Some(out), Some(parties)) => play(out, parties, &args).await,
+            _ => Err("say with whom: --config FILE MEMBERS…, or --out DIR --parties N".into()),
+        },
+        KeyCommand::List { node, json } => list(&node, json.as_deref()).await,
+        KeyCommand::Show(args) => show(&args).await,
+        KeyCommand::Refresh(args) => refresh(&args).await,
+        KeyCommand::Export { node, key, out } => {
+            let share = Keyring::of(&node.load()?).find(&key)?;
+            share.write(&out)?;
+            say!("{}", out.display());
+            Ok(())
+        }
+        KeyCommand::Import { node, file } => {
+            let share = KeyShare::read(&file)?;
+            let path = Keyring::of(&node.load()?).add(&share)?;
+            say!("{}", path.display());
+            eprintln!("delete {} if it is no backup", file.display());
+            Ok(())
+        }
+        KeyCommand::Deal { parties, quorum, size, out } => deal(parties, quorum, size, &out),
     }
-    let path = |member: u32| out.join(format!("key-share-{member}.json"));
-    if let Some(taken) = (1..=*parties).map(path).find(|path| path.exists()) {
+}
+
+impl SizeArgs {
+    fn check(self) -> Done {
+        match self.key_bits >= 2048 || self.insecure_key_bits {
+            true => Ok(()),
+            false => Err(format!(
+                "--key-bits {0}: a modulus of {0} bits can be broken; use 2048 or more, or consent with \
+                 --insecure-key-bits",
+                self.key_bits
+            )
+            .into()),
+        }
+    }
+}
+
+fn share_path(out: &Path, member: u32) -> PathBuf {
+    out.join(format!("key-share-{member}.json"))
+}
+
+/// Makes a folder for share files, and sees to it that none is there.
+fn prepare_folder(out: &Path, parties: u32) -> Done {
+    if let Some(taken) = (1..=parties).map(|member| share_path(out, member)).find(|path| path.exists()) {
         return Err(format!("{} exists; a key share is never overwritten", taken.display()).into());
     }
-    std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?;
-    let quorum = quorum.unwrap_or(*parties);
+    Ok(std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?)
+}
+
+fn deal(parties: u32, quorum: Option<u32>, size: SizeArgs, out: &Path) -> Done {
+    size.check()?;
+    prepare_folder(out, parties)?;
+    let quorum = quorum.unwrap_or(parties);
     let (_, shares) =
-        paillier::deal(*parties, quorum, u64::from(*key_bits), KEY_PURPOSE, &mut node::os_rng())?;
+        paillier::deal(parties, quorum, u64::from(size.key_bits), TRAINING, &mut node::os_rng())?;
     for (member, share) in (1..).zip(&shares) {
-        share.write(&path(member))?;
-        say!("{}", path(member).display());
+        share.write(&share_path(out, member))?;
+        say!("{}", share_path(out, member).display());
     }
     eprintln!("this machine held the whole key; carry each file to its member and delete it here");
     Ok(())
+}
+
+impl NegotiateArgs {
+    fn generation(&self, parties: u32) -> records::KeyGeneration {
+        let against = AgainstArg::collusion(self.against, parties);
+        let quorum = self.quorum.unwrap_or(parties);
+        experiment::key_generation(self.size.key_bits, self.size.insecure_key_bits, quorum, against)
+    }
+}
+
+/// Proposes a negotiation in the organisation's name.
+async fn propose(config: &Path, args: &NegotiateArgs) -> Done {
+    args.size.check()?;
+    let node = NodeFile::at(config);
+    let kind = Kind::KeyGeneration(args.generation(args.members.len() as u32));
+    conclude(&node, kind, args.members.clone(), args.json.as_deref()).await
+}
+
+/// Proposes a job about a key and waits for its end.
+async fn conclude(node: &NodeFile, kind: Kind, participants: Vec<String>, json: Option<&Path>) -> Done {
+    let params = experiment::job_params(kind, participants)?;
+    params.validate()?;
+    let (_, contract) = node.open()?;
+    submit(&contract, Call::new("propose").arg(serde_json::to_vec(&params)?)).await?;
+    let job = params.id();
+    eprintln!("proposed job {job}; each participant accepts it: confab job accept --config FILE {job}");
+    let view = wait(&contract, &job.0, |state| eprintln!("{state}")).await?;
+    if view.ending.as_ref().is_none_or(|ending| ending.outcome != records::Outcome::Finished) {
+        let how = view.ending.map_or_else(|| "not ended".into(), |ending| ending.to_string());
+        return Err(format!("the job was {how}").into());
+    }
+    let entries: Vec<KeyEntry> = serde_json::from_slice(&contract.evaluate(Call::new("keys")).await?)?;
+    let entry =
+        entries.into_iter().find(|entry| entry.job == job).ok_or("the ledger has no key of this job")?;
+    if !is_stdout(json) {
+        say!("{}", entry.fingerprint);
+    }
+    json.map_or(Ok(()), |file| write_json(file, &entry))
+}
+
+/// All members on this machine.
+async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
+    args.size.check()?;
+    prepare_folder(out, parties)?;
+    let steps = Steps::new();
+    let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
+    let made = tokio::select! {
+        made = async {
+            let dir = temporary.path().join("ledger");
+            let borrowed = borrow_network(args.ledger.kind(), &dir, parties as usize, &steps).await?;
+            let nodes = participants(&borrowed.network, parties, &temporary.path().join("members"))?;
+            let reports = negotiate(&nodes, args.generation(parties), &steps).await?;
+            nodes.configs.iter().map(|config| {
+                let keyring = Keyring::of(&Config::load(config)?);
+                Ok(keyring.find(&reports[0].key)?)
+            }).collect::<Done<Vec<KeyShare>>>()
+        } => made,
+        () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
+    };
+    steps.clear();
+    let shares = made?;
+    for (member, share) in (1..).zip(&shares) {
+        share.write(&share_path(out, member))?;
+        if !is_stdout(args.json.as_deref()) {
+            say!("{}", share_path(out, member).display());
+        }
+    }
+    eprintln!("all shares were on this machine; carry each file to its member and delete it here");
+    args.json.as_deref().map_or(Ok(()), |file| write_json(file, &shown(&shares[0], None, None)))
+}
+
+fn shown(share: &KeyShare, entry: Option<KeyEntry>, public: Option<records::ThresholdKey>) -> Shown {
+    let key = share.key();
+    Shown {
+        fingerprint: hex::encode(key.fingerprint()),
+        purpose: share.purpose().into(),
+        bits: key.bits(),
+        members: key.parties(),
+        quorum: key.quorum(),
+        collusion_bound: key.collusion_bound(),
+        member: Some(share.index() + 1),
+        entry,
+        public,
+    }
+}
+
+async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
+    let (config, contract) = node.open()?;
+    let shares = Keyring::of(&config).list()?;
+    let entries: Vec<KeyEntry> = match contract.evaluate(Call::new("keys")).await {
+        Ok(bytes) => serde_json::from_slice(&bytes)?,
+        Err(e) => {
+            eprintln!("the ledger cannot be asked ({e}): these are the node's own shares only");
+            Vec::new()
+        }
+    };
+    let of = |fingerprint: &str| entries.iter().find(|e| e.fingerprint == fingerprint).cloned();
+    let mut all: Vec<Shown> =
+        shares.iter().map(|share| shown(share, of(&hex::encode(share.key().fingerprint())), None)).collect();
+    for entry in &entries {
+        if all.iter().all(|known| known.fingerprint != entry.fingerprint) {
+            all.push(Shown {
+                fingerprint: entry.fingerprint.clone(),
+                purpose: entry.purpose.clone(),
+                bits: entry.bits.into(),
+                members: entry.members.len() as u32,
+                quorum: entry.quorum,
+                collusion_bound: entry.collusion_bound,
+                member: None,
+                entry: Some(entry.clone()),
+                public: None,
+            });
+        }
+    }
+    if let Some(file) = json {
+        write_json(file, &all)?;
+    }
+    if !is_stdout(json) {
+        if all.is_empty() {
+            eprintln!("no keys; `confab key negotiate --config FILE MEMBERS…` makes one");
+        }
+        for key in &all {
+            let own = key.member.map_or("no share here".into(), |member| format!("own share {member}"));
+            say!(
+                "{}  {} of {}, {} bits, {}, {own}",
+                key.fingerprint,
+                key.quorum,
+                key.members,
+                key.bits,
+                key.purpose
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn show(args: &ShowArgs) -> Done {
+    let (share, entry) = match (&args.file, &args.config, &args.key) {
+        (Some(file), ..) => (KeyShare::read(file)?, None),
+        (_, Some(config), Some(key)) => {
+            let (config, contract) = NodeFile::at(config).open()?;
+            let share = Keyring::of(&config).find(key)?;
+            let entry = entry(&contract, &hex::encode(share.key().fingerprint())).await?;
+            (share, entry)
+        }
+        _ => return Err("say which: --config FILE --key FINGERPRINT, or --file FILE".into()),
+    };
+    let key = shown(&share, entry, Some(share.key().to_record()));
+    if let Some(file) = &args.json {
+        write_json(file, &key)?;
+    }
+    if !is_stdout(args.json.as_deref()) {
+        say!("fingerprint  {}", key.fingerprint);
+        say!("purpose      {}", key.purpose);
+        say!("modulus      {} bits", key.bits);
+        say!(
+            "decrypt      {} of {} members together; this is member {}",
+            key.quorum,
+            key.members,
+            share.index() + 1
+        );
+        say!("made against {} colluding members", key.collusion_bound);
+        match &key.entry {
+            Some(entry) => {
+                say!("members      {}", entry.members.join(", "));
+                say!("made by job  {}", entry.job);
+                if let Some(old) = &entry.refreshes {
+                    say!("refreshes    {old}");
+                }
+            }
+            None => say!("the ledger does not know it: it was dealt, or negotiated elsewhere"),
+        }
+    }
+    Ok(())
+}
+
+/// What the ledger keeps of a key.
+async fn entry(contract: &Contract, fingerprint: &str) -> Done<Option<KeyEntry>> {
+    match contract.evaluate(Call::new("key").arg(fingerprint)).await {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(e) if e.refusal().is_some_and(|r| r.code == Code::UnknownKey) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+async fn refresh(args: &RefreshArgs) -> Done {
+    let (config, contract) = args.node.open()?;
+    let share = Keyring::of(&config).find(&args.key)?;
+    let key = share.key();
+    let fingerprint = hex::encode(key.fingerprint());
+    let old = match entry(&contract, &fingerprint).await? {
+        Some(entry) => entry.members,
+        None if args.old_members.is_empty() => {
+            return Err(
+                "the ledger does not know who the members of this key are: name them with --old-members"
+                    .into(),
+            );
+        }
+        None => args.old_members.clone(),
+    };
+    if old.len() != key.parties() as usize {
+        return Err(format!("the key has {} members, not {}", key.parties(), old.len()).into());
+    }
+    let members = if args.members.is_empty() { old.clone() } else { args.members.clone() };
+    let dealers: Vec<String> = match args.dealers.is_empty() {
+        false => args.dealers.clone(),
+        true => {
+            let (stay, leave): (Vec<_>, Vec<_>) =
+                old.iter().cloned().partition(|name| members.contains(name));
+            stay.into_iter().chain(leave).take(key.quorum() as usize).collect()
+        }
+    };
+    let mut participants = members.clone();
+    participants.extend(dealers.iter().filter(|name| !members.contains(name)).cloned());
+    let place = |list: &[String], name: &String| list.iter().position(|other| other == name);
+    let dealers = dealers
+        .iter()
+        .map(|name| {
+            let member = place(&old, name).ok_or_else(|| format!("{name} is no member of this key"))?;
+            let party = place(&participants, name).ok_or("a dealer takes part")?;
+            Ok(Dealer { party: party as u32, member: member as u32 })
+        })
+        .collect::<Done<Vec<Dealer>>>()?;
+    let kind = Kind::KeyRefresh(KeyRefresh {
+        key: fingerprint,
+        purpose: share.purpose().into(),
+        key_bits: key.bits() as u32,
+        insecure_key_bits: key.bits() < 2048,
+        old_parties: key.parties(),
+        share_bits: share.share_bits() as u32,
+        dealers,
+        members: (0..members.len() as u32).collect(),
+        quorum: args.quorum.unwrap_or(members.len() as u32),
+    });
+    conclude(&args.node, kind, participants, None).await
 }

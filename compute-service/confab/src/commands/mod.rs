@@ -8,6 +8,7 @@ pub mod key;
 pub mod ledger;
 pub mod network;
 pub mod node;
+pub mod nodes;
 pub mod predict;
 pub mod train;
 pub mod training;

@@ -1,4 +1,9 @@
-use super::{Done, ledger, program, training::TrainingArgs, verify};
+use super::{
+    Done, ledger,
+    nodes::{negotiate, run_job},
+    training::{KeyArg, KeyArgs, TrainingArgs},
+    verify,
+};
 use crate::{
     output::{Steps, is_stdout, write_json},
     shutdown,
@@ -6,32 +11,25 @@ use crate::{
 use clap::{Args, ValueEnum};
 use launcher::{Kind, Network, Options};
 use node::{
-    experiment::{Plan, Prepared},
+    experiment::{Key, Plan},
     report::Report,
-    run::Event,
 };
-use records::{Ending, Outcome, Rules};
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use svm::{
     generate,
     scaling::Scaling,
     table::{Columns, Missing},
 };
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::Child,
-    sync::mpsc,
-};
 
 /// Trains on a table that is split by columns, for the experiment, among participants that show each other nothing.
 ///
 /// Every participant is a node of its own with its own key share, on the development ledger or on a real Fabric network
 /// of this machine. Afterwards the secure run is compared, indicator by indicator, with the plaintext reference on the
-/// unsplit table. The threshold key is dealt by this command, which is fit for an experiment only.
+/// unsplit table. The participants negotiate the threshold key before, so that nobody ever holds it whole.
 #[derive(Args, Clone)]
 pub struct TrainArgs {
     /// The table: comma, semicolon, tab or blanks; with or without a header; `?` and empty are missing.
@@ -96,6 +94,8 @@ pub struct RunArgs {
     participants: u32,
     #[command(flatten)]
     training: TrainingArgs,
+    #[command(flatten)]
+    key: KeyArgs,
     /// How columns are scaled, by each participant alone: mean 0 and deviation 1, to [-1, 1], or not at all.
     #[arg(long, value_enum, default_value = "std")]
     scale: ScaleArg,
@@ -316,9 +316,6 @@ async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)
     let dir = run.dir.clone().unwrap_or_else(|| temporary.path().join("ledger"));
     let borrowed = borrow_network(run.ledger.kind(), &dir, run.participants as usize, steps).await?;
     let network = &borrowed.network;
-    steps.step(
-        "dealing a threshold key locally (an experiment's way: this command holds the whole key meanwhile)",
-    );
     plan.organisations = network
         .orgs
         .iter()
@@ -327,11 +324,27 @@ async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)
         .collect();
     plan.channel = network.channel.clone();
     plan.chaincode = network.chaincode.name.clone();
-    let (plan, key) = tokio::task::spawn_blocking(move || plan.deal().map(|key| (plan, key))).await??;
-    // Nothing is written in the background, where an interruption would leave key shares behind.
-    let prepared = plan.lay_out(&participants, &key)?;
+    let nodes = plan.participants(&participants)?;
+    let prepared = match run.key.key {
+        KeyArg::Deal => {
+            steps.step("dealing a threshold key locally (this command holds the whole key meanwhile)");
+            let (plan, key) =
+                tokio::task::spawn_blocking(move || plan.deal().map(|key| (plan, key))).await??;
+            // Nothing is written in the background, where an interruption would leave key shares behind.
+            plan.lay_out(&nodes, Key::Dealt(&key))?
+        }
+        KeyArg::Negotiate => {
+            let generation = run.key.generation(&plan.training, run.participants);
+            let bound = generation.collusion_bound(run.participants);
+            let start = Instant::now();
+            let reports = negotiate(&nodes, generation, steps).await?;
+            let fingerprint = reports[0].key.clone();
+            let seconds = start.elapsed().as_secs_f64();
+            plan.lay_out(&nodes, Key::Negotiated { fingerprint, seconds, bound })?
+        }
+    };
     let start = Instant::now();
-    run_nodes(&prepared, steps).await?;
+    run_job(&prepared.participants, &prepared.params, steps).await?;
     let total = start.elapsed().as_secs_f64();
     let reports = prepared.reports()?;
     steps.step("comparing with the plaintext reference");
@@ -358,73 +371,6 @@ async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)
     Ok((report, verified))
 }
 
-/// Runs a node for every participant until the job has ended.
-pub async fn run_nodes(prepared: &Prepared, steps: &Steps) -> Done {
-    let program = program()?;
-    let rules = Rules::new(&prepared.params);
-    let parties = prepared.params.participants.len();
-    let records: u64 = rules
-        .phases()
-        .into_iter()
-        .map(|phase| u64::from(rules.rounds(phase)) * u64::from(rules.chunks(phase)) * parties as u64)
-        .sum();
-    let (events, mut on_event) = mpsc::unbounded_channel();
-    let mut nodes: Vec<Child> = Vec::new();
-    for party in 0..parties {
-        let mut node = prepared.spawn_node(&program, party)?;
-        let stdout = node.stdout.take().ok_or("a node without standard output")?;
-        let events = events.clone();
-        tokio::spawn(async move {
-            let mut lines = BufReader::new(stdout).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                if let Ok(event) = serde_json::from_str::<Event>(&line) {
-                    let _ = events.send((party, Some(event)));
-                }
-            }
-            let _ = events.send((party, None));
-        });
-        nodes.push(node);
-    }
-    drop(events);
-    steps.step("proposing the job");
-    prepared.propose().await?;
-    let job = prepared.params.id();
-    let mut ended: Vec<Option<Ending>> = vec![None; parties];
-    let mut unfit = Vec::new();
-    while let Some((party, event)) = on_event.recv().await {
-        match event {
-            Some(Event::Progress { job: of, progress }) if of == job && party == 0 => {
-                steps.count(progress.phase.as_str(), progress.records, records);
-            }
-            Some(Event::Ended { job: of, ending, .. }) if of == job => ended[party] = Some(ending),
-            Some(Event::Unfit { job: of, reason }) if of == job => unfit.push((party, reason)),
-            None if ended[party].is_none() => {
-                let name = &prepared.params.participants[party];
-                let log = prepared.configs[party].with_file_name("node.log");
-                let text = std::fs::read_to_string(&log).unwrap_or_default();
-                let last = text.lines().last().unwrap_or("it said nothing");
-                return Err(format!("the node of {name} stopped: {last}").into());
-            }
-            _ => {}
-        }
-    }
-    for node in &mut nodes {
-        // They stop by themselves when the job has ended.
-        if tokio::time::timeout(Duration::from_secs(10), node.wait()).await.is_err() {
-            node.kill().await?;
-        }
-    }
-    match ended.into_iter().flatten().find(|ending| ending.outcome != Outcome::Finished) {
-        None => Ok(()),
-        Some(ending) => Err(match unfit.first() {
-            // The ledger is not told, but this is all one person's data.
-            Some((party, reason)) => format!("{}: {reason}", prepared.params.participants[*party]),
-            None => format!("the job was {ending}"),
-        }
-        .into()),
-    }
-}
-
 fn show(report: &Report, verified: Option<bool>) {
     let r = report;
     say!("job           {}", r.job);
@@ -437,13 +383,14 @@ fn show(report: &Report, verified: Option<bool>) {
         r.features_by_participant
     );
     say!(
-        "training      {} updates of {} instances, {:?} judge, {}-bit key ({})",
+        "training      {} updates of {} instances, {:?} judge, {} of {} decrypt",
         r.iterations,
         r.batch,
         r.protocol,
-        r.key_bits,
-        r.key_origin
+        r.quorum,
+        r.participants
     );
+    say!("key           {} bits, {}", r.key_bits, r.key_origin);
     let s = &r.seconds;
     say!(
         "time          {:.1} s: work {:.1} s (keys {:.1}, preparation {:.1}, training {:.1}), ledger and waiting {:.1} s",

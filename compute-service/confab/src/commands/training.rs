@@ -1,5 +1,6 @@
 use clap::{Args, ValueEnum};
-use records::{Decimal, Judge, Publication, VerticalSvm};
+use node::experiment;
+use records::{Collusion, Decimal, Judge, KeyGeneration, Publication, VerticalSvm};
 
 /// What is trained and how, in every command that begins a training.
 #[derive(Args, Clone)]
@@ -74,5 +75,49 @@ impl TrainingArgs {
                 ModelArg::Split => Publication::Split,
             },
         }
+    }
+}
+
+/// Where the threshold key of an experiment comes from.
+#[derive(Args, Clone)]
+pub struct KeyArgs {
+    /// Whether the participants negotiate the threshold key, or this command deals it and holds the whole key meanwhile.
+    #[arg(long, value_enum, default_value = "negotiate")]
+    pub key: KeyArg,
+    /// Against whom a negotiated key protects. `minority`: fewer than half of the participants learn nothing of it
+    /// together; needs three. `all-but-one`: all others together learn nothing; takes longer. By default what is cheaper.
+    #[arg(long, value_enum)]
+    against: Option<AgainstArg>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyArg {
+    Negotiate,
+    Deal,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AgainstArg {
+    Minority,
+    AllButOne,
+}
+
+impl AgainstArg {
+    /// As a job has it; unless given, what is cheaper for so many members.
+    pub fn collusion(against: Option<Self>, parties: u32) -> Collusion {
+        match against {
+            Some(Self::Minority) => Collusion::Minority,
+            Some(Self::AllButOne) => Collusion::AllButOne,
+            None if parties < 3 => Collusion::AllButOne,
+            None => Collusion::Minority,
+        }
+    }
+}
+
+impl KeyArgs {
+    /// The key generation for a training.
+    pub fn generation(&self, training: &VerticalSvm, parties: u32) -> KeyGeneration {
+        let against = AgainstArg::collusion(self.against, parties);
+        experiment::key_generation(training.key_bits, training.insecure_key_bits, training.quorum, against)
     }
 }

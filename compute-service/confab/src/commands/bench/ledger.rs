@@ -4,7 +4,8 @@ use super::median;
 use crate::{
     commands::{
         Done,
-        train::{LedgerArg, borrow_network, run_nodes},
+        nodes::run_job,
+        train::{LedgerArg, borrow_network},
     },
     output::{Steps, is_stdout, write_json},
     shutdown,
@@ -232,7 +233,7 @@ async fn train(args: &LedgerArgs, network: &Network, dir: &Path, steps: &Steps) 
     };
     let dir = dir.join("participants");
     let prepared = tokio::task::spawn_blocking(move || plan.prepare(&dir)).await??;
-    run_nodes(&prepared, steps).await?;
+    run_job(&prepared.participants, &prepared.params, steps).await?;
     Ok(prepared.params.id())
 }
 

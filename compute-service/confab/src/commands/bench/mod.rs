@@ -1,5 +1,6 @@
 //! Measurements, each beside what it is to be compared with, in one run.
 
+mod keygen;
 mod ledger;
 mod paillier;
 
@@ -10,6 +11,8 @@ use clap::Subcommand;
 pub enum BenchCommand {
     /// What the ledger costs a job: its bodies replayed without cryptography, beside bare writes of the same bytes.
     Ledger(ledger::LedgerArgs),
+    /// Threshold keys that nobody deals: seconds, candidates, bytes.
+    Keygen(keygen::KeygenArgs),
     /// Paillier operations a second, beside num-bigint and beside what the processor's multiplier allows.
     Paillier(paillier::PaillierArgs),
 }
@@ -17,6 +20,7 @@ pub enum BenchCommand {
 pub async fn run(command: BenchCommand) -> Done {
     match command {
         BenchCommand::Ledger(args) => ledger::run(args).await,
+        BenchCommand::Keygen(args) => keygen::run(args).await,
         BenchCommand::Paillier(args) => paillier::run(&args),
     }
 }

@@ -1,0 +1,152 @@
+//! A node's shares of threshold keys: one file each, `keys/<fingerprint>.json` in its data directory.
+
+use crate::config::Config;
+use paillier::{KeyShare, ShareError};
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+/// The folder of a node's key shares. Files in it are only added.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    dir: PathBuf,
+}
+
+/// Why a key share cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// There is no share of this key.
+    #[error("there is no share of key {fingerprint} in {dir}; `confab key list` shows those that there are")]
+    Missing {
+        /// The key.
+        fingerprint: String,
+        /// Where it was looked for.
+        dir: String,
+    },
+    /// More than one key begins so.
+    #[error("{0}… is the beginning of several keys; give more of it")]
+    Ambiguous(String),
+    /// The folder cannot be read or made.
+    #[error("{path}: {source}")]
+    File {
+        /// The folder.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that is no share.
+    #[error("{path}: {source}")]
+    Share {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: ShareError,
+    },
+}
+
+impl Keyring {
+    /// That of a node.
+    pub fn of(config: &Config) -> Self {
+        Self { dir: config.data_dir.join("keys") }
+    }
+
+    fn file_error(&self) -> impl FnOnce(io::Error) -> KeyringError + '_ {
+        |source| KeyringError::File { path: self.dir.display().to_string(), source }
+    }
+
+    fn path(&self, fingerprint: &str) -> PathBuf {
+        self.dir.join(format!("{fingerprint}.json"))
+    }
+
+    /// Adds a share, on the disk before this returns; one that is there already stays.
+    ///
+    /// # Errors
+    /// A file that cannot be written, or another share of the same key.
+    pub fn add(&self, share: &KeyShare) -> Result<PathBuf, KeyringError> {
+        let folder = self.dir.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).map_err(self.file_error())?;
+        match fs::DirBuilder::new().mode(0o700).create(&self.dir) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(self.file_error()(e)),
+            _ => {}
+        }
+        let path = self.path(&hex::encode(share.key().fingerprint()));
+        let wrong = |source| KeyringError::Share { path: path.display().to_string(), source };
+        if path.exists() && KeyShare::read(&path).map_err(wrong)?.index() == share.index() {
+            return Ok(path);
+        }
+        share.write(&path).map_err(wrong)?;
+        Ok(path)
+    }
+
+    /// The share of the key whose fingerprint begins so.
+    ///
+    /// # Errors
+    /// No such share or several, or a file that is none.
+    pub fn find(&self, fingerprint: &str) -> Result<KeyShare, KeyringError> {
+        let fingerprints = self.fingerprints()?;
+        let mut matching = fingerprints.iter().filter(|known| known.starts_with(fingerprint));
+        match (matching.next(), matching.next()) {
+            (Some(one), None) => self.read(one),
+            (Some(_), Some(_)) => Err(KeyringError::Ambiguous(fingerprint.into())),
+            (None, _) => Err(KeyringError::Missing {
+                fingerprint: fingerprint.into(),
+                dir: self.dir.display().to_string(),
+            }),
+        }
+    }
+
+    /// All shares, in the order of their fingerprints.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, or a file that is no share.
+    pub fn list(&self) -> Result<Vec<KeyShare>, KeyringError> {
+        self.fingerprints()?.iter().map(|fingerprint| self.read(fingerprint)).collect()
+    }
+
+    fn read(&self, fingerprint: &str) -> Result<KeyShare, KeyringError> {
+        let path = self.path(fingerprint);
+        KeyShare::read(&path)
+            .map_err(|source| KeyringError::Share { path: path.display().to_string(), source })
+    }
+
+    fn fingerprints(&self) -> Result<Vec<String>, KeyringError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(self.file_error())?,
+        };
+        let mut fingerprints = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(self.file_error())?.file_name();
+            let stem = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            fingerprints.extend(stem.filter(|stem| stem.len() == 64).map(str::to_owned));
+        }
+        fingerprints.sort();
+        Ok(fingerprints)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn shares_are_found_by_the_beginning_of_their_fingerprint() {
+        let dir = tempfile::tempdir().unwrap();
+        let keyring = Keyring { dir: dir.path().join("state/keys") };
+        assert!(keyring.list().unwrap().is_empty());
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let (_, shares) = paillier::deal(2, 2, 256, "training", &mut rng).unwrap();
+        let path = keyring.add(&shares[0]).unwrap();
+        assert_eq!(keyring.add(&shares[0]).unwrap(), path);
+        assert!(keyring.add(&shares[1]).is_err(), "a share is never overwritten");
+        let fingerprint = hex::encode(shares[0].key().fingerprint());
+        assert_eq!(keyring.find(&fingerprint[..8]).unwrap().index(), 0);
+        let missing = keyring.find("zz").unwrap_err().to_string();
+        assert!(missing.contains("no share of key zz"), "{missing}");
+        assert_eq!(keyring.list().unwrap().len(), 1);
+    }
+}
