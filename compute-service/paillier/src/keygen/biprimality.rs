@@ -89,6 +89,22 @@ pub fn all_powers(group: Group, n: &BigUint, p: &BigUint, q: &BigUint, coin: &[u
     ring.values(&ring.pow_secret(&bases, &exponent(group, n, p, q)))
 }
 
+/// Checks what all members published in step 5 or 6: one power for each of `moduli`, below it.
+///
+/// # Errors
+/// A member that published a wrong number of values, or one out of range.
+pub fn check_powers(published: &[Message], moduli: &[&BigUint]) -> Result<(), Fault> {
+    for (powers, party) in published.iter().zip(0..) {
+        if powers.len() != moduli.len() {
+            return Err(Fault::Member { party, reason: "a wrong number of values" });
+        }
+        if powers.iter().zip(moduli).any(|(power, n)| power >= n) {
+            return Err(Fault::Member { party, reason: "a value out of range" });
+        }
+    }
+    Ok(())
+}
+
 /// Whether the members' powers of one base modulo N fit two prime factors: v₁ = ±Π vᵢ.
 pub fn fits(n: &BigUint, powers: &[&BigUint]) -> bool {
     let product = powers[1..].iter().fold(BigUint::one(), |product, v| product * *v % n);

@@ -293,6 +293,7 @@ impl<R: CryptoRng + Send> Run<R> {
             let (p, q) = &summands[g.index() as usize];
             Ok(biprimality::first_powers(g, &survivors, p, q, &coin))
         })?;
+        biprimality::check_powers(&powers, &survivors.iter().map(|(_, n)| *n).collect::<Vec<_>>())?;
         for (place, (k, n)) in survivors.into_iter().enumerate() {
             let of_base = |powers: &[Message], place: usize| {
                 biprimality::fits(n, &powers.iter().map(|m| &m[place]).collect::<Vec<_>>())
@@ -304,6 +305,7 @@ impl<R: CryptoRng + Send> Run<R> {
                 let (p, q) = &summands[g.index() as usize];
                 Ok(biprimality::all_powers(g, n, p.get(k), q.get(k), &coin))
             })?;
+            biprimality::check_powers(&all, &vec![n; biprimality::BASES])?;
             if !(0..biprimality::BASES).all(|place| of_base(&all, place)) {
                 continue;
             }
