@@ -172,7 +172,6 @@ pub fn gcd_is_one(group: Group, n: &BigUint, published: &[Message]) -> Result<bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keygen::deliver;
     use crate::prime::random_prime;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
@@ -223,35 +222,5 @@ mod tests {
         assert_ne!(base(&n, &[1; 32], 0), base(&m, &[1; 32], 0));
         let of = |c: &[u32]| coin(&c.iter().map(|c| vec![BigUint::from(*c)]).collect::<Vec<_>>());
         assert_ne!(of(&[1, 2, 3]), of(&[1, 2, 4]));
-    }
-
-    #[test]
-    fn gcd_condition_is_found_without_showing_the_sum() {
-        let mut rng = ChaCha20Rng::seed_from_u64(3);
-        let (p, q) = (random_prime(128, &mut rng), random_prime(128, &mut rng));
-        let mut opened = |p: &BigUint, q: &BigUint, n: &BigUint| {
-            let groups = [0, 1, 2].map(|i| Group::new(3, i).unwrap());
-            let (ps, qs) = (split(p), split(q));
-            let sent = groups
-                .iter()
-                .map(|g| share_gcd(*g, n, &ps[g.index() as usize], &qs[g.index() as usize], &mut rng))
-                .collect();
-            let published: Vec<Message> = groups
-                .iter()
-                .zip(deliver(sent))
-                .map(|(g, inbox)| gcd_share(*g, n, &inbox).unwrap())
-                .collect();
-            let value = Sharing::of(groups[0], n.clone()).open(&published).swap_remove(0);
-            (gcd_is_one(groups[0], n, &published).unwrap(), value)
-        };
-        let n = &p * &q;
-        let (one, first) = opened(&p, &q, &n);
-        let (again, second) = opened(&p, &q, &n);
-        assert!(one && again);
-        assert_ne!(first, second, "r is fresh each time");
-        assert_ne!(first, (&p + &q - 1u32) % &n);
-        // p + q − 1 = 0 modulo p for q ≡ 1 (mod p).
-        let bad = &p * 4u32 + 1u32;
-        assert!(!opened(&p, &bad, &(&p * &bad)).0);
     }
 }

@@ -351,6 +351,37 @@ mod tests {
     }
 
     #[test]
+    fn sums_have_no_small_factor_in_any_group() {
+        let mut rng = ChaCha20Rng::seed_from_u64(4);
+        for (multiplication, parties, form) in [
+            (Multiplication::Minority, 3, 12u32),
+            (Multiplication::Minority, 5, 60),
+            (Multiplication::Minority, 11, 4620),
+            (Multiplication::Pairwise, 2, 4),
+            (Multiplication::Pairwise, 5, 4),
+        ] {
+            let plans: Vec<Plan> = (0..parties)
+                .map(|i| Plan::new(Group::with(multiplication, parties, i).unwrap(), BITS).unwrap())
+                .collect();
+            let m = plans[0].small.modulus();
+            // Random summands of random units.
+            let mut residues: Vec<Message> =
+                (1..parties).map(|_| (0..COUNT).map(|_| random::below(&mut rng, m)).collect()).collect();
+            let units = plans[0].units(COUNT, &mut rng);
+            let others = |k: usize| residues.iter().map(|r| &r[k]).sum::<BigUint>() % m;
+            let rest = (0..COUNT).map(|k| (&units[k] + m - others(k)) % m).collect();
+            residues.push(rest);
+            let summands: Vec<Summands> =
+                plans.iter().zip(&residues).map(|(plan, r)| plan.lift(r, &mut rng)).collect();
+            for k in 0..COUNT {
+                let p: BigUint = summands.iter().map(|s| s.get(k)).sum();
+                assert_eq!((p.bits(), (&p % form).to_u32()), (BITS / 2, Some(form - 1)));
+                assert!((2..=plans[0].sieved_to()).all(|d| !(&p % d).is_zero()), "{multiplication:?}");
+            }
+        }
+    }
+
+    #[test]
     fn every_candidate_enters_one_modulus_only() {
         // Were p used twice, gcd(N₁, N₂) = p.
         let (one, other) = (batch(1, true), batch(2, true));
