@@ -20,8 +20,9 @@ fn generated(
     bits: u64,
 ) -> (PublicKey, Vec<KeyShare>) {
     let mut rng = ChaCha20Rng::seed_from_u64(u64::from(parties));
+    let batch = if multiplication == Pairwise { 64 } else { 256 };
     let (key, shares, _) =
-        generate(multiplication, parties, quorum, bits, 256, "training", &mut rng).unwrap();
+        generate(multiplication, parties, quorum, bits, batch, "training", &mut rng).unwrap();
     assert_eq!((key.bits(), key.parties(), key.quorum()), (bits, parties, quorum));
     let bound = if multiplication == Pairwise { parties - 1 } else { (parties - 1) / 2 };
     assert_eq!(key.collusion_bound(), bound);

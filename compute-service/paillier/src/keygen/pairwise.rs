@@ -38,6 +38,7 @@ pub(super) fn own_bits(bits: u64) -> u64 {
 }
 
 /// A member's ordinary key pair for one key generation.
+#[derive(Clone)]
 pub struct OwnKey(PrivateKey);
 
 impl OwnKey {

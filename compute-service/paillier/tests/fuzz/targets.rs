@@ -145,6 +145,7 @@ const COUNT: usize = 2;
 struct Members {
     minority: Plan,
     pairwise: Plan,
+    own_key: OwnKey,
     own: Vec<Message>,
     peers: Peers,
     factors: (Summands, Summands),
@@ -161,6 +162,7 @@ static MEMBERS: LazyLock<Members> = LazyLock::new(|| {
     let group = |index| Group::with(Multiplication::Pairwise, 2, index).expect("two members");
     let plans = [0, 1].map(|i| Plan::new(group(i), 256).expect("a supported size"));
     let own_keys = [0, 1].map(|i| OwnKey::generate(&plans[i], &mut rng));
+    let own_key = own_keys[0].clone();
     let own: Vec<Message> = own_keys.iter().map(OwnKey::message).collect();
     let [peers, other] = {
         let mut all = plans.iter().zip(own_keys).map(|(plan, key)| Peers::new(plan, key, &own));
@@ -183,7 +185,7 @@ static MEMBERS: LazyLock<Members> = LazyLock::new(|| {
     let [pairwise, _] = plans;
     let [_, offer] = offers;
     let reply = replies.swap_remove(0);
-    Members { minority, pairwise, own, peers, factors: mine, replied, offer, reply, n, opening }
+    Members { minority, pairwise, own_key, own, peers, factors: mine, replied, offer, reply, n, opening }
 });
 
 /// Bytes of a number in the messages below, enough for a ciphertext under an own key of 384 bits and a little more.
@@ -217,7 +219,7 @@ fn keygen_seeds() -> Vec<Vec<u8>> {
 pub fn keygen(data: &[u8]) {
     let Some((step, numbers)) = data.split_first() else { return };
     let message: Message = numbers.chunks(WIDTH).map(BigUint::from_bytes_le).collect();
-    let Members { minority, pairwise, own, peers, factors, replied, n, opening, .. } = &*MEMBERS;
+    let Members { minority, pairwise, own_key, own, peers, factors, replied, n, opening, .. } = &*MEMBERS;
     let group = minority.group();
     // Of three members, the second sends the message and the others what is in range.
     let among = |count: usize| {
@@ -226,10 +228,7 @@ pub fn keygen(data: &[u8]) {
     };
     let two = [Message::new(), message.clone()];
     let outcome: Result<(), Fault> = match step % 13 {
-        0 => {
-            let key = OwnKey::generate(pairwise, &mut rng());
-            Peers::new(pairwise, key, &[own[0].clone(), message.clone()]).map(drop)
-        }
+        0 => Peers::new(pairwise, own_key.clone(), &[own[0].clone(), message.clone()]).map(drop),
         1 => pairwise.multiply_factors(&factors.0, &factors.1).reply(peers, &two, &mut rng()).map(drop),
         2 => replied.finish(peers, &two).map(drop),
         3 => minority.check_units(&among(2 * COUNT), 2 * COUNT),
