@@ -129,8 +129,8 @@ pub fn multiply_gcd(
     Product::new(group, Pattern::All, n, (&[sum], n.bits() / 2 + 1), (&[r], n.bits()))
 }
 
-/// Step 7, to each in private (minority only): shares modulo N of a random number (degree t), of the member's summand of p+q−1 (degree
-/// t), and of zero (degree 2t).
+/// Step 7, to each in private (minority only): shares modulo N of a random number (degree t), of the member's summand
+/// of p+q−1 (degree t), and of zero (degree 2t).
 pub fn share_gcd(
     group: Group,
     n: &BigUint,

@@ -38,7 +38,8 @@ impl Plan {
     /// For an N of `bits` bits.
     ///
     /// # Errors
-    /// A size below 256, above 4,096, or not a multiple of 16.
+    /// A size below 256, above 4,096 (4,000 where members multiply pairwise), not a multiple of 16, or too short for so
+    /// many members.
     pub fn new(group: Group, bits: u64) -> Result<Self, Fault> {
         let supported = 2 * modexp::MIN_BITS..=modexp::MAX_BITS;
         if !supported.contains(&bits) || !bits.is_multiple_of(16) {
@@ -151,8 +152,8 @@ impl Plan {
         }
     }
 
-    /// Step 2, for every factor after the second, to each in private (minority only): fresh shares of degree t of a product of shares.
-    /// `shares` is the running product, `factor` the next contributor's shares.
+    /// Step 2, for every factor after the second, to each in private (minority only): fresh shares of degree t of a
+    /// product of shares. `shares` is the running product, `factor` the next contributor's shares.
     pub fn reshare(&self, shares: &Message, factor: &Message, rng: &mut impl CryptoRng) -> Vec<Message> {
         let product = self.small.mul(shares, factor);
         let summands = self.small.summand(self.group.index, &product);

@@ -61,8 +61,8 @@ impl Opening {
         Ok(vec![(plain + m - summand % m) % m])
     }
 
-    /// Step 9, to each in private (minority only): shares of βᵢ, of the summand of φ(N) (both of degree t) and of N·Rᵢ (degree
-    /// 2t).
+    /// Step 9, to each in private (minority only): shares of βᵢ, of the summand of φ(N) (both of degree t) and of N·Rᵢ
+    /// (degree 2t).
     pub fn new(
         group: Group,
         n: &BigUint,
