@@ -36,7 +36,7 @@ pub enum KeyError {
         /// Bits that were agreed on.
         expected: u64,
     },
-    /// N is shorter than [`MIN_BITS`] or longer than [`MAX_BITS`], or not of whole bytes.
+    /// N is shorter than [`modexp::MIN_BITS`] or longer than [`modexp::MAX_BITS`], or not of whole bytes.
     #[error("a modulus of {0} bits is not supported")]
     Size(u64),
     /// N ≡ 3 modulo 4: the generator −H² would have Jacobi symbol −1.
