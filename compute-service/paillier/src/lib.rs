@@ -33,7 +33,7 @@
 //!   ciphertexts, and the caller sees to it that none is made twice.
 //!
 //! Powers with secret exponents take constant time. `num_bigint::BigUint`, which is used for values, can neither be
-//! wiped nor be computed with in constant time: secrets are kept in it only while a dealer deals or a key pair is made.
+//! wiped nor be computed with in constant time: secrets are kept in it only while a key or a key pair is made.
 
 mod ciphertext;
 mod encrypt;

@@ -304,7 +304,12 @@ mod tests {
         }
 
         #[test]
-        fn foreign_plaintexts_never_panic(k in 2u32..200, l in 0u32..200, m: i128, shift in 0u32..300, count in 0usize..9) {
+        fn foreign_plaintexts_never_panic(
+            (k, l) in (2u32..200, 0u32..200),
+            m: i128,
+            shift in 0u32..300,
+            count in 0usize..9,
+        ) {
             let Ok(packing) = Packing::new(key(), k, l) else { return Ok(()) };
             if let Ok(values) = packing.unpack(&[BigInt::from(m) << shift], count) {
                 prop_assert_eq!(values.len(), count);

@@ -157,6 +157,55 @@ fn every_ciphertext_has_jacobi_symbol_one() {
 }
 
 #[test]
+fn parity_does_not_show_in_the_jacobi_symbol() {
+    // What happens without the rule: R of symbol −1 shows the parity of a in R^a·[[0]]. Such an R is no ciphertext.
+    let symbol = |c: &Ciphertext| modexp::jacobi(&BigUint::from_bytes_be(&c.to_bytes(key())), key().n());
+    let zeros = ENCRYPTOR.zeros(16, &mut ChaCha20Rng::seed_from_u64(6));
+    let n2 = key().n_squared();
+    let root = (2u32..).map(BigUint::from).find(|x| modexp::jacobi(x, key().n()) == -1).unwrap();
+    let r = root.modpow(key().n(), n2);
+    for (a, zero) in (0u32..).zip(&zeros) {
+        let shown = r.modpow(&a.into(), n2) * BigUint::from_bytes_be(&zero.to_bytes(key())) % n2;
+        assert_eq!(modexp::jacobi(&shown, key().n()), if a % 2 == 0 { 1 } else { -1 });
+    }
+    let bytes = |x: &BigUint| {
+        let digits = x.to_bytes_be();
+        [vec![0; key().ciphertext_bytes() - digits.len()], digits].concat()
+    };
+    assert_eq!(Ciphertext::from_bytes(key(), &bytes(&r)).unwrap_err(), Invalid::Jacobi);
+    // With it: powers of whatever is a ciphertext have symbol +1, full-range blinding included.
+    let ours = ENCRYPTOR.rerandomise_fully(&encrypt(&[1.into()]), &mut ChaCha20Rng::seed_from_u64(7));
+    for (a, zero) in (0i32..).zip(&zeros) {
+        let power = key().scale(&ours, &a.into()).swap_remove(0);
+        assert_eq!(symbol(&key().add(&power, zero)), 1);
+    }
+}
+
+#[test]
+fn no_two_ciphertexts_have_the_same_blinding() {
+    // What happens without the rule: two ciphertexts with one blinding have the quotient 1 + (a−b)·N.
+    let difference = |a: &Ciphertext, b: &Ciphertext| {
+        let minus = key().negate_each(std::slice::from_ref(b)).swap_remove(0);
+        let quotient = BigUint::from_bytes_be(&key().add(a, &minus).to_bytes(key()));
+        (&quotient % key().n() == BigUint::from(1u32)).then(|| BigInt::from(quotient / key().n()))
+    };
+    let mut rng = ChaCha20Rng::seed_from_u64(8);
+    let zero = ENCRYPTOR.zeros(1, &mut rng).swap_remove(0);
+    let [a, b] = [100, 58].map(|m| key().add_constant(&zero, &m.into()).unwrap());
+    assert_eq!(difference(&a, &b), Some(42.into()));
+    // With it: nothing that one encryptor makes has a blinding in common with anything else.
+    let m: Vec<BigInt> = (0..6).map(|i| BigInt::from(i % 2)).collect();
+    let mut all = ENCRYPTOR.encrypt(&m, &mut rng).unwrap();
+    all.extend(ENCRYPTOR.encrypt(&m, &mut rng).unwrap());
+    all.extend(ENCRYPTOR.zeros(6, &mut rng));
+    all.extend(ENCRYPTOR.rerandomise(&all, &mut rng));
+    all.extend(ENCRYPTOR.rerandomise_fully(&all[..6], &mut rng));
+    for (i, a) in all.iter().enumerate() {
+        assert!(all[..i].iter().all(|b| difference(a, b).is_none()));
+    }
+}
+
+#[test]
 fn randomness_is_as_long_as_documented() {
     for (bits, short) in [(256, 512), (512, 512), (768, 768), (1024, 512), (2048, 512), (3072, 512)] {
         assert_eq!((Randomness::Short.bits(bits), Randomness::Long.bits(bits)), (short, 1024));

@@ -1,42 +1,16 @@
 //! Keys that nobody dealt.
 
-use num_bigint::BigInt;
+mod common;
+
+use common::{decrypt_with, some_plaintexts};
 use paillier::keygen::Multiplication::{Minority, Pairwise};
 use paillier::keygen::{Fault, Multiplication, generate, refresh_in_memory};
 use paillier::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use records::{JobId, Phase, Slot};
-
-fn context(party: u32) -> ProofContext {
-    ProofContext { job: JobId("ab".into()), slot: Slot { phase: Phase::Dv, round: 0, party, chunk: 0 } }
-}
-
-/// Partial decryptions with verified proofs.
-fn decrypt_with(shares: &[&KeyShare], ciphertexts: &[Ciphertext]) -> Vec<(u32, Vec<Partial>)> {
-    let mut rng = ChaCha20Rng::seed_from_u64(5);
-    shares
-        .iter()
-        .map(|share| {
-            let context = context(share.index());
-            let (partials, proof) = partial_decrypt(share, ciphertexts, &context, &mut rng);
-            let (index, key) = (share.index(), share.key());
-            let contribution =
-                Contribution { index, ciphertexts, partials: &partials, context: &context, proof: &proof };
-            verify_partial(key, &contribution).unwrap();
-            (index, partials)
-        })
-        .collect()
-}
-
-fn messages(key: &PublicKey) -> Vec<BigInt> {
-    let most = BigInt::from(key.max_plaintext().clone());
-    vec![0.into(), 42.into(), (-42).into(), most.clone(), -most]
-}
 
 fn encrypt(key: &PublicKey) -> Vec<Ciphertext> {
-    let mut rng = ChaCha20Rng::seed_from_u64(6);
-    Encryptor::new(key, Randomness::Short).encrypt(&messages(key), &mut rng).unwrap()
+    common::encrypt(key, &some_plaintexts(key), 6)
 }
 
 fn generated(
@@ -46,8 +20,9 @@ fn generated(
     bits: u64,
 ) -> (PublicKey, Vec<KeyShare>) {
     let mut rng = ChaCha20Rng::seed_from_u64(u64::from(parties));
+    let batch = if multiplication == Pairwise { 64 } else { 256 };
     let (key, shares, _) =
-        generate(multiplication, parties, quorum, bits, 256, "training", &mut rng).unwrap();
+        generate(multiplication, parties, quorum, bits, batch, "training", &mut rng).unwrap();
     assert_eq!((key.bits(), key.parties(), key.quorum()), (bits, parties, quorum));
     let bound = if multiplication == Pairwise { parties - 1 } else { (parties - 1) / 2 };
     assert_eq!(key.collusion_bound(), bound);
@@ -74,9 +49,8 @@ fn keys_generated_pairwise_decrypt_t2n2_t3n3_t2n4() {
 }
 
 fn decrypts((key, shares): &(PublicKey, Vec<KeyShare>), members: &[usize]) {
-    let ciphertexts = encrypt(key);
     let shares: Vec<&KeyShare> = members.iter().map(|&i| &shares[i]).collect();
-    assert_eq!(combine(key, &decrypt_with(&shares, &ciphertexts)).unwrap(), messages(key));
+    assert_eq!(common::open(&shares, &encrypt(key)), some_plaintexts(key));
 }
 
 #[test]
@@ -94,12 +68,12 @@ fn refreshed_keys_open_old_ciphertexts_and_do_not_mix() {
         (&two, fourth.iter().collect()),
     ] {
         assert_eq!(key.collusion_bound(), 1);
-        assert_eq!(combine(key, &decrypt_with(&shares, &ciphertexts)).unwrap(), messages(key));
+        assert_eq!(combine(key, &decrypt_with(&shares, &ciphertexts)).unwrap(), some_plaintexts(key));
     }
     // Old shares still open old data together; an old and a new one do not.
     let old = decrypt_with(&[&shares[0], &shares[1]], &ciphertexts);
     let new = decrypt_with(&[&second[0], &second[1]], &ciphertexts);
-    assert_eq!(combine(&key, &old).unwrap(), messages(&key));
+    assert_eq!(combine(&key, &old).unwrap(), some_plaintexts(&key));
     for key in [&key, &same] {
         assert!(combine(key, &[old[0].clone(), new[1].clone()]).is_err());
         assert!(combine(key, &[new[0].clone(), old[1].clone()]).is_err());

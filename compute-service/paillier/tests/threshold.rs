@@ -1,5 +1,8 @@
 //! A threshold key from the dealer, through encryption, partial decryption, proofs and combination.
 
+mod common;
+
+use common::{Record, encrypt, padded, some_plaintexts};
 use num_bigint::{BigInt, BigUint};
 use paillier::*;
 use rand_chacha::ChaCha20Rng;
@@ -23,53 +26,9 @@ static T3N3: LazyLock<Dealt> = LazyLock::new(|| deal_seeded(3, 3, 512));
 static T3N5: LazyLock<Dealt> = LazyLock::new(|| deal_seeded(5, 3, 256));
 static T2N2: LazyLock<Dealt> = LazyLock::new(|| deal_seeded(2, 2, 256));
 
-fn context(round: u32, party: u32) -> ProofContext {
-    ProofContext { job: JobId("ab".repeat(32)), slot: Slot { phase: Phase::Dv, round, party, chunk: 0 } }
-}
-
-/// What a member posts and others read back from the ledger.
-struct Record {
-    index: u32,
-    context: ProofContext,
-    partials: Vec<Partial>,
-    proof: Proof,
-}
-
-impl Record {
-    fn make(share: &KeyShare, ciphertexts: &[Ciphertext], round: u32) -> Self {
-        let key = share.key();
-        let context = context(round, share.index());
-        let mut rng = ChaCha20Rng::seed_from_u64(u64::from(round * 64 + share.index()));
-        let (partials, proof) = partial_decrypt(share, ciphertexts, &context, &mut rng);
-        let partials =
-            Partial::from_bytes_batch(key, &Partial::to_bytes_batch(key, &partials)).expect("round trip");
-        let proof = Proof::from_record(&proof.to_record(), key).expect("round trip");
-        Self { index: share.index(), context, partials, proof }
-    }
-
-    fn contribution<'a>(&'a self, ciphertexts: &'a [Ciphertext]) -> Contribution<'a> {
-        let Self { index, context, partials, proof } = self;
-        Contribution { index: *index, ciphertexts, partials, context, proof }
-    }
-}
-
-fn encrypt(key: &PublicKey, plaintexts: &[BigInt], seed: u64) -> Vec<Ciphertext> {
-    let encryptor = Encryptor::new(key, Randomness::Short);
-    encryptor.encrypt(plaintexts, &mut ChaCha20Rng::seed_from_u64(seed)).unwrap()
-}
-
 fn open(dealt: &Dealt, members: &[usize], ciphertexts: &[Ciphertext]) -> Vec<BigInt> {
-    let records: Vec<Record> =
-        members.iter().map(|&i| Record::make(&dealt.shares[i], ciphertexts, 1)).collect();
-    let contributions: Vec<Contribution> = records.iter().map(|r| r.contribution(ciphertexts)).collect();
-    verify_partials(&dealt.key, &contributions).unwrap();
-    let parts: Vec<(u32, &[Partial])> = records.iter().map(|r| (r.index, r.partials.as_slice())).collect();
-    combine(&dealt.key, &parts).unwrap()
-}
-
-fn some_plaintexts(key: &PublicKey) -> Vec<BigInt> {
-    let most = BigInt::from(key.max_plaintext().clone());
-    [0, 1, -1, 12345, -98765].map(BigInt::from).into_iter().chain([most.clone(), -most]).collect()
+    let shares: Vec<&KeyShare> = members.iter().map(|&i| &dealt.shares[i]).collect();
+    common::open(&shares, ciphertexts)
 }
 
 #[test]
@@ -167,6 +126,38 @@ fn a_proof_holds_only_where_it_was_made() {
 }
 
 #[test]
+fn nothing_of_another_key_is_taken() {
+    // Ciphertexts of another length of N are none; of the same length they are some, because every unit is, but what
+    // members of one key made of them proves nothing under another.
+    let other = deal_seeded(3, 2, 512);
+    let ciphertexts = encrypt(&T3N3.key, &[7.into(), 8.into()], 7);
+    let bytes = Ciphertext::to_bytes_batch(&T3N3.key, &ciphertexts);
+    let of_length = CiphertextError { index: 0, reason: Invalid::Length };
+    assert_eq!(Ciphertext::from_bytes_batch(&T3N5.key, &bytes).unwrap_err(), of_length);
+    assert_eq!(Partial::from_bytes_batch(&T3N5.key, &bytes).unwrap_err(), of_length);
+    // Some that are below both moduli and of symbol +1 under both can be read under the other key.
+    let (record, theirs, partials) = (0..64)
+        .find_map(|seed| {
+            let ciphertexts = encrypt(&T3N3.key, &[7.into()], seed);
+            let record = Record::make(&T3N3.shares[0], &ciphertexts, 1);
+            verify_partial(&T3N3.key, &record.contribution(&ciphertexts)).unwrap();
+            let bytes = Ciphertext::to_bytes_batch(&T3N3.key, &ciphertexts);
+            let theirs = Ciphertext::from_bytes_batch(&other.key, &bytes).ok()?;
+            let posted = Partial::to_bytes_batch(&T3N3.key, &record.partials);
+            Some((record, theirs, Partial::from_bytes_batch(&other.key, &posted).ok()?))
+        })
+        .expect("one in four or so is readable");
+    let contribution = Contribution { partials: &partials, ..record.contribution(&theirs) };
+    assert_eq!(verify_partial(&other.key, &contribution).unwrap_err().reason, Reason::Proof);
+    // The file of a share names its key, and a share under another key is refused.
+    let of = |share: &KeyShare| -> serde_json::Value { serde_json::from_slice(&share.to_json()).unwrap() };
+    let mut file = of(&T3N3.shares[0]);
+    file["key"] = of(&deal_seeded(3, 3, 768).shares[0])["key"].clone();
+    let error = KeyShare::from_json(&serde_json::to_vec(&file).unwrap()).unwrap_err();
+    assert!(matches!(error, ShareError::Mismatch { index: 0 }), "{error}");
+}
+
+#[test]
 fn changed_and_oversized_proofs_are_refused() {
     let ciphertexts = encrypt(&T3N3.key, &[7.into()], 8);
     let record = Record::make(&T3N3.shares[0], &ciphertexts, 4);
@@ -202,13 +193,6 @@ fn the_sign_of_a_partial_decryption_does_not_matter() {
     verify_partials(&T3N3.key, &batch).unwrap();
     let parts: Vec<_> = records.iter().map(|r| (r.index, &r.partials[..])).collect();
     assert_eq!(combine(&T3N3.key, &parts).unwrap(), plaintexts);
-}
-
-fn padded(x: &BigUint, length: usize) -> Vec<u8> {
-    let mut bytes = x.to_bytes_le();
-    bytes.resize(length, 0);
-    bytes.reverse();
-    bytes
 }
 
 #[test]

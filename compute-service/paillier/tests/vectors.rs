@@ -1,5 +1,8 @@
 //! Data files that must stay true: textbook encryptions made by an independent program, and yesterday's key shares.
 
+mod common;
+
+use common::padded;
 use num_bigint::{BigInt, BigUint};
 use paillier::*;
 use serde_json::Value;
@@ -16,13 +19,6 @@ fn textbook(n: &BigUint, m: &BigInt, r: &BigUint) -> BigUint {
 fn number<T: FromStr>(line: &Value, field: &str) -> T {
     let text = line[field].as_str().unwrap_or_else(|| panic!("{field} is missing in {line}"));
     text.parse().unwrap_or_else(|_| panic!("{field} is no number in {line}"))
-}
-
-fn padded(x: &BigUint, length: usize) -> Vec<u8> {
-    let mut bytes = x.to_bytes_le();
-    bytes.resize(length, 0);
-    bytes.reverse();
-    bytes
 }
 
 #[test]
@@ -59,27 +55,12 @@ fn key_shares_of_version_1_stay_readable() {
             .map(|share| KeyShare::from_json(share.to_string().as_bytes()).unwrap())
             .collect();
         let key = shares[0].key();
-        let bytes: Vec<Vec<u8>> = list("ciphertexts")
-            .iter()
-            .map(|c| {
-                padded(
-                    &BigUint::parse_bytes(c.as_str().unwrap().as_bytes(), 16).unwrap(),
-                    key.ciphertext_bytes(),
-                )
-            })
-            .collect();
+        let number = |c: &Value| BigUint::parse_bytes(c.as_str().unwrap().as_bytes(), 16).unwrap();
+        let bytes: Vec<Vec<u8>> =
+            list("ciphertexts").iter().map(|c| padded(&number(c), key.ciphertext_bytes())).collect();
         let ciphertexts = Ciphertext::from_bytes_batch(key, &bytes).unwrap();
         let plaintexts: Vec<BigInt> =
             list("plaintexts").iter().map(|m| m.as_str().unwrap().parse().unwrap()).collect();
-        let context = ProofContext {
-            job: records::JobId("vector".into()),
-            slot: records::Slot { phase: records::Phase::Dv, round: 0, party: 0, chunk: 0 },
-        };
-        let mut rng: rand_chacha::ChaCha20Rng = rand_core::SeedableRng::seed_from_u64(1);
-        let parts: Vec<(u32, Vec<Partial>)> = shares
-            .iter()
-            .map(|share| (share.index(), partial_decrypt(share, &ciphertexts, &context, &mut rng).0))
-            .collect();
-        assert_eq!(combine(key, &parts).unwrap(), plaintexts);
+        assert_eq!(common::open(&shares.iter().collect::<Vec<_>>(), &ciphertexts), plaintexts);
     }
 }

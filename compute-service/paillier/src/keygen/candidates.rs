@@ -38,7 +38,8 @@ impl Plan {
     /// For an N of `bits` bits.
     ///
     /// # Errors
-    /// A size below 256, above 4,096, or not a multiple of 16.
+    /// A size below 256, above 4,096 (4,000 where members multiply pairwise), not a multiple of 16, or too short for so
+    /// many members.
     pub fn new(group: Group, bits: u64) -> Result<Self, Fault> {
         let supported = 2 * modexp::MIN_BITS..=modexp::MAX_BITS;
         if !supported.contains(&bits) || !bits.is_multiple_of(16) {
@@ -151,8 +152,8 @@ impl Plan {
         }
     }
 
-    /// Step 2, for every factor after the second, to each in private (minority only): fresh shares of degree t of a product of shares.
-    /// `shares` is the running product, `factor` the next contributor's shares.
+    /// Step 2, for every factor after the second, to each in private (minority only): fresh shares of degree t of a
+    /// product of shares. `shares` is the running product, `factor` the next contributor's shares.
     pub fn reshare(&self, shares: &Message, factor: &Message, rng: &mut impl CryptoRng) -> Vec<Message> {
         let product = self.small.mul(shares, factor);
         let summands = self.small.summand(self.group.index, &product);
@@ -346,6 +347,37 @@ mod tests {
             for x in [p, q] {
                 assert_eq!((x.bits(), (&x % 12u32).to_u32()), (BITS / 2, Some(11)));
                 assert_eq!((2..=plan.sieved_to()).find(|d| (&x % *d).is_zero()), None);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_have_no_small_factor_in_any_group() {
+        let mut rng = ChaCha20Rng::seed_from_u64(4);
+        for (multiplication, parties, form) in [
+            (Multiplication::Minority, 3, 12u32),
+            (Multiplication::Minority, 5, 60),
+            (Multiplication::Minority, 11, 4620),
+            (Multiplication::Pairwise, 2, 4),
+            (Multiplication::Pairwise, 5, 4),
+        ] {
+            let plans: Vec<Plan> = (0..parties)
+                .map(|i| Plan::new(Group::with(multiplication, parties, i).unwrap(), BITS).unwrap())
+                .collect();
+            let m = plans[0].small.modulus();
+            // Random summands of random units.
+            let mut residues: Vec<Message> =
+                (1..parties).map(|_| (0..COUNT).map(|_| random::below(&mut rng, m)).collect()).collect();
+            let units = plans[0].units(COUNT, &mut rng);
+            let others = |k: usize| residues.iter().map(|r| &r[k]).sum::<BigUint>() % m;
+            let rest = (0..COUNT).map(|k| (&units[k] + m - others(k)) % m).collect();
+            residues.push(rest);
+            let summands: Vec<Summands> =
+                plans.iter().zip(&residues).map(|(plan, r)| plan.lift(r, &mut rng)).collect();
+            for k in 0..COUNT {
+                let p: BigUint = summands.iter().map(|s| s.get(k)).sum();
+                assert_eq!((p.bits(), (&p % form).to_u32()), (BITS / 2, Some(form - 1)));
+                assert!((2..=plans[0].sieved_to()).all(|d| !(&p % d).is_zero()), "{multiplication:?}");
             }
         }
     }

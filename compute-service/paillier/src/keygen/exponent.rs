@@ -61,8 +61,8 @@ impl Opening {
         Ok(vec![(plain + m - summand % m) % m])
     }
 
-    /// Step 9, to each in private (minority only): shares of βᵢ, of the summand of φ(N) (both of degree t) and of N·Rᵢ (degree
-    /// 2t).
+    /// Step 9, to each in private (minority only): shares of βᵢ, of the summand of φ(N) (both of degree t) and of N·Rᵢ
+    /// (degree 2t).
     pub fn new(
         group: Group,
         n: &BigUint,
@@ -190,38 +190,8 @@ impl IntegerSharing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keygen::deliver;
-    use crate::prime::random_prime;
-    use num_traits::Zero;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
-
-    #[test]
-    fn summands_add_up_to_a_multiple_of_phi() {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let (p, q) = (random_prime(128, &mut rng), random_prime(128, &mut rng));
-        let (n, phi) = (&p * &q, (&p - 1u32) * (&q - 1u32));
-        let split = |x: &BigUint| vec![x - 11u32, BigUint::from(4u32), BigUint::from(7u32)];
-        let (ps, qs) = (split(&p), split(&q));
-        let mut run = || {
-            let groups = [0, 1, 2].map(|i| Group::new(3, i).unwrap());
-            let (openings, sent): (Vec<Opening>, Vec<Vec<Message>>) = groups
-                .iter()
-                .map(|g| Opening::new(*g, &n, &ps[g.index() as usize], &qs[g.index() as usize], &mut rng))
-                .unzip();
-            let published: Vec<Message> =
-                openings.iter().zip(deliver(sent)).map(|(o, inbox)| o.share(&inbox).unwrap()).collect();
-            let opened: Vec<_> = openings.iter().map(|o| o.open(&published).unwrap()).collect();
-            (opened[0].0.clone(), opened.into_iter().map(|(_, summand)| summand).sum::<BigInt>())
-        };
-        let (theta, d) = run();
-        let d = d.to_biguint().expect("β·φ(N) is positive");
-        assert!((&d % &phi).is_zero() && !d.is_zero());
-        assert_eq!(&d % &n, &theta % &n);
-        // N·R hides the rest of β·φ(N) with 80 bits to spare.
-        assert!(theta.bits() > d.bits() + 64, "{} {}", theta.bits(), d.bits());
-        assert_ne!(run().0 % &n, theta % &n, "β is fresh each time");
-    }
 
     #[test]
     fn integer_shares_are_positive_and_bounded() {

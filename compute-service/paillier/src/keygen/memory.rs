@@ -64,14 +64,7 @@ pub fn generate<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send>(
     if !(2..=parties).contains(&quorum) {
         return Err(Fault::Parameters("a quorum must be in 2..=n"));
     }
-    let groups: Vec<Group> =
-        (0..parties).map(|index| Group::with(multiplication, parties, index)).collect::<Result<_, _>>()?;
-    let plans = groups.iter().map(|g| Plan::new(*g, bits)).collect::<Result<_, _>>()?;
-    let rngs = groups.iter().map(|_| R::from_seed(bytes32(rng))).collect();
-    let session = bytes32(rng);
-    let statistics = Statistics::default();
-    let mut run = Run { groups, plans, rngs, seeds: vec![], peers: vec![], session, statistics };
-    run.start(multiplication)?;
+    let mut run = Run::new(multiplication, parties, bits, rng)?;
     loop {
         run.statistics.batches += 1;
         let Some((n, factors)) = run.batch(batch)? else { continue };
@@ -87,7 +80,20 @@ fn bytes32(rng: &mut impl CryptoRng) -> [u8; 32] {
     bytes
 }
 
-impl<R: CryptoRng + Send> Run<R> {
+impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
+    fn new(multiplication: Multiplication, parties: u32, bits: u64, rng: &mut R) -> Result<Self, Fault> {
+        let groups: Vec<Group> = (0..parties)
+            .map(|index| Group::with(multiplication, parties, index))
+            .collect::<Result<_, _>>()?;
+        let plans = groups.iter().map(|g| Plan::new(*g, bits)).collect::<Result<_, _>>()?;
+        let rngs = groups.iter().map(|_| R::from_seed(bytes32(rng))).collect();
+        let session = bytes32(rng);
+        let statistics = Statistics::default();
+        let mut run = Self { groups, plans, rngs, seeds: vec![], peers: vec![], session, statistics };
+        run.start(multiplication)?;
+        Ok(run)
+    }
+
     /// One step of every member, side by side.
     fn each<T: Send>(
         &mut self,
@@ -293,6 +299,7 @@ impl<R: CryptoRng + Send> Run<R> {
             let (p, q) = &summands[g.index() as usize];
             Ok(biprimality::first_powers(g, &survivors, p, q, &coin))
         })?;
+        biprimality::check_powers(&powers, &survivors.iter().map(|(_, n)| *n).collect::<Vec<_>>())?;
         for (place, (k, n)) in survivors.into_iter().enumerate() {
             let of_base = |powers: &[Message], place: usize| {
                 biprimality::fits(n, &powers.iter().map(|m| &m[place]).collect::<Vec<_>>())
@@ -304,6 +311,7 @@ impl<R: CryptoRng + Send> Run<R> {
                 let (p, q) = &summands[g.index() as usize];
                 Ok(biprimality::all_powers(g, n, p.get(k), q.get(k), &coin))
             })?;
+            biprimality::check_powers(&all, &vec![n; biprimality::BASES])?;
             if !(0..biprimality::BASES).all(|place| of_base(&all, place)) {
                 continue;
             }
@@ -401,4 +409,108 @@ pub fn refresh_in_memory(
 /// Bytes of a message.
 fn size(message: &Message) -> usize {
     message.iter().map(|x| x.bits().div_ceil(8) as usize).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keygen::Multiplication::{Minority, Pairwise};
+    use crate::keygen::shamir::Sharing;
+    use crate::prime::random_prime;
+    use num_bigint::BigInt;
+    use num_traits::Zero;
+    use rand_chacha::ChaCha20Rng;
+
+    const GROUPS: [(Multiplication, u32); 4] = [(Minority, 3), (Minority, 5), (Pairwise, 2), (Pairwise, 3)];
+
+    /// Members with summands of two given numbers.
+    fn members(
+        multiplication: Multiplication,
+        parties: u32,
+        factors: [&BigUint; 2],
+    ) -> (Run<ChaCha20Rng>, Vec<Factors>) {
+        let mut rng = ChaCha20Rng::seed_from_u64(parties.into());
+        let run = Run::new(multiplication, parties, 256, &mut rng).unwrap();
+        let [p, q] = factors.map(|x| {
+            let part = x / (parties + 1);
+            let mut summands = vec![part.clone(); parties as usize];
+            summands[0] = x - part * (parties - 1);
+            summands
+        });
+        (run, p.into_iter().zip(q).collect())
+    }
+
+    fn prime(seed: u64) -> BigUint {
+        random_prime(128, &mut ChaCha20Rng::seed_from_u64(seed))
+    }
+
+    #[test]
+    fn only_a_blinded_sum_is_opened_for_the_gcd() {
+        let (p, q) = (prime(1), prime(2));
+        let n = &p * &q;
+        // p + q − 1 = 0 modulo p for q ≡ 1 (mod p); no small factor, because that would disturb the sharing.
+        let (bad_p, bad_q) = (3..)
+            .map(|seed| (prime(seed), (prime(seed) << 1u32) + 1u32))
+            .find(|(_, q)| q.gcd(&15u32.into()).is_one())
+            .unwrap();
+        for (multiplication, parties) in GROUPS {
+            let (mut run, factors) = members(multiplication, parties, [&p, &q]);
+            let group = run.groups[0];
+            let opened = [0, 1].map(|_| {
+                let published = run.gcd(&n, &factors).unwrap();
+                assert!(biprimality::gcd_is_one(group, &n, &published).unwrap());
+                (Sharing::of(group, n.clone()).open(&published).swap_remove(0), published)
+            });
+            assert_ne!(opened[0].0, opened[1].0, "r is fresh each time");
+            assert!((0..parties as usize).all(|i| opened[0].1[i] != opened[1].1[i]));
+            assert!(opened.iter().all(|(value, _)| *value != (&p + &q - 1u32) % &n));
+            let (mut run, factors) = members(multiplication, parties, [&bad_p, &bad_q]);
+            let n = &bad_p * &bad_q;
+            let published = run.gcd(&n, &factors).unwrap();
+            assert!(!biprimality::gcd_is_one(group, &n, &published).unwrap());
+        }
+    }
+
+    #[test]
+    fn theta_hides_all_but_a_random_multiple_of_phi_modulo_n() {
+        let (p, q) = (prime(1), prime(2));
+        let (n, phi) = (&p * &q, (&p - 1u32) * (&q - 1u32));
+        for (multiplication, parties) in GROUPS {
+            let (mut run, factors) = members(multiplication, parties, [&p, &q]);
+            let thetas = [0, 1].map(|_| {
+                let (openings, published) = run.theta(&n, &factors).unwrap();
+                let opened: Vec<_> = openings.iter().map(|o| o.open(&published).unwrap()).collect();
+                let theta = opened[0].0.clone();
+                let d: BigInt = opened.into_iter().map(|(_, summand)| summand).sum();
+                let d = d.to_biguint().expect("β·φ(N) is positive");
+                assert!((&d % &phi).is_zero() && !d.is_zero());
+                assert_eq!(&d % &n, &theta % &n);
+                assert!(theta.bits() > d.bits() + 64, "{} {}", theta.bits(), d.bits());
+                theta % &n
+            });
+            assert_ne!(thetas[0], thetas[1], "β is fresh each time");
+        }
+    }
+
+    #[test]
+    fn candidates_come_from_everybodys_summands() {
+        for (multiplication, parties) in GROUPS {
+            let mut rng = ChaCha20Rng::seed_from_u64(3);
+            let mut run = Run::new(multiplication, parties, 256, &mut rng).unwrap();
+            let summands = run.summands(4).unwrap();
+            let shares = run.products(&summands, 4).unwrap();
+            let opened = run.plans[0].open_products(&shares, 4).unwrap();
+            for (k, n) in opened.iter().enumerate() {
+                let p: BigUint = summands.iter().map(|(p, _)| p.get(k)).sum();
+                let q: BigUint = summands.iter().map(|(_, q)| q.get(k)).sum();
+                assert_eq!(*n, &p * &q);
+                let sieved_to = run.plans[0].sieved_to();
+                assert!((2..=sieved_to).all(|d| !(n % d).is_zero()), "{multiplication:?}");
+            }
+            // The same factors in fresh shares.
+            let again = run.products(&summands, 4).unwrap();
+            assert!(again.iter().zip(&shares).all(|(a, b)| a.iter().zip(b).all(|(a, b)| a != b)));
+            assert_eq!(run.plans[0].open_products(&again, 4).unwrap(), opened);
+        }
+    }
 }

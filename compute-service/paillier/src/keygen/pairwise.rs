@@ -38,6 +38,7 @@ pub(super) fn own_bits(bits: u64) -> u64 {
 }
 
 /// A member's ordinary key pair for one key generation.
+#[derive(Clone)]
 pub struct OwnKey(PrivateKey);
 
 impl OwnKey {
@@ -69,14 +70,13 @@ impl Peers {
     /// From the member's key pair and everybody's published modulus, in the order of the members.
     ///
     /// # Errors
-    /// The member whose modulus is refused.
-    ///
-    /// # Panics
-    /// If there is not one message of each member, or the own one is another.
+    /// The member whose modulus is refused, or not one message of each member with the own among them.
     pub fn new(plan: &Plan, own: OwnKey, published: &[Message]) -> Result<Self, Fault> {
         let group = plan.group();
-        assert_eq!(published.len(), group.parties() as usize, "one message of each member");
-        assert_eq!(published[group.index() as usize], own.message(), "the member's own message");
+        let at_own_place = published.get(group.index() as usize);
+        if published.len() != group.parties() as usize || at_own_place != Some(&own.message()) {
+            return Err(Fault::Parameters("there must be one modulus of each member, the own among them"));
+        }
         let mut product = BigUint::one();
         let mut encryptors = Vec::with_capacity(published.len());
         for (message, party) in published.iter().zip(0..) {
