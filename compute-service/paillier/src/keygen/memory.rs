@@ -4,11 +4,10 @@ use super::candidates::{Plan, Summands};
 use super::exponent::{IntegerSharing, Opening, opening_bits};
 use super::pairwise::{OwnKey, Peers, Product};
 use super::refresh::Refresh;
-use super::{Fault, Group, Message, Multiplication, biprimality, deliver, seal};
-use crate::key::{EncryptionKey, PublicKey, factorial, fixed_bytes, verification_base};
+use super::{Fault, Group, Message, Multiplication, assembly, biprimality, deliver, seal};
+use crate::key::{EncryptionKey, PublicKey, factorial};
 use crate::random;
 use crate::threshold::KeyShare;
-use modexp::{Residue, Secret};
 use num_bigint::BigUint;
 use num_integer::Integer;
 use num_traits::One;
@@ -348,7 +347,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         let sent = self.each(|g, rng| Ok(sharing.share(&opened[g.index() as usize].1, rng)))?;
         let bound = self.groups[0].collusion_bound();
         let (key, shares) = assemble(&encryption, &sharing, &sent, purpose, |verification| {
-            PublicKey::assemble(encryption.clone(), quorum, bound, theta, verification)
+            assembly::public_key(&encryption, quorum, bound, theta, verification)
         })?;
         Ok(Some((key, shares)))
     }
@@ -360,27 +359,19 @@ fn assemble(
     sharing: &IntegerSharing,
     sent: &[Vec<BigUint>],
     purpose: &str,
-    key: impl FnOnce(Vec<Residue>) -> Result<PublicKey, crate::KeyError>,
+    key: impl FnOnce(&[&[u8]]) -> Result<PublicKey, crate::KeyError>,
 ) -> Result<(PublicKey, Vec<KeyShare>), Fault> {
-    let bits = sharing.share_bits() as usize;
     let shares = (0..sharing.parties as usize)
         .map(|i| sharing.add(&sent.iter().map(|outbox| outbox[i].clone()).collect::<Vec<_>>()))
         .collect::<Result<Vec<_>, _>>()?;
-    let delta = factorial(sharing.parties);
-    let exponents: Vec<Secret> = shares
-        .iter()
-        .map(|s| Secret::from_biguint(&(s * &delta), bits + delta.bits() as usize).expect("checked by add"))
-        .collect();
-    let base = verification_base(encryption);
-    let verification = encryption.ring().pow_secret_each(&vec![base; exponents.len()], &exponents);
-    let key = key(verification).map_err(|_| Fault::Together("the key is refused"))?;
+    let verification: Vec<Vec<u8>> =
+        shares.par_iter().map(|share| assembly::verification_key(encryption, sharing, share)).collect();
+    let verification: Vec<&[u8]> = verification.iter().map(Vec::as_slice).collect();
+    let key = key(&verification).map_err(|_| Fault::Together("the key is refused"))?;
     let shares = shares
         .iter()
         .zip(0..)
-        .map(|(share, index)| {
-            let share = fixed_bytes(share, bits.div_ceil(8));
-            KeyShare::new(key.clone(), index, purpose, &share, bits)
-        })
+        .map(|(share, index)| assembly::key_share(&key, sharing, index, purpose, share))
         .collect::<Result<_, _>>()
         .expect("the verification keys were computed from the shares");
     Ok((key, shares))
@@ -402,7 +393,7 @@ pub fn refresh_in_memory(
     let refresh = Refresh::new(first.key(), bits, &dealers, parties, quorum)?;
     let sent = old.iter().map(|share| refresh.deal(share, rng)).collect::<Result<Vec<_>, _>>()?;
     assemble(first.key(), &refresh.sharing(), &sent, first.purpose(), |verification| {
-        refresh.key(verification)
+        refresh.public_key(verification)
     })
 }
 

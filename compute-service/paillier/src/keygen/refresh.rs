@@ -5,11 +5,9 @@
 //! opens old data together: what was given away cannot be taken back.
 
 use super::exponent::IntegerSharing;
-use super::{Fault, bound_of};
-use crate::ciphertext;
+use super::{Fault, assembly, bound_of};
 use crate::key::{KeyError, PublicKey, factorial};
 use crate::threshold::{KeyShare, lagrange};
-use modexp::Residue;
 use num_bigint::{BigInt, BigUint};
 use rand_core::CryptoRng;
 
@@ -78,20 +76,10 @@ impl Refresh {
     /// # Errors
     /// A verification key that is none, and what [`PublicKey`] says.
     pub fn public_key(&self, verification: &[&[u8]]) -> Result<PublicKey, KeyError> {
-        let verification = ciphertext::decode(&self.key, verification)
-            .map_err(|e| KeyError::Verification { index: e.index as u32, reason: e.reason })?;
-        self.key(verification)
-    }
-
-    /// The new key from everybody's new verification key.
-    ///
-    /// # Errors
-    /// What [`PublicKey`] says.
-    pub fn key(&self, verification: Vec<Residue>) -> Result<PublicKey, KeyError> {
         // The new value at 0 is Δ'·Δ times the old one.
         let n = self.key.n();
         let theta = self.key.theta() * self.key.delta() * factorial(self.sharing.parties) % n;
         let bound = bound_of(&self.key, self.sharing.parties);
-        PublicKey::assemble((*self.key).clone(), self.sharing.quorum, bound, theta, verification)
+        assembly::public_key(&self.key, self.sharing.quorum, bound, theta, verification)
     }
 }
