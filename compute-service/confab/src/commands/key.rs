@@ -408,6 +408,7 @@ async fn show(args: &ShowArgs) -> Done {
                     say!("refreshes    {old}");
                 }
             }
+            None if args.file.is_some() => {}
             None => say!("the ledger does not know it: it was dealt, or negotiated elsewhere"),
         }
     }

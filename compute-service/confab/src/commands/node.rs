@@ -5,7 +5,7 @@ use node::{
     config::Config,
     run::{Event, Until},
 };
-use records::{JobId, Outcome};
+use records::{JobId, KeyGeneration, Outcome};
 use std::path::{Path, PathBuf};
 
 /// Runs an organisation's node.
@@ -92,7 +92,11 @@ fn show(event: &Event, config: &Path, accepts: &[String]) {
             say!("job {job} stands still; start the node again to go on: {reason}");
         }
         Event::Progress { progress, .. } => {
-            say!("{} {} of {}", progress.phase, progress.round + 1, progress.rounds);
+            match progress.rounds {
+                // Nobody knows beforehand which batch of candidates has a good one.
+                KeyGeneration::MAX_BATCHES => say!("{} of batch {}", progress.phase, progress.round + 1),
+                rounds => say!("{} {} of {rounds}", progress.phase, progress.round + 1),
+            }
         }
         Event::Ended { job, ending, report: Some(path) } => {
             say!("job {job}: {ending}; report in {}", path.display());

@@ -1,0 +1,212 @@
+//! Keys that nobody deals, on both ledgers: negotiated with a node killed meanwhile, used, refreshed to other members.
+
+mod fixture;
+
+use fixture::{Ledger, Running, Size, program, submit};
+use gateway_client::Call;
+use launcher::Kind;
+use node::{
+    config::Config,
+    experiment::{self, Key, Participants},
+    keyring::Keyring,
+    worker::KeyReport,
+};
+use paillier::KeyShare;
+use records::{Code, Collusion, Dealer, JobParams, Judge, KeyEntry, KeyRefresh, Phase, TRAINING};
+use std::{path::PathBuf, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, ChildStdin},
+    time::timeout,
+};
+
+const BITS: u32 = 512;
+const PATIENCE: Duration = Duration::from_secs(180);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_development_ledger() {
+    on(Kind::Dev).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_fabric() {
+    on(Kind::Fabric).await;
+}
+
+async fn on(kind: Kind) {
+    let Some(ledger) = Ledger::start(kind, 4).await else { return };
+    let all = participants(&ledger, "members");
+    let first_three = some(&all, 0..3);
+    let (params, report) = a_key_is_negotiated_though_a_node_is_killed(&ledger, &first_three).await;
+    a_training_uses_it_with_a_quorum(&ledger, &first_three, &report.key).await;
+    the_contract_refuses_a_key_of_others(&ledger, &report.key).await;
+    a_refresh_changes_the_members(&ledger, &all, &report.key).await;
+    two_members_have_a_key_too(&ledger, &all).await;
+    assert!(ledger.verify(&params.id()).await.complete);
+}
+
+/// Nodes of all four organisations, with state of their own.
+fn participants(ledger: &Ledger, name: &str) -> Participants {
+    let organisations = ledger.network.orgs.iter();
+    let organisations: Vec<(String, PathBuf)> =
+        organisations.map(|org| (org.msp_id.clone(), ledger.network.path(&org.profile))).collect();
+    let (channel, chaincode) = (ledger.network.channel.clone(), ledger.network.chaincode.name.clone());
+    let dir = ledger.network.dir.join(name);
+    Participants::new(&dir, organisations, channel, chaincode, PATIENCE.as_secs()).unwrap()
+}
+
+fn some(all: &Participants, range: std::ops::Range<usize>) -> Participants {
+    Participants {
+        organisations: all.organisations[range.clone()].to_vec(),
+        configs: all.configs[range].to_vec(),
+        ..all.clone()
+    }
+}
+
+fn names(participants: &Participants) -> Vec<String> {
+    participants.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect()
+}
+
+fn spawn(participants: &Participants, party: usize, params: &JobParams) -> (Child, ChildStdin) {
+    let mut child = participants.spawn_node(&program(), party, &params.id()).unwrap();
+    // Waiting for a child closes its input, at which the node would stop.
+    let stdin = child.stdin.take().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (child, stdin)
+}
+
+/// Runs a job about a key to its end; one node is killed and started again on the way, if one is named.
+async fn run(participants: &Participants, params: &JobParams, killed: Option<usize>) -> Vec<KeyReport> {
+    participants.accept(&params.id()).unwrap();
+    let parties = participants.configs.len();
+    let mut nodes: Vec<(Child, ChildStdin)> =
+        (0..parties).map(|party| spawn(participants, party, params)).collect();
+    participants.propose(params).await.unwrap();
+    if let Some(party) = killed {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        nodes[party].0.kill().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        nodes[party] = spawn(participants, party, params);
+    }
+    for (party, (node, _)) in nodes.iter_mut().enumerate() {
+        let log = participants.configs[party].with_file_name("node.log");
+        let status = timeout(PATIENCE, node.wait()).await;
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        assert!(matches!(&status, Ok(Ok(status)) if status.success()), "{status:?}: {said}");
+    }
+    participants.reports(&params.id()).unwrap()
+}
+
+fn share(participants: &Participants, party: usize, key: &str) -> KeyShare {
+    Keyring::of(&Config::load(&participants.configs[party]).unwrap()).find(key).unwrap()
+}
+
+async fn entry(ledger: &Ledger, key: &str) -> KeyEntry {
+    let bytes = ledger.contract(3).evaluate(Call::new("key").arg(key)).await.unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+async fn a_key_is_negotiated_though_a_node_is_killed(
+    ledger: &Ledger,
+    members: &Participants,
+) -> (JobParams, KeyReport) {
+    let generation = experiment::key_generation(BITS, true, 2, Collusion::Minority);
+    let kind = records::Kind::KeyGeneration(generation);
+    let params = experiment::job_params(kind, names(members)).unwrap();
+    let mut reports = run(members, &params, Some(1)).await;
+    let key = reports[0].key.clone();
+    assert!(reports.iter().all(|report| report.key == key && report.candidates > 0));
+    for party in 0..3 {
+        let share = share(members, party, &key);
+        assert_eq!((share.index(), share.purpose()), (party as u32, TRAINING));
+        assert_eq!((share.key().quorum(), share.key().collusion_bound()), (2, 1));
+    }
+    let entry = entry(ledger, &key).await;
+    assert_eq!((entry.members, entry.job), (names(members), params.id()));
+    let found = ledger.verify(&params.id()).await;
+    assert!(found.complete, "{:?}", found.defects);
+    assert_eq!(found.proofs, 3);
+    (params, reports.remove(0))
+}
+
+async fn a_training_uses_it_with_a_quorum(ledger: &Ledger, members: &Participants, key: &str) {
+    let size = Size { judge: Judge::Blinded, rows: 120, iterations: 4, batch: 6, key_bits: BITS };
+    let mut plan = ledger.plan("negotiated", &size);
+    plan.training.quorum = 2;
+    let key = Key::Negotiated { fingerprint: key.into(), seconds: 0.0, bound: 1 };
+    let prepared = plan.lay_out(members, key).unwrap();
+    let finished = Running::start(prepared).await.finish(ledger).await;
+    let report = &finished.report;
+    assert!(report.identical_indicators && report.identical_predictions && report.identical_weights);
+    let records = ledger.records(&finished.id()).await;
+    let later = records.iter().filter(|(slot, _)| slot.phase == Phase::Iv && slot.round > 0);
+    assert!(later.clone().count() > 0 && later.clone().all(|(_, record)| record.used.len() == 2));
+    let found = ledger.verify(&finished.id()).await;
+    assert!(found.complete, "{:?}", found.defects);
+}
+
+async fn refused(ledger: &Ledger, params: &JobParams) -> Code {
+    let call = Call::new("propose").arg(serde_json::to_vec(params).unwrap());
+    let failure = ledger.contract(0).propose(call).await.unwrap().endorse().await.unwrap_err();
+    failure.refusal().unwrap_or_else(|| panic!("{failure}")).code
+}
+
+async fn the_contract_refuses_a_key_of_others(ledger: &Ledger, key: &str) {
+    let with = |participants: Vec<String>, key: &str| {
+        let mut params = experiment::template(100, participants).unwrap();
+        let training = params.training_mut();
+        (training.key_bits, training.insecure_key_bits) = (BITS, true);
+        (training.quorum, training.key) = (2, Some(key.into()));
+        params
+    };
+    let members = ledger.members(4);
+    assert_eq!(refused(ledger, &with(members[..3].to_vec(), &"0".repeat(64))).await, Code::UnknownKey);
+    assert_eq!(refused(ledger, &with(members.clone(), key)).await, Code::BadInput);
+    let reversed = members[..3].iter().rev().cloned().collect();
+    assert_eq!(refused(ledger, &with(reversed, key)).await, Code::BadInput);
+    let mut other_quorum = with(members[..3].to_vec(), key);
+    other_quorum.training_mut().quorum = 3;
+    assert_eq!(refused(ledger, &other_quorum).await, Code::BadInput);
+}
+
+/// The first member leaves, the fourth organisation comes.
+async fn a_refresh_changes_the_members(ledger: &Ledger, all: &Participants, key: &str) {
+    let old = share(all, 0, key);
+    let refresh = KeyRefresh {
+        key: key.into(),
+        purpose: TRAINING.into(),
+        key_bits: BITS,
+        insecure_key_bits: true,
+        old_parties: 3,
+        share_bits: old.share_bits() as u32,
+        dealers: vec![Dealer { party: 0, member: 0 }, Dealer { party: 2, member: 2 }],
+        members: vec![1, 2, 3],
+        quorum: 3,
+    };
+    let other_purpose = KeyRefresh { purpose: "retrieval".into(), ..refresh.clone() };
+    let params = |refresh| experiment::job_params(records::Kind::KeyRefresh(refresh), names(all)).unwrap();
+    assert_eq!(refused(ledger, &params(other_purpose)).await, Code::BadInput);
+    let params = params(refresh);
+    let reports = run(all, &params, None).await;
+    assert_eq!(reports[0].share, None, "who leaves gets no share");
+    let new = share(all, 3, &reports[0].key);
+    assert_eq!((new.index(), new.key().n()), (2, old.key().n()));
+    assert_ne!(new.key().fingerprint(), old.key().fingerprint());
+    assert_eq!(entry(ledger, &reports[0].key).await.refreshes.as_deref(), Some(key));
+    let found = ledger.verify(&params.id()).await;
+    assert!(found.complete, "{:?}", found.defects);
+}
+
+async fn two_members_have_a_key_too(ledger: &Ledger, all: &Participants) {
+    let two = some(all, 2..4);
+    let generation = experiment::key_generation(256, true, 2, Collusion::AllButOne);
+    let params = experiment::job_params(records::Kind::KeyGeneration(generation), names(&two)).unwrap();
+    let reports = run(&two, &params, Some(0)).await;
+    assert_eq!(share(&two, 1, &reports[0].key).key().collusion_bound(), 1);
+    let found = ledger.verify(&params.id()).await;
+    assert!(found.complete, "{:?}", found.defects);
+    // A repeated proposal is the same job.
+    let call = Call::new("propose").arg(serde_json::to_vec(&params).unwrap());
+    assert_eq!(submit(&ledger.contract(2), call).await.outcome, gateway_client::Outcome::AlreadyThere);
+}
