@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 ///
 ///     data_dir = "state"
 ///     connection_profile = "connection-org1.json"
-///     key_share = "key-share-1.json"      # from `confab key deal`
 ///     [data]
 ///     file = "visits.csv"
 ///     id = "patient"
