@@ -132,6 +132,33 @@ fn dot_product(backend: Backend) {
     println!("product of 2,000 powers with 128-bit exponents, {backend}: {:.1} ms", timer.0 * 1e3);
 }
 
+/// The noise of the blinded comparison: products of secret powers, with shared squarings and one power after the other.
+fn secret_products(backend: Backend) {
+    let case = Case::new(2048, backend);
+    let ring = &case.ring;
+    let lanes = ring.lanes();
+    for count in [2, 4] {
+        let exponents: Vec<Secret> = (0..lanes as u64)
+            .map(|i| Secret::from_biguint(&random(544, 500 + i), 544).expect("it has these bits"))
+            .collect();
+        let columns: Vec<(&[Residue], &[Secret])> =
+            case.residues.chunks(lanes).take(count).map(|bases| (bases, &exponents[..])).collect();
+        let [mut shared, mut single] = std::array::from_fn(|_| Timer::new());
+        for _ in 0..15 {
+            shared.run(1, || ring.multi_pow_secret(&columns));
+            single.run(1, || {
+                let powers = columns.iter().map(|(bases, exponents)| ring.pow_secret_each(bases, exponents));
+                powers.reduce(|product, powers| ring.mul_pairs(&product, &powers))
+            });
+        }
+        println!(
+            "product of {count} powers with 544-bit secrets, {backend}: {:.0} µs; one by one {:.0} µs",
+            shared.0 / lanes as f64 * 1e6,
+            single.0 / lanes as f64 * 1e6,
+        );
+    }
+}
+
 /// The ways in and out, and the symbols: what protocols do beside exponentiations.
 fn borders(backend: Backend) {
     let case = Case::new(2048, backend);
@@ -185,6 +212,7 @@ fn main() {
             }
             borders(backend);
             dot_product(backend);
+            secret_products(backend);
             if std::env::args().any(|a| a == "--criterion") {
                 criterion(backend);
             }

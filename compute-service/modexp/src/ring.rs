@@ -5,6 +5,7 @@ use crate::fixed_base::FixedBase;
 #[cfg(target_arch = "x86_64")]
 use crate::ifma;
 use crate::number::Montgomery;
+use crate::window::Column;
 use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, portable, window};
 use num_bigint::BigUint;
 use num_integer::Integer;
@@ -338,6 +339,33 @@ impl Ring {
         assert!(exponents.windows(2).all(|e| e[0].width() == e[1].width()), "exponents of one width");
         with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
             window::pow_secret(&**engine, &bases[from..to], &exponents[from..to].iter().collect::<Vec<_>>())
+        }))
+    }
+
+    /// For each i the product of bases\[i\]^exponents\[i\] over all `columns` of (bases, exponents), in constant time. The
+    /// powers of a product share their squarings, so that it costs much less than
+    /// [`pow_secret_each`](Self::pow_secret_each) for each column. The columns may differ in the width of their exponents.
+    ///
+    /// # Panics
+    /// If there is no column, the columns differ in length, or the exponents of one column differ in width.
+    pub fn multi_pow_secret(&self, columns: &[(&[Residue], &[Secret])]) -> Vec<Residue> {
+        let count = columns.first().expect("at least one column").0.len();
+        for (bases, exponents) in columns {
+            assert!(
+                bases.len() == count && exponents.len() == count,
+                "a base and an exponent for each product"
+            );
+            assert!(exponents.windows(2).all(|e| e[0].width() == e[1].width()), "exponents of one width");
+        }
+        with_engine!(self, engine => in_blocks(&**engine, count, DEAR, |from, to| {
+            let columns: Vec<Column> = columns
+                .iter()
+                .map(|(bases, exponents)| Column {
+                    bases: &bases[from..to],
+                    exponents: exponents[from..to].iter().collect(),
+                })
+                .collect();
+            window::product_secret(&**engine, &columns)
         }))
     }
 

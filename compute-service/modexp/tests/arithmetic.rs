@@ -256,6 +256,51 @@ fn multi_powers() {
 }
 
 #[test]
+fn secret_multi_powers() {
+    let mut random = Random::new(8);
+    for (n_bits, widths) in [
+        (128, &[64usize][..]),
+        (300, &[0, 0]),
+        (300, &[100, 100, 100]),
+        (520, &[0, 7, 200, 61]),
+        (1024, &[90, 200]),
+    ] {
+        let n = random.modulus(n_bits);
+        for backend in backends() {
+            let modulus = Modulus::with_backend(&n, backend).unwrap();
+            for ring in [modulus.mod_n(), modulus.mod_n2()] {
+                for count in [0, 1, 8, 11] {
+                    let mut expected = vec![BigUint::from(1u32); count];
+                    let columns: Vec<(Vec<Residue>, Vec<Secret>)> = widths
+                        .iter()
+                        .map(|&width| {
+                            let bases: Vec<BigUint> =
+                                (0..count).map(|_| random.below(ring.modulus())).collect();
+                            let exponents: Vec<BigUint> = (0..count)
+                                .map(|i| match i % 5 {
+                                    0 => (BigUint::from(1u32) << width) - 1u32,
+                                    1 => BigUint::ZERO,
+                                    _ => random.bits(width),
+                                })
+                                .collect();
+                            for ((product, base), e) in expected.iter_mut().zip(&bases).zip(&exponents) {
+                                *product = &*product * base.modpow(e, ring.modulus()) % ring.modulus();
+                            }
+                            let secret = |e| Secret::from_biguint(e, width).unwrap();
+                            (take_in(ring, &bases), exponents.iter().map(secret).collect())
+                        })
+                        .collect();
+                    let columns: Vec<(&[Residue], &[Secret])> =
+                        columns.iter().map(|(bases, exponents)| (&bases[..], &exponents[..])).collect();
+                    let context = format!("{count} products, widths {widths:?}, {n_bits} bits, {backend}");
+                    assert_eq!(ring.values(&ring.multi_pow_secret(&columns)), expected, "{context}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_modulus_for_each() {
     let mut random = Random::new(6);
     let jobs: Vec<(BigUint, BigUint, BigUint)> =
