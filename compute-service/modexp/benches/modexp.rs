@@ -205,7 +205,7 @@ fn criterion(backend: Backend) {
 fn main() {
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread pool");
     one.install(|| {
-        for backend in [Backend::Ifma, Backend::Portable].into_iter().filter(|b| b.is_available()) {
+        for backend in Backend::ALL.into_iter().filter(|b| b.is_available()) {
             println!("{backend}: {:.2} digit products a nanosecond at most", floor(backend) / 1e9);
             for bits in [1024, 2048, 3072] {
                 table(bits, backend);

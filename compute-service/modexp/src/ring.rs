@@ -1,12 +1,13 @@
 //! The public face: rings, residues and what can be done with them, one by one or in batches.
 
+use crate::backend::Kernel;
 use crate::engine::{Accumulator, Engine};
 use crate::fixed_base::FixedBase;
-#[cfg(target_arch = "x86_64")]
-use crate::ifma;
 use crate::number::Montgomery;
 use crate::window::Column;
-use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, portable, window};
+use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, scalar, window};
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, ifma};
 use num_bigint::BigUint;
 use num_integer::Integer;
 use num_traits::Zero;
@@ -90,6 +91,7 @@ pub struct Ring(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    backend: Backend,
     montgomery: Montgomery,
     /// R²: a product with it takes a number in.
     entry: Residue,
@@ -100,8 +102,12 @@ struct Inner {
 
 #[derive(Debug)]
 pub(crate) enum Arithmetic {
-    PortableN(Arc<portable::Single>),
-    PortableN2(Arc<portable::Dual>),
+    ScalarN(Arc<scalar::Single>),
+    ScalarN2(Arc<scalar::Dual>),
+    #[cfg(target_arch = "x86_64")]
+    Avx2N(Arc<avx2::Single>),
+    #[cfg(target_arch = "x86_64")]
+    Avx2N2(Arc<avx2::Dual>),
     #[cfg(target_arch = "x86_64")]
     IfmaN(Arc<ifma::Single>),
     #[cfg(target_arch = "x86_64")]
@@ -112,8 +118,12 @@ pub(crate) enum Arithmetic {
 macro_rules! with_engine {
     ($ring:expr, $engine:ident => $body:expr) => {
         match $ring.arithmetic() {
-            $crate::ring::Arithmetic::PortableN($engine) => $body,
-            $crate::ring::Arithmetic::PortableN2($engine) => $body,
+            $crate::ring::Arithmetic::ScalarN($engine) => $body,
+            $crate::ring::Arithmetic::ScalarN2($engine) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::ring::Arithmetic::Avx2N($engine) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::ring::Arithmetic::Avx2N2($engine) => $body,
             #[cfg(target_arch = "x86_64")]
             $crate::ring::Arithmetic::IfmaN($engine) => $body,
             #[cfg(target_arch = "x86_64")]
@@ -125,26 +135,30 @@ pub(crate) use with_engine;
 
 impl Ring {
     fn new(n: &BigUint, parts: usize, backend: Backend) -> Result<Ring, Error> {
-        check(n, backend)?;
-        let shape = backend.shape(n.bits());
+        let kernel = check(n, backend)?;
+        let shape = kernel.shape(n.bits());
         let montgomery = Montgomery::new(n, parts, shape.radix, shape.digits);
         let (digits, one) = (montgomery.n_digits(), montgomery.r_to_the(1));
-        let arithmetic = match (backend, parts) {
-            (Backend::Portable, 1) => Arithmetic::PortableN(Arc::new(portable::Single::new(digits, one))),
-            (Backend::Portable, _) => {
-                Arithmetic::PortableN2(Arc::new(portable::Dual::new(digits, one, montgomery.one_minus_r())))
+        let arithmetic = match (kernel, parts) {
+            (Kernel::Scalar, 1) => Arithmetic::ScalarN(Arc::new(scalar::Single::new(&digits, one))),
+            (Kernel::Scalar, _) => {
+                Arithmetic::ScalarN2(Arc::new(scalar::Dual::new(&digits, one, montgomery.one_minus_r())))
             }
             #[cfg(target_arch = "x86_64")]
-            (Backend::Ifma, 1) => Arithmetic::IfmaN(Arc::new(ifma::Single::new(&digits, &one))),
+            (Kernel::Avx2, 1) => Arithmetic::Avx2N(Arc::new(avx2::Single::new(&digits, &one))),
             #[cfg(target_arch = "x86_64")]
-            (Backend::Ifma, _) => {
+            (Kernel::Avx2, _) => {
+                Arithmetic::Avx2N2(Arc::new(avx2::Dual::new(&digits, &one, &montgomery.one_minus_r())))
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Kernel::Ifma, 1) => Arithmetic::IfmaN(Arc::new(ifma::Single::new(&digits, &one))),
+            #[cfg(target_arch = "x86_64")]
+            (Kernel::Ifma, _) => {
                 Arithmetic::IfmaN2(Arc::new(ifma::Dual::new(&digits, &one, &montgomery.one_minus_r())))
             }
-            #[cfg(not(target_arch = "x86_64"))]
-            (Backend::Ifma, _) => unreachable!("it was not available"),
         };
         let (entry, exit) = (Residue(montgomery.r_to_the(2)), Residue(montgomery.unit()));
-        Ok(Ring(Arc::new(Inner { montgomery, entry, exit, arithmetic })))
+        Ok(Ring(Arc::new(Inner { backend, montgomery, entry, exit, arithmetic })))
     }
 
     /// The modulus: N or N².
@@ -154,11 +168,7 @@ impl Ring {
 
     /// The backend that computes.
     pub fn backend(&self) -> Backend {
-        match self.0.arithmetic {
-            Arithmetic::PortableN(_) | Arithmetic::PortableN2(_) => Backend::Portable,
-            #[cfg(target_arch = "x86_64")]
-            Arithmetic::IfmaN(_) | Arithmetic::IfmaN2(_) => Backend::Ifma,
-        }
+        self.0.backend
     }
 
     /// How many residues the backend computes at once; batches of a multiple of this waste nothing.
@@ -436,18 +446,15 @@ impl Ring {
     }
 }
 
-/// Whether a modulus and a backend are acceptable.
-pub(crate) fn check(n: &BigUint, backend: Backend) -> Result<(), Error> {
+/// What carries the backend out, if it and the modulus are acceptable.
+pub(crate) fn check(n: &BigUint, backend: Backend) -> Result<Kernel, Error> {
     if n.is_even() {
         return Err(Error::EvenModulus);
     }
     if !(MIN_BITS..=MAX_BITS).contains(&n.bits()) {
         return Err(Error::ModulusSize { bits: n.bits() });
     }
-    if !backend.is_available() {
-        return Err(Error::NoSuchBackend(backend.name()));
-    }
-    Ok(())
+    backend.kernel().ok_or(Error::NoSuchBackend(backend.name()))
 }
 
 /// Elements at even and at odd positions.

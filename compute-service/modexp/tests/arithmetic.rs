@@ -8,7 +8,7 @@ use num_bigint::BigUint;
 use rand_core::{Rng, SeedableRng};
 
 fn backends() -> Vec<Backend> {
-    [Backend::Portable, Backend::Ifma].into_iter().filter(|b| b.is_available()).collect()
+    Backend::ALL.into_iter().filter(|b| b.is_available()).collect()
 }
 
 struct Random(rand_chacha::ChaCha8Rng);

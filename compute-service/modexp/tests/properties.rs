@@ -5,7 +5,7 @@ use num_bigint::BigUint;
 use proptest::prelude::*;
 
 fn backends() -> impl Iterator<Item = Backend> {
-    [Backend::Portable, Backend::Ifma].into_iter().filter(|b| b.is_available())
+    Backend::ALL.into_iter().filter(|b| b.is_available())
 }
 
 /// Numbers up to `bytes` long: any, and such with long runs of zeros or ones, where carries travel.
