@@ -36,9 +36,12 @@ impl Random {
     }
 }
 
-/// Sizes that fill their digits and sizes that just do not.
-const SIZES: [u64; 16] =
-    [128, 129, 191, 256, 308, 309, 512, 517, 1000, 1024, 1536, 2048, 2049, 3072, 4095, 4096];
+/// Sizes that fill their digits and sizes that just do not. Under Miri, which is slow, the smallest of each kernel.
+const SIZES: &[u64] = if cfg!(miri) {
+    &[128, 309]
+} else {
+    &[128, 129, 191, 256, 308, 309, 512, 517, 1000, 1024, 1536, 2048, 2049, 3072, 4095, 4096]
+};
 
 /// 2^bits − 1, 2^(bits−1) + 1, and random ones.
 fn moduli(bits: u64, random: &mut Random) -> Vec<BigUint> {
@@ -72,7 +75,7 @@ fn values(ring: &Ring, n: &BigUint, random: &mut Random) -> Vec<BigUint> {
 
 fn for_each_ring(mut check: impl FnMut(&Ring, &BigUint, &mut Random)) {
     let mut random = Random::new(1);
-    for bits in SIZES {
+    for &bits in SIZES {
         for n in moduli(bits, &mut random) {
             for backend in backends() {
                 let modulus = Modulus::with_backend(&n, backend).unwrap();
