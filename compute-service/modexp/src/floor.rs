@@ -105,6 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "measures time")]
     fn processors_do_between_a_tenth_and_a_hundred_products_a_nanosecond() {
         for backend in Backend::ALL.into_iter().filter(|b| b.is_available()) {
             let per_second = floor(backend);

@@ -40,6 +40,7 @@ mod number;
 mod ring;
 mod scalar;
 mod secret;
+mod steps;
 mod window;
 
 pub use backend::Backend;

@@ -3,7 +3,7 @@
 use crate::backend::Kernel;
 use crate::engine::{Accumulator, Engine};
 use crate::fixed_base::FixedBase;
-use crate::number::Montgomery;
+use crate::number::{Montgomery, mod_inverse};
 use crate::window::Column;
 use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, scalar, window};
 #[cfg(target_arch = "x86_64")]
@@ -323,7 +323,7 @@ impl Ring {
     fn invert(&self, residue: &Residue) -> Option<Residue> {
         let value = self.value(residue);
         let n = &self.0.montgomery.n;
-        let inverse = self.residue(&(&value % n).modinv(n)?).expect("an inverse modulo N is below N");
+        let inverse = self.residue(&mod_inverse(&value, n).ok()?).expect("an inverse modulo N is below N");
         if self.0.montgomery.parts == 1 {
             return Some(inverse);
         }

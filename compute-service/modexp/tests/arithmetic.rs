@@ -36,9 +36,9 @@ impl Random {
     }
 }
 
-/// Sizes that fill their digits and sizes that just do not. Under Miri, which is slow, the smallest of each kernel.
+/// Sizes that fill their digits and sizes that just do not. Under Miri, which is slow, one, and few values.
 const SIZES: &[u64] = if cfg!(miri) {
-    &[128, 309]
+    &[128]
 } else {
     &[128, 129, 191, 256, 308, 309, 512, 517, 1000, 1024, 1536, 2048, 2049, 3072, 4095, 4096]
 };
@@ -69,6 +69,9 @@ fn values(ring: &Ring, n: &BigUint, random: &mut Random) -> Vec<BigUint> {
         (&one << (n.bits() - 1)) - 1u32,
     ];
     values.retain(|v| v < m);
+    if cfg!(miri) {
+        return values.into_iter().step_by(2).take(6).collect();
+    }
     values.extend((0..6).map(|_| random.below(m)));
     values
 }
