@@ -25,7 +25,7 @@ fn modulus() -> impl Strategy<Value = BigUint> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 200 }))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// (ab)^e = a^e·b^e, a^(e+f) = a^e·a^f, on every path to a power.
     #[test]

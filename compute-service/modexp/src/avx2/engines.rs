@@ -41,7 +41,7 @@ impl Single {
 }
 
 impl Engine for Single {
-    lane_blocks!(5, 6);
+    lane_blocks!(5, 5);
 
     fn mul(&self, out: &mut [Word], a: &[Word], b: &[Word]) {
         #[target_feature(enable = "avx2")]
@@ -78,7 +78,7 @@ impl Dual {
 }
 
 impl Engine for Dual {
-    lane_blocks!(5, 6);
+    lane_blocks!(5, 5);
 
     fn mul(&self, out: &mut [Word], a: &[Word], b: &[Word]) {
         #[target_feature(enable = "avx2")]

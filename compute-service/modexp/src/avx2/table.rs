@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 /// Words of a block that are kept in registers while the table is scanned; widths are multiples of it.
 const TILE: usize = 4;
 /// The most entries of a table.
-const MAX_ENTRIES: usize = 1 << 6;
+const MAX_ENTRIES: usize = 1 << 5;
 
 /// For each index i, all ones in the lanes whose index it is, else zeros.
 #[inline]
