@@ -70,7 +70,7 @@ fn values(ring: &Ring, n: &BigUint, random: &mut Random) -> Vec<BigUint> {
     ];
     values.retain(|v| v < m);
     if cfg!(miri) {
-        return values.into_iter().step_by(2).take(6).collect();
+        return values.into_iter().step_by(2).take(3).collect();
     }
     values.extend((0..6).map(|_| random.below(m)));
     values
@@ -79,7 +79,7 @@ fn values(ring: &Ring, n: &BigUint, random: &mut Random) -> Vec<BigUint> {
 fn for_each_ring(mut check: impl FnMut(&Ring, &BigUint, &mut Random)) {
     let mut random = Random::new(1);
     for &bits in SIZES {
-        for n in moduli(bits, &mut random) {
+        for n in moduli(bits, &mut random).into_iter().take(if cfg!(miri) { 1 } else { 4 }) {
             for backend in backends() {
                 let modulus = Modulus::with_backend(&n, backend).unwrap();
                 check(modulus.mod_n(), &n, &mut random);
@@ -123,11 +123,11 @@ fn products_and_squares() {
         for (i, (got, p)) in ring.values(&squares).iter().zip(&expected).enumerate() {
             assert_eq!(*got, p * p % ring.modulus(), "square {i}, {} bits, {}", n.bits(), ring.backend());
         }
-        let mut x = products[17].clone();
-        let mut expected = expected[17].clone();
-        for _ in 0..20 {
-            x = ring.square(&ring.mul(&x, &products[3]));
-            expected = (&expected * ring.value(&products[3])).pow(2) % ring.modulus();
+        let [.., factor, x] = &products[..] else { unreachable!("there are more values") };
+        let (mut x, mut expected) = (x.clone(), expected[expected.len() - 1].clone());
+        for _ in 0..if cfg!(miri) { 2 } else { 20 } {
+            x = ring.square(&ring.mul(&x, factor));
+            expected = (&expected * ring.value(factor)).pow(2) % ring.modulus();
         }
         assert_eq!(ring.value(&x), expected);
     });
