@@ -264,18 +264,23 @@ fn multi_powers() {
 #[test]
 fn secret_multi_powers() {
     let mut random = Random::new(8);
-    for (n_bits, widths) in [
-        (128, &[64usize][..]),
-        (300, &[0, 0]),
-        (300, &[100, 100, 100]),
-        (520, &[0, 7, 200, 61]),
-        (1024, &[90, 200]),
-    ] {
+    let cases: &[(u64, &[usize])] = if cfg!(miri) {
+        &[(128, &[6, 3])]
+    } else {
+        &[
+            (128, &[64usize]),
+            (300, &[0, 0]),
+            (300, &[100, 100, 100]),
+            (520, &[0, 7, 200, 61]),
+            (1024, &[90, 200]),
+        ]
+    };
+    for &(n_bits, widths) in cases {
         let n = random.modulus(n_bits);
         for backend in backends() {
             let modulus = Modulus::with_backend(&n, backend).unwrap();
             for ring in [modulus.mod_n(), modulus.mod_n2()] {
-                for count in [0, 1, 8, 11] {
+                for count in if cfg!(miri) { [0, 1, 1, 5] } else { [0, 1, 8, 11] } {
                     let mut expected = vec![BigUint::from(1u32); count];
                     let columns: Vec<(Vec<Residue>, Vec<Secret>)> = widths
                         .iter()
