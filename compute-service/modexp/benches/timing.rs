@@ -98,7 +98,7 @@ fn main() {
     n.set_bit(0, true);
     n.set_bit(BITS as u64 - 1, true);
     let mut passed = true;
-    for backend in [Backend::Ifma, Backend::Portable].into_iter().filter(|b| b.is_available()) {
+    for backend in Backend::ALL.into_iter().filter(|b| b.is_available()) {
         let ring = Modulus::with_backend(&n, backend).expect("an odd modulus").mod_n2().clone();
         let bases: Vec<Residue> = (3u32..3 + ring.lanes() as u32)
             .map(|i| ring.residue(&(BigUint::from(i).pow(500) % ring.modulus())).expect("reduced"))

@@ -48,13 +48,13 @@ pub(crate) trait Engine: Send + Sync {
     fn put(&self, table: &mut [Self::Word], index: &[usize], block: &[Self::Word]);
 }
 
-/// What engines of eight lanes have in common; they have a field `one`.
+/// What engines of `LANES` lanes have in common; they have a field `one`, and a module `table`. With the widths of windows.
 #[cfg(target_arch = "x86_64")]
 macro_rules! lane_blocks {
-    () => {
+    ($lane_window:literal, $shared_window:literal) => {
         const LANES: usize = LANES;
-        const LANE_WINDOW: usize = 5;
-        const SHARED_WINDOW: usize = 7;
+        const LANE_WINDOW: usize = $lane_window;
+        const SHARED_WINDOW: usize = $shared_window;
         type Word = Word;
 
         fn zero(&self) -> Word {
@@ -70,11 +70,11 @@ macro_rules! lane_blocks {
         }
 
         fn load<'a>(&self, out: &mut [Word], lanes: impl Iterator<Item = &'a Residue>) {
-            table::gather(out, lanes.map(Residue::digits));
+            lanes::gather(out, lanes.map(Residue::digits));
         }
 
         fn store(&self, block: &[Word], lane: usize) -> Residue {
-            Residue::from_digits(table::scatter(block, lane))
+            Residue::from_digits(lanes::scatter(block, lane))
         }
 
         fn select(&self, out: &mut [Word], blocks: &[Word], index: &[u64]) {
@@ -90,11 +90,11 @@ macro_rules! lane_blocks {
         }
 
         fn pick(&self, out: &mut [Word], blocks: &[Word], index: &[usize]) {
-            table::pick(out, blocks, index);
+            lanes::pick(out, blocks, index);
         }
 
         fn put(&self, blocks: &mut [Word], index: &[usize], block: &[Word]) {
-            table::put(blocks, index, block);
+            lanes::put(blocks, index, block);
         }
     };
 }

@@ -21,7 +21,10 @@
 //! # Ok::<(), modexp::Error>(())
 //! ```
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod backend;
+mod columns;
 mod engine;
 mod error;
 mod fixed_base;
@@ -29,12 +32,15 @@ mod floor;
 #[cfg(target_arch = "x86_64")]
 mod ifma;
 mod jacobi;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod many;
 mod multi;
 mod number;
-mod portable;
 mod ring;
+mod scalar;
 mod secret;
+mod steps;
 mod window;
 
 pub use backend::Backend;

@@ -1,11 +1,12 @@
 //! Exponentiations with a modulus for each: candidates of key generation, all tested at once.
 
+use crate::backend::Kernel;
 use crate::engine::{Accumulator, Engine};
-#[cfg(target_arch = "x86_64")]
-use crate::ifma;
 use crate::number::Montgomery;
 use crate::ring::{Residue, check};
-use crate::{Backend, Error, Secret, portable, window};
+use crate::{Backend, Error, Secret, scalar, window};
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, ifma};
 use num_bigint::BigUint;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -73,8 +74,9 @@ impl Exponent for Secret {
 }
 
 fn run<X: Exponent>(backend: Backend, jobs: &[Job<X>]) -> Result<Vec<BigUint>, Error> {
+    let mut kernel = Kernel::Scalar;
     for job in jobs {
-        check(job.modulus, backend)?;
+        kernel = check(job.modulus, backend)?;
         if job.base >= job.modulus {
             return Err(Error::NotReduced);
         }
@@ -82,15 +84,15 @@ fn run<X: Exponent>(backend: Backend, jobs: &[Job<X>]) -> Result<Vec<BigUint>, E
     // Lanes need equal digit counts.
     let mut by_count: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (i, job) in jobs.iter().enumerate() {
-        by_count.entry(backend.shape(job.modulus.bits()).digits).or_default().push(i);
+        by_count.entry(kernel.shape(job.modulus.bits()).digits).or_default().push(i);
     }
-    let lanes = backend.shape(crate::MIN_BITS).lanes;
+    let lanes = kernel.shape(crate::MIN_BITS).lanes;
     let blocks: Vec<&[usize]> = by_count.values().flat_map(|indices| indices.chunks(lanes)).collect();
     let results: Vec<Vec<BigUint>> = blocks
         .par_iter()
         .map(|indices| {
             let jobs: Vec<&Job<X>> = indices.iter().map(|&i| &jobs[i]).collect();
-            block(backend, &jobs)
+            block(kernel, &jobs)
         })
         .collect();
     let mut out = vec![BigUint::ZERO; jobs.len()];
@@ -101,28 +103,25 @@ fn run<X: Exponent>(backend: Backend, jobs: &[Job<X>]) -> Result<Vec<BigUint>, E
 }
 
 /// One block: as many jobs as there are lanes, or fewer, with moduli of one digit count.
-fn block<X: Exponent>(backend: Backend, jobs: &[&Job<X>]) -> Vec<BigUint> {
-    let shape = backend.shape(jobs[0].modulus.bits());
+fn block<X: Exponent>(kernel: Kernel, jobs: &[&Job<X>]) -> Vec<BigUint> {
+    let shape = kernel.shape(jobs[0].modulus.bits());
     let contexts: Vec<Montgomery> =
         jobs.iter().map(|job| Montgomery::new(job.modulus, 1, shape.radix, shape.digits)).collect();
-    match backend {
-        Backend::Portable => {
-            let engine = portable::Single::new(contexts[0].n_digits(), contexts[0].r_to_the(1));
-            pow_block(&engine, &contexts, jobs)
-        }
+    let n: Vec<Vec<u64>> = contexts.iter().map(Montgomery::n_digits).collect();
+    let one: Vec<Vec<u64>> = contexts.iter().map(|context| context.r_to_the(1)).collect();
+    match kernel {
+        Kernel::Scalar => pow_block(&scalar::Single::new(&n[0], one[0].clone()), &contexts, jobs),
         #[cfg(target_arch = "x86_64")]
-        Backend::Ifma => {
-            let n: Vec<Vec<u64>> = contexts.iter().map(Montgomery::n_digits).collect();
-            let one: Vec<Vec<u64>> = contexts.iter().map(|context| context.r_to_the(1)).collect();
-            // Unused lanes repeat a used one.
-            fn lanes(digits: &[Vec<u64>]) -> [&[u64]; ifma::LANES] {
-                std::array::from_fn(|l| digits[l % digits.len()].as_slice())
-            }
-            pow_block(&ifma::Single::with_moduli(lanes(&n), lanes(&one)), &contexts, jobs)
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        Backend::Ifma => unreachable!("it was not available"),
+        Kernel::Avx2 => pow_block(&avx2::Single::with_moduli(lanes(&n), lanes(&one)), &contexts, jobs),
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Ifma => pow_block(&ifma::Single::with_moduli(lanes(&n), lanes(&one)), &contexts, jobs),
     }
+}
+
+/// Unused lanes repeat a used one.
+#[cfg(target_arch = "x86_64")]
+fn lanes<const LANES: usize>(digits: &[Vec<u64>]) -> [&[u64]; LANES] {
+    std::array::from_fn(|l| digits[l % digits.len()].as_slice())
 }
 
 fn pow_block<E: Engine, X: Exponent>(engine: &E, contexts: &[Montgomery], jobs: &[&Job<X>]) -> Vec<BigUint> {

@@ -1,11 +1,13 @@
 //! The public face: rings, residues and what can be done with them, one by one or in batches.
 
+use crate::backend::Kernel;
 use crate::engine::{Accumulator, Engine};
 use crate::fixed_base::FixedBase;
+use crate::number::{Montgomery, mod_inverse};
+use crate::window::Column;
+use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, scalar, window};
 #[cfg(target_arch = "x86_64")]
-use crate::ifma;
-use crate::number::Montgomery;
-use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, portable, window};
+use crate::{avx2, ifma};
 use num_bigint::BigUint;
 use num_integer::Integer;
 use num_traits::Zero;
@@ -89,6 +91,7 @@ pub struct Ring(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    backend: Backend,
     montgomery: Montgomery,
     /// R²: a product with it takes a number in.
     entry: Residue,
@@ -99,8 +102,12 @@ struct Inner {
 
 #[derive(Debug)]
 pub(crate) enum Arithmetic {
-    PortableN(Arc<portable::Single>),
-    PortableN2(Arc<portable::Dual>),
+    ScalarN(Arc<scalar::Single>),
+    ScalarN2(Arc<scalar::Dual>),
+    #[cfg(target_arch = "x86_64")]
+    Avx2N(Arc<avx2::Single>),
+    #[cfg(target_arch = "x86_64")]
+    Avx2N2(Arc<avx2::Dual>),
     #[cfg(target_arch = "x86_64")]
     IfmaN(Arc<ifma::Single>),
     #[cfg(target_arch = "x86_64")]
@@ -111,8 +118,12 @@ pub(crate) enum Arithmetic {
 macro_rules! with_engine {
     ($ring:expr, $engine:ident => $body:expr) => {
         match $ring.arithmetic() {
-            $crate::ring::Arithmetic::PortableN($engine) => $body,
-            $crate::ring::Arithmetic::PortableN2($engine) => $body,
+            $crate::ring::Arithmetic::ScalarN($engine) => $body,
+            $crate::ring::Arithmetic::ScalarN2($engine) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::ring::Arithmetic::Avx2N($engine) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::ring::Arithmetic::Avx2N2($engine) => $body,
             #[cfg(target_arch = "x86_64")]
             $crate::ring::Arithmetic::IfmaN($engine) => $body,
             #[cfg(target_arch = "x86_64")]
@@ -124,26 +135,30 @@ pub(crate) use with_engine;
 
 impl Ring {
     fn new(n: &BigUint, parts: usize, backend: Backend) -> Result<Ring, Error> {
-        check(n, backend)?;
-        let shape = backend.shape(n.bits());
+        let kernel = check(n, backend)?;
+        let shape = kernel.shape(n.bits());
         let montgomery = Montgomery::new(n, parts, shape.radix, shape.digits);
         let (digits, one) = (montgomery.n_digits(), montgomery.r_to_the(1));
-        let arithmetic = match (backend, parts) {
-            (Backend::Portable, 1) => Arithmetic::PortableN(Arc::new(portable::Single::new(digits, one))),
-            (Backend::Portable, _) => {
-                Arithmetic::PortableN2(Arc::new(portable::Dual::new(digits, one, montgomery.one_minus_r())))
+        let arithmetic = match (kernel, parts) {
+            (Kernel::Scalar, 1) => Arithmetic::ScalarN(Arc::new(scalar::Single::new(&digits, one))),
+            (Kernel::Scalar, _) => {
+                Arithmetic::ScalarN2(Arc::new(scalar::Dual::new(&digits, one, montgomery.one_minus_r())))
             }
             #[cfg(target_arch = "x86_64")]
-            (Backend::Ifma, 1) => Arithmetic::IfmaN(Arc::new(ifma::Single::new(&digits, &one))),
+            (Kernel::Avx2, 1) => Arithmetic::Avx2N(Arc::new(avx2::Single::new(&digits, &one))),
             #[cfg(target_arch = "x86_64")]
-            (Backend::Ifma, _) => {
+            (Kernel::Avx2, _) => {
+                Arithmetic::Avx2N2(Arc::new(avx2::Dual::new(&digits, &one, &montgomery.one_minus_r())))
+            }
+            #[cfg(target_arch = "x86_64")]
+            (Kernel::Ifma, 1) => Arithmetic::IfmaN(Arc::new(ifma::Single::new(&digits, &one))),
+            #[cfg(target_arch = "x86_64")]
+            (Kernel::Ifma, _) => {
                 Arithmetic::IfmaN2(Arc::new(ifma::Dual::new(&digits, &one, &montgomery.one_minus_r())))
             }
-            #[cfg(not(target_arch = "x86_64"))]
-            (Backend::Ifma, _) => unreachable!("it was not available"),
         };
         let (entry, exit) = (Residue(montgomery.r_to_the(2)), Residue(montgomery.unit()));
-        Ok(Ring(Arc::new(Inner { montgomery, entry, exit, arithmetic })))
+        Ok(Ring(Arc::new(Inner { backend, montgomery, entry, exit, arithmetic })))
     }
 
     /// The modulus: N or N².
@@ -153,11 +168,7 @@ impl Ring {
 
     /// The backend that computes.
     pub fn backend(&self) -> Backend {
-        match self.0.arithmetic {
-            Arithmetic::PortableN(_) | Arithmetic::PortableN2(_) => Backend::Portable,
-            #[cfg(target_arch = "x86_64")]
-            Arithmetic::IfmaN(_) | Arithmetic::IfmaN2(_) => Backend::Ifma,
-        }
+        self.0.backend
     }
 
     /// How many residues the backend computes at once; batches of a multiple of this waste nothing.
@@ -312,7 +323,7 @@ impl Ring {
     fn invert(&self, residue: &Residue) -> Option<Residue> {
         let value = self.value(residue);
         let n = &self.0.montgomery.n;
-        let inverse = self.residue(&(&value % n).modinv(n)?).expect("an inverse modulo N is below N");
+        let inverse = self.residue(&mod_inverse(&value, n).ok()?).expect("an inverse modulo N is below N");
         if self.0.montgomery.parts == 1 {
             return Some(inverse);
         }
@@ -338,6 +349,33 @@ impl Ring {
         assert!(exponents.windows(2).all(|e| e[0].width() == e[1].width()), "exponents of one width");
         with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
             window::pow_secret(&**engine, &bases[from..to], &exponents[from..to].iter().collect::<Vec<_>>())
+        }))
+    }
+
+    /// For each i the product of bases\[i\]^exponents\[i\] over all `columns` of (bases, exponents), in constant time. The
+    /// powers of a product share their squarings, so that it costs much less than
+    /// [`pow_secret_each`](Self::pow_secret_each) for each column. The columns may differ in the width of their exponents.
+    ///
+    /// # Panics
+    /// If there is no column, the columns differ in length, or the exponents of one column differ in width.
+    pub fn multi_pow_secret(&self, columns: &[(&[Residue], &[Secret])]) -> Vec<Residue> {
+        let count = columns.first().expect("at least one column").0.len();
+        for (bases, exponents) in columns {
+            assert!(
+                bases.len() == count && exponents.len() == count,
+                "a base and an exponent for each product"
+            );
+            assert!(exponents.windows(2).all(|e| e[0].width() == e[1].width()), "exponents of one width");
+        }
+        with_engine!(self, engine => in_blocks(&**engine, count, DEAR, |from, to| {
+            let columns: Vec<Column> = columns
+                .iter()
+                .map(|(bases, exponents)| Column {
+                    bases: &bases[from..to],
+                    exponents: exponents[from..to].iter().collect(),
+                })
+                .collect();
+            window::product_secret(&**engine, &columns)
         }))
     }
 
@@ -408,18 +446,15 @@ impl Ring {
     }
 }
 
-/// Whether a modulus and a backend are acceptable.
-pub(crate) fn check(n: &BigUint, backend: Backend) -> Result<(), Error> {
+/// What carries the backend out, if it and the modulus are acceptable.
+pub(crate) fn check(n: &BigUint, backend: Backend) -> Result<Kernel, Error> {
     if n.is_even() {
         return Err(Error::EvenModulus);
     }
     if !(MIN_BITS..=MAX_BITS).contains(&n.bits()) {
         return Err(Error::ModulusSize { bits: n.bits() });
     }
-    if !backend.is_available() {
-        return Err(Error::NoSuchBackend(backend.name()));
-    }
-    Ok(())
+    backend.kernel().ok_or(Error::NoSuchBackend(backend.name()))
 }
 
 /// Elements at even and at odd positions.

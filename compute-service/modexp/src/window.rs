@@ -12,10 +12,10 @@ fn best_window<E: Engine>(bits: usize) -> usize {
 }
 
 /// Powers 0..2^w of the bases.
-fn powers<E: Engine>(engine: &E, bases: &[Residue], w: usize) -> Blocks<E> {
+fn powers<'a, E: Engine>(engine: &E, bases: impl Iterator<Item = &'a Residue>, w: usize) -> Blocks<E> {
     let mut table = Blocks::new(engine, 1 << w);
     table.get_mut(0).copy_from_slice(engine.one());
-    engine.load(table.get_mut(1), bases.iter());
+    engine.load(table.get_mut(1), bases);
     let width = engine.width();
     for i in 2..1 << w {
         let (below, out) = table.below(i);
@@ -25,28 +25,53 @@ fn powers<E: Engine>(engine: &E, bases: &[Residue], w: usize) -> Blocks<E> {
     table
 }
 
-/// At most `LANES` bases to secret powers of one width. Every window costs the same squarings, one scan of the whole
-/// table and one multiplication, also by 1.
-pub(crate) fn pow_secret<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&Secret]) -> Vec<Residue> {
-    let width = exponents[0].width();
+/// A base and a secret exponent for each of at most `LANES` lanes. All exponents have one width.
+pub(crate) struct Column<'a> {
+    pub(crate) bases: &'a [Residue],
+    pub(crate) exponents: Vec<&'a Secret>,
+}
+
+impl Column<'_> {
+    fn width(&self) -> usize {
+        self.exponents[0].width()
+    }
+}
+
+/// In each lane the product of its bases, one of each column, to their secret powers. The columns share the squarings
+/// (Straus); every window costs the same squarings, and for each column that is so wide one scan of the whole table and
+/// one multiplication, also by 1.
+pub(crate) fn product_secret<E: Engine>(engine: &E, columns: &[Column]) -> Vec<Residue> {
+    let width = columns.iter().map(Column::width).max().expect("at least one column");
     let w = best_window::<E>(width);
-    let table = powers(engine, bases, w);
+    let tables: Vec<Blocks<E>> =
+        columns.iter().map(|column| powers(engine, column.bases.iter(), w)).collect();
     let mut factor = Blocks::new(engine, 1);
     let mut index = zeroize::Zeroizing::new(vec![0u64; E::LANES]);
     let mut result = Accumulator::one(engine);
+    let mut started = false;
     for window in (0..width.div_ceil(w)).rev() {
-        for (i, exponent) in index.iter_mut().zip(exponents) {
-            *i = exponent.bits(window * w, w);
-        }
-        engine.select(factor.all_mut(), table.all(), &index);
-        if (window + 1) * w >= width {
-            result.set(factor.all());
-        } else {
+        if started {
             result.square(w);
-            result.mul(factor.all());
+        }
+        for (column, table) in columns.iter().zip(&tables).filter(|(c, _)| window * w < c.width()) {
+            for (i, exponent) in index.iter_mut().zip(&column.exponents) {
+                *i = exponent.bits(window * w, w);
+            }
+            engine.select(factor.all_mut(), table.all(), &index);
+            if started {
+                result.mul(factor.all());
+            } else {
+                result.set(factor.all());
+                started = true;
+            }
         }
     }
-    result.residues(bases.len())
+    result.residues(columns[0].bases.len())
+}
+
+/// At most `LANES` bases to secret powers of one width.
+pub(crate) fn pow_secret<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&Secret]) -> Vec<Residue> {
+    product_secret(engine, &[Column { bases, exponents: exponents.to_vec() }])
 }
 
 /// At most `LANES` bases to public powers.
@@ -57,7 +82,7 @@ pub(crate) fn pow_public<E: Engine>(engine: &E, bases: &[Residue], exponents: &[
     let limbs: Vec<Vec<u64>> = exponents.iter().map(|e| e.to_u64_digits()).collect();
     let width = exponents.iter().map(|e| e.bits()).max().unwrap_or(0) as usize;
     let w = best_window::<E>(width);
-    let table = powers(engine, bases, w);
+    let table = powers(engine, bases.iter(), w);
     let mut factor = Blocks::new(engine, 1);
     let mut index = vec![0usize; E::LANES];
     let mut result = Accumulator::one(engine);

@@ -1,7 +1,8 @@
 //! Arithmetic modulo N² on two parts.
 
-use super::{LANES, Moduli, Word, broadcast, kernel, table};
+use super::{LANES, Moduli, Word, kernel, table};
 use crate::engine::{Engine, lane_blocks};
+use crate::lanes::{self, broadcast};
 use crate::ring::Residue;
 
 /// Modulo N²: x·R = x₀ + x₁·N modulo N², both parts below 2N.
@@ -24,7 +25,7 @@ impl Dual {
 }
 
 impl Engine for Dual {
-    lane_blocks!();
+    lane_blocks!(5, 7);
 
     fn mul(&self, out: &mut [Word], a: &[Word], b: &[Word]) {
         kernel::multiply_dual(&self.moduli, &self.one_minus_r, out, a, b);

@@ -46,6 +46,18 @@ pub(crate) struct Word([u64; LANES]);
 
 impl DefaultIsZeroes for Word {}
 
+impl AsRef<[u64]> for Word {
+    fn as_ref(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+impl AsMut<[u64]> for Word {
+    fn as_mut(&mut self) -> &mut [u64] {
+        &mut self.0
+    }
+}
+
 /// A modulus for each lane, with the constants of Montgomery reduction, R = 2^(52·digits).
 #[derive(Debug)]
 struct Moduli {
@@ -70,9 +82,4 @@ impl Moduli {
     fn digits(&self) -> usize {
         self.n.len()
     }
-}
-
-/// The same digits in every lane.
-fn broadcast(digits: &[u64]) -> Vec<Word> {
-    digits.iter().map(|&digit| Word([digit; LANES])).collect()
 }

@@ -1,7 +1,8 @@
 //! Arithmetic modulo N, or modulo another N in each lane.
 
-use super::{LANES, Moduli, Word, broadcast, kernel, table};
+use super::{LANES, Moduli, Word, kernel, table};
 use crate::engine::{Engine, lane_blocks};
+use crate::lanes::{self, broadcast};
 use crate::ring::Residue;
 
 /// A residue is x·R mod N, below 2N.
@@ -20,13 +21,13 @@ impl Single {
     /// An N for each lane, all of as many digits.
     pub(crate) fn with_moduli(n: [&[u64]; LANES], one: [&[u64]; LANES]) -> Self {
         let mut ones = vec![Word::default(); n[0].len()];
-        table::gather(&mut ones, one.into_iter());
+        lanes::gather(&mut ones, one.into_iter());
         Single { moduli: Moduli::new(n), one: ones }
     }
 }
 
 impl Engine for Single {
-    lane_blocks!();
+    lane_blocks!(5, 7);
 
     fn mul(&self, out: &mut [Word], a: &[Word], b: &[Word]) {
         kernel::multiply_single(&self.moduli, out, a, b);

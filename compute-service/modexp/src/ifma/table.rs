@@ -1,4 +1,4 @@
-//! Moving residues in and out of lanes, and table look-ups.
+//! Table look-ups at secret indices.
 
 use super::{LANES, Word};
 use std::arch::x86_64::*;
@@ -80,50 +80,4 @@ fn load(word: &Word) -> __m512i {
 fn store(word: &mut Word, value: __m512i) {
     // SAFETY: a word is 64 aligned bytes.
     unsafe { _mm512_store_si512(std::ptr::from_mut(word).cast(), value) }
-}
-
-/// As [`select`] at public indices.
-pub(super) fn pick(out: &mut [Word], table: &[Word], index: &[usize]) {
-    let width = out.len();
-    if index.iter().all(|&i| i == index[0]) {
-        return out.copy_from_slice(&table[index[0] * width..][..width]);
-    }
-    for (lane, &i) in index.iter().enumerate() {
-        for (out, word) in out.iter_mut().zip(&table[i * width..][..width]) {
-            out.0[lane] = word.0[lane];
-        }
-    }
-}
-
-/// Writes each lane of `block` to block `index[lane]` of the table.
-pub(super) fn put(table: &mut [Word], index: &[usize], block: &[Word]) {
-    let width = block.len();
-    if index.iter().all(|&i| i == index[0]) {
-        return table[index[0] * width..][..width].copy_from_slice(block);
-    }
-    for (lane, &i) in index.iter().enumerate() {
-        for (word, from) in table[i * width..][..width].iter_mut().zip(block) {
-            word.0[lane] = from.0[lane];
-        }
-    }
-}
-
-/// Residues into lanes; further lanes become 0.
-pub(super) fn gather<'a>(out: &mut [Word], residues: impl Iterator<Item = &'a [u64]>) {
-    let mut used = 0;
-    for (lane, digits) in residues.enumerate() {
-        assert!(digits.len() == out.len() && lane < LANES, "residue of another modulus, or too many");
-        for (word, &digit) in out.iter_mut().zip(digits) {
-            word.0[lane] = digit;
-        }
-        used = lane + 1;
-    }
-    for word in out {
-        word.0[used..].fill(0);
-    }
-}
-
-/// The digits in one lane.
-pub(super) fn scatter(block: &[Word], lane: usize) -> Vec<u64> {
-    block.iter().map(|word| word.0[lane]).collect()
 }
