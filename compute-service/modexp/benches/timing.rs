@@ -110,6 +110,9 @@ fn main() {
             passed &= test(&format!("{backend}: pow_secret, {class} against random"), &fixed, |e| {
                 black_box(subject.ring.pow_secret(&subject.bases, e));
             });
+            passed &= test(&format!("{backend}: pow_secret of one, {class} against random"), &fixed, |e| {
+                black_box(subject.ring.pow_secret(&subject.bases[..1], e));
+            });
             passed &= test(&format!("{backend}: FixedBase::pow, {class} against random"), &fixed, |e| {
                 black_box(subject.table.pow(std::slice::from_ref(e)));
             });

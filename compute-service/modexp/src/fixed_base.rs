@@ -2,7 +2,8 @@
 
 use crate::Secret;
 use crate::engine::{Accumulator, Blocks, Engine};
-use crate::ring::{Residue, in_blocks};
+use crate::ring::Residue;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Tables of base^(d·2^(w·t)) for every window t and digit d, so that a power is one multiplication for each window.
@@ -91,23 +92,30 @@ impl<E: Engine> Table<E> {
     }
 }
 
+/// Blocks that go through a window's table together, for the tables of all windows are larger than a cache.
+const TOGETHER: usize = 4;
+
 impl<E: Engine> Powers for Table<E> {
     fn pow(&self, exponents: &[Secret]) -> Vec<Residue> {
-        let engine = &*self.engine;
-        in_blocks(engine, exponents.len(), 1, |from, to| {
-            let exponents = &exponents[from..to];
+        let powers = exponents.par_chunks(TOGETHER * E::LANES).flat_map_iter(|exponents| {
+            let engine = &*self.engine;
             let width = exponents.iter().map(Secret::width).max().unwrap_or(0);
             let mut index = zeroize::Zeroizing::new(vec![0u64; E::LANES]);
             let mut factor = Blocks::new(engine, 1);
-            let mut result = Accumulator::one(engine);
+            let blocks = || exponents.chunks(E::LANES);
+            let mut results: Vec<Accumulator<E>> = blocks().map(|_| Accumulator::one(engine)).collect();
             for (t, table) in self.windows[..width.div_ceil(E::SHARED_WINDOW)].iter().enumerate() {
-                for (i, exponent) in index.iter_mut().zip(exponents) {
-                    *i = exponent.bits(t * E::SHARED_WINDOW, E::SHARED_WINDOW);
+                for (result, exponents) in results.iter_mut().zip(blocks()) {
+                    for (i, exponent) in index.iter_mut().zip(exponents) {
+                        *i = exponent.bits(t * E::SHARED_WINDOW, E::SHARED_WINDOW);
+                    }
+                    engine.select_shared(factor.all_mut(), table, 1 << E::SHARED_WINDOW, &index);
+                    result.mul(factor.all());
                 }
-                engine.select_shared(factor.all_mut(), table, 1 << E::SHARED_WINDOW, &index);
-                result.mul(factor.all());
             }
-            result.residues(exponents.len())
-        })
+            let residues = |(result, block): (&Accumulator<E>, &[Secret])| result.residues(block.len());
+            results.iter().zip(blocks()).flat_map(residues).collect::<Vec<_>>()
+        });
+        powers.collect()
     }
 }

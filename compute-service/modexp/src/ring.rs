@@ -98,6 +98,8 @@ struct Inner {
     /// The digits of 1: a product with it lets a number out.
     exit: Residue,
     arithmetic: Arithmetic,
+    /// What is faster for at most `FEW` residues.
+    few: Option<Arithmetic>,
 }
 
 #[derive(Debug)]
@@ -112,12 +114,20 @@ pub(crate) enum Arithmetic {
     IfmaN(Arc<ifma::Single>),
     #[cfg(target_arch = "x86_64")]
     IfmaN2(Arc<ifma::Dual>),
+    #[cfg(target_arch = "x86_64")]
+    IfmaRow(Arc<ifma::Row>),
 }
 
-/// Runs the same code for whichever engine the ring has.
+/// Runs the same code for whichever engine the ring has, or has for a batch of a given length.
 macro_rules! with_engine {
     ($ring:expr, $engine:ident => $body:expr) => {
-        match $ring.arithmetic() {
+        $crate::ring::with_engine!(@ $ring.arithmetic(), $engine => $body)
+    };
+    ($ring:expr, for $count:expr, $engine:ident => $body:expr) => {
+        $crate::ring::with_engine!(@ $ring.arithmetic_for($count), $engine => $body)
+    };
+    (@ $arithmetic:expr, $engine:ident => $body:expr) => {
+        match $arithmetic {
             $crate::ring::Arithmetic::ScalarN($engine) => $body,
             $crate::ring::Arithmetic::ScalarN2($engine) => $body,
             #[cfg(target_arch = "x86_64")]
@@ -128,6 +138,8 @@ macro_rules! with_engine {
             $crate::ring::Arithmetic::IfmaN($engine) => $body,
             #[cfg(target_arch = "x86_64")]
             $crate::ring::Arithmetic::IfmaN2($engine) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::ring::Arithmetic::IfmaRow($engine) => $body,
         }
     };
 }
@@ -140,9 +152,10 @@ impl Ring {
         let montgomery = Montgomery::new(n, parts, shape.radix, shape.digits);
         let (digits, one) = (montgomery.n_digits(), montgomery.r_to_the(1));
         let arithmetic = match (kernel, parts) {
-            (Kernel::Scalar, 1) => Arithmetic::ScalarN(Arc::new(scalar::Single::new(&digits, one))),
+            (Kernel::Scalar, 1) => Arithmetic::ScalarN(Arc::new(scalar::Single::new(&digits, one.clone()))),
             (Kernel::Scalar, _) => {
-                Arithmetic::ScalarN2(Arc::new(scalar::Dual::new(&digits, one, montgomery.one_minus_r())))
+                let one_minus_r = montgomery.one_minus_r();
+                Arithmetic::ScalarN2(Arc::new(scalar::Dual::new(&digits, one.clone(), one_minus_r)))
             }
             #[cfg(target_arch = "x86_64")]
             (Kernel::Avx2, 1) => Arithmetic::Avx2N(Arc::new(avx2::Single::new(&digits, &one))),
@@ -157,8 +170,16 @@ impl Ring {
                 Arithmetic::IfmaN2(Arc::new(ifma::Dual::new(&digits, &one, &montgomery.one_minus_r())))
             }
         };
+        let few = match &arithmetic {
+            #[cfg(target_arch = "x86_64")]
+            Arithmetic::IfmaN2(_) => {
+                let row = ifma::Row::new(&digits, &one, &montgomery.one_minus_r());
+                row.map(|row| Arithmetic::IfmaRow(Arc::new(row)))
+            }
+            _ => None,
+        };
         let (entry, exit) = (Residue(montgomery.r_to_the(2)), Residue(montgomery.unit()));
-        Ok(Ring(Arc::new(Inner { backend, montgomery, entry, exit, arithmetic })))
+        Ok(Ring(Arc::new(Inner { backend, montgomery, entry, exit, arithmetic, few })))
     }
 
     /// The modulus: N or N².
@@ -181,6 +202,13 @@ impl Ring {
 
     pub(crate) fn arithmetic(&self) -> &Arithmetic {
         &self.0.arithmetic
+    }
+
+    fn arithmetic_for(&self, count: usize) -> &Arithmetic {
+        match &self.0.few {
+            Some(few) if count <= FEW => few,
+            _ => &self.0.arithmetic,
+        }
     }
 
     /// Digits of a part, and parts.
@@ -219,7 +247,7 @@ impl Ring {
 
     /// aᵢ·b for each i.
     pub fn mul_all(&self, a: &[Residue], b: &Residue) -> Vec<Residue> {
-        with_engine!(self, engine => in_blocks(&**engine, a.len(), CHEAP, |from, to| {
+        with_engine!(self, for a.len(), engine => in_blocks(&**engine, a.len(), CHEAP, |from, to| {
             let mut product = Accumulator::load(&**engine, a[from..to].iter());
             product.mul_residues(std::iter::repeat_n(b, to - from));
             product.residues(to - from)
@@ -247,7 +275,7 @@ impl Ring {
     /// If the lengths differ.
     pub fn mul_pairs(&self, a: &[Residue], b: &[Residue]) -> Vec<Residue> {
         assert_eq!(a.len(), b.len(), "pairs need equal lengths");
-        with_engine!(self, engine => in_blocks(&**engine, a.len(), CHEAP, |from, to| {
+        with_engine!(self, for a.len(), engine => in_blocks(&**engine, a.len(), CHEAP, |from, to| {
             let mut product = Accumulator::load(&**engine, a[from..to].iter());
             product.mul_residues(b[from..to].iter());
             product.residues(to - from)
@@ -256,7 +284,7 @@ impl Ring {
 
     /// aᵢ² for each i.
     pub fn square_each(&self, a: &[Residue]) -> Vec<Residue> {
-        with_engine!(self, engine => in_blocks(&**engine, a.len(), CHEAP, |from, to| {
+        with_engine!(self, for a.len(), engine => in_blocks(&**engine, a.len(), CHEAP, |from, to| {
             let mut square = Accumulator::load(&**engine, a[from..to].iter());
             square.square(1);
             square.residues(to - from)
@@ -335,7 +363,7 @@ impl Ring {
 
     /// Each base to the same secret power, in constant time.
     pub fn pow_secret(&self, bases: &[Residue], exponent: &Secret) -> Vec<Residue> {
-        with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
+        with_engine!(self, for bases.len(), engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
             window::pow_secret(&**engine, &bases[from..to], &vec![exponent; to - from])
         }))
     }
@@ -347,7 +375,7 @@ impl Ring {
     pub fn pow_secret_each(&self, bases: &[Residue], exponents: &[Secret]) -> Vec<Residue> {
         assert_eq!(bases.len(), exponents.len(), "one exponent for each base");
         assert!(exponents.windows(2).all(|e| e[0].width() == e[1].width()), "exponents of one width");
-        with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
+        with_engine!(self, for bases.len(), engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
             window::pow_secret(&**engine, &bases[from..to], &exponents[from..to].iter().collect::<Vec<_>>())
         }))
     }
@@ -359,6 +387,33 @@ impl Ring {
     /// # Panics
     /// If there is no column, the columns differ in length, or the exponents of one column differ in width.
     pub fn multi_pow_secret(&self, columns: &[(&[Residue], &[Secret])]) -> Vec<Residue> {
+        self.products_secret(columns, None)
+    }
+
+    /// As [`multi_pow_secret`](Self::multi_pow_secret) with signed exponents: all are of one width w ≥ 1, and e stands
+    /// for e − 2^(w−1).
+    ///
+    /// # Errors
+    /// [`Error::NotInvertible`] where the bases at an index are not all units.
+    ///
+    /// # Panics
+    /// As there, or if the exponents differ in width.
+    pub fn multi_pow_secret_signed(
+        &self,
+        columns: &[(&[Residue], &[Secret])],
+    ) -> Result<Vec<Residue>, Error> {
+        let widths: Vec<usize> = columns.iter().flat_map(|(_, e)| e.first()).map(Secret::width).collect();
+        assert!(widths.iter().all(|w| *w == widths[0] && *w > 0), "exponents of one width");
+        let (first, rest) = columns.split_first().expect("at least one column");
+        let bases = rest.iter().fold(first.0.to_vec(), |product, (bases, _)| self.mul_pairs(&product, bases));
+        Ok(self.products_secret(columns, Some(&self.invert_batch(&bases)?)))
+    }
+
+    fn products_secret(
+        &self,
+        columns: &[(&[Residue], &[Secret])],
+        highest: Option<&[Residue]>,
+    ) -> Vec<Residue> {
         let count = columns.first().expect("at least one column").0.len();
         for (bases, exponents) in columns {
             assert!(
@@ -367,7 +422,7 @@ impl Ring {
             );
             assert!(exponents.windows(2).all(|e| e[0].width() == e[1].width()), "exponents of one width");
         }
-        with_engine!(self, engine => in_blocks(&**engine, count, DEAR, |from, to| {
+        with_engine!(self, for count, engine => in_blocks(&**engine, count, DEAR, |from, to| {
             let columns: Vec<Column> = columns
                 .iter()
                 .map(|(bases, exponents)| Column {
@@ -375,8 +430,28 @@ impl Ring {
                     exponents: exponents[from..to].iter().collect(),
                 })
                 .collect();
-            window::product_secret(&**engine, &columns)
+            window::product_secret(&**engine, &columns, highest.map(|factors| &factors[from..to]))
         }))
+    }
+
+    /// 1 + kᵢ·N modulo N² for each i, in constant time.
+    ///
+    /// # Panics
+    /// If this is not a ring modulo N², or an exponent is as wide as N.
+    pub fn one_plus_multiples(&self, k: &[Secret]) -> Vec<Residue> {
+        let Montgomery { n, radix, count, parts, .. } = &self.0.montgomery;
+        assert!(*parts == 2 && k.iter().all(|k| (k.width() as u64) < n.bits()), "multiples of N below N²");
+        let digits: Vec<Residue> = k
+            .iter()
+            .map(|k| {
+                let mut digits = self.0.montgomery.unit();
+                for (i, digit) in digits[*count..].iter_mut().enumerate() {
+                    *digit = k.bits(*radix as usize * i, *radix as usize);
+                }
+                Residue(digits)
+            })
+            .collect();
+        self.mul_all(&digits, &self.0.entry)
     }
 
     /// Each base to its own public power. Variable time; fastest when neighbours have the same exponent.
@@ -385,14 +460,14 @@ impl Ring {
     /// If there are not as many exponents as bases.
     pub fn pow_public(&self, bases: &[Residue], exponents: &[BigUint]) -> Vec<Residue> {
         assert_eq!(bases.len(), exponents.len(), "one exponent for each base");
-        with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
+        with_engine!(self, for bases.len(), engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
             window::pow_public(&**engine, &bases[from..to], &exponents[from..to].iter().collect::<Vec<_>>())
         }))
     }
 
     /// Each base to the same public power. Variable time.
     pub fn pow_public_all(&self, bases: &[Residue], exponent: &BigUint) -> Vec<Residue> {
-        with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
+        with_engine!(self, for bases.len(), engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
             window::pow_public(&**engine, &bases[from..to], &vec![exponent; to - from])
         }))
     }
@@ -424,7 +499,7 @@ impl Ring {
         exponents: &[BigUint],
     ) -> Vec<Residue> {
         assert!(rows.iter().all(|row| row.as_ref().len() == exponents.len()), "one exponent for each base");
-        with_engine!(self, engine => in_blocks(&**engine, rows.len(), DEAR, |from, to| {
+        with_engine!(self, for rows.len(), engine => in_blocks(&**engine, rows.len(), DEAR, |from, to| {
             let rows: Vec<&[Residue]> = rows[from..to].iter().map(AsRef::as_ref).collect();
             multi::rows(&**engine, &rows, exponents)
         }))
@@ -461,6 +536,9 @@ pub(crate) fn check(n: &BigUint, backend: Backend) -> Result<Kernel, Error> {
 fn neighbours(level: &[Residue]) -> (Vec<Residue>, Vec<Residue>) {
     (level.iter().step_by(2).cloned().collect(), level.iter().skip(1).step_by(2).cloned().collect())
 }
+
+/// Up to how many residues are faster one by one, each in a row of digits, than side by side in eight lanes.
+const FEW: usize = 5;
 
 /// Blocks that a thread takes at once: of single multiplications, and of exponentiations.
 const CHEAP: usize = 32;

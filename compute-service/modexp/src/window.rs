@@ -25,6 +25,9 @@ fn powers<'a, E: Engine>(engine: &E, bases: impl Iterator<Item = &'a Residue>, w
     table
 }
 
+/// Windows for which a table is read at once.
+const AT_ONCE: usize = 4;
+
 /// A base and a secret exponent for each of at most `LANES` lanes. All exponents have one width.
 pub(crate) struct Column<'a> {
     pub(crate) bases: &'a [Residue],
@@ -39,30 +42,45 @@ impl Column<'_> {
 
 /// In each lane the product of its bases, one of each column, to their secret powers. The columns share the squarings
 /// (Straus); every window costs the same squarings, and for each column that is so wide one scan of the whole table and
-/// one multiplication, also by 1.
-pub(crate) fn product_secret<E: Engine>(engine: &E, columns: &[Column]) -> Vec<Residue> {
+/// one multiplication, also by 1. A factor in each lane joins at the highest bit of the widest exponents.
+pub(crate) fn product_secret<E: Engine>(
+    engine: &E,
+    columns: &[Column],
+    highest: Option<&[Residue]>,
+) -> Vec<Residue> {
     let width = columns.iter().map(Column::width).max().expect("at least one column");
     let w = best_window::<E>(width);
     let tables: Vec<Blocks<E>> =
         columns.iter().map(|column| powers(engine, column.bases.iter(), w)).collect();
-    let mut factor = Blocks::new(engine, 1);
-    let mut index = zeroize::Zeroizing::new(vec![0u64; E::LANES]);
+    let mut factors: Vec<Blocks<E>> = columns.iter().map(|_| Blocks::new(engine, AT_ONCE)).collect();
+    let mut index = zeroize::Zeroizing::new(vec![0u64; AT_ONCE * E::LANES]);
     let mut result = Accumulator::one(engine);
     let mut started = false;
-    for window in (0..width.div_ceil(w)).rev() {
-        if started {
-            result.square(w);
-        }
-        for (column, table) in columns.iter().zip(&tables).filter(|(c, _)| window * w < c.width()) {
-            for (i, exponent) in index.iter_mut().zip(&column.exponents) {
-                *i = exponent.bits(window * w, w);
+    let windows: Vec<usize> = (0..width.div_ceil(w)).rev().collect();
+    for windows in windows.chunks(AT_ONCE) {
+        for ((column, table), factors) in columns.iter().zip(&tables).zip(&mut factors) {
+            for (window, index) in windows.iter().zip(index.chunks_exact_mut(E::LANES)) {
+                for (i, exponent) in index.iter_mut().zip(&column.exponents) {
+                    *i = exponent.bits(window * w, w);
+                }
             }
-            engine.select(factor.all_mut(), table.all(), &index);
+            engine.select_several(factors.all_mut(), table.all(), &index);
+        }
+        for (i, window) in windows.iter().enumerate() {
             if started {
-                result.mul(factor.all());
-            } else {
-                result.set(factor.all());
+                result.square(w);
+            } else if let Some(factors) = highest {
+                result = Accumulator::load(engine, factors.iter());
+                result.square(width - 1 - window * w);
                 started = true;
+            }
+            for (_, factors) in columns.iter().zip(&factors).filter(|(c, _)| window * w < c.width()) {
+                if started {
+                    result.mul(factors.get(i));
+                } else {
+                    result.set(factors.get(i));
+                    started = true;
+                }
             }
         }
     }
@@ -71,7 +89,7 @@ pub(crate) fn product_secret<E: Engine>(engine: &E, columns: &[Column]) -> Vec<R
 
 /// At most `LANES` bases to secret powers of one width.
 pub(crate) fn pow_secret<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&Secret]) -> Vec<Residue> {
-    product_secret(engine, &[Column { bases, exponents: exponents.to_vec() }])
+    product_secret(engine, &[Column { bases, exponents: exponents.to_vec() }], None)
 }
 
 /// At most `LANES` bases to public powers.
@@ -103,7 +121,9 @@ pub(crate) fn pow_public<E: Engine>(engine: &E, bases: &[Residue], exponents: &[
 fn sliding<E: Engine>(engine: &E, bases: &[Residue], exponent: &BigUint) -> Vec<Residue> {
     let limbs = exponent.to_u64_digits();
     let width = exponent.bits() as usize;
-    let w = (1..=7).min_by_key(|w| width / (w + 1) + (1 << (w - 1))).expect("the range is not empty");
+    let ones = exponent.count_ones() as usize;
+    let work = |w: &usize| ones.min(width / (w + 1)) + (1 << (w - 1));
+    let w = (1..=7).min_by_key(work).expect("the range is not empty");
     // odd[i] = base^(2i+1), and one more block for base².
     let count = 1 << (w - 1);
     let mut odd = Blocks::new(engine, count + 1);

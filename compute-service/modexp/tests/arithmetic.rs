@@ -133,6 +133,45 @@ fn products_and_squares() {
     });
 }
 
+/// Few residues and many go through different code, and from one to the other.
+#[test]
+fn few_residues_as_many() {
+    for_each_ring(|ring, n, random| {
+        let numbers = values(ring, n, random);
+        let residues = take_in(ring, &numbers);
+        let other: Vec<Residue> = residues.iter().rev().cloned().collect();
+        let squares = ring.square_each(&ring.mul_pairs(&residues, &other));
+        for (i, expected) in ring.values(&squares).iter().enumerate() {
+            let alone = ring.residue(&numbers[i]).unwrap();
+            let square = ring.square(&ring.mul(&alone, &other[i]));
+            assert_eq!(ring.value(&square), *expected, "{i}, {} bits, {}", n.bits(), ring.backend());
+            assert_eq!(ring.value(&squares[i]), *expected);
+        }
+    });
+    let mut random = Random::new(10);
+    for bits in [512, 1024, 2048, 3072, 4096] {
+        let n = random.modulus(bits);
+        for backend in backends() {
+            let modulus = Modulus::with_backend(&n, backend).unwrap();
+            let ring = modulus.mod_n2();
+            let bases: Vec<BigUint> = (0..8).map(|_| random.below(ring.modulus())).collect();
+            let residues = take_in(ring, &bases);
+            let exponent = random.bits(150);
+            let secret = Secret::from_biguint(&exponent, 150).unwrap();
+            let expected: Vec<BigUint> = bases.iter().map(|x| x.modpow(&exponent, ring.modulus())).collect();
+            for count in [1, 3, 8] {
+                let bases = &residues[..count];
+                assert_eq!(
+                    ring.values(&ring.pow_secret(bases, &secret)),
+                    expected[..count],
+                    "{bits}, {backend}"
+                );
+                assert_eq!(ring.values(&ring.pow_public_all(bases, &exponent)), expected[..count]);
+            }
+        }
+    }
+}
+
 #[test]
 fn product_of_any_number() {
     let mut random = Random::new(2);
@@ -307,6 +346,61 @@ fn secret_multi_powers() {
                     assert_eq!(ring.values(&ring.multi_pow_secret(&columns)), expected, "{context}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn signed_multi_powers_and_multiples_of_n() {
+    let mut random = Random::new(9);
+    for (n_bits, width, columns) in [(128, 1usize, 1), (300, 31, 2), (300, 100, 3), (520, 203, 2)] {
+        let n = random.modulus(n_bits);
+        let shift = BigUint::from(1u32) << (width - 1);
+        let secret = |e: &BigUint| Secret::from_biguint(e, width).unwrap();
+        for backend in backends() {
+            let modulus = Modulus::with_backend(&n, backend).unwrap();
+            let ring = modulus.mod_n2();
+            for count in [1, 11] {
+                // As many bases as exponents, units all of them.
+                let mut numbers = |_| -> (Vec<BigUint>, Vec<BigUint>) {
+                    let unit = |_| loop {
+                        let base = random.below(ring.modulus());
+                        if gcd(&base, &n) == BigUint::from(1u32) {
+                            return base;
+                        }
+                    };
+                    let bases = (0..count).map(unit).collect();
+                    let least_and_most = [BigUint::ZERO, (&shift << 1u32) - 1u32];
+                    let random_ones = (0..count).map(|_| random.bits(width));
+                    (bases, least_and_most.into_iter().chain(random_ones).take(count).collect())
+                };
+                let numbers: Vec<_> = (0..columns).map(&mut numbers).collect();
+                let mut expected = vec![BigUint::from(1u32); count];
+                for (bases, exponents) in &numbers {
+                    for ((product, base), e) in expected.iter_mut().zip(bases).zip(exponents) {
+                        let (base, e) = match *e >= shift {
+                            true => (base.clone(), e - &shift),
+                            false => (base.modinv(ring.modulus()).unwrap(), &shift - e),
+                        };
+                        *product = &*product * base.modpow(&e, ring.modulus()) % ring.modulus();
+                    }
+                }
+                let taken: Vec<(Vec<Residue>, Vec<Secret>)> = numbers
+                    .iter()
+                    .map(|(bases, exponents)| (take_in(ring, bases), exponents.iter().map(secret).collect()))
+                    .collect();
+                let columns: Vec<(&[Residue], &[Secret])> =
+                    taken.iter().map(|(bases, exponents)| (&bases[..], &exponents[..])).collect();
+                let got = ring.values(&ring.multi_pow_secret_signed(&columns).unwrap());
+                assert_eq!(got, expected, "{count} products, {columns:?}, {n_bits} bits, {backend}");
+
+                let multiples: Vec<BigUint> = numbers[0].1.iter().map(|k| k * &n + 1u32).collect();
+                assert_eq!(ring.values(&ring.one_plus_multiples(&taken[0].1)), multiples, "{backend}");
+            }
+            let zero = ring.residue(&BigUint::ZERO).unwrap();
+            let error =
+                ring.multi_pow_secret_signed(&[(&[ring.one(), zero], &[secret(&shift), secret(&shift)])]);
+            assert_eq!(error.unwrap_err(), Error::NotInvertible { index: 1 });
         }
     }
 }

@@ -215,6 +215,28 @@ impl EncryptionKey {
         wrapped(self.ring().pow_secret_each(&residues(a), k))
     }
 
+    /// `[[Σ aᵢ·(kᵢ − 2^(w−1))]]` for each position of the columns (a, k), with secret kᵢ of one width w, in constant time:
+    /// one exponentiation for each position, however many columns. As with
+    /// [`scale_each_secret`](Self::scale_each_secret), add zeros before the results leave.
+    ///
+    /// # Panics
+    /// If there is no column, or lengths or widths differ.
+    pub fn dot_each_secret(&self, columns: &[(&[Ciphertext], &[Secret])]) -> Vec<Ciphertext> {
+        let bases: Vec<Vec<Residue>> = columns.iter().map(|(a, _)| residues(a)).collect();
+        let columns: Vec<(&[Residue], &[Secret])> =
+            bases.iter().zip(columns).map(|(bases, (_, k))| (&bases[..], *k)).collect();
+        wrapped(self.ring().multi_pow_secret_signed(&columns).expect("a ciphertext is a unit"))
+    }
+
+    /// `[[kᵢ]]` without randomness for each i, of secret kᵢ ≥ 0 shorter than N, in constant time. They are as secret as
+    /// their plaintexts: add zeros before they leave.
+    ///
+    /// # Panics
+    /// If a k is as wide as N.
+    pub fn constants_secret(&self, k: &[Secret]) -> Vec<Ciphertext> {
+        wrapped(self.ring().one_plus_multiples(k))
+    }
+
     /// `[[Σ aᵢ·kᵢ]]` with public kᵢ, by one multi-exponentiation. Variable time.
     ///
     /// # Panics

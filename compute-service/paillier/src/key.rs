@@ -10,7 +10,7 @@ use num_traits::One;
 use records::{Bytes, ThresholdKey};
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The shortest modulus that is accepted at all, in bits; [`modexp`] does not go below.
 pub const MIN_BITS: u64 = modexp::MIN_BITS;
@@ -215,6 +215,8 @@ struct Inner {
     /// (4Δ²θ)⁻¹ modulo N.
     unscale: BigUint,
     base: Residue,
+    /// v^(2^(8·piece·l)) for l = 0, 1, …, as far as they were needed.
+    base_powers: Mutex<Vec<Residue>>,
     verification: Vec<Residue>,
     fingerprint: [u8; 32],
 }
@@ -250,6 +252,7 @@ impl PublicKey {
             theta,
             delta,
             unscale,
+            base_powers: Mutex::new(vec![base.clone()]),
             base,
             verification,
             fingerprint: [0; 32],
@@ -329,6 +332,22 @@ impl PublicKey {
     /// The verification base v.
     pub(crate) fn base(&self) -> &Residue {
         &self.0.base
+    }
+
+    /// Bytes of the pieces into which exponents of v are cut.
+    pub(crate) fn piece(&self) -> usize {
+        self.bytes().div_ceil(4)
+    }
+
+    /// v^(2^(8·[`piece`](Self::piece)·l)) for l below `count`: the squarings of a long power of v, done once.
+    pub(crate) fn base_powers(&self, count: usize) -> Vec<Residue> {
+        let step = BigUint::one() << (8 * self.piece());
+        let mut powers = self.0.base_powers.lock().unwrap_or_else(PoisonError::into_inner);
+        while powers.len() < count {
+            let last = powers.last().expect("it begins with v").clone();
+            powers.extend(self.ring().pow_public_all(&[last], &step));
+        }
+        powers[..count].to_vec()
     }
 
     /// vᵢ = v^(Δ·shareᵢ).

@@ -104,6 +104,19 @@ proptest! {
     }
 
     #[test]
+    fn sums_of_products_with_secret_numbers(a in plaintext(), b in plaintext(), k in any::<u128>(), l in any::<u128>()) {
+        // Excess notation: k stands for k − 2^127.
+        let signed = |k: u128| BigInt::from(k) - (BigInt::from(1) << 127);
+        let secrets = |k: [u128; 2]| k.map(|k| Secret::from_biguint(&BigUint::from(k), 128).unwrap());
+        let (first, second) = (secrets([k, 0]), secrets([l, u128::MAX]));
+        let (ca, cb) = (encrypt(&[a.clone(), a.clone()]), encrypt(&[b.clone(), b.clone()]));
+        let sum = |k, l| centred(&a * signed(k) + &b * signed(l));
+        let expected = [sum(k, l), sum(0, u128::MAX)];
+        prop_assert_eq!(decrypt(&key().dot_each_secret(&[(&ca, &first), (&cb, &second)])), expected);
+        prop_assert_eq!(decrypt(&key().constants_secret(&first)), [centred(k.into()), BigInt::ZERO]);
+    }
+
+    #[test]
     fn rerandomisation_changes_the_ciphertext_only(m in plaintext()) {
         let mut rng = ChaCha20Rng::seed_from_u64(4);
         let c = encrypt(std::slice::from_ref(&m));

@@ -27,6 +27,10 @@ impl Dual {
 impl Engine for Dual {
     lane_blocks!(5, 7);
 
+    fn select_several(&self, out: &mut [Word], blocks: &[Word], index: &[u64]) {
+        table::select_four(out, blocks, index);
+    }
+
     fn mul(&self, out: &mut [Word], a: &[Word], b: &[Word]) {
         kernel::multiply_dual(&self.moduli, &self.one_minus_r, out, a, b);
     }

@@ -1,7 +1,7 @@
 //! Eight residues side by side with AVX-512 IFMA: digits of 52 bits, digit i of eight residues in one register.
 //!
 //! `kernel` has the products and reductions, `single` arithmetic modulo N, `dual` modulo N² in two parts, `table` the
-//! look-ups. Unsafe code is confined to this folder. Its one promise to the rest of the crate: an engine of this folder
+//! look-ups, `row` arithmetic modulo N² on a single residue. Unsafe code is confined to this folder. Its one promise to the rest of the crate: an engine of this folder
 //! exists only where [`is_available`] was true, so that its instructions exist.
 
 #![allow(unsafe_code)]
@@ -9,11 +9,13 @@
 mod dual;
 mod floor;
 mod kernel;
+mod row;
 mod single;
 mod table;
 
 pub(crate) use dual::Dual;
 pub(crate) use floor::multiply_adds_per_second;
+pub(crate) use row::Row;
 pub(crate) use single::Single;
 
 use crate::number::neg_inverse;

@@ -29,6 +29,10 @@ impl Single {
 impl Engine for Single {
     lane_blocks!(5, 7);
 
+    fn select_several(&self, out: &mut [Word], blocks: &[Word], index: &[u64]) {
+        table::select_four(out, blocks, index);
+    }
+
     fn mul(&self, out: &mut [Word], a: &[Word], b: &[Word]) {
         kernel::multiply_single(&self.moduli, out, a, b);
     }

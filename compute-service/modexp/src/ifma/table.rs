@@ -33,6 +33,43 @@ pub(super) fn select(out: &mut [Word], table: &[Word], index: &[u64]) {
     }
 }
 
+/// [`select`] for four blocks of `out`, with eight indices each: every block of the table is read once for all of them.
+pub(super) fn select_four(out: &mut [Word], table: &[Word], index: &[u64]) {
+    /// `TILE` words of four blocks are kept in registers while the table is scanned.
+    #[target_feature(enable = "avx512f")]
+    fn run<const TILE: usize>(out: &mut [Word], table: &[Word], index: [Word; 4]) {
+        let index = [load(&index[0]), load(&index[1]), load(&index[2]), load(&index[3])];
+        let width = out.len() / 4;
+        for tile in (0..width).step_by(TILE) {
+            let mut sum = [[_mm512_setzero_si512(); TILE]; 4];
+            for (i, block) in (0i64..).zip(table.chunks_exact(width)) {
+                let words: &[Word; TILE] = block[tile..].first_chunk().expect("a tile of the block");
+                let here = index.map(|index| _mm512_cmpeq_epi64_mask(index, _mm512_set1_epi64(i)));
+                for c in 0..TILE {
+                    let word = load(&words[c]);
+                    for (sum, here) in sum.iter_mut().zip(here) {
+                        sum[c] = _mm512_mask_mov_epi64(sum[c], here, word);
+                    }
+                }
+            }
+            for (sum, out) in sum.iter().zip(out.chunks_exact_mut(width)) {
+                for c in 0..TILE {
+                    store(&mut out[tile + c], sum[c]);
+                }
+            }
+        }
+    }
+    assert_eq!(index.len(), 4 * LANES, "four blocks");
+    let index = std::array::from_fn(|i| lanes(&index[LANES * i..]));
+    // SAFETY: words of this folder are in use only where its instructions exist.
+    unsafe {
+        match out.len() / 4 {
+            width if width.is_multiple_of(5) => run::<5>(out, table, index),
+            _ => run::<2>(out, table, index),
+        }
+    }
+}
+
 /// For each digit, the entries' digits in a row, so that a register holds eight entries of it.
 pub(super) fn share(entries: &[&[u64]]) -> Vec<Word> {
     let digits = entries[0].len();

@@ -39,14 +39,16 @@ pub(crate) struct Statement<'a> {
     pub(crate) context: &'a ProofContext,
 }
 
-/// The statement folded into two bases and two powers.
-struct Folded {
+/// The statement with its weights.
+struct Weighted {
     /// Hash of the whole statement.
     digest: [u8; 32],
+    /// wⱼ.
+    weights: Vec<BigUint>,
     /// Π (cⱼ⁴)^wⱼ.
     base: Residue,
-    /// Π (sⱼ²)^wⱼ.
-    power: Residue,
+    /// sⱼ².
+    squares: Vec<Residue>,
 }
 
 /// v^r and base^r for the nonce r.
@@ -92,7 +94,7 @@ pub enum Reason {
 }
 
 impl Statement<'_> {
-    fn fold(&self) -> Folded {
+    fn weigh(&self) -> Weighted {
         let ring = self.key.ring();
         let ciphertexts = residues(self.ciphertexts);
         let partials: Vec<Residue> = self.partials.iter().map(|p| p.0.clone()).collect();
@@ -112,13 +114,13 @@ impl Statement<'_> {
             })
             .collect();
         let base = ring.square(&ring.square(&ring.multi_pow(&ciphertexts, &weights)));
-        Folded { digest, base, power: ring.multi_pow(&squares, &weights) }
+        Weighted { digest, weights, base, squares }
     }
 }
 
-fn challenge(folded: &Folded, commitment: &Commitment) -> [u8; CHALLENGE_BYTES] {
+fn challenge(weighted: &Weighted, commitment: &Commitment) -> [u8; CHALLENGE_BYTES] {
     let hash = Transcript::new("confab equal exponents")
-        .bytes(&folded.digest)
+        .bytes(&weighted.digest)
         .number(&commitment.of_v)
         .number(&commitment.of_base)
         .finish();
@@ -128,29 +130,36 @@ fn challenge(folded: &Folded, commitment: &Commitment) -> [u8; CHALLENGE_BYTES] 
 /// Proves a statement that the share makes true.
 pub(crate) fn prove(statement: &Statement, share: &KeyShare, rng: &mut impl CryptoRng) -> Proof {
     let ring = statement.key.ring();
-    let folded = statement.fold();
+    let weighted = statement.weigh();
     // r is uniform in 2^k .. 2^(k+1) with k such that e·x < 2^(k − SLACK_BITS). It is hashed from fresh randomness, the
     // share and the statement, so that even a generator that repeats itself gives no nonce twice.
     let bits = share.exponent().width() + 8 * CHALLENGE_BYTES + SLACK_BITS;
     let mut nonce = Transcript::new("confab nonce")
         .bytes(&random::bytes(rng, 256))
         .bytes(&limbs::to_be_bytes(share.x()))
-        .bytes(&folded.digest)
+        .bytes(&weighted.digest)
         .expand_bytes((bits + 1).div_ceil(8));
     nonce[0] |= 0x80;
-    let r = Secret::from_be_bytes(&nonce, 8 * nonce.len()).expect("as many bits were hashed");
-    let powers = ring.pow_secret(&[statement.key.base().clone(), folded.base.clone()], &r);
-    let [of_v, of_base] = ring.values(&powers).try_into().expect("two bases");
+    let secret =
+        |bytes: &[u8]| Secret::from_be_bytes(bytes, 8 * bytes.len()).expect("as many bits were hashed");
+    // v^r from the pieces of r.
+    let pieces: Vec<[Secret; 1]> =
+        nonce.rchunks(statement.key.piece()).map(|piece| [secret(piece)]).collect();
+    let bases = statement.key.base_powers(pieces.len());
+    let columns: Vec<(&[Residue], &[Secret])> =
+        bases.chunks(1).zip(&pieces).map(|(base, piece)| (base, &piece[..])).collect();
+    let of_v = ring.multi_pow_secret(&columns).swap_remove(0);
+    let of_base = ring.pow_secret(std::slice::from_ref(&weighted.base), &secret(&nonce)).swap_remove(0);
+    let [of_v, of_base] = ring.values(&[of_v, of_base]).try_into().expect("two bases");
     let commitment = Commitment { of_v, of_base };
-    let challenge = challenge(&folded, &commitment);
+    let challenge = challenge(&weighted, &commitment);
     let product = limbs::mul(share.x(), &limbs::from_be_bytes(&challenge));
     let response = limbs::sub(&limbs::from_be_bytes(&nonce), &product);
     Proof { challenge, response: BigUint::from_bytes_be(&limbs::to_be_bytes(&response)) }
 }
 
-/// Checks proofs under one key; the long powers of all of them are computed side by side.
+/// Checks proofs under one key, several at once.
 pub(crate) fn verify(key: &PublicKey, proofs: &[(Statement, &Proof)]) -> Result<(), WrongShare> {
-    let ring = key.ring();
     let wrong = |position: usize, reason| WrongShare { index: proofs[position].0.index, position, reason };
     for (position, (statement, proof)) in proofs.iter().enumerate() {
         if statement.index >= key.parties() {
@@ -161,27 +170,29 @@ pub(crate) fn verify(key: &PublicKey, proofs: &[(Statement, &Proof)]) -> Result<
         }
         proof.check_length(key).map_err(|reason| wrong(position, reason))?;
     }
-    let folded: Vec<Folded> = proofs.par_iter().map(|(statement, _)| statement.fold()).collect();
-    let pairs = |first: &dyn Fn(usize) -> Residue, second: &dyn Fn(usize) -> Residue| -> Vec<Residue> {
-        (0..proofs.len()).flat_map(|i| [first(i), second(i)]).collect()
-    };
-    let twice = |exponent: &dyn Fn(usize) -> BigUint| -> Vec<BigUint> {
-        (0..proofs.len()).flat_map(|i| [exponent(i), exponent(i)]).collect()
-    };
-    // v^z·vᵢ^e and base^z·power^e.
-    let bases = pairs(&|_| key.base().clone(), &|i| folded[i].base.clone());
-    let member = |i: usize| key.verification(proofs[i].0.index).expect("checked above").clone();
-    let claimed = pairs(&member, &|i| folded[i].power.clone());
-    let long = ring.pow_public(&bases, &twice(&|i| proofs[i].1.response.clone()));
-    let short = ring.pow_public(&claimed, &twice(&|i| BigUint::from_bytes_be(&proofs[i].1.challenge)));
-    let commitments = ring.values(&ring.mul_pairs(&long, &short));
-    for (position, pair) in commitments.chunks(2).enumerate() {
-        let commitment = Commitment { of_v: pair[0].clone(), of_base: pair[1].clone() };
-        if challenge(&folded[position], &commitment) != proofs[position].1.challenge {
-            return Err(wrong(position, Reason::Proof));
-        }
-    }
-    Ok(())
+    let wrong_one = proofs.par_iter().position_first(|(statement, proof)| {
+        let weighted = statement.weigh();
+        challenge(&weighted, &commitment(statement, proof, &weighted)) != proof.challenge
+    });
+    wrong_one.map_or(Ok(()), |position| Err(wrong(position, Reason::Proof)))
+}
+
+/// What the prover committed to, if the proof is right: v^z·vᵢ^e and base^z·power^e.
+fn commitment(statement: &Statement, proof: &Proof, weighted: &Weighted) -> Commitment {
+    let (key, ring) = (statement.key, statement.key.ring());
+    let short = BigUint::from_bytes_be(&proof.challenge);
+    let response = proof.response.to_bytes_be();
+    let mut exponents: Vec<BigUint> = response.rchunks(key.piece()).map(BigUint::from_bytes_be).collect();
+    let mut bases = key.base_powers(exponents.len());
+    bases.push(key.verification(statement.index).expect("checked before").clone());
+    exponents.push(short.clone());
+    let of_v = ring.multi_pow_rows(&[bases], &exponents).swap_remove(0);
+    let long = ring.pow_public_all(std::slice::from_ref(&weighted.base), &proof.response);
+    // Π (sⱼ²)^wⱼ.
+    let power = ring.multi_pow(&weighted.squares, &weighted.weights);
+    let short = ring.pow_public_all(&[power], &short);
+    let [of_v, of_base] = ring.values(&[of_v, ring.mul(&long[0], &short[0])]).try_into().expect("two");
+    Commitment { of_v, of_base }
 }
 
 impl Proof {

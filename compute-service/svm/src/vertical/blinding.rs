@@ -156,9 +156,9 @@ impl Sampler {
         secret(&bytes, bits)
     }
 
-    /// τ_{k,n} + ⌊2^{T−2}/n⌋: uniform from 0 to twice the shift.
+    /// τ_{k,n} + 2^{M+L+κ}: uniform within ⌊2^{T−2}/n⌋ of the shift.
     pub fn top_noise(&self, rng: &mut impl CryptoRng) -> Secret {
-        secret(&self.draw_top_noise(rng), self.blinding.lift as usize - 1)
+        secret(&self.draw_top_noise(rng), self.blinding.noise_bits() + 1)
     }
 
     fn draw_factor(&self, rng: &mut impl CryptoRng) -> Zeroizing<Vec<u8>> {
@@ -185,20 +185,30 @@ impl Sampler {
 
     fn draw_top_noise(&self, rng: &mut impl CryptoRng) -> Zeroizing<Vec<u8>> {
         let bits = self.blinding.lift as usize - 1;
+        let bound = self.blinding.top_noise();
         let mut most = vec![0];
-        most.extend(self.blinding.top_noise());
+        most.extend(&bound);
         let mut carry = 0;
         for byte in most.iter_mut().rev() {
             let doubled = u16::from(*byte) << 1 | carry;
             (*byte, carry) = (doubled as u8, doubled >> 8);
         }
-        let mut bytes = Zeroizing::new(vec![0; most.len()]);
-        loop {
-            uniform_bits(&mut bytes, bits, rng);
-            if bytes.as_slice() <= most.as_slice() {
-                return bytes;
-            }
+        let mut draw = Zeroizing::new(vec![0; most.len()]);
+        uniform_bits(&mut draw, bits, rng);
+        while draw.as_slice() > most.as_slice() {
+            uniform_bits(&mut draw, bits, rng);
         }
+        // 2^{M+L+κ} − bound + draw, digit by digit from the end.
+        let shift = self.blinding.noise_bits();
+        let mut sum = Zeroizing::new(vec![0; shift / 8 + 1]);
+        sum[0] = 1 << (shift % 8);
+        let mut carry = 0i16;
+        for (i, byte) in sum.iter_mut().rev().enumerate() {
+            let digit = |x: &[u8]| x.iter().rev().nth(i).map_or(0, |&digit| i16::from(digit));
+            let digits = i16::from(*byte) - digit(&bound) + digit(&draw) + carry;
+            (*byte, carry) = (digits as u8, digits >> 8);
+        }
+        sum
     }
 }
 
@@ -299,13 +309,15 @@ mod tests {
         let p = Blinding { parties: 3, margin_bits: 4, range: 2, floor: 3, lift: 9 };
         let sampler = Sampler::new(p);
         let mut rng = ChaCha20Rng::seed_from_u64(2);
-        // ⌊2^7/3⌋ = 42: uniform on 0..=84.
+        // ⌊2^7/3⌋ = 42: uniform on −42..=42, shifted by 2^{3+2+32}.
         let mut seen = [0usize; 85];
         for _ in 0..8_500 {
-            seen[BigUint::from_bytes_be(&sampler.draw_top_noise(&mut rng)).to_usize().unwrap()] += 1;
+            let draw = BigUint::from_bytes_be(&sampler.draw_top_noise(&mut rng)) + 42u32;
+            seen[(draw - (BigUint::one() << p.noise_bits())).to_usize().unwrap()] += 1;
         }
         assert!(seen.iter().all(|&count| (50..150).contains(&count)), "{seen:?}");
         assert_eq!(sampler.noise(&mut rng).width(), p.noise_bits() + 1);
+        assert_eq!(sampler.top_noise(&mut rng).width(), p.noise_bits() + 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use paillier::{Ciphertext, Contribution, Partial, Proof, ProofContext};
 use protocol::StepRng;
 use records::{Body, Bytes, Dv, Iv, JobId, JobParams, Phase, Rules, Slot};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 /// Everything from the moment when key and seed are known.
@@ -19,8 +20,10 @@ pub(super) struct Training {
     judge: Box<dyn Judge>,
     /// What the members decrypt in this round, once all IV records are in.
     ciphertexts: Vec<Ciphertext>,
-    /// The DV records of this round, not verified yet.
-    partials: BTreeMap<Slot, (Vec<Partial>, Proof)>,
+    /// The DV records of this round, and the proofs that are not verified yet.
+    partials: BTreeMap<Slot, (Vec<Partial>, Option<Proof>)>,
+    /// The DV records that were made here and have not come back from the ledger yet.
+    made: Mutex<BTreeMap<Slot, (Dv, Vec<Partial>)>>,
     indicators: Vec<Vec<bool>>,
 }
 
@@ -43,6 +46,7 @@ impl Training {
             judge,
             ciphertexts: Vec::new(),
             partials: BTreeMap::new(),
+            made: Mutex::default(),
             indicators: Vec::new(),
         }
     }
@@ -109,16 +113,24 @@ impl Training {
         let ciphertexts = self.to_decrypt(&slot);
         let (partials, proof) =
             paillier::partial_decrypt(&private.share, ciphertexts, &self.context(slot), rng);
-        let dv = Partial::to_bytes_batch(&self.key.public, &partials).into_iter().map(Bytes).collect();
-        Ok(Dv { dv, proof: proof.to_record() })
+        let bytes = Partial::to_bytes_batch(&self.key.public, &partials).into_iter().map(Bytes).collect();
+        let dv = Dv { dv: bytes, proof: proof.to_record() };
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert(slot, (dv.clone(), partials));
+        Ok(dv)
     }
 
-    /// Reads a DV record; its proof is checked with those of the others.
+    /// Reads a DV record; its proof is checked with those of the others. A record that was made here needs no check.
     pub(super) fn fold_dv(&mut self, slot: Slot, dv: &Dv) -> Result<(), String> {
+        let made = self.made.get_mut().unwrap_or_else(PoisonError::into_inner).remove(&slot);
+        if let Some((_, partials)) = made.filter(|(made, _)| made == dv) {
+            self.partials.insert(slot, (partials, None));
+            return Ok(());
+        }
         let bytes: Vec<&[u8]> = dv.dv.iter().map(|b| b.0.as_slice()).collect();
         let partials = Partial::from_bytes_batch(&self.key.public, &bytes).map_err(|e| format!("dv: {e}"))?;
         let proof = Proof::from_record(&dv.proof, &self.key.public).map_err(|e| format!("proof: {e}"))?;
-        self.partials.insert(slot, (partials, proof));
+        self.partials.insert(slot, (partials, Some(proof)));
         Ok(())
     }
 
@@ -143,12 +155,16 @@ impl Training {
     }
 
     fn verify(&self) -> Result<(), (Option<u32>, String)> {
-        let contexts: Vec<ProofContext> = self.partials.keys().map(|slot| self.context(*slot)).collect();
-        let contributions: Vec<Contribution> = self
+        let foreign: Vec<(&Slot, &[Partial], &Proof, ProofContext)> = self
             .partials
             .iter()
-            .zip(&contexts)
-            .map(|((slot, (partials, proof)), context)| Contribution {
+            .filter_map(|(slot, (partials, proof))| {
+                Some((slot, &partials[..], proof.as_ref()?, self.context(*slot)))
+            })
+            .collect();
+        let contributions: Vec<Contribution> = foreign
+            .iter()
+            .map(|(slot, partials, proof, context)| Contribution {
                 index: slot.party,
                 ciphertexts: self.to_decrypt(slot),
                 partials,

@@ -78,46 +78,45 @@ impl Blinded {
     fn link(&self, key: &Key, slot: Slot, rng: &mut StepRng) -> Vec<Ciphertext> {
         let count = self.rules.chunk_range(Phase::Chain, slot.chunk).len();
         let factors: Vec<Secret> = (0..count).map(|_| self.sampler.factor(rng)).collect();
-        let before = self.level(key, slot.chunk, slot.party);
-        key.encryptor.rerandomise(&key.public.scale_each_secret(&before, &factors), rng)
+        let powers = match slot.party {
+            // R⁽⁰⁾ = [[1]].
+            0 => key.public.constants_secret(&factors),
+            party => key.public.scale_each_secret(self.level(slot.chunk, party), &factors),
+        };
+        key.encryptor.rerandomise(&powers, rng)
     }
 
-    /// R⁽ʲ⁾ of a chunk; R⁽⁰⁾ = [[1]].
-    fn level(&self, key: &Key, chunk: u32, j: u32) -> Vec<Ciphertext> {
-        match j.checked_sub(1) {
-            Some(link) => self.chunk(chunk).chain[link as usize].clone(),
-            None => {
-                let one = key.public.constant(&BigInt::from(1)).expect("1 is below N/2");
-                vec![one; self.rules.chunk_range(Phase::Chain, chunk).len()]
-            }
-        }
+    /// R⁽ʲ⁾ of a chunk, j ≥ 1.
+    fn level(&self, chunk: u32, j: u32) -> &[Ciphertext] {
+        &self.chunk(chunk).chain[j as usize - 1]
     }
 
-    /// Nₖ = [[0]]·Π_{j=k−1..n} (R⁽ʲ⁾)^τ, k = party + 1. Exponents are shifted to be positive and the shifts, which are
-    /// public, taken off the product.
+    /// Nₖ = [[0]]·Π_{j=k−1..n} (R⁽ʲ⁾)^τ, k = party + 1.
     fn noise(&self, key: &Key, slot: Slot, rng: &mut StepRng) -> Vec<Ciphertext> {
         let n = self.blinding.parties;
-        let mut noise = key.encryptor.zeros(self.rules.chunk_range(Phase::Noise, slot.chunk).len(), rng);
-        let count = noise.len();
-        let mut lower: Option<Vec<Ciphertext>> = None;
-        for j in slot.party..n {
-            let level = self.level(key, slot.chunk, j);
+        let count = self.rules.chunk_range(Phase::Noise, slot.chunk).len();
+        let mut noise = key.encryptor.zeros(count, rng);
+        if slot.party == 0 {
+            // R⁽⁰⁾ = [[1]]; its exponents are shifted to be positive.
             let exponents: Vec<Secret> = (0..count).map(|_| self.sampler.noise(rng)).collect();
-            key.multiply(&mut noise, &key.public.scale_each_secret(&level, &exponents));
-            match &mut lower {
-                Some(lower) => key.multiply(lower, &level),
-                None => lower = Some(level),
-            }
+            key.multiply(&mut noise, &key.public.constants_secret(&exponents));
+            let shift = key.public.constant(&-power(self.blinding.noise_bits())).expect("far below N/2");
+            key.multiply(&mut noise, &vec![shift; count]);
         }
-        let top = self.level(key, slot.chunk, n);
-        let exponents: Vec<Secret> = (0..count).map(|_| self.sampler.top_noise(rng)).collect();
-        key.multiply(&mut noise, &key.public.scale_each_secret(&top, &exponents));
-
-        let lower = lower.expect("every member has level n − 1");
-        let mut shifts = key.public.scale(&lower, &power(self.blinding.noise_bits()));
-        let top_shift = BigInt::from_bytes_be(Sign::Plus, &self.blinding.top_noise());
-        key.multiply(&mut shifts, &key.public.scale(&top, &top_shift));
-        key.public.add_each(&noise, &key.public.negate_each(&shifts))
+        let levels = slot.party.max(1)..=n;
+        let exponents: Vec<Vec<Secret>> = levels
+            .clone()
+            .map(|j| {
+                let draw = |_| if j < n { self.sampler.noise(rng) } else { self.sampler.top_noise(rng) };
+                (0..count).map(draw).collect()
+            })
+            .collect();
+        let columns: Vec<(&[Ciphertext], &[Secret])> = levels
+            .zip(&exponents)
+            .map(|(j, exponents)| (self.level(slot.chunk, j), &exponents[..]))
+            .collect();
+        key.multiply(&mut noise, &key.public.dot_each_secret(&columns));
+        noise
     }
 
     /// Q = R^{2^{T+1}} and C = R^{2^T}·Q^{−S}·ΠNₖ of a complete chunk. C also takes off the shifts 2^b of the n margins.
@@ -147,8 +146,8 @@ impl Judge for Blinded {
 
     fn prepare(&self, key: &Key, slot: Slot, rng: &mut StepRng) -> Body {
         match slot.phase {
-            Phase::Chain => Body::Chain(key.encode(&self.link(key, slot, rng))),
-            _ => Body::Noise(key.encode(&self.noise(key, slot, rng))),
+            Phase::Chain => Body::Chain(key.encode(self.link(key, slot, rng))),
+            _ => Body::Noise(key.encode(self.noise(key, slot, rng))),
         }
     }
 
@@ -182,7 +181,7 @@ impl Judge for Blinded {
             })
             .collect();
         let tiv = key.encryptor.rerandomise(&key.public.scale_each_secret(&q, &exponents), rng);
-        Iv { tiv: key.encode(&tiv), paper: None }
+        Iv { tiv: key.encode(tiv), paper: None }
     }
 
     fn fold_iv(&mut self, key: &Key, range: Range<usize>, iv: &Iv) -> Result<(), String> {

@@ -69,7 +69,7 @@ impl Judge for Paper {
         let margins: Vec<BigInt> = margins.iter().map(|&a| a.into()).collect();
         let mut encrypt = |values: &[BigInt]| {
             let ciphertexts = key.encryptor.encrypt(values, rng).expect("64 bits are below N/2");
-            key.encode(&ciphertexts)
+            key.encode(ciphertexts)
         };
         Iv {
             tiv: encrypt(&margins),
