@@ -146,12 +146,18 @@ fn an_interrupted_training_leaves_nothing_behind() {
     let table = dir.path().join("visits.csv");
     fs::write(&table, good()).unwrap();
     // Long enough a key and a job that the signal comes in time.
-    for (step, key_bits) in [("starting ledger", "512"), ("dealing", "2048"), ("proposing", "512")] {
-        let temporary = dir.path().join(key_bits).join(step);
+    for (step, key_bits, key) in [
+        ("starting ledger", "512", "negotiate"),
+        ("negotiating", "2048", "negotiate"),
+        ("dealing", "2048", "deal"),
+        ("proposing the training", "512", "deal"),
+    ] {
+        let temporary = dir.path().join(key).join(step);
         fs::create_dir_all(&temporary).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_confab"))
             .args(["train", "--label", LABEL, "--id", "patient", "--positive", "sick", "--participants", "2"])
             .args(["--key-bits", key_bits, "--insecure-key-bits", "--weak-blinding", "--iterations", "500"])
+            .args(["--key", key])
             .arg("--data")
             .arg(&table)
             .env("TMPDIR", &temporary)
@@ -608,7 +614,9 @@ fn organisations_train_with_their_own_files_on_a_running_ledger() {
     let (success, said) = orgs.node(1, &fourth).end();
     assert!(!success);
     assert_says(&said, &["aborted by Org1MSP: aborted by hand"]);
-    assert_eq!(ok(&["job", "watch", "--config", config]).lines().count(), 5);
+    // The negotiation of the key for `train` is a job too.
+    let all = ok(&["job", "watch", "--config", config]);
+    assert_eq!((all.lines().count(), all.matches("key-generation").count()), (6, 1), "{all}");
     assert_says(&error(&["job", "watch", "--config", config, "abc"]), &["64 hexadecimal digits"]);
     let unknown = "0".repeat(64);
     assert_says(&error(&["job", "watch", "--config", config, &unknown]), &["no job", "UNKNOWN_JOB"]);

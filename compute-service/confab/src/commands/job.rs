@@ -219,7 +219,9 @@ async fn watch(node: &NodeFile, job: Option<String>, once: bool, json: Option<Pa
         if let Some(file) = json {
             return write_json(&file, &all);
         }
-        all.iter().for_each(|view| say!("{}  {}", view.job.id, state(view)));
+        for view in &all {
+            say!("{}  {:<14}  {}", view.job.id, view.job.params.kind.name(), state(view));
+        }
         return Ok(());
     };
     let quiet = is_stdout(json.as_deref());
