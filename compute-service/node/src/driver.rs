@@ -10,6 +10,7 @@ use crate::{
 };
 use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng};
 use records::{Body, Ending, Job, Phase, Rules, Slot};
+use rustix::time::ClockId;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -90,13 +91,15 @@ pub struct Seconds {
     pub preparation: f64,
     /// Iterations and model.
     pub training: f64,
-    /// Processor time of all threads while at work.
+    /// Processor time of the threads that compute: the driver's and the arithmetic's.
     pub cpu: f64,
+    /// Processor time of the whole process meanwhile, network threads included.
+    pub cpu_process: f64,
 }
 
 impl Seconds {
     fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
-        let (start, cpu) = (Instant::now(), cpu_seconds());
+        let (start, cpu, process) = (Instant::now(), computing(), clock(ClockId::ProcessCPUTime));
         let result = work();
         let elapsed = start.elapsed().as_secs_f64();
         match phase {
@@ -105,14 +108,21 @@ impl Seconds {
             Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => self.training += elapsed,
             _ => self.keys += elapsed,
         }
-        self.cpu += cpu_seconds() - cpu;
+        self.cpu_process += clock(ClockId::ProcessCPUTime) - process;
+        self.cpu += computing() - cpu;
         result
     }
 }
 
-fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+fn clock(id: ClockId) -> f64 {
+    let time = rustix::time::clock_gettime(id);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// Processor time of this thread and of those on which the arithmetic runs.
+fn computing() -> f64 {
+    let pool: f64 = rayon::broadcast(|_| clock(ClockId::ThreadCPUTime)).into_iter().sum();
+    pool + clock(ClockId::ThreadCPUTime)
 }
 
 /// How a job ended for this member.

@@ -402,6 +402,10 @@ fn show(report: &Report, verified: Option<bool>) {
         s.ledger
     );
     say!(
+        "processor     {:.1} s of all participants together, network threads excluded",
+        s.cpu_all_participants
+    );
+    say!(
         "ledger        {}: {} transactions, {:.1} MB of records, {} retries",
         r.ledger.kind,
         r.ledger.transactions,
