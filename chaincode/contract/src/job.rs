@@ -1,6 +1,6 @@
 use crate::{Caller, Failure, WorldState};
 use records::{
-    Acceptance, Body, CONTRACT_VERSION, Code, Ending, Job, JobId, JobParams, JobView, KeyEntry, Kind,
+    Acceptance, Body, CONTRACT_VERSION, Code, Dealer, Ending, Job, JobId, JobParams, JobView, KeyEntry, Kind,
     MAX_RECORD_BYTES, Outcome, Phase, Record, Refusal, Rules, Slot, TRAINING, ThresholdKey, key,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -205,12 +205,12 @@ impl Call<'_> {
             return refuse(Code::BadInput, reason);
         }
         let key = key::record(&id, &slot);
-        let needs = rules.needs(&slot, &used);
         let mut keys = vec![key.clone(), key::acceptance(&id, party)];
         if slot.phase == rules.first_phase() {
             keys.extend((0..rules.parties()).filter(|p| *p != party).map(|p| key::acceptance(&id, p)));
         }
         let barrier = keys.len();
+        let needs = rules.needs(&slot, &used);
         keys.extend(needs.iter().map(|need| key::posted(&id, need)));
         let values = world.get(&keys)?;
         let Some(acceptance) = &values[1] else {
@@ -283,7 +283,14 @@ impl Call<'_> {
         }
         if let Some(Body::Key(key)) = first {
             let entry = key_entry(&job, &key);
-            world.put(&key::threshold_key(&entry.fingerprint), json(&entry))?;
+            let place = key::threshold_key(&entry.fingerprint);
+            if world.get(std::slice::from_ref(&place))?[0].is_some() {
+                return refuse(
+                    Code::AlreadyDifferent,
+                    format!("key {} came out of another job", entry.fingerprint),
+                );
+            }
+            world.put(&place, json(&entry))?;
         }
         self.write_ending(world, &id, Outcome::Finished)
     }
@@ -414,6 +421,20 @@ fn check_key(world: &mut dyn WorldState, params: &JobParams) -> Result<(), Failu
         };
     };
     let entry: KeyEntry = stored(&entry)?;
+    if let Kind::KeyRefresh(refresh) = &params.kind {
+        let own = |dealer: &Dealer| {
+            entry.members.get(dealer.member as usize) == params.participants.get(dealer.party as usize)
+        };
+        let old = (entry.members.len() as u32, entry.bits, entry.quorum);
+        if old != (refresh.old_parties, refresh.key_bits, refresh.dealers.len() as u32)
+            || !refresh.dealers.iter().all(own)
+        {
+            let members = entry.members.join(", ");
+            let reason =
+                format!("dealers: the key has {} bits, for {} of {members}", entry.bits, entry.quorum);
+            return refuse(Code::BadInput, reason);
+        }
+    }
     if entry.purpose != purpose {
         return refuse(Code::BadInput, format!("key: it is for {}, not for {purpose}", entry.purpose));
     }

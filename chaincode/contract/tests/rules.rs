@@ -2,8 +2,9 @@
 
 use contract::{Caller, Failure, WorldState, invoke};
 use records::{
-    Body, Bytes, CONTRACT_VERSION, Code, DataDigest, Job, JobParams, JobView, Judge, Kind, Outcome, Phase,
-    Publication, Record, SeedCommit, Setup, ThresholdKey, VERSION, VerticalSvm, key,
+    Body, Bytes, CONTRACT_VERSION, Code, Collusion, DataDigest, Dealer, Job, JobParams, JobView, Judge,
+    KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Phase, Publication, Record, SeedCommit, Setup,
+    ThresholdKey, VERSION, VerticalSvm, key,
 };
 use std::collections::BTreeMap;
 
@@ -255,6 +256,101 @@ fn a_job_finishes_with_equal_results_only() {
             assert_eq!(world.call(2, "finish", &[id.as_bytes()]), Err(Code::AlreadySame));
         }
     }
+}
+
+/// The key of a finished generation of three members, quorum 2, 2,048 bits.
+fn threshold_key(digit: u8) -> ThresholdKey {
+    ThresholdKey {
+        n: Bytes(vec![digit; 256]),
+        quorum: 2,
+        collusion_bound: 1,
+        theta: Bytes(vec![1; 256]),
+        base: Bytes(vec![1; 512]),
+        verification: vec![Bytes(vec![1; 512]); 3],
+    }
+}
+
+/// Proposes a job of these organisations, lets all accept, and puts the records of its last phase there.
+fn finished(
+    world: &mut World,
+    orgs: [u32; 3],
+    purpose: &str,
+    nonce: u8,
+    key: &ThresholdKey,
+) -> Result<(), Code> {
+    let params = JobParams {
+        version: VERSION,
+        contract: CONTRACT_VERSION.into(),
+        participants: orgs.map(|org| format!("Org{org}MSP")).into(),
+        kind: Kind::KeyGeneration(KeyGeneration {
+            purpose: purpose.into(),
+            key_bits: 2048,
+            insecure_key_bits: false,
+            quorum: 2,
+            against: Collusion::Minority,
+            candidates: 512,
+        }),
+        nonce: Bytes(vec![nonce; 16]),
+    };
+    let id = params.id();
+    world.call(orgs[0], "propose", &[&serde_json::to_vec(&params).unwrap()]).unwrap();
+    for (party, org) in (0..).zip(orgs) {
+        world.call(org, "accept", &[id.0.as_bytes()]).unwrap();
+        let slot = records::Slot { phase: Phase::Key, round: 0, party, chunk: 0 };
+        let (msp_id, body) = (format!("Org{org}MSP"), Body::Key(key.clone()));
+        let record = Record { version: VERSION, job: id.clone(), slot, msp_id, body, used: Vec::new() };
+        world.committed.insert(key::record(&id, &slot), record.to_json());
+    }
+    world.call(orgs[0], "finish", &[id.0.as_bytes()]).map(drop)
+}
+
+#[test]
+fn a_key_is_entered_once_and_for_its_members_and_purpose_only() {
+    let mut world = World::default();
+    let key = threshold_key(3);
+    let fingerprint = hex::encode(key.fingerprint());
+    finished(&mut world, [1, 2, 3], "training", 1, &key).unwrap();
+    let entry: KeyEntry =
+        serde_json::from_slice(&world.call(5, "key", &[fingerprint.as_bytes()]).unwrap()).unwrap();
+    assert_eq!((entry.members.len(), entry.purpose.as_str(), entry.quorum), (3, "training", 2));
+    // Others who post the same public key do not take it over.
+    assert_eq!(finished(&mut world, [4, 5, 6], "retrieval", 2, &key), Err(Code::AlreadyDifferent));
+    finished(&mut world, [4, 5, 6], "retrieval", 3, &threshold_key(5)).unwrap();
+
+    let mut training = params();
+    training.participants = (1..=3).map(|org| format!("Org{org}MSP")).collect();
+    let mut propose = |key: &ThresholdKey, orgs: [u32; 3], quorum| {
+        let mut params = training.clone();
+        params.participants = orgs.map(|org| format!("Org{org}MSP")).into();
+        let training = params.training_mut();
+        (training.key, training.quorum) = (Some(hex::encode(key.fingerprint())), quorum);
+        training.key_bits = 2048;
+        world.call(orgs[0], "propose", &[&serde_json::to_vec(&params).unwrap()]).map(drop)
+    };
+    assert_eq!(propose(&key, [1, 2, 3], 2), Ok(()));
+    assert_eq!(propose(&key, [1, 2, 3], 3), Err(Code::BadInput));
+    assert_eq!(propose(&key, [2, 1, 3], 2), Err(Code::BadInput));
+    assert_eq!(propose(&threshold_key(5), [4, 5, 6], 2), Err(Code::BadInput), "it is for retrieval");
+    assert_eq!(propose(&threshold_key(7), [1, 2, 3], 2), Err(Code::UnknownKey));
+
+    let mut refresh = |dealers: [(u32, u32); 2]| {
+        let dealers = dealers.map(|(party, member)| Dealer { party, member }).into();
+        let kind = Kind::KeyRefresh(KeyRefresh {
+            key: fingerprint.clone(),
+            purpose: "training".into(),
+            key_bits: 2048,
+            insecure_key_bits: false,
+            old_parties: 3,
+            share_bits: 4300,
+            dealers,
+            members: vec![0, 1, 2],
+            quorum: 2,
+        });
+        let params = JobParams { kind, ..training.clone() };
+        world.call(1, "propose", &[&serde_json::to_vec(&params).unwrap()]).map(drop)
+    };
+    assert_eq!(refresh([(0, 1), (1, 0)]), Err(Code::BadInput), "each deals with its own share");
+    assert_eq!(refresh([(0, 0), (1, 1)]), Ok(()));
 }
 
 mod foreign_bytes {

@@ -1,4 +1,7 @@
-use crate::{Bytes, Decimal, KeyGeneration, KeyRefresh, VERSION, rules::is_digest};
+use crate::{
+    Bytes, Decimal, KeyGeneration, KeyRefresh, VERSION,
+    rules::{Rules, is_digest},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, fmt};
@@ -130,6 +133,9 @@ pub(crate) fn check(holds: bool, field: &'static str, reason: impl Into<String>)
     if holds { Ok(()) } else { Err(ParamsError { field, reason: reason.into() }) }
 }
 
+/// Most records for which one record may have to wait: what an endorser reads in one call.
+const MAX_BARRIER: u64 = 100_000;
+
 impl JobParams {
     /// The job's identifier: SHA-256 of the canonical JSON, nonce included.
     pub fn id(&self) -> JobId {
@@ -184,10 +190,13 @@ impl JobParams {
         check(named, "participants", "an MSP identifier is empty or longer than 128 bytes")?;
         check(self.nonce.0.len() == 16, "nonce", "not 16 bytes")?;
         match &self.kind {
-            Kind::VerticalSvm(training) => training.validate(n as u32),
-            Kind::KeyGeneration(generation) => generation.validate(n as u32),
-            Kind::KeyRefresh(refresh) => refresh.validate(n as u32),
+            Kind::VerticalSvm(training) => training.validate(n as u32)?,
+            Kind::KeyGeneration(generation) => generation.validate(n as u32)?,
+            Kind::KeyRefresh(refresh) => refresh.validate(n as u32)?,
         }
+        let widest = Rules::new(self).widest_barrier();
+        let reason = format!("a record would have to wait for {widest} others; at most {MAX_BARRIER}");
+        check(widest <= MAX_BARRIER, "participants", reason)
     }
 }
 

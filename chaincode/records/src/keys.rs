@@ -55,6 +55,11 @@ impl KeyGeneration {
             "against",
             "with two members there is no minority; use all-but-one",
         )?;
+        check(
+            self.against == Collusion::Minority || self.sizes(n).ciphertext <= 4 * 4096 / 16,
+            "key_bits",
+            "own keys of more than 4,096 bits would be needed; 4,000 bits at most against all but one",
+        )?;
         check((1..=4096).contains(&self.candidates), "candidates", "not in 1..=4,096")
     }
 }
@@ -111,6 +116,9 @@ impl KeyRefresh {
         check(new.len() == self.members.len(), "members", "one is named twice")?;
         check(new.iter().all(|p| *p < n), "members", "a party that does not exist")?;
         check((2..=new.len() as u32).contains(&self.quorum), "quorum", format!("not in 2..={}", new.len()))?;
+        // A proof's response is a little longer than the share and must fit its field.
+        let fits = 8 * self.share_bytes() as u64 + 1024 <= 8 * u64::from(self.key_bits);
+        check(fits, "share_bits", "refreshed too often, or for too many members; negotiate a new key")?;
         let takes_part = (0..n).all(|p| new.contains(&p) || parties.contains(&p));
         check(takes_part, "participants", "one is neither an old member who deals nor a new one")
     }

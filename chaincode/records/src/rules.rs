@@ -65,6 +65,15 @@ impl Rules {
         Self { parties, table }
     }
 
+    /// Most records that any record needs.
+    pub(crate) fn widest_barrier(&self) -> u64 {
+        let of = |phase: &Phase| {
+            let chunks = self.table.entries(*phase).div_ceil(self.chunk_entries(*phase)) as u64;
+            chunks * self.authors(*phase).len() as u64
+        };
+        self.phases().iter().map(of).max().unwrap_or(0)
+    }
+
     /// Number n of participants.
     pub fn parties(&self) -> u32 {
         self.parties
@@ -182,7 +191,11 @@ impl Rules {
             Needs::Quorum(phase, round, quorum) if quorum < self.authors(phase).len() as u32 => {
                 self.slots_of(phase, round, used, 0..self.chunks(phase))
             }
-            Needs::Round(phase, round) | Needs::Quorum(phase, round, _) => self.round_slots(phase, round),
+            // Earlier passes were there when the last one was posted.
+            Needs::Round(phase, round) | Needs::Quorum(phase, round, _) => {
+                let last = self.pass(phase, self.passes(phase) - 1);
+                self.slots_of(phase, round, &self.authors(phase), last)
+            }
         }
     }
 

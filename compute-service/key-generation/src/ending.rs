@@ -13,6 +13,7 @@ use paillier::{
 };
 use protocol::{Fault, StepRng};
 use records::{Body, Bytes, Dv, Job, JobId, Phase, Slot};
+use zeroize::Zeroizing;
 
 /// What everybody learns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +134,7 @@ impl Ending {
         let mut payload = Vec::new();
         for (&to, share) in self.dealing.members.iter().zip(shares) {
             let place = Place { job: board.job(), step: &step, from: me, to };
-            let message = wire::encode(std::slice::from_ref(share), self.dealing.width);
+            let message = Zeroizing::new(wire::encode(std::slice::from_ref(share), self.dealing.width));
             let sealed = sealed::seal(&hpke[to as usize], &place, &message, rng);
             payload.extend(sealed.ok_or_else(|| board.blame(to, "its HPKE key is no key"))?);
         }

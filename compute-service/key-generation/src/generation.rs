@@ -124,7 +124,11 @@ impl Generation {
             let Some(Body::Keys(keys)) = self.board.body(Phase::Keys, 0, party) else {
                 return Err(self.board.blame(party, "no keys"));
             };
-            self.hpke.push(keys.hpke.0.as_slice().try_into().expect("checked by the rules"));
+            let hpke = keys.hpke.0.as_slice().try_into().expect("checked by the rules");
+            if self.hpke.contains(&hpke) {
+                return Err(self.board.blame(party, "its HPKE key is another member's"));
+            }
+            self.hpke.push(hpke);
             if let Some(modulus) = &keys.paillier {
                 self.moduli.push(vec![BigUint::from_bytes_be(&modulus.0)]);
             }
@@ -160,6 +164,8 @@ impl Generation {
             Phase::PowerOpen => {
                 let powers = self.opened(step, self.batch.survivors.len())?;
                 let survivors = self.batch.survivors();
+                let moduli: Vec<&BigUint> = survivors.iter().map(|(_, n)| *n).collect();
+                biprimality::check_powers(&powers, &moduli).map_err(|fault| self.board.fault(step, fault))?;
                 let passed =
                     (0..survivors.len()).find(|&place| Self::fits(survivors[place].1, &powers, place));
                 self.batch.passed = passed.map(|place| survivors[place].0);
@@ -168,6 +174,8 @@ impl Generation {
             Phase::PowersOpen => {
                 let powers = self.opened(step, BASES)?;
                 let (_, n) = self.batch.n();
+                biprimality::check_powers(&powers, &[n; BASES])
+                    .map_err(|fault| self.board.fault(step, fault))?;
                 return Ok((0..BASES).all(|place| Self::fits(n, &powers, place)));
             }
             Phase::GcdOpen => {
@@ -208,6 +216,11 @@ impl Generation {
         Ok(())
     }
 
+    /// Records of partial decryptions whose proof was checked and holds.
+    pub fn proofs(&self) -> u64 {
+        self.ending.as_ref().and_then(Ending::key).map_or(0, |key| key.parties().into())
+    }
+
     fn complete(&mut self, step: Step) -> Result<(), Fault> {
         let goes_on = match step.phase {
             Phase::Keys => {
@@ -238,7 +251,9 @@ impl Generation {
         let next = match goes_on {
             true => self.board.after(step),
             false if step.round + 1 == KeyGeneration::MAX_BATCHES => {
-                return Err(Fault::Disagreement("no candidate was good".into()));
+                return Err(Fault::Disagreement(
+                    "no candidate was good in many times as many batches as chance needs: some member posts wrong powers".into(),
+                ));
             }
             false => Some(Step::first(Phase::Units, step.round + 1)),
         };

@@ -28,7 +28,11 @@ impl Refresh {
             let Some(Body::Keys(keys)) = self.board.body(Phase::Keys, 0, party) else {
                 return Err(self.board.blame(party, "no keys"));
             };
-            self.hpke.push(keys.hpke.0.as_slice().try_into().expect("checked by the rules"));
+            let hpke = keys.hpke.0.as_slice().try_into().expect("checked by the rules");
+            if self.hpke.contains(&hpke) {
+                return Err(self.board.blame(party, "its HPKE key is another member's"));
+            }
+            self.hpke.push(hpke);
             let Some(threshold) = &keys.threshold else { continue };
             let key = PublicKey::from_record(threshold, self.params.key_bits.into());
             let key = key.map_err(|e| self.board.blame(party, format!("the old key: {e}")))?;
@@ -51,6 +55,11 @@ impl Refresh {
         self.ending = Some(Ending::new(&old, 0, (parties, members), sharing, width));
         self.refresh = Some(refresh);
         Ok(())
+    }
+
+    /// Records of partial decryptions whose proof was checked and holds.
+    pub fn proofs(&self) -> u64 {
+        self.ending.as_ref().and_then(Ending::key).map_or(0, |key| key.parties().into())
     }
 
     fn complete(&mut self, step: Step) -> Result<(), Fault> {

@@ -59,7 +59,7 @@ pub async fn refuse(config: &Config, contract: &Contract, job: &Job) -> Result<(
 }
 
 /// What the ledger is told where the own input is unfit.
-pub(crate) const UNFIT: &str = "its table or key share does not fit the job; its node says why";
+pub(crate) const UNFIT: &str = "what it brings does not fit the job; its node says why";
 
 async fn submit(config: &Config, contract: &Contract, call: Call) -> Result<(), AnswerError> {
     let patience = Duration::from_secs(config.patience_secs);

@@ -18,7 +18,9 @@ pub struct Keyring {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
     /// There is no share of this key.
-    #[error("there is no share of key {fingerprint} in {dir}; `confab key list` shows those that there are")]
+    #[error(
+        "there is no share of key {fingerprint} in {dir}; `confab key list` shows those that there are, `confab key import` adds one"
+    )]
     Missing {
         /// The key.
         fingerprint: String,
@@ -35,6 +37,18 @@ pub enum KeyringError {
         path: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// A file with the share of another key.
+    #[error("{path} is the share of another key than its name says; `confab key import` names files")]
+    Name {
+        /// The file.
+        path: String,
+    },
+    /// Another member's share of the same key is there.
+    #[error("{path} is another member's share of this key; a node has one")]
+    Other {
+        /// The file.
+        path: String,
     },
     /// A file that is no share.
     #[error("{path}: {source}")]
@@ -73,8 +87,11 @@ impl Keyring {
         }
         let path = self.path(&hex::encode(share.key().fingerprint()));
         let wrong = |source| KeyringError::Share { path: path.display().to_string(), source };
-        if path.exists() && KeyShare::read(&path).map_err(wrong)?.index() == share.index() {
-            return Ok(path);
+        if path.exists() {
+            return match KeyShare::read(&path).map_err(wrong)?.index() == share.index() {
+                true => Ok(path),
+                false => Err(KeyringError::Other { path: path.display().to_string() }),
+            };
         }
         share.write(&path).map_err(wrong)?;
         Ok(path)
@@ -107,8 +124,13 @@ impl Keyring {
 
     fn read(&self, fingerprint: &str) -> Result<KeyShare, KeyringError> {
         let path = self.path(fingerprint);
-        KeyShare::read(&path)
-            .map_err(|source| KeyringError::Share { path: path.display().to_string(), source })
+        let shown = path.display().to_string();
+        let share =
+            KeyShare::read(&path).map_err(|source| KeyringError::Share { path: shown.clone(), source })?;
+        match hex::encode(share.key().fingerprint()) == fingerprint {
+            true => Ok(share),
+            false => Err(KeyringError::Name { path: shown }),
+        }
     }
 
     fn fingerprints(&self) -> Result<Vec<String>, KeyringError> {

@@ -275,6 +275,22 @@ impl Store {
         db(write.commit())?;
         Ok(secret)
     }
+
+    /// Forgets the secret of a job and what was made from it. Old pages of the database may keep them until they are
+    /// written over.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn forget(&self, job: &JobId) -> Result<()> {
+        let write = db(self.database.begin_write())?;
+        {
+            db(db(write.open_table(SECRETS))?.remove(job.0.as_str()))?;
+            let mut outbox = db(write.open_table(OUTBOX))?;
+            let of_job = |key: &str| key.split('\0').nth(2) == Some(job.0.as_str());
+            db(outbox.retain(|key, _| !of_job(key)))?;
+        }
+        db(write.commit())
+    }
 }
 
 fn make_private(dir: &Path) -> Result<()> {
@@ -348,6 +364,9 @@ mod tests {
         assert_eq!(*store.secret(&job("a")).unwrap().expose(), secret);
         assert!(store.pin(&job("a"), &[1; 32]).unwrap() && store.pin(&job("b"), &[2; 32]).unwrap());
         assert!(!store.pin(&job("a"), &[2; 32]).unwrap(), "other data for a job that has begun");
+        store.forget(&job("a")).unwrap();
+        assert_eq!(store.outbox(&job("a"), &slot).unwrap(), None);
+        assert_ne!(*store.secret(&job("a")).unwrap().expose(), secret);
         let mode = fs::metadata(dir.path().join("node.redb")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

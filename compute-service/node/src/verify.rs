@@ -99,6 +99,15 @@ impl Observed {
         }
     }
 
+    /// Records of partial decryptions whose proof was checked and holds.
+    fn proofs(&self) -> u64 {
+        match self {
+            Self::Training(protocol) => protocol.proofs(),
+            Self::Generation(protocol) => protocol.proofs(),
+            Self::Refresh(protocol) => protocol.proofs(),
+        }
+    }
+
     /// Whether the job came to its end, and the number of indicators that were found.
     fn result(&self) -> Option<u64> {
         match self {
@@ -261,7 +270,7 @@ impl<'a> Replay<'a> {
             self.protocol = None;
             return Err(fault.to_string());
         }
-        self.proofs += u64::from(matches!(slot.phase, records::Phase::Dv | records::Phase::Trial));
+        self.proofs = protocol.proofs();
         Ok(())
     }
 

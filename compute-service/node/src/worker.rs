@@ -13,7 +13,7 @@ use crate::{
 use gateway_client::{Contract, Retries};
 use key_generation::{Generation, Output, Private, Refresh};
 use paillier::KeyShare;
-use protocol::{Fault, Protocol};
+use protocol::{Fault, Protocol, Role};
 use records::{Ending, Job, JobId, Kind, Outcome};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -149,6 +149,7 @@ impl Worker {
         };
         match done {
             Ok((ending, report)) => {
+                let makes_key = !matches!(self.job.params.kind, Kind::VerticalSvm(_));
                 let path = report.and_then(|json| {
                     let path = report_path(&self.config, &job);
                     match write_private(&path, &json) {
@@ -159,6 +160,13 @@ impl Worker {
                         }
                     }
                 });
+                // With the secret and the ledger the dealt share could be made again, however often it is deleted.
+                if makes_key
+                    && (path.is_some() || ending.outcome != Outcome::Finished)
+                    && let Err(e) = self.store.forget(&job)
+                {
+                    tracing::error!(?job, "the job's secret is still there: {e}");
+                }
                 let _ = self.events.send(Event::Ended { job, ending, report: path });
             }
             Err(DriverError::Stopped) => tracing::info!(?job, "{}", DriverError::Stopped),
@@ -303,23 +311,35 @@ fn pretty(report: &impl Serialize) -> Vec<u8> {
 pub fn check(config: &Config, job: &Job, party: u32) -> Result<(), Fault> {
     match &job.params.kind {
         Kind::VerticalSvm(_) => data::check(config, job, party),
-        Kind::KeyGeneration(_) | Kind::KeyRefresh(_) => dealt_with(config, job, party).map(drop),
+        Kind::KeyGeneration(_) => Generation::start(job, Role::Member(party)).map(drop),
+        Kind::KeyRefresh(_) => {
+            Refresh::start(job, Role::Member(party))?;
+            dealt_with(config, job, party).map(drop)
+        }
     }
 }
 
 /// The old share of a party that deals in a refresh.
 fn dealt_with(config: &Config, job: &Job, party: u32) -> Result<Option<KeyShare>, Fault> {
     let Kind::KeyRefresh(refresh) = &job.params.kind else { return Ok(None) };
-    if !refresh.dealers.iter().any(|dealer| dealer.party == party) {
-        return Ok(None);
-    }
+    let Some(dealer) = refresh.dealers.iter().find(|dealer| dealer.party == party) else { return Ok(None) };
     let share = Keyring::of(config).find(&refresh.key).map_err(|e| Fault::Input(e.to_string()))?;
-    match share.purpose() == refresh.purpose {
-        true => Ok(Some(share)),
+    let key = share.key();
+    let differs = |what: &str, own: u64, asked: u64| match own == asked {
+        true => Ok(()),
         false => {
-            Err(Fault::Input(format!("the key is for {}, not for {}", share.purpose(), refresh.purpose)))
+            let reason = format!("the refresh names another {what} than this share's: {asked}, not {own}");
+            Err(Fault::Input(reason))
         }
+    };
+    if share.purpose() != refresh.purpose {
+        return Err(Fault::Input(format!("the key is for {}, not for {}", share.purpose(), refresh.purpose)));
     }
+    differs("member index", share.index().into(), dealer.member.into())?;
+    differs("number of members", key.parties().into(), refresh.old_parties.into())?;
+    differs("quorum", key.quorum().into(), refresh.dealers.len() as u64)?;
+    differs("size of shares", share.share_bits() as u64, refresh.share_bits.into())?;
+    Ok(Some(share))
 }
 
 /// Writes a file that only its owner can read, whole or not at all.

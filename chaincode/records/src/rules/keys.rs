@@ -166,7 +166,13 @@ impl Table for Generation {
                 _ => check::length("part", part, entries),
             },
             Body::Dv(dv) => check::dv(dv, entries, 2 * bytes),
-            Body::Key(key) => check::key(key, self.params.key_bits, self.parties, self.params.quorum),
+            Body::Key(key) => {
+                let bound = self.params.collusion_bound(self.parties);
+                if key.collusion_bound != bound {
+                    return Err(format!("collusion_bound: {} instead of {bound}", key.collusion_bound));
+                }
+                check::key(key, self.params.key_bits, self.parties, self.params.quorum)
+            }
             _ => Err("not part of a key generation".into()),
         }
     }
@@ -252,8 +258,8 @@ impl Table for Refresh {
 }
 
 impl KeyGeneration {
-    /// Most batches of candidates before a key generation gives up.
-    pub const MAX_BATCHES: u32 = 10_000;
+    /// Most batches of candidates before a key generation gives up: many times what chance needs.
+    pub const MAX_BATCHES: u32 = 1_000;
 
     /// Sizes of its numbers, in bytes.
     pub fn sizes(&self, parties: u32) -> KeySizes {

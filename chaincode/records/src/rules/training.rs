@@ -92,6 +92,9 @@ impl Table for Training {
         match body {
             Body::Setup(setup) => {
                 check::key(&setup.key, self.params.key_bits, self.parties, self.params.quorum)?;
+                if self.params.key.as_ref().is_some_and(|key| hex::encode(setup.key.fingerprint()) != *key) {
+                    return Err("key: not the one that the job names".into());
+                }
                 check::digest("ids", &setup.data.ids)?;
                 check::digest("labels", &setup.data.labels)
             }

@@ -305,6 +305,9 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
         }
         say!("ending      {}", report.ending);
         say!("key         {}", report.key);
+        if let Some(share) = &report.share {
+            say!("own share   {}", share.display());
+        }
         return Ok(());
     }
     let report: worker::JobReport =

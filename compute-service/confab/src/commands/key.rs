@@ -95,7 +95,7 @@ pub struct NegotiateArgs {
     #[arg(long, required_unless_present = "out", conflicts_with = "out")]
     config: Option<PathBuf>,
     /// The members' MSP identifiers; their order is that of the participants in a training.
-    #[arg(required_unless_present = "out", num_args = 2..)]
+    #[arg(required_unless_present = "out", conflicts_with = "out", num_args = 2..)]
     members: Vec<String>,
     /// Play all members on this machine, and put the files key-share-1.json, … (mode 0600) here.
     #[arg(long, requires = "parties")]
@@ -151,7 +151,7 @@ pub struct RefreshArgs {
     /// The old members in their order, of a key that was dealt; the ledger knows those of a negotiated one.
     #[arg(long, num_args = 2.., value_name = "MSP")]
     old_members: Vec<String>,
-    /// How many of the new members decrypt together; all of them unless given.
+    /// How many of the new members decrypt together; as many as before unless given.
     #[arg(long)]
     quorum: Option<u32>,
 }
@@ -281,6 +281,8 @@ async fn conclude(node: &NodeFile, kind: Kind, participants: Vec<String>, json: 
 /// All members on this machine.
 async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
     args.size.check()?;
+    let names = (1..=parties).map(|member| format!("Member{member}")).collect();
+    experiment::job_params(Kind::KeyGeneration(args.generation(parties)), names)?.validate()?;
     prepare_folder(out, parties)?;
     let steps = Steps::new();
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
@@ -451,6 +453,13 @@ async fn refresh(args: &RefreshArgs) -> Done {
             stay.into_iter().chain(leave).take(key.quorum() as usize).collect()
         }
     };
+    if dealers.len() != key.quorum() as usize {
+        return Err(format!(
+            "--dealers: name exactly {} old members, as many as decrypt together",
+            key.quorum()
+        )
+        .into());
+    }
     let mut participants = members.clone();
     participants.extend(dealers.iter().filter(|name| !members.contains(name)).cloned());
     let place = |list: &[String], name: &String| list.iter().position(|other| other == name);
@@ -471,7 +480,7 @@ async fn refresh(args: &RefreshArgs) -> Done {
         share_bits: share.share_bits() as u32,
         dealers,
         members: (0..members.len() as u32).collect(),
-        quorum: args.quorum.unwrap_or(members.len() as u32),
+        quorum: args.quorum.unwrap_or_else(|| key.quorum().min(members.len() as u32)),
     });
     conclude(&args.node, kind, participants, None).await
 }

@@ -9,6 +9,7 @@ use modexp::Secret;
 use num_bigint::{BigInt, BigUint};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use zeroize::Zeroizing;
 
 /// vᵢ = v^(Δ·share), to be published: 2·|N| big-endian bytes.
 ///
@@ -53,7 +54,8 @@ pub fn key_share(
     if share.bits() > bits as u64 {
         return Err(ShareError::Range("share"));
     }
-    KeyShare::new(key.clone(), index, purpose, &fixed_bytes(share, bits.div_ceil(8)), bits)
+    let share = Zeroizing::new(fixed_bytes(share, bits.div_ceil(8)));
+    KeyShare::new(key.clone(), index, purpose, &share, bits)
 }
 
 /// A number and its encryption, the same for everybody: what a new key must decrypt before it is used.

@@ -81,6 +81,12 @@ impl VerticalSvm {
         self.blinding
     }
 
+    /// Records of partial decryptions whose proof was checked and holds; those that came after a quorum had decided are
+    /// not looked at.
+    pub fn proofs(&self) -> u64 {
+        self.training.as_ref().map_or(0, Training::proofs)
+    }
+
     /// Number of finished iterations.
     pub fn iterations(&self) -> u32 {
         self.training.as_ref().map_or(0, Training::round)

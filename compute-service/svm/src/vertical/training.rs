@@ -25,6 +25,8 @@ pub(super) struct Training {
     /// The DV records that were made here and have not come back from the ledger yet.
     made: Mutex<BTreeMap<Slot, (Dv, Vec<Partial>)>>,
     indicators: Vec<Vec<bool>>,
+    /// Records of partial decryptions whose proof was checked and holds.
+    proofs: u64,
 }
 
 impl Training {
@@ -48,6 +50,7 @@ impl Training {
             partials: BTreeMap::new(),
             made: Mutex::default(),
             indicators: Vec::new(),
+            proofs: 0,
         }
     }
 
@@ -58,6 +61,10 @@ impl Training {
 
     pub(super) fn indicators(&self) -> &[Vec<bool>] {
         &self.indicators
+    }
+
+    pub(super) fn proofs(&self) -> u64 {
+        self.proofs
     }
 
     pub(super) fn schedule(&self) -> &[Vec<u32>] {
@@ -141,6 +148,7 @@ impl Training {
     pub(super) fn decide(&mut self, used: &[u32]) -> Result<(), (Option<u32>, String)> {
         self.partials.retain(|slot, _| used.contains(&slot.party));
         self.verify()?;
+        self.proofs += self.partials.len() as u64;
         let mut members: BTreeMap<u32, Vec<Partial>> = BTreeMap::new();
         for (slot, (partials, _)) in std::mem::take(&mut self.partials) {
             // In the order of the chunks, which is that of the slots of one party.
