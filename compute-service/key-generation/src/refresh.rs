@@ -9,7 +9,6 @@ use crate::{
 use paillier::{KeyError, PublicKey, keygen::refresh};
 use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
 use records::{Body, Bytes, Job, KeyRefresh, Kind, MemberKeys, Phase, Slot};
-use sha2::{Digest, Sha256};
 
 /// One party's side of a refresh: an old member who deals, a new member, both, or an observer.
 pub struct Refresh {
@@ -156,13 +155,9 @@ impl Protocol for Refresh {
         Ok(Body::Part(Bytes(payload[range].to_vec())))
     }
 
-    fn inputs(&self, slot: Slot, private: &Private) -> [u8; 32] {
-        let mut hash = Sha256::new().chain_update(self.board.digest_before(self.board.step_of(&slot)));
-        if let Some(share) = &private.share {
-            hash.update(share.key().fingerprint());
-            hash.update(share.index().to_be_bytes());
-        }
-        hash.finalize().into()
+    /// The old share is the one that the parameters name, or nothing is made.
+    fn inputs(&self, slot: Slot, _: &Private) -> [u8; 32] {
+        self.board.digest_before(self.board.step_of(&slot))
     }
 
     fn status(&self) -> Status<Output> {

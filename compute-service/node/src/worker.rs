@@ -4,6 +4,7 @@ use crate::{
     config::Config,
     data,
     driver::{Driver, DriverError, Finished, Input, Request, Seconds, Trouble},
+    facts::Fact,
     keyring::Keyring,
     model::{Model, Part},
     poster::Poster,
@@ -237,6 +238,8 @@ impl Worker {
         let secret = self.store.secret(&self.job.id)?;
         let share = match dealt_with(&self.config, &self.job, self.party) {
             Ok(share) => share,
+            // The old share may be gone when only the new one is left to be kept.
+            Err(_) if self.has_finished()? => None,
             Err(fault) => return self.give_up(inputs, fault),
         };
         let private = Arc::new(Private { secret, share });
@@ -273,6 +276,12 @@ impl Worker {
         Ok((finished.ending, Some(pretty(&report))))
     }
 
+    /// Whether the ledger, as far as it was read, has the end of the job.
+    fn has_finished(&self) -> Result<bool, DriverError> {
+        let is_end = |fact: &Fact| matches!(fact, Fact::Ended(Ending { outcome: Outcome::Finished, .. }));
+        Ok(self.store.facts(&self.job.id)?.iter().any(|located| is_end(&located.fact)))
+    }
+
     fn ask(&self, request: Request) {
         if let Request::Abort(Trouble::Fault(Fault::Input(reason))) = &request {
             let unfit = Event::Unfit { job: self.job.id.clone(), reason: reason.clone() };
@@ -286,7 +295,7 @@ impl Worker {
         loop {
             match inputs.recv() {
                 Ok(Input::Fact(located)) => {
-                    if let crate::facts::Fact::Ended(ending) = located.fact {
+                    if let Fact::Ended(ending) = located.fact {
                         return Ok((ending, None));
                     }
                 }

@@ -11,7 +11,11 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract};
-use node::{config::Config, experiment, keyring::Keyring};
+use node::{
+    config::Config,
+    experiment,
+    keyring::{Keyring, KeyringError},
+};
 use paillier::KeyShare;
 use records::{Code, Dealer, KeyEntry, KeyRefresh, Kind, TRAINING};
 use serde::Serialize;
@@ -326,6 +330,21 @@ fn shown(share: &KeyShare, entry: Option<KeyEntry>, public: Option<records::Thre
     }
 }
 
+/// A key of which the node has no share.
+fn of_others(entry: KeyEntry) -> Shown {
+    Shown {
+        fingerprint: entry.fingerprint.clone(),
+        purpose: entry.purpose.clone(),
+        bits: entry.bits.into(),
+        members: entry.members.len() as u32,
+        quorum: entry.quorum,
+        collusion_bound: entry.collusion_bound,
+        member: None,
+        entry: Some(entry),
+        public: None,
+    }
+}
+
 async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
     let (config, contract) = node.open()?;
     let shares = Keyring::of(&config).list()?;
@@ -339,21 +358,11 @@ async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
     let of = |fingerprint: &str| entries.iter().find(|e| e.fingerprint == fingerprint).cloned();
     let mut all: Vec<Shown> =
         shares.iter().map(|share| shown(share, of(&hex::encode(share.key().fingerprint())), None)).collect();
-    for entry in &entries {
-        if all.iter().all(|known| known.fingerprint != entry.fingerprint) {
-            all.push(Shown {
-                fingerprint: entry.fingerprint.clone(),
-                purpose: entry.purpose.clone(),
-                bits: entry.bits.into(),
-                members: entry.members.len() as u32,
-                quorum: entry.quorum,
-                collusion_bound: entry.collusion_bound,
-                member: None,
-                entry: Some(entry.clone()),
-                public: None,
-            });
-        }
-    }
+    let others: Vec<&KeyEntry> = entries
+        .iter()
+        .filter(|entry| all.iter().all(|known| known.fingerprint != entry.fingerprint))
+        .collect();
+    all.extend(others.into_iter().map(|entry| of_others(entry.clone())));
     if let Some(file) = json {
         write_json(file, &all)?;
     }
@@ -377,17 +386,24 @@ async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
 }
 
 async fn show(args: &ShowArgs) -> Done {
-    let (share, entry) = match (&args.file, &args.config, &args.key) {
-        (Some(file), ..) => (KeyShare::read(file)?, None),
+    let with_public = |share: &KeyShare, entry| shown(share, entry, Some(share.key().to_record()));
+    let key = match (&args.file, &args.config, &args.key) {
+        (Some(file), ..) => with_public(&KeyShare::read(file)?, None),
         (_, Some(config), Some(key)) => {
             let (config, contract) = NodeFile::at(config).open()?;
-            let share = Keyring::of(&config).find(key)?;
-            let entry = entry(&contract, &hex::encode(share.key().fingerprint())).await?;
-            (share, entry)
+            match Keyring::of(&config).find(key) {
+                Ok(share) => {
+                    let entry = entry(&contract, &hex::encode(share.key().fingerprint())).await?;
+                    with_public(&share, entry)
+                }
+                Err(missing @ KeyringError::Missing { .. }) => {
+                    of_others(entry(&contract, key).await.ok().flatten().ok_or(missing)?)
+                }
+                Err(e) => return Err(e.into()),
+            }
         }
         _ => return Err("say which: --config FILE --key FINGERPRINT, or --file FILE".into()),
     };
-    let key = shown(&share, entry, Some(share.key().to_record()));
     if let Some(file) = &args.json {
         write_json(file, &key)?;
     }
@@ -395,12 +411,11 @@ async fn show(args: &ShowArgs) -> Done {
         say!("fingerprint  {}", key.fingerprint);
         say!("purpose      {}", key.purpose);
         say!("modulus      {} bits", key.bits);
-        say!(
-            "decrypt      {} of {} members together; this is member {}",
-            key.quorum,
-            key.members,
-            share.index() + 1
-        );
+        say!("decrypt      {} of {} members together", key.quorum, key.members);
+        match key.member {
+            Some(member) => say!("own share    that of member {member}"),
+            None => say!("own share    none"),
+        }
         say!("made against {} colluding members", key.collusion_bound);
         match &key.entry {
             Some(entry) => {
