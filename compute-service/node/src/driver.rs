@@ -184,7 +184,8 @@ impl<P: Protocol> Driver<P> {
         let mut seconds = Seconds::default();
         let mut keys: BTreeMap<u32, String> = BTreeMap::new();
         let mut asked = BTreeSet::new();
-        let mut finishing = false;
+        let last_phase = rules.last_phase();
+        let (mut ending, mut finishing) = (false, false);
         let mut records = 0;
         // None once the job was given up: nothing is owed any more, only the ending on the ledger is waited for.
         let mut protocol = match P::start(&self.job, Role::Member(self.party)) {
@@ -238,6 +239,7 @@ impl<P: Protocol> Driver<P> {
                     Fact::Posted(record) => {
                         records += 1;
                         let slot = record.slot;
+                        ending |= slot.phase == last_phase;
                         if slot.party == self.party {
                             ask(Request::Seen(slot));
                         }
@@ -279,7 +281,7 @@ impl<P: Protocol> Driver<P> {
                     None => tracing::error!(job = ?self.job.id, "{trouble}"),
                 }
             }
-            if !finishing && protocol.as_ref().is_some_and(|p| matches!(p.status(), Status::Done(_))) {
+            if ending && !finishing && protocol.as_ref().is_some_and(|p| matches!(p.status(), Status::Done(_))) {
                 finishing = true;
                 ask(Request::Finish);
             }
