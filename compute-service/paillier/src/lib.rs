@@ -6,7 +6,7 @@
 //! need only the [`EncryptionKey`], to which a `PublicKey` dereferences; an ordinary key pair, whose owner knows the
 //! factors, is a [`PrivateKey`].
 //!
-//! [`packing`] puts several values into one plaintext.
+//! [`packing`] puts several values into one plaintext; [`pool`] keeps zero-encryptions ready.
 //!
 //! Everything is done in batches, because [`modexp`] computes eight residues side by side and on all threads.
 //!
@@ -44,6 +44,7 @@ pub mod keygen;
 mod limbs;
 pub mod measure;
 pub mod packing;
+pub mod pool;
 mod prime;
 mod private;
 mod random;
