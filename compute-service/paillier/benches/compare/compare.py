@@ -2,9 +2,11 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 OPERATIONS = ["encrypt", "decrypt", "add", "multiply"]
 SCALAR = 0x9E3779B1  # 32 bits
@@ -57,6 +59,16 @@ def measure_heu(bits, schema):
     }
 
 
+def measure_crates(bits):
+    manifest = Path(__file__).with_name("rust-crates") / "Cargo.toml"
+    command = ["cargo", "run", "--release", "--quiet", "--manifest-path", str(manifest), "--", str(bits)]
+    one_thread = {**os.environ, "RAYON_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=one_thread)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip() or f"{command[0]} ended with {done.returncode}")
+    return json.loads(done.stdout)
+
+
 def measure_confab(program, bits):
     command = [program, "bench", "paillier", "--bits", str(bits), "--time", "500", "--json", "-"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -80,6 +92,7 @@ def main():
     attempts = [("phe", lambda: [measure_phe(arguments.bits)])]
     for schema in ["ZPaillier", "FPaillier", "IPCL"]:
         attempts.append((f"HEU {schema}", lambda schema=schema: [measure_heu(arguments.bits, schema)]))
+    attempts.append(("Rust crates", lambda: measure_crates(arguments.bits)))
     for name, attempt in attempts:
         try:
             others.update(attempt())
