@@ -4,9 +4,10 @@
 //! hand: a thread fills it in the background, in this run of the program or an earlier one, and
 //! [`take`](ZeroPool::take) removes them durably before it returns them.
 //!
-//! It is for those who encrypt one value now and then under one key, such as clients of an index. Training does not use
-//! it: there a restarted node has to make equal records again, so that all randomness is derived from the job's secret,
-//! the slot and the inputs; and waiting for the disk takes longer than computing a batch of zeros.
+//! It is for those who encrypt one value now and then under one key, such as clients of an index: eight zeros computed at
+//! once take no longer than one. Training does not use it: there a restarted node has to make equal records again, so that
+//! all randomness is derived from the job's secret, the slot and the inputs; and its batches fill all lanes anyway, while
+//! every take waits for the disk.
 //!
 //! # Security
 //!

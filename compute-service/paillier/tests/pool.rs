@@ -114,14 +114,15 @@ fn keeps_what_is_not_taken_and_never_repeats_after_a_restart() {
 
 #[test]
 fn never_repeats_after_a_kill_at_any_moment() {
-    let directory = filled(12);
-    let pool = open(directory.path(), 12);
+    // So many that the thread cannot have filled all slots again before the copy is made.
+    let directory = filled(800);
+    let pool = open(directory.path(), 800);
     let mut seen = HashSet::new();
-    for count in [1, 2, 5, 3, 8] {
-        seen.extend(take(&pool, count).0);
-        // The thread is writing new zeros meanwhile.
+    for count in [1, 8, 700, 60] {
+        let taken = pool.take(count, &mut rng()).unwrap();
         let later = copied(directory.path());
-        let (zeros, _) = take(&open(later.path(), 12), 12);
+        seen.extend(checked(&taken));
+        let (zeros, _) = take(&open(later.path(), 800), 800);
         assert!(zeros.iter().all(|zero| !seen.contains(zero)));
     }
 }
