@@ -4,7 +4,7 @@ use crate::backend::Kernel;
 use crate::engine::{Accumulator, Engine};
 use crate::fixed_base::FixedBase;
 use crate::number::{Montgomery, mod_inverse};
-use crate::window::Column;
+use crate::window::{Column, Joining};
 use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, scalar, window};
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, ifma};
@@ -54,7 +54,9 @@ impl Modulus {
 
     /// As [`new`](Self::new) on a chosen backend, for comparisons.
     pub fn with_backend(n: &BigUint, backend: Backend) -> Result<Modulus, Error> {
-        Ok(Modulus { mod_n: Ring::new(n, 1, backend)?, mod_n2: Ring::new(n, 2, backend)? })
+        let mod_n = Ring::new(n, None, backend)?;
+        let mod_n2 = Ring::new(n, Some(&mod_n), backend)?;
+        Ok(Modulus { mod_n, mod_n2 })
     }
 
     /// N.
@@ -100,6 +102,8 @@ struct Inner {
     arithmetic: Arithmetic,
     /// What is faster for at most `FEW` residues.
     few: Option<Arithmetic>,
+    /// Of a ring modulo N², that modulo N: its residues are the low parts of residues here.
+    low: Option<Ring>,
 }
 
 #[derive(Debug)]
@@ -146,7 +150,9 @@ macro_rules! with_engine {
 pub(crate) use with_engine;
 
 impl Ring {
-    fn new(n: &BigUint, parts: usize, backend: Backend) -> Result<Ring, Error> {
+    /// Modulo N, or modulo N² over the ring modulo N.
+    fn new(n: &BigUint, low: Option<&Ring>, backend: Backend) -> Result<Ring, Error> {
+        let parts = if low.is_some() { 2 } else { 1 };
         let kernel = check(n, backend)?;
         let shape = kernel.shape(n.bits());
         let montgomery = Montgomery::new(n, parts, shape.radix, shape.digits);
@@ -179,7 +185,7 @@ impl Ring {
             _ => None,
         };
         let (entry, exit) = (Residue(montgomery.r_to_the(2)), Residue(montgomery.unit()));
-        Ok(Ring(Arc::new(Inner { backend, montgomery, entry, exit, arithmetic, few })))
+        Ok(Ring(Arc::new(Inner { backend, montgomery, entry, exit, arithmetic, few, low: low.cloned() })))
     }
 
     /// The modulus: N or N².
@@ -363,8 +369,37 @@ impl Ring {
 
     /// Each base to the same secret power, in constant time.
     pub fn pow_secret(&self, bases: &[Residue], exponent: &Secret) -> Vec<Residue> {
+        let few = self.0.few.is_some() && bases.len() <= FEW;
+        let wide = 2 * exponent.width() as u64 > 3 * self.0.montgomery.n.bits();
+        if let Some(low) = self.0.low.as_ref().filter(|_| wide && !few) {
+            return self.pow_secret_wide(low, bases, exponent);
+        }
         with_engine!(self, for bases.len(), engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
             window::pow_secret(&**engine, &bases[from..to], &vec![exponent; to - from])
+        }))
+    }
+
+    /// [`pow_secret`](Self::pow_secret) modulo N² by an exponent x₁·N + x₀ much wider than N: as (b^x₁ mod N)^N·b^x₀. An Nth
+    /// power modulo N² depends on its base modulo N only, and modulo N a squaring costs less than half.
+    fn pow_secret_wide(&self, low: &Ring, bases: &[Residue], exponent: &Secret) -> Vec<Residue> {
+        let Montgomery { n, count, parts, .. } = &self.0.montgomery;
+        let (quotient, rest) = exponent.div_rem(n);
+        let low_bases: Vec<Residue> =
+            bases.iter().map(|base| Residue(base.digits()[..*count].to_vec())).collect();
+        let roots: Vec<Residue> = low
+            .pow_secret(&low_bases, &quotient)
+            .iter()
+            .map(|power| {
+                let mut digits = Vec::with_capacity(parts * count);
+                digits.extend_from_slice(power.digits());
+                digits.resize(parts * count, 0);
+                Residue(digits)
+            })
+            .collect();
+        with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
+            let nth_powers = Joining::power(&**engine, &roots[from..to], n);
+            let column = Column { bases: &bases[from..to], exponents: vec![&rest; to - from] };
+            window::product_secret(&**engine, &[column], Some(&nth_powers))
         }))
     }
 
@@ -430,7 +465,11 @@ impl Ring {
                     exponents: exponents[from..to].iter().collect(),
                 })
                 .collect();
-            window::product_secret(&**engine, &columns, highest.map(|factors| &factors[from..to]))
+            let highest = highest.map(|factors| {
+                let width = columns.iter().map(|column| column.exponents[0].width()).max().unwrap_or(0);
+                Joining::once(&**engine, &factors[from..to], width - 1)
+            });
+            window::product_secret(&**engine, &columns, highest.as_ref())
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use num_bigint::BigUint;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// A non-negative secret exponent of a fixed, public bit width.
 ///
@@ -50,6 +50,41 @@ impl Secret {
     pub(crate) fn bits(&self, start: usize, count: usize) -> u64 {
         crate::number::bits(&self.limbs, start, count)
     }
+
+    /// Quotient and rest of a division by a public n > 0, in constant time. The rest is as wide as n.
+    pub(crate) fn div_rem(&self, n: &BigUint) -> (Secret, Secret) {
+        let bits = n.bits() as usize;
+        // The running rest is below 2n.
+        let words = (bits + 1).div_ceil(64);
+        let mut n = n.to_u64_digits();
+        n.resize(words, 0);
+        let (mut rest, mut less) = (Zeroizing::new(vec![0; words]), Zeroizing::new(vec![0; words]));
+        let width = (self.width + 1).saturating_sub(bits);
+        let mut quotient = Secret { limbs: vec![0; width.div_ceil(64)], width };
+        for i in (0..self.width).rev() {
+            let (mut carry, mut borrow) = (self.bits(i, 1), false);
+            for ((rest, less), n) in rest.iter_mut().zip(less.iter_mut()).zip(&n) {
+                let above = *rest >> 63;
+                *rest = *rest << 1 | carry;
+                carry = above;
+                let (difference, below) = rest.overflowing_sub(*n);
+                let (difference, still_below) = difference.overflowing_sub(u64::from(borrow));
+                *less = difference;
+                borrow = below | still_below;
+            }
+            // The compiler must not make a branch of what it knows to be one of two masks.
+            let keep = std::hint::black_box(u64::from(borrow).wrapping_neg());
+            for (rest, less) in rest.iter_mut().zip(less.iter()) {
+                *rest = *rest & keep | less & !keep;
+            }
+            // Above the quotient's width every bit is 0.
+            if let Some(limb) = quotient.limbs.get_mut(i / 64) {
+                *limb |= (!keep & 1) << (i % 64);
+            }
+        }
+        rest.truncate(bits.div_ceil(64));
+        (quotient, Secret { limbs: std::mem::take(&mut *rest), width: bits })
+    }
 }
 
 impl std::fmt::Debug for Secret {
@@ -61,6 +96,9 @@ impl std::fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use num_integer::Integer;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     #[test]
     fn windows_cross_limb_borders() {
@@ -80,6 +118,21 @@ mod tests {
             assert_eq!(Secret::from_biguint(&limit, width).unwrap_err(), Error::ExponentTooLarge { width });
         }
         assert!(Secret::from_be_bytes(&[0, 0, 0, 1], 1).is_ok(), "leading zeros");
+    }
+
+    proptest! {
+        #[test]
+        fn divides_as_num_bigint(x: Vec<u8>, n in vec(any::<u8>(), 1..70), spare in 0..70usize) {
+            let (x, n) = (BigUint::from_bytes_be(&x), BigUint::from_bytes_be(&n) + 1u32);
+            let secret = Secret::from_biguint(&x, x.bits() as usize + spare).unwrap();
+            let (quotient, rest) = secret.div_rem(&n);
+            prop_assert_eq!(rest.width() as u64, n.bits());
+            prop_assert_eq!(quotient.width(), (secret.width() + 1).saturating_sub(rest.width()));
+            let value = |secret: &Secret| {
+                secret.limbs.iter().rev().fold(BigUint::ZERO, |value, limb| (value << 64u32) + limb)
+            };
+            prop_assert_eq!((value(&quotient), value(&rest)), x.div_rem(&n));
+        }
     }
 
     #[test]

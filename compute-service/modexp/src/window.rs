@@ -40,13 +40,100 @@ impl Column<'_> {
     }
 }
 
-/// In each lane the product of its bases, one of each column, to their secret powers. The columns share the squarings
-/// (Straus); every window costs the same squarings, and for each column that is so wide one scan of the whole table and
-/// one multiplication, also by 1. A factor in each lane joins at the highest bit of the widest exponents.
+/// A product that is squared on its way from the highest bit to the lowest.
+struct Running<'e, E: Engine> {
+    product: Accumulator<'e, E>,
+    started: bool,
+    bit: usize,
+}
+
+impl<'e, E: Engine> Running<'e, E> {
+    fn new(engine: &'e E) -> Self {
+        Running { product: Accumulator::one(engine), started: false, bit: 0 }
+    }
+
+    /// Multiplies by a factor that counts 2^bit times; no later one joins at a higher bit.
+    fn join(&mut self, bit: usize, factor: &[E::Word]) {
+        if self.started {
+            self.product.square(self.bit - bit);
+            self.product.mul(factor);
+        } else {
+            self.product.set(factor);
+            self.started = true;
+        }
+        self.bit = bit;
+    }
+
+    /// The first `count` lanes of the whole product.
+    fn residues(mut self, count: usize) -> Vec<Residue> {
+        self.product.square(self.bit);
+        self.product.residues(count)
+    }
+}
+
+/// Factors that join a product at public bits.
+pub(crate) struct Joining<E: Engine> {
+    factors: Blocks<E>,
+    /// Bits, from the highest on, and which factor joins there.
+    at: Vec<(usize, usize)>,
+}
+
+impl<E: Engine> Joining<E> {
+    /// A factor in each lane, at one bit.
+    pub(crate) fn once(engine: &E, factors: &[Residue], bit: usize) -> Self {
+        let mut block = Blocks::new(engine, 1);
+        engine.load(block.all_mut(), factors.iter());
+        Joining { factors: block, at: vec![(bit, 0)] }
+    }
+
+    /// All lanes to one public power: sliding windows over a table of odd powers.
+    pub(crate) fn power(engine: &E, bases: &[Residue], exponent: &BigUint) -> Self {
+        let limbs = exponent.to_u64_digits();
+        let width = exponent.bits() as usize;
+        let ones = exponent.count_ones() as usize;
+        let work = |w: &usize| ones.min(width / (w + 1)) + (1 << (w - 1));
+        let w = (1..=7).min_by_key(work).expect("the range is not empty");
+        // odd[i] = base^(2i+1), and one more block for base².
+        let count = 1 << (w - 1);
+        let mut odd = Blocks::new(engine, count + 1);
+        engine.load(odd.get_mut(0), bases.iter());
+        let (below, square) = odd.below(count);
+        engine.square(square, &below[..engine.width()]);
+        let square = square.to_vec();
+        for i in 1..count {
+            let (below, out) = odd.below(i);
+            engine.mul(out, &below[(i - 1) * engine.width()..], &square);
+        }
+        let mut at = Vec::new();
+        let mut left = width;
+        while left > 0 {
+            if bits(&limbs, left - 1, 1) == 0 {
+                left -= 1;
+                continue;
+            }
+            // The longest window of at most w bits that ends in a 1.
+            let mut low = left.saturating_sub(w);
+            while bits(&limbs, low, 1) == 0 {
+                low += 1;
+            }
+            at.push((low, bits(&limbs, low, left - low) as usize / 2));
+            left = low;
+        }
+        Joining { factors: odd, at }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, &[E::Word])> {
+        self.at.iter().map(|&(bit, factor)| (bit, self.factors.get(factor)))
+    }
+}
+
+/// In each lane the product of its bases, one of each column, to their secret powers, and of what joins. All share the
+/// squarings (Straus); every window costs the same squarings, and for each column that is so wide one scan of the whole
+/// table and one multiplication, also by 1.
 pub(crate) fn product_secret<E: Engine>(
     engine: &E,
     columns: &[Column],
-    highest: Option<&[Residue]>,
+    joining: Option<&Joining<E>>,
 ) -> Vec<Residue> {
     let width = columns.iter().map(Column::width).max().expect("at least one column");
     let w = best_window::<E>(width);
@@ -54,8 +141,8 @@ pub(crate) fn product_secret<E: Engine>(
         columns.iter().map(|column| powers(engine, column.bases.iter(), w)).collect();
     let mut factors: Vec<Blocks<E>> = columns.iter().map(|_| Blocks::new(engine, AT_ONCE)).collect();
     let mut index = zeroize::Zeroizing::new(vec![0u64; AT_ONCE * E::LANES]);
-    let mut result = Accumulator::one(engine);
-    let mut started = false;
+    let mut joining = joining.into_iter().flat_map(Joining::iter).peekable();
+    let mut result = Running::new(engine);
     let windows: Vec<usize> = (0..width.div_ceil(w)).rev().collect();
     for windows in windows.chunks(AT_ONCE) {
         for ((column, table), factors) in columns.iter().zip(&tables).zip(&mut factors) {
@@ -67,20 +154,12 @@ pub(crate) fn product_secret<E: Engine>(
             engine.select_several(factors.all_mut(), table.all(), &index);
         }
         for (i, window) in windows.iter().enumerate() {
-            if started {
-                result.square(w);
-            } else if let Some(factors) = highest {
-                result = Accumulator::load(engine, factors.iter());
-                result.square(width - 1 - window * w);
-                started = true;
+            let lowest = window * w;
+            while let Some((bit, factor)) = joining.next_if(|(bit, _)| *bit >= lowest) {
+                result.join(bit, factor);
             }
-            for (_, factors) in columns.iter().zip(&factors).filter(|(c, _)| window * w < c.width()) {
-                if started {
-                    result.mul(factors.get(i));
-                } else {
-                    result.set(factors.get(i));
-                    started = true;
-                }
+            for (_, factors) in columns.iter().zip(&factors).filter(|(c, _)| lowest < c.width()) {
+                result.join(lowest, factors.get(i));
             }
         }
     }
@@ -117,47 +196,11 @@ pub(crate) fn pow_public<E: Engine>(engine: &E, bases: &[Residue], exponents: &[
     result.residues(bases.len())
 }
 
-/// All lanes to one public power: sliding windows over a table of odd powers.
+/// All lanes to one public power.
 fn sliding<E: Engine>(engine: &E, bases: &[Residue], exponent: &BigUint) -> Vec<Residue> {
-    let limbs = exponent.to_u64_digits();
-    let width = exponent.bits() as usize;
-    let ones = exponent.count_ones() as usize;
-    let work = |w: &usize| ones.min(width / (w + 1)) + (1 << (w - 1));
-    let w = (1..=7).min_by_key(work).expect("the range is not empty");
-    // odd[i] = base^(2i+1), and one more block for base².
-    let count = 1 << (w - 1);
-    let mut odd = Blocks::new(engine, count + 1);
-    engine.load(odd.get_mut(0), bases.iter());
-    let (below, square) = odd.below(count);
-    engine.square(square, &below[..engine.width()]);
-    let square = square.to_vec();
-    for i in 1..count {
-        let (below, out) = odd.below(i);
-        engine.mul(out, &below[(i - 1) * engine.width()..], &square);
-    }
-    let mut result = Accumulator::one(engine);
-    let mut started = false;
-    let mut left = width;
-    while left > 0 {
-        if bits(&limbs, left - 1, 1) == 0 {
-            result.square(1);
-            left -= 1;
-            continue;
-        }
-        // The longest window of at most w bits that ends in a 1.
-        let mut low = left.saturating_sub(w);
-        while bits(&limbs, low, 1) == 0 {
-            low += 1;
-        }
-        let factor = odd.get(bits(&limbs, low, left - low) as usize / 2);
-        if started {
-            result.square(left - low);
-            result.mul(factor);
-        } else {
-            result.set(factor);
-            started = true;
-        }
-        left = low;
+    let mut result = Running::new(engine);
+    for (bit, factor) in Joining::power(engine, bases, exponent).iter() {
+        result.join(bit, factor);
     }
     result.residues(bases.len())
 }

@@ -225,9 +225,12 @@ fn inverses() {
 #[test]
 fn powers() {
     let mut random = Random::new(4);
-    for (n_bits, widths) in
-        [(128, &[0usize, 1, 5, 64, 130][..]), (520, &[65, 300]), (1024, &[257]), (2048, &[100])]
-    {
+    for (n_bits, widths) in [
+        (128, &[0usize, 1, 5, 64, 130, 193, 321][..]),
+        (520, &[65, 300, 900]),
+        (1024, &[257]),
+        (2048, &[100]),
+    ] {
         let n = random.modulus(n_bits);
         for backend in backends() {
             let modulus = Modulus::with_backend(&n, backend).unwrap();
