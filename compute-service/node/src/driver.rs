@@ -10,7 +10,6 @@ use crate::{
 };
 use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng};
 use records::{Body, Ending, Job, Phase, Rules, Slot};
-use rustix::time::ClockId;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -91,15 +90,14 @@ pub struct Seconds {
     pub preparation: f64,
     /// Iterations and model.
     pub training: f64,
-    /// Processor time of the threads that compute: the driver's and the arithmetic's.
+    /// Processor time of the whole process meanwhile, network threads included: to ask every thread of the
+    /// arithmetic for its own would cost more than the difference.
     pub cpu: f64,
-    /// Processor time of the whole process meanwhile, network threads included.
-    pub cpu_process: f64,
 }
 
 impl Seconds {
     fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
-        let (start, cpu, process) = (Instant::now(), computing(), clock(ClockId::ProcessCPUTime));
+        let (start, cpu) = (Instant::now(), cpu_seconds());
         let result = work();
         let elapsed = start.elapsed().as_secs_f64();
         match phase {
@@ -108,21 +106,14 @@ impl Seconds {
             Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => self.training += elapsed,
             _ => self.keys += elapsed,
         }
-        self.cpu_process += clock(ClockId::ProcessCPUTime) - process;
-        self.cpu += computing() - cpu;
+        self.cpu += cpu_seconds() - cpu;
         result
     }
 }
 
-fn clock(id: ClockId) -> f64 {
-    let time = rustix::time::clock_gettime(id);
+fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
-/// Processor time of this thread and of those on which the arithmetic runs.
-fn computing() -> f64 {
-    let pool: f64 = rayon::broadcast(|_| clock(ClockId::ThreadCPUTime)).into_iter().sum();
-    pool + clock(ClockId::ThreadCPUTime)
 }
 
 /// How a job ended for this member.
@@ -281,7 +272,10 @@ impl<P: Protocol> Driver<P> {
                     None => tracing::error!(job = ?self.job.id, "{trouble}"),
                 }
             }
-            if ending && !finishing && protocol.as_ref().is_some_and(|p| matches!(p.status(), Status::Done(_))) {
+            if ending
+                && !finishing
+                && protocol.as_ref().is_some_and(|p| matches!(p.status(), Status::Done(_)))
+            {
                 finishing = true;
                 ask(Request::Finish);
             }

@@ -117,10 +117,8 @@ pub struct Times {
     pub crypto: f64,
     /// What is left: the ledger, and waiting for other participants.
     pub ledger: f64,
-    /// Processor time of all participants together while at work, of the threads that compute.
+    /// Processor time of all participants' processes together while at work.
     pub cpu_all_participants: f64,
-    /// The same of their whole processes, network threads included.
-    pub cpu_processes: f64,
 }
 
 impl Report {
@@ -219,7 +217,6 @@ impl Report {
                 crypto: slowest,
                 ledger: (total_seconds - slowest).max(0.0),
                 cpu_all_participants: reports.iter().map(|r| r.seconds.cpu).sum(),
-                cpu_processes: reports.iter().map(|r| r.seconds.cpu_process).sum(),
             },
             secure: Metrics::new(&test_labels, &secure_predictions),
             plaintext: Metrics::new(&test_labels, &reference_predictions),

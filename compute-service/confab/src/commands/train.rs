@@ -401,10 +401,7 @@ fn show(report: &Report, verified: Option<bool>) {
         s.training,
         s.ledger
     );
-    say!(
-        "processor     {:.1} s of all participants together, network threads excluded",
-        s.cpu_all_participants
-    );
+    say!("processor     {:.1} s of all participants together while at work", s.cpu_all_participants);
     say!(
         "ledger        {}: {} transactions, {:.1} MB of records, {} retries",
         r.ledger.kind,
