@@ -13,7 +13,7 @@ use node::{
 };
 use paillier::KeyShare;
 use records::{Code, Collusion, Dealer, JobParams, Judge, KeyEntry, KeyRefresh, Phase, TRAINING};
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, ChildStdin},
@@ -47,9 +47,7 @@ async fn on(kind: Kind) {
 
 /// Nodes of all four organisations, with state of their own.
 fn participants(ledger: &Ledger, name: &str) -> Participants {
-    let organisations = ledger.network.orgs.iter();
-    let organisations: Vec<(String, PathBuf)> =
-        organisations.map(|org| (org.msp_id.clone(), ledger.network.path(&org.profile))).collect();
+    let organisations = ledger.network.organisations(4);
     let (channel, chaincode) = (ledger.network.channel.clone(), ledger.network.chaincode.name.clone());
     let dir = ledger.network.dir.join(name);
     Participants::new(&dir, organisations, channel, chaincode, PATIENCE.as_secs()).unwrap()

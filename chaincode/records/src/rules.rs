@@ -67,10 +67,7 @@ impl Rules {
 
     /// Most records that any record needs.
     pub(crate) fn widest_barrier(&self) -> u64 {
-        let of = |phase: &Phase| {
-            let chunks = self.table.entries(*phase).div_ceil(self.chunk_entries(*phase)) as u64;
-            chunks * self.authors(*phase).len() as u64
-        };
+        let of = |phase: &Phase| u64::from(self.chunks_of_a_pass(*phase)) * self.authors(*phase).len() as u64;
         self.phases().iter().map(of).max().unwrap_or(0)
     }
 

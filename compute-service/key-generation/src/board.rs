@@ -1,7 +1,7 @@
 //! The records of a job, step after step.
 
 use protocol::{Committed, Fault, Role};
-use records::{Body, Job, JobId, Phase, Record, Rules, Slot};
+use records::{Body, Job, JobId, MemberKeys, Phase, Record, Rules, Slot};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -191,6 +191,28 @@ impl Board {
                 _ => None,
             });
         parts.collect::<Vec<_>>().concat()
+    }
+
+    /// What all parties posted in the first phase.
+    pub(crate) fn keys(&self) -> Result<Vec<&MemberKeys>, Fault> {
+        let of = |party| match self.body(Phase::Keys, 0, party) {
+            Some(Body::Keys(keys)) => Ok(keys),
+            _ => Err(self.blame(party, "no keys")),
+        };
+        (0..self.rules.parties()).map(of).collect()
+    }
+
+    /// Everybody's HPKE key, each its own.
+    pub(crate) fn hpke(&self) -> Result<Vec<[u8; 32]>, Fault> {
+        let mut all = Vec::new();
+        for (party, keys) in (0..).zip(self.keys()?) {
+            let hpke = keys.hpke.0.as_slice().try_into().expect("checked by the rules");
+            if all.contains(&hpke) {
+                return Err(self.blame(party, "its HPKE key is another member's"));
+            }
+            all.push(hpke);
+        }
+        Ok(all)
     }
 
     /// What a party posted in a phase of one chunk.

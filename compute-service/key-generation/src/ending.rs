@@ -11,8 +11,8 @@ use paillier::{
     Contribution, EncryptionKey, KeyError, KeyShare, Partial, Proof, ProofContext, PublicKey,
     keygen::{assembly, exponent::IntegerSharing},
 };
-use protocol::{Fault, StepRng};
-use records::{Body, Bytes, Dv, Job, JobId, Phase, Slot};
+use protocol::{Fault, Status, StepRng};
+use records::{Body, Bytes, Dv, Job, JobId, Phase, Record, Slot};
 use zeroize::Zeroizing;
 
 /// What everybody learns.
@@ -83,6 +83,24 @@ impl Dealing {
             paillier::keygen::Fault::Member { party, .. } => self.dealers[party as usize],
             _ => self.dealers[0],
         })
+    }
+}
+
+/// Where a job about a key stands.
+pub(crate) fn status(ending: Option<&Ending>, board: &Board, candidates: u64) -> Status<Output> {
+    let waiting_for = board.open_slots();
+    let done = waiting_for.is_empty().then(|| ending.and_then(|ending| ending.output(candidates))).flatten();
+    done.map_or(Status::Running { waiting_for }, Status::Done)
+}
+
+/// Checks that a posted key is the one that the records give.
+pub(crate) fn check_key(ending: Option<&Ending>, board: &Board, record: &Record) -> Result<(), Fault> {
+    let own = ending.and_then(Ending::key).map(PublicKey::to_record);
+    match (&record.body, own) {
+        (Body::Key(key), Some(own)) if *key != own => {
+            Err(board.blame(record.slot.party, "its key is not the one that the records give"))
+        }
+        _ => Ok(()),
     }
 }
 

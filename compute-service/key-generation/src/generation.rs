@@ -3,7 +3,7 @@
 use crate::{
     Output, Private,
     board::{Board, Step},
-    ending::Ending,
+    ending::{self, Ending},
     member::{Member, Memo},
     wire,
 };
@@ -11,7 +11,7 @@ use num_bigint::BigUint;
 use num_integer::Integer;
 use num_traits::One;
 use paillier::{
-    EncryptionKey, PublicKey,
+    EncryptionKey,
     keygen::{
         Group, Message, Multiplication, assembly,
         biprimality::{self, BASES},
@@ -120,19 +120,9 @@ impl Generation {
     }
 
     fn fold_keys(&mut self) -> Result<(), Fault> {
-        for party in 0..self.board.rules.parties() {
-            let Some(Body::Keys(keys)) = self.board.body(Phase::Keys, 0, party) else {
-                return Err(self.board.blame(party, "no keys"));
-            };
-            let hpke = keys.hpke.0.as_slice().try_into().expect("checked by the rules");
-            if self.hpke.contains(&hpke) {
-                return Err(self.board.blame(party, "its HPKE key is another member's"));
-            }
-            self.hpke.push(hpke);
-            if let Some(modulus) = &keys.paillier {
-                self.moduli.push(vec![BigUint::from_bytes_be(&modulus.0)]);
-            }
-        }
+        self.hpke = self.board.hpke()?;
+        let moduli = self.board.keys()?.into_iter().filter_map(|keys| keys.paillier.as_ref());
+        self.moduli = moduli.map(|modulus| vec![BigUint::from_bytes_be(&modulus.0)]).collect();
         Ok(())
     }
 
@@ -295,13 +285,7 @@ impl Protocol for Generation {
 
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
         let complete = self.board.fold(committed)?;
-        let record = &committed.record;
-        let own = self.ending.as_ref().and_then(Ending::key).map(PublicKey::to_record);
-        if let (Body::Key(key), Some(own)) = (&record.body, own)
-            && *key != own
-        {
-            return Err(self.board.blame(record.slot.party, "its key is not the one that the records give"));
-        }
+        ending::check_key(self.ending.as_ref(), &self.board, &committed.record)?;
         match complete {
             Some(step) if step.phase == Phase::Key => {
                 self.board.open(None);
@@ -341,11 +325,6 @@ impl Protocol for Generation {
     }
 
     fn status(&self) -> Status<Output> {
-        let waiting_for = self.board.open_slots();
-        let output = || self.ending.as_ref().and_then(|ending| ending.output(self.candidates));
-        match waiting_for.is_empty() {
-            true => output().map_or(Status::Running { waiting_for }, Status::Done),
-            false => Status::Running { waiting_for },
-        }
+        ending::status(self.ending.as_ref(), &self.board, self.candidates)
     }
 }

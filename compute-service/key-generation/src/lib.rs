@@ -19,7 +19,7 @@ mod wire;
 
 pub use ending::Output;
 pub use generation::Generation;
-pub use refresh::Refresh;
+pub use refresh::{Refresh, check_share};
 
 use paillier::KeyShare;
 use protocol::JobSecret;

@@ -3,12 +3,40 @@
 use crate::{
     Output, Private,
     board::{Board, Step},
-    ending::Ending,
+    ending::{self, Ending},
     sealed::Keys,
 };
-use paillier::{KeyError, PublicKey, keygen::refresh};
+use paillier::{KeyError, KeyShare, PublicKey, keygen::refresh};
 use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
 use records::{Body, Bytes, Job, KeyRefresh, Kind, MemberKeys, Phase, Slot};
+
+/// Checks that a share is the one with which a party deals in a refresh.
+///
+/// # Errors
+/// [`Fault::Input`] with what differs.
+pub fn check_share(params: &KeyRefresh, party: u32, share: &KeyShare) -> Result<(), Fault> {
+    let key = share.key();
+    let differs = |what: &str, own: u64, asked: u64| match own == asked {
+        true => Ok(()),
+        false => {
+            let reason = format!("the refresh names another {what} than this share's: {asked}, not {own}");
+            Err(Fault::Input(reason))
+        }
+    };
+    let Some(dealer) = params.dealers.iter().find(|dealer| dealer.party == party) else {
+        return Err(Fault::Input("this party does not deal in the refresh".into()));
+    };
+    if hex::encode(key.fingerprint()) != params.key {
+        return Err(Fault::Input("the own share is not of the key to be refreshed".into()));
+    }
+    if share.purpose() != params.purpose {
+        return Err(Fault::Input(format!("the key is for {}, not for {}", share.purpose(), params.purpose)));
+    }
+    differs("member index", share.index().into(), dealer.member.into())?;
+    differs("number of members", key.parties().into(), params.old_parties.into())?;
+    differs("quorum", key.quorum().into(), params.dealers.len() as u64)?;
+    differs("size of shares", share.share_bits() as u64, params.share_bits.into())
+}
 
 /// One party's side of a refresh: an old member who deals, a new member, both, or an observer.
 pub struct Refresh {
@@ -23,15 +51,8 @@ impl Refresh {
     /// All HPKE keys are there, and the old public key.
     fn begin(&mut self) -> Result<(), Fault> {
         let mut old = None;
-        for party in 0..self.board.rules.parties() {
-            let Some(Body::Keys(keys)) = self.board.body(Phase::Keys, 0, party) else {
-                return Err(self.board.blame(party, "no keys"));
-            };
-            let hpke = keys.hpke.0.as_slice().try_into().expect("checked by the rules");
-            if self.hpke.contains(&hpke) {
-                return Err(self.board.blame(party, "its HPKE key is another member's"));
-            }
-            self.hpke.push(hpke);
+        self.hpke = self.board.hpke()?;
+        for (party, keys) in (0..).zip(self.board.keys()?) {
             let Some(threshold) = &keys.threshold else { continue };
             let key = PublicKey::from_record(threshold, self.params.key_bits.into());
             let key = key.map_err(|e| self.board.blame(party, format!("the old key: {e}")))?;
@@ -77,16 +98,6 @@ impl Refresh {
         self.board.open(self.board.after(step));
         Ok(())
     }
-
-    fn check_key(&self, slot: Slot, body: &Body) -> Result<(), Fault> {
-        let key = self.ending.as_ref().and_then(Ending::key).map(PublicKey::to_record);
-        match (body, key) {
-            (Body::Key(key), Some(own)) if *key != own => {
-                Err(self.board.blame(slot.party, "its key is not the one that the records give"))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 impl Protocol for Refresh {
@@ -103,7 +114,7 @@ impl Protocol for Refresh {
 
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
         let complete = self.board.fold(committed)?;
-        self.check_key(committed.record.slot, &committed.record.body)?;
+        ending::check_key(self.ending.as_ref(), &self.board, &committed.record)?;
         complete.map_or(Ok(()), |step| self.complete(step))
     }
 
@@ -118,15 +129,7 @@ impl Protocol for Refresh {
                 let deals = self.params.dealers.iter().any(|dealer| dealer.party == slot.party);
                 let threshold = match (&private.share, deals) {
                     (Some(share), true) => {
-                        let member = self.params.dealers.iter().find(|d| d.party == slot.party);
-                        if hex::encode(share.key().fingerprint()) != self.params.key
-                            || member.map(|d| d.member) != Some(share.index())
-                            || share.share_bits() != self.params.share_bits as usize
-                        {
-                            return Err(Fault::Input(
-                                "the own share is not of the key to be refreshed".into(),
-                            ));
-                        }
+                        check_share(&self.params, slot.party, share)?;
                         Some(share.key().to_record())
                     }
                     (None, true) => {
@@ -161,11 +164,6 @@ impl Protocol for Refresh {
     }
 
     fn status(&self) -> Status<Output> {
-        let waiting_for = self.board.open_slots();
-        let output = || self.ending.as_ref().and_then(|ending| ending.output(0));
-        match waiting_for.is_empty() {
-            true => output().map_or(Status::Running { waiting_for }, Status::Done),
-            false => Status::Running { waiting_for },
-        }
+        ending::status(self.ending.as_ref(), &self.board, 0)
     }
 }

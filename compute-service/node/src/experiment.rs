@@ -25,6 +25,7 @@ use std::{
 use svm::{
     Label,
     fixed::Features,
+    generate,
     scaling::{Scaler, Scaling},
     split::{self, Split},
     table::{Columns, Missing, Table},
@@ -193,6 +194,32 @@ pub struct DealtKey {
 }
 
 impl Plan {
+    /// A training on a generated table of so many patients, which is written to the file `table`; the organisations'
+    /// network is still to be named.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn generated(table: &Path, rows: usize, training: VerticalSvm) -> Result<Self, ExperimentError> {
+        fs::write(table, generate::patients(rows, 1)).map_err(file_error(table))?;
+        Ok(Self {
+            data: table.to_path_buf(),
+            columns: Columns {
+                label: Some(generate::LABEL.into()),
+                id: Some(generate::ID.into()),
+                ..Columns::default()
+            },
+            missing: Missing::Drop,
+            scale: Scaling::Std,
+            test_fraction: 0.2,
+            seed: 1,
+            training,
+            organisations: Vec::new(),
+            channel: String::new(),
+            chaincode: String::new(),
+            patience_secs: 600,
+        })
+    }
+
     /// Finds what is wrong with table and parameters before anything is started.
     ///
     /// # Errors

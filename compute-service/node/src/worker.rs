@@ -331,23 +331,11 @@ pub fn check(config: &Config, job: &Job, party: u32) -> Result<(), Fault> {
 /// The old share of a party that deals in a refresh.
 fn dealt_with(config: &Config, job: &Job, party: u32) -> Result<Option<KeyShare>, Fault> {
     let Kind::KeyRefresh(refresh) = &job.params.kind else { return Ok(None) };
-    let Some(dealer) = refresh.dealers.iter().find(|dealer| dealer.party == party) else { return Ok(None) };
-    let share = Keyring::of(config).find(&refresh.key).map_err(|e| Fault::Input(e.to_string()))?;
-    let key = share.key();
-    let differs = |what: &str, own: u64, asked: u64| match own == asked {
-        true => Ok(()),
-        false => {
-            let reason = format!("the refresh names another {what} than this share's: {asked}, not {own}");
-            Err(Fault::Input(reason))
-        }
-    };
-    if share.purpose() != refresh.purpose {
-        return Err(Fault::Input(format!("the key is for {}, not for {}", share.purpose(), refresh.purpose)));
+    if !refresh.dealers.iter().any(|dealer| dealer.party == party) {
+        return Ok(None);
     }
-    differs("member index", share.index().into(), dealer.member.into())?;
-    differs("number of members", key.parties().into(), refresh.old_parties.into())?;
-    differs("quorum", key.quorum().into(), refresh.dealers.len() as u64)?;
-    differs("size of shares", share.share_bits() as u64, refresh.share_bits.into())?;
+    let share = Keyring::of(config).find(&refresh.key).map_err(|e| Fault::Input(e.to_string()))?;
+    key_generation::check_share(refresh, party, &share)?;
     Ok(Some(share))
 }
 

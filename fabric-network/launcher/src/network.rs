@@ -191,6 +191,13 @@ pub struct ProcessSpec {
 }
 
 impl Network {
+    /// MSP identifiers of the first `count` organisations, or of all where there are fewer, with their connection
+    /// profiles.
+    pub fn organisations(&self, count: usize) -> Vec<(String, PathBuf)> {
+        let first = self.orgs.iter().take(count);
+        first.map(|org| (org.msp_id.clone(), self.path(&org.profile))).collect()
+    }
+
     /// Reads `dir/network.json`.
     ///
     /// # Errors

@@ -80,8 +80,7 @@ pub async fn run_job(participants: &Participants, params: &JobParams, steps: &St
 
 /// Nodes for the first organisations of a network.
 pub fn participants(network: &Network, parties: u32, dir: &Path) -> Done<Participants> {
-    let orgs = network.orgs.iter().take(parties as usize);
-    let organisations = orgs.map(|org| (org.msp_id.clone(), network.path(&org.profile))).collect();
+    let organisations = network.organisations(parties as usize);
     let (channel, chaincode) = (network.channel.clone(), network.chaincode.name.clone());
     Ok(Participants::new(dir, organisations, channel, chaincode, 600)?)
 }

@@ -316,12 +316,7 @@ async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)
     let dir = run.dir.clone().unwrap_or_else(|| temporary.path().join("ledger"));
     let borrowed = borrow_network(run.ledger.kind(), &dir, run.participants as usize, steps).await?;
     let network = &borrowed.network;
-    plan.organisations = network
-        .orgs
-        .iter()
-        .take(run.participants as usize)
-        .map(|org| (org.msp_id.clone(), network.path(&org.profile)))
-        .collect();
+    plan.organisations = network.organisations(run.participants as usize);
     plan.channel = network.channel.clone();
     plan.chaincode = network.chaincode.name.clone();
     let nodes = plan.participants(&participants)?;

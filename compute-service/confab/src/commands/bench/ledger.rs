@@ -20,11 +20,6 @@ use node::{
 use records::{JobId, VerticalSvm};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use svm::{
-    generate,
-    scaling::Scaling,
-    table::{Columns, Missing},
-};
 
 /// What the ledger costs a job, without the cryptography.
 ///
@@ -200,36 +195,23 @@ async fn measure(args: &LedgerArgs, steps: &Steps) -> Done<Report> {
 /// Trains a job to be replayed.
 async fn train(args: &LedgerArgs, network: &Network, dir: &Path, steps: &Steps) -> Done<JobId> {
     steps.step("training the job that is to be replayed");
-    let data = dir.join("patients.csv");
-    std::fs::write(&data, generate::patients(ROWS, 1))?;
-    let orgs = network.orgs.iter().take(args.participants as usize);
-    let organisations: Vec<_> = orgs.map(|org| (org.msp_id.clone(), network.path(&org.profile))).collect();
+    let organisations = network.organisations(args.participants as usize);
     let msp_ids = organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
     let defaults = experiment::template(ROWS as u32, msp_ids)?;
     let weak = args.key_bits < 2048;
+    let training = VerticalSvm {
+        iterations: args.iterations,
+        batch: args.batch,
+        key_bits: args.key_bits,
+        insecure_key_bits: weak,
+        weak_blinding: weak,
+        ..defaults.training().clone()
+    };
     let plan = Plan {
-        data,
-        columns: Columns {
-            label: Some(generate::LABEL.into()),
-            id: Some(generate::ID.into()),
-            ..Columns::default()
-        },
-        missing: Missing::Drop,
-        scale: Scaling::Std,
-        test_fraction: 0.2,
-        seed: 1,
-        training: VerticalSvm {
-            iterations: args.iterations,
-            batch: args.batch,
-            key_bits: args.key_bits,
-            insecure_key_bits: weak,
-            weak_blinding: weak,
-            ..defaults.training().clone()
-        },
         organisations,
         channel: network.channel.clone(),
         chaincode: network.chaincode.name.clone(),
-        patience_secs: 600,
+        ..Plan::generated(&dir.join("patients.csv"), ROWS, training)?
     };
     let dir = dir.join("participants");
     let prepared = tokio::task::spawn_blocking(move || plan.prepare(&dir)).await??;
