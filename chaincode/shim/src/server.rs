@@ -29,6 +29,8 @@ const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Streams at once, of which an organisation's peers need one each; the places of those that do not get
 /// ready are soon free again.
 const MAX_STREAMS: usize = 256;
+/// A peer opens one.
+const STREAMS_PER_CONNECTION: u32 = 16;
 /// What the server may take for the connections after the streams have been closed.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -168,6 +170,7 @@ impl Builder {
         let mut server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(STREAMS_PER_CONNECTION)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
         if let Some(tls) = self.tls {

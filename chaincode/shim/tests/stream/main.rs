@@ -1,5 +1,6 @@
 //! The chaincode stream from a peer's point of view.
 
+mod malformed;
 mod peer;
 mod state;
 mod tls;
