@@ -37,7 +37,8 @@ pub fn split_composite_key(key: &str) -> Result<(&str, Vec<&str>), StubError> {
     Ok((object_type, parts.collect()))
 }
 
-/// The range of all keys that begin with these parts and have more: from, included, to, excluded.
+/// The range of all keys that begin with these parts, the key of just these among them: from, included, to,
+/// excluded.
 pub(crate) fn composite_range<A: AsRef<str>>(
     object_type: &str,
     attributes: &[A],

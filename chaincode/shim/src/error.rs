@@ -22,6 +22,15 @@ pub enum StubError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// Private data without the name of its collection.
+    #[error("a collection needs a name")]
+    Collection,
+    /// A page that could hold nothing, or more than a message can say.
+    #[error("a page has a size from 1 to 2,147,483,647")]
+    PageSize,
+    /// An endorsement policy that is no n-of-n of organisations.
+    #[error("the endorsement policy of a key {0}")]
+    Policy(&'static str),
     /// A write of nothing, which Fabric would take for a deletion.
     #[error("the value of key {0:?} is empty, which would delete the key")]
     EmptyValue(String),

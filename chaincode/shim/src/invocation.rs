@@ -3,6 +3,7 @@
 use fabric_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
 use fabric_protos::peer::{ChaincodeInput, ChaincodeMessage, ChaincodeProposalPayload, Proposal};
 use fabric_protos::prost::{DecodeError, Message};
+use fabric_protos::prost_types;
 use std::collections::BTreeMap;
 
 /// A time by the clock of the client, who chose it: peers since 3.1 refuse one that is more than
@@ -16,6 +17,12 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
+    /// None where the nanoseconds are out of range.
+    pub(crate) fn new(time: prost_types::Timestamp) -> Option<Self> {
+        let nanos = u32::try_from(time.nanos).ok().filter(|&nanos| nanos < 1_000_000_000)?;
+        Some(Self { seconds: time.seconds, nanos })
+    }
+
     /// Milliseconds since 1970, as near as an `i64` can come.
     pub fn millis(&self) -> i64 {
         self.seconds.saturating_mul(1000).saturating_add(i64::from(self.nanos / 1_000_000))
@@ -64,15 +71,11 @@ impl Invocation {
         let signature_header: SignatureHeader = decode("signature header", &header.signature_header)?;
         let payload: ChaincodeProposalPayload = decode("proposal payload", &proposal.payload)?;
         let time = channel_header.timestamp.ok_or(Missing("timestamp"))?;
-        let nanos = u32::try_from(time.nanos)
-            .ok()
-            .filter(|&nanos| nanos < 1_000_000_000)
-            .ok_or(InvocationError::Timestamp)?;
         Ok(Self {
             args: input.args,
             creator: signature_header.creator,
             transient: payload.transient_map,
-            timestamp: Timestamp { seconds: time.seconds, nanos },
+            timestamp: Timestamp::new(time).ok_or(InvocationError::Timestamp)?,
         })
     }
 }

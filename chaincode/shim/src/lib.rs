@@ -38,17 +38,22 @@ mod composite;
 mod error;
 mod identity;
 mod invocation;
+mod link;
+mod policy;
+mod private;
 mod protocol;
-mod range;
+mod query;
 mod server;
 mod session;
 mod stub;
+mod writes;
 
 pub use composite::{composite_key, split_composite_key};
 pub use error::StubError;
 pub use identity::{ClientIdentity, IdentityError};
 pub use invocation::Timestamp;
-pub use range::{KeyValue, RangeIter};
+pub use policy::{KeyEndorsementPolicy, RoleType};
+pub use query::{KeyModification, KeyValue, Page, QueryIter};
 pub use server::{Builder, ServeError, Server, Tls};
 pub use stub::Stub;
 

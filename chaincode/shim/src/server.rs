@@ -4,15 +4,19 @@ use crate::Contract;
 use crate::session::Session;
 use fabric_protos::peer::ChaincodeMessage;
 use fabric_protos::services::{Chaincode, ChaincodeServer, MAX_MESSAGE_SIZE};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::task::JoinHandle;
+use tokio_stream::Stream;
 use tonic::codegen::BoxStream;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tonic::{Request, Status, Streaming};
+use tracing::Instrument;
 
 /// Messages that may wait to be sent on a stream.
 const OUTGOING_MESSAGES: usize = 64;
@@ -22,6 +26,11 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Receive windows that let a record of some megabytes pass without waiting for the other side.
 const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// Streams at once, of which an organisation's peers need one each; the places of those that do not get
+/// ready are soon free again.
+const MAX_STREAMS: usize = 256;
+/// A peer opens one.
+const STREAMS_PER_CONNECTION: u32 = 16;
 /// What the server may take for the connections after the streams have been closed.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -94,6 +103,7 @@ impl Server {
             package_id: String::new(),
             tls: None,
             max_calls: 64,
+            max_waiting: 2500,
             grace: Duration::from_secs(10),
         }
     }
@@ -105,6 +115,7 @@ pub struct Builder {
     package_id: String,
     tls: Option<Tls>,
     max_calls: usize,
+    max_waiting: usize,
     grace: Duration,
 }
 
@@ -125,6 +136,13 @@ impl Builder {
     /// Further ones wait. Counted for each peer, so that one that hangs does not hold up another.
     pub fn max_calls(mut self, max_calls: usize) -> Self {
         self.max_calls = max_calls.max(1);
+        self
+    }
+
+    /// How many more calls of one peer may wait (2500 unless set, which is as many endorsements as a peer has
+    /// under way by default). Further ones are refused.
+    pub fn max_waiting(mut self, max_waiting: usize) -> Self {
+        self.max_waiting = max_waiting;
         self
     }
 
@@ -152,6 +170,7 @@ impl Builder {
         let mut server = tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(STREAMS_PER_CONNECTION)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
         if let Some(tls) = self.tls {
@@ -162,8 +181,10 @@ impl Builder {
             contract: self.contract,
             package_id: self.package_id,
             max_calls: self.max_calls,
+            max_waiting: self.max_waiting,
             grace: self.grace,
             shutdown: stopped.clone(),
+            places: Arc::new(Semaphore::new(MAX_STREAMS)),
         };
         let service = ChaincodeServer::new(service)
             .max_decoding_message_size(MAX_MESSAGE_SIZE)
@@ -195,8 +216,11 @@ struct Service {
     contract: Arc<dyn Contract>,
     package_id: String,
     max_calls: usize,
+    max_waiting: usize,
     grace: Duration,
     shutdown: watch::Receiver<bool>,
+    /// One for each stream that may be open.
+    places: Arc<Semaphore>,
 }
 
 #[tonic::async_trait]
@@ -205,18 +229,42 @@ impl Chaincode for Service {
         &self,
         request: Request<Streaming<ChaincodeMessage>>,
     ) -> Result<tonic::Response<BoxStream<ChaincodeMessage>>, Status> {
+        let peer = request.remote_addr().map(|address| address.to_string()).unwrap_or_default();
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            tracing::warn!(peer, "a stream was refused: {MAX_STREAMS} are open");
+            return Err(Status::resource_exhausted("the chaincode has too many streams"));
+        };
         let (outgoing, messages) = mpsc::channel(OUTGOING_MESSAGES);
         let session = Session {
             contract: self.contract.clone(),
             package_id: self.package_id.clone(),
             permits: Arc::new(Semaphore::new(self.max_calls)),
+            max_calls: self.max_calls.saturating_add(self.max_waiting),
             grace: self.grace,
             shutdown: self.shutdown.clone(),
             outgoing,
+            place,
         };
-        let peer = request.remote_addr().map(|address| address.to_string()).unwrap_or_default();
         let span = tracing::info_span!("chaincode stream", peer);
-        tokio::spawn(tracing::Instrument::instrument(session.run(request.into_inner()), span));
-        Ok(tonic::Response::new(Box::pin(ReceiverStream::new(messages))))
+        let session = tokio::spawn(session.run(request.into_inner()).instrument(span));
+        Ok(tonic::Response::new(Box::pin(Outbound { messages, session })))
+    }
+}
+
+/// Messages to the peer until the session ends, though a contract may still compute and hold a way to send.
+struct Outbound {
+    messages: mpsc::Receiver<Result<ChaincodeMessage, Status>>,
+    session: JoinHandle<()>,
+}
+
+impl Stream for Outbound {
+    type Item = Result<ChaincodeMessage, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if !self.messages.is_closed() && Pin::new(&mut self.session).poll(context).is_ready() {
+            // What was sent before is still delivered.
+            self.messages.close();
+        }
+        self.messages.poll_recv(context)
     }
 }

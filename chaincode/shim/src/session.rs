@@ -1,26 +1,27 @@
 //! One stream with one peer: dispatches the peer's messages to the calls that run.
 
 use crate::invocation::Invocation;
+use crate::link::{CallId, Calls, Link, Outgoing, check_size};
 use crate::protocol::{Action, State, step};
-use crate::stub::{Offer, Outgoing, check_size};
+use crate::stub::Offer;
 use crate::{Contract, Response, Stub};
 use fabric_protos::peer::chaincode_message::Type;
 use fabric_protos::peer::{self, ChaincodeAdditionalParams, ChaincodeId, ChaincodeMessage};
 use fabric_protos::prost::Message;
 use std::any::Any;
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 
-/// Calls that run, by channel and transaction, with the way to hand them the peer's answers.
-type Calls = Arc<Mutex<HashMap<(String, String), mpsc::Sender<ChaincodeMessage>>>>;
+/// What a peer may take until it is ready for calls, and to take a message that it has to take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What changes while a stream lasts.
 struct Live {
@@ -30,18 +31,8 @@ struct Live {
     running: JoinSet<()>,
     /// No new calls are taken.
     closing: bool,
-}
-
-impl Default for Live {
-    fn default() -> Self {
-        Self {
-            state: State::Created,
-            offer: Offer::default(),
-            calls: Calls::default(),
-            running: JoinSet::new(),
-            closing: false,
-        }
-    }
+    /// When the stream ends whatever happens: over a registration that takes too long, or a shutdown.
+    deadline: Option<Instant>,
 }
 
 /// The chaincode's side of a stream.
@@ -50,30 +41,36 @@ pub(crate) struct Session {
     pub package_id: String,
     /// How many calls may run at once; the others wait.
     pub permits: Arc<Semaphore>,
+    /// How many calls may run and wait; further ones are refused.
+    pub max_calls: usize,
     /// How long calls may go on after `shutdown` has turned true.
     pub grace: Duration,
     pub shutdown: watch::Receiver<bool>,
     pub outgoing: Outgoing,
+    /// Held as long as the stream lasts.
+    pub place: OwnedSemaphorePermit,
 }
 
 impl Session {
     /// Registers, then serves calls until the peer leaves, breaks the protocol, or the server shuts
     /// down. Calls that are left then find the peer disconnected.
     pub async fn run(self, mut incoming: impl Stream<Item = Result<ChaincodeMessage, Status>> + Unpin) {
-        let id = ChaincodeId { name: self.package_id.clone(), ..ChaincodeId::default() };
-        self.send(message(Type::Register, id.encode_to_vec())).await;
-
         let mut shutdown = self.shutdown.clone();
-        let mut live = Live::default();
-        let mut deadline = None;
-        loop {
+        let mut live = Live {
+            state: State::Created,
+            offer: Offer::default(),
+            calls: Calls::default(),
+            running: JoinSet::new(),
+            closing: false,
+            deadline: Some(Instant::now() + PATIENCE),
+        };
+        let id = ChaincodeId { name: self.package_id.clone(), ..ChaincodeId::default() };
+        let mut ended = self.send(message(Type::Register, id.encode_to_vec())).await;
+        while ended.is_continue() {
+            let deadline = live.deadline;
             tokio::select! {
                 received = incoming.next() => match received {
-                    Some(Ok(received)) => {
-                        if self.receive(&mut live, received).await.is_break() {
-                            break;
-                        }
-                    }
+                    Some(Ok(received)) => ended = self.receive(&mut live, received).await,
                     Some(Err(e)) => {
                         tracing::warn!(calls = live.running.len(), "the stream from the peer failed: {e}");
                         break;
@@ -91,10 +88,17 @@ impl Session {
                 // Also true when the server is gone without a word.
                 () = async { drop(shutdown.wait_for(|&stop| stop).await) }, if !live.closing => {
                     live.closing = true;
-                    deadline = Some(Instant::now() + self.grace);
+                    live.deadline = Some(Instant::now() + self.grace);
                 }
-                () = tokio::time::sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    tracing::warn!(calls = live.running.len(), "the stream is closed over running calls");
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    match live.closing {
+                        true => tracing::warn!(calls = live.running.len(), "the stream is closed over running calls"),
+                        false => {
+                            tracing::warn!("the peer did not get ready within {PATIENCE:?}");
+                            let status = Status::deadline_exceeded("no READY");
+                            drop(self.outgoing.try_send(Err(status)));
+                        }
+                    }
                     break;
                 }
             }
@@ -102,8 +106,10 @@ impl Session {
                 break;
             }
         }
-        // Drops the senders: calls that wait for an answer learn that none will come.
-        live.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        // Those that wait for a thread first, so that the end of the others does not let them begin.
+        live.running.abort_all();
+        live.calls.end_all();
+        drop(self.place);
     }
 
     /// Acts on one message; breaks where the stream must end.
@@ -117,24 +123,26 @@ impl Session {
             Action::Advance => tracing::debug!("registered"),
             Action::Negotiate => {
                 live.offer = negotiate(&received.payload);
+                live.deadline = live.deadline.filter(|_| live.closing);
                 tracing::info!(offer = ?live.offer, "ready for calls");
             }
             // With a full queue there is traffic enough to keep the stream alive.
             Action::Echo => drop(self.outgoing.try_send(Ok(received))),
-            Action::Deliver => deliver(&live.calls, received),
+            Action::Deliver => live.calls.deliver(received),
             Action::Call { .. } if live.closing => {
-                self.send(answer(&received, Type::Error, b"the chaincode is shutting down".into())).await;
+                return self.refuse(&received, "the chaincode is shutting down").await;
             }
-            Action::Call { init } => match register(&live.calls, &received) {
-                Some(answers) => {
-                    let call = Call { init, offer: live.offer, message: received, answers };
-                    live.running.spawn(self.call(call, live.calls.clone()));
+            Action::Call { .. } if live.running.len() >= self.max_calls => {
+                return self.refuse(&received, "the chaincode has too many calls to answer").await;
+            }
+            Action::Call { init } => {
+                let id = (received.channel_id.clone(), received.txid.clone());
+                if !live.calls.begin(&id) {
+                    return self.refuse(&received, "this transaction is already running").await;
                 }
-                None => {
-                    let text = b"this transaction is already running".into();
-                    self.send(answer(&received, Type::Error, text)).await;
-                }
-            },
+                let call = Call { id, init, offer: live.offer, message: received };
+                live.running.spawn(self.call(call, live.calls.clone()));
+            }
         }
         ControlFlow::Continue(())
     }
@@ -145,24 +153,24 @@ impl Session {
         let permits = self.permits.clone();
         let outgoing = self.outgoing.clone();
         async move {
-            let key = (call.message.channel_id.clone(), call.message.txid.clone());
+            let id = call.id.clone();
             let permit = permits.acquire_owned().await.expect("the semaphore is never closed");
-            let stub_outgoing = outgoing.clone();
+            let (call_calls, call_outgoing) = (calls.clone(), outgoing.clone());
             let outcome = tokio::task::spawn_blocking(move || {
-                let outcome = call.run(&*contract, stub_outgoing);
+                let outcome = call.run(&*contract, call_calls, call_outgoing);
                 drop(permit);
                 outcome
             })
             .await;
             // Gone before the answer is out, for the peer may then call the same transaction again.
-            calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            calls.end(&id);
             match outcome {
                 Ok(message) => {
                     if outgoing.send(Ok(message)).await.is_err() {
-                        tracing::warn!(tx = key.1, "a call ended after its stream");
+                        tracing::warn!(tx = id.1, "a call ended after its stream");
                     }
                 }
-                Err(e) => tracing::error!(tx = key.1, "a call was lost: {e}"),
+                Err(e) => tracing::error!(tx = id.1, "a call was lost: {e}"),
             }
         }
     }
@@ -176,31 +184,47 @@ impl Session {
             text = format!("{text}: {}", String::from_utf8_lossy(&received.payload));
             tracing::error!("the peer says: {}", String::from_utf8_lossy(&received.payload));
         }
-        self.send(answer(&received, Type::Error, text.clone().into_bytes())).await;
-        if self.outgoing.send(Err(Status::failed_precondition(text))).await.is_err() {
+        if self.send(answer(&received, Type::Error, text.clone().into_bytes())).await.is_continue()
+            && self.outgoing.send(Err(Status::failed_precondition(text))).await.is_err()
+        {
             tracing::debug!("the peer left first");
         }
     }
 
-    async fn send(&self, message: ChaincodeMessage) {
-        if self.outgoing.send(Ok(message)).await.is_err() {
-            tracing::warn!("the stream to the peer is closed");
+    /// Answers a call that is not run.
+    async fn refuse(&self, call: &ChaincodeMessage, reason: &str) -> ControlFlow<()> {
+        tracing::warn!(tx = call.txid, "a call was refused: {reason}");
+        self.send(answer(call, Type::Error, reason.into())).await
+    }
+
+    /// Breaks where the peer is gone or takes no messages.
+    async fn send(&self, message: ChaincodeMessage) -> ControlFlow<()> {
+        match self.outgoing.send_timeout(Ok(message), PATIENCE).await {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(SendTimeoutError::Closed(_)) => {
+                tracing::warn!("the stream to the peer is closed");
+                ControlFlow::Break(())
+            }
+            Err(SendTimeoutError::Timeout(_)) => {
+                tracing::warn!("the peer takes no messages");
+                ControlFlow::Break(())
+            }
         }
     }
 }
 
 /// A call that is about to run.
 struct Call {
+    id: CallId,
     init: bool,
     offer: Offer,
     message: ChaincodeMessage,
-    answers: mpsc::Receiver<ChaincodeMessage>,
 }
 
 impl Call {
     /// Runs the contract; blocks. Answers the message that tells the peer of the outcome.
-    fn run(self, contract: &dyn Contract, outgoing: Outgoing) -> ChaincodeMessage {
-        let Self { init, offer, mut message, answers } = self;
+    fn run(self, contract: &dyn Contract, calls: Calls, outgoing: Outgoing) -> ChaincodeMessage {
+        let Self { id, init, offer, mut message } = self;
         let invocation = match Invocation::parse(&message) {
             Ok(invocation) => invocation,
             Err(e) => {
@@ -210,8 +234,7 @@ impl Call {
         };
         message.payload.clear();
         message.proposal = None;
-        let stub =
-            Stub::new(message.txid.clone(), message.channel_id.clone(), invocation, offer, outgoing, answers);
+        let stub = Stub::new(invocation, Link::new(id, calls, outgoing), offer);
         let result =
             catch_unwind(AssertUnwindSafe(
                 || {
@@ -242,32 +265,6 @@ impl Call {
             chaincode_event: event,
             ..answer(&message, Type::Completed, response.encode_to_vec())
         }
-    }
-}
-
-/// Notes a call as running, unless the same transaction already is.
-fn register(calls: &Calls, call: &ChaincodeMessage) -> Option<mpsc::Receiver<ChaincodeMessage>> {
-    let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
-    let key = (call.channel_id.clone(), call.txid.clone());
-    if calls.contains_key(&key) {
-        tracing::warn!(tx = call.txid, "a transaction was called while it runs");
-        return None;
-    }
-    let (sender, receiver) = mpsc::channel(1);
-    calls.insert(key, sender);
-    Some(receiver)
-}
-
-/// Hands an answer of the peer to the call that asked.
-fn deliver(calls: &Calls, received: ChaincodeMessage) {
-    let tx = received.txid.clone();
-    let key = (received.channel_id.clone(), received.txid.clone());
-    let calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
-    match calls.get(&key).map(|call| call.try_send(received).is_ok()) {
-        Some(true) => {}
-        // Of no use to anybody, but no reason to break off the other calls of the stream.
-        Some(false) => tracing::warn!(tx, "the peer answered more than was asked"),
-        None => tracing::warn!(tx, "the peer answered a call that does not run"),
     }
 }
 

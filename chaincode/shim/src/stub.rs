@@ -2,26 +2,19 @@
 
 use crate::composite::{composite_range, simple_range};
 use crate::invocation::Invocation;
-use crate::{ClientIdentity, RangeIter, StubError, Timestamp};
+use crate::link::{Link, check_size, lock, parse};
+use crate::writes::{Write, Writes, send};
+use crate::{
+    ClientIdentity, KeyModification, KeyValue, Page, QueryIter, Response, StubError, Timestamp, query,
+};
 use fabric_protos::peer::chaincode_message::Type;
-use fabric_protos::peer::{self, ChaincodeEvent, ChaincodeMessage, QueryResponse, WriteRecord, write_record};
-use fabric_protos::prost::Message;
-use fabric_protos::services::MAX_MESSAGE_SIZE;
+use fabric_protos::peer::{self, ChaincodeEvent, ChaincodeMessage, MetaDataKeys};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
-use tonic::Status;
+use std::sync::Mutex;
 
-/// What a message has beside its payload, generously: ids, channel, tags.
-const MESSAGE_OVERHEAD: usize = 64 * 1024;
 /// Keys per GET_STATE_MULTIPLE at most: the answer must fit a message, so this is good for values of
 /// 400 kB, which is more than a record has.
 const MAX_KEYS_PER_READ: usize = 256;
-/// Where a batch of writes is cut, in bytes.
-const WRITE_BATCH_BYTES: usize = 16 * 1024 * 1024;
-
-/// Messages to the peer, all calls of a stream together.
-pub(crate) type Outgoing = mpsc::Sender<Result<ChaincodeMessage, Status>>;
 
 /// What the peer can do beyond the protocol of Fabric 2: how many records go into one message.
 /// `None` where it cannot.
@@ -35,48 +28,26 @@ pub(crate) struct Offer {
 ///
 /// Writes reach the ledger only when the call succeeds and its transaction is found valid.
 pub struct Stub {
-    tx_id: String,
-    channel_id: String,
     invocation: Invocation,
+    link: Link,
     offer: Offer,
-    outgoing: Outgoing,
-    /// Answers to this call's requests. The lock makes request and answer one step, for a call may
-    /// have only one request under way.
-    answers: Mutex<mpsc::Receiver<ChaincodeMessage>>,
-    /// Writes to be sent in a batch when the contract has finished; `None` is a deletion.
-    writes: Mutex<BTreeMap<String, Option<Vec<u8>>>>,
+    writes: Mutex<Writes>,
     event: Mutex<Option<ChaincodeEvent>>,
 }
 
 impl Stub {
-    pub(crate) fn new(
-        tx_id: String,
-        channel_id: String,
-        invocation: Invocation,
-        offer: Offer,
-        outgoing: Outgoing,
-        answers: mpsc::Receiver<ChaincodeMessage>,
-    ) -> Self {
-        Self {
-            tx_id,
-            channel_id,
-            invocation,
-            offer,
-            outgoing,
-            answers: Mutex::new(answers),
-            writes: Mutex::default(),
-            event: Mutex::default(),
-        }
+    pub(crate) fn new(invocation: Invocation, link: Link, offer: Offer) -> Self {
+        Self { invocation, link, offer, writes: Mutex::default(), event: Mutex::default() }
     }
 
     /// The id of the transaction that this call may become.
     pub fn tx_id(&self) -> &str {
-        &self.tx_id
+        self.link.tx_id()
     }
 
     /// The channel on whose ledger the call runs.
     pub fn channel_id(&self) -> &str {
-        &self.channel_id
+        self.link.channel_id()
     }
 
     /// All arguments, the function's name first.
@@ -134,9 +105,7 @@ impl Stub {
     /// # Errors
     /// [`StubError`] where the peer refuses or is gone.
     pub fn get_state(&self, key: &str) -> Result<Option<Vec<u8>>, StubError> {
-        check_key(key)?;
-        let request = peer::GetState { key: key.into(), collection: String::new() };
-        Ok(non_empty(self.ask(Type::GetState, &request)?))
+        self.get("", key)
     }
 
     /// The committed values of several keys, in their order; one request for many keys where the
@@ -145,43 +114,17 @@ impl Stub {
     /// # Errors
     /// As [`get_state`](Self::get_state).
     pub fn get_states<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<Option<Vec<u8>>>, StubError> {
-        keys.iter().try_for_each(|key| check_key(key.as_ref()))?;
-        let Some(per_read) = self.offer.keys_per_read else {
-            return keys.iter().map(|key| self.get_state(key.as_ref())).collect();
-        };
-        let mut values = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(per_read.clamp(1, MAX_KEYS_PER_READ)) {
-            let keys: Vec<String> = keys.iter().map(|key| key.as_ref().into()).collect();
-            let asked = keys.len();
-            let request = peer::GetStateMultiple { keys, collection: String::new() };
-            let answer: peer::GetStateMultipleResult = self.ask_for(Type::GetStateMultiple, &request)?;
-            if answer.values.len() != asked {
-                return Err(StubError::Protocol(format!("{} values for {asked} keys", answer.values.len())));
-            }
-            values.extend(answer.values.into_iter().map(non_empty));
-        }
-        Ok(values)
+        self.get_multiple("", keys)
     }
 
     /// Writes a key. Where the peer takes writes in batches (Fabric 3.1) they are sent when the
-    /// contract has finished, and an error of the peer's then fails the call.
+    /// contract has finished or calls another chaincode, and an error of the peer's then fails that.
     ///
     /// # Errors
     /// [`StubError::EmptyValue`], [`StubError::Key`] for an empty key, or as
     /// [`get_state`](Self::get_state).
     pub fn put_state(&self, key: &str, value: impl Into<Vec<u8>>) -> Result<(), StubError> {
-        let value = value.into();
-        check_key(key)?;
-        check_size(key.len() + value.len())?;
-        if value.is_empty() {
-            return Err(StubError::EmptyValue(key.into()));
-        }
-        if self.offer.writes_per_batch.is_some() {
-            lock(&self.writes).insert(key.into(), Some(value));
-            return Ok(());
-        }
-        let request = peer::PutState { key: key.into(), value, collection: String::new() };
-        self.ask(Type::PutState, &request).map(drop)
+        self.put("", key, value.into())
     }
 
     /// Deletes a key; it need not exist. Sent like [`put_state`](Self::put_state).
@@ -189,13 +132,7 @@ impl Stub {
     /// # Errors
     /// [`StubError::Key`] for an empty key, or as [`get_state`](Self::get_state).
     pub fn del_state(&self, key: &str) -> Result<(), StubError> {
-        check_key(key)?;
-        if self.offer.writes_per_batch.is_some() {
-            lock(&self.writes).insert(key.into(), None);
-            return Ok(());
-        }
-        let request = peer::DelState { key: key.into(), collection: String::new() };
-        self.ask(Type::DelState, &request).map(drop)
+        self.write("", key, Write::Delete)
     }
 
     /// The simple keys from `start`, included, to `end`, excluded, in the order of their bytes; an
@@ -205,12 +142,29 @@ impl Stub {
     ///
     /// # Errors
     /// [`StubError::Key`] for bounds that start with U+0000, or as [`get_state`](Self::get_state).
-    pub fn get_state_by_range(&self, start: &str, end: &str) -> Result<RangeIter<'_>, StubError> {
-        let (start, end) = simple_range(start, end)?;
-        self.range(start, end)
+    pub fn get_state_by_range(&self, start: &str, end: &str) -> Result<QueryIter<'_, KeyValue>, StubError> {
+        query::range(&self.link, "", simple_range(start, end)?)
     }
 
-    /// The composite keys that begin with this type and these attributes and have more, in order.
+    /// At most `page_size` keys of [`get_state_by_range`](Self::get_state_by_range), in calls that write
+    /// nothing. The first page has an empty bookmark, each further one that of the page before.
+    ///
+    /// Nothing guards the page against changes until the transaction commits.
+    ///
+    /// # Errors
+    /// [`StubError::PageSize`]; [`StubError::Key`] also for a bookmark outside of the range.
+    pub fn get_state_by_range_with_pagination(
+        &self,
+        start: &str,
+        end: &str,
+        page_size: u32,
+        bookmark: &str,
+    ) -> Result<Page, StubError> {
+        query::page(&self.link, simple_range(start, end)?, page_size, bookmark)
+    }
+
+    /// The composite keys that begin with this type and these attributes, in order; the key of just these is
+    /// among them.
     ///
     /// # Errors
     /// [`StubError::Key`] for parts that no composite key can have, or as
@@ -219,9 +173,90 @@ impl Stub {
         &self,
         object_type: &str,
         attributes: &[A],
-    ) -> Result<RangeIter<'_>, StubError> {
+    ) -> Result<QueryIter<'_, KeyValue>, StubError> {
         let (start, end) = composite_range(object_type, attributes)?;
-        self.range(&start, &end)
+        query::range(&self.link, "", (&start, &end))
+    }
+
+    /// A page of [`get_state_by_partial_composite_key`](Self::get_state_by_partial_composite_key), as
+    /// [`get_state_by_range_with_pagination`](Self::get_state_by_range_with_pagination).
+    ///
+    /// # Errors
+    /// As both.
+    pub fn get_state_by_partial_composite_key_with_pagination<A: AsRef<str>>(
+        &self,
+        object_type: &str,
+        attributes: &[A],
+        page_size: u32,
+        bookmark: &str,
+    ) -> Result<Page, StubError> {
+        let (start, end) = composite_range(object_type, attributes)?;
+        query::page(&self.link, (&start, &end), page_size, bookmark)
+    }
+
+    /// The committed changes of a key, the newest first. Refused by peers that keep no history.
+    ///
+    /// Nothing guards it against changes until the transaction commits.
+    ///
+    /// # Errors
+    /// [`StubError::Key`] for an empty key, or as [`get_state`](Self::get_state).
+    pub fn get_history_for_key(&self, key: &str) -> Result<QueryIter<'_, KeyModification>, StubError> {
+        check_key(key)?;
+        query::history(&self.link, key)
+    }
+
+    /// The endorsement policy of a key, if it has one of its own.
+    ///
+    /// # Errors
+    /// As [`get_state`](Self::get_state).
+    pub fn get_state_validation_parameter(&self, key: &str) -> Result<Option<Vec<u8>>, StubError> {
+        self.get_policy("", key)
+    }
+
+    /// Gives a key an endorsement policy in place of the chaincode's, for later transactions that write
+    /// it; [`KeyEndorsementPolicy`](crate::KeyEndorsementPolicy) makes the bytes. Empty bytes take the policy
+    /// away again. Sent like [`put_state`](Self::put_state); the key must exist once the call is over.
+    ///
+    /// # Errors
+    /// [`StubError::Key`] for an empty key, or as [`get_state`](Self::get_state).
+    pub fn set_state_validation_parameter(
+        &self,
+        key: &str,
+        policy: impl Into<Vec<u8>>,
+    ) -> Result<(), StubError> {
+        self.write("", key, Write::Policy(policy.into()))
+    }
+
+    /// Calls another chaincode on the same peer, in the same transaction and with the same caller. What it
+    /// reads and writes on this channel becomes part of the transaction; on another `channel` it can only
+    /// read.
+    ///
+    /// Its answer may be a failure; then the transaction goes on all the same.
+    ///
+    /// # Errors
+    /// [`StubError::Refused`] where the chaincode cannot be called or gave no answer, or as
+    /// [`get_state`](Self::get_state).
+    pub fn invoke_chaincode(
+        &self,
+        name: &str,
+        args: &[impl AsRef<[u8]>],
+        channel: Option<&str>,
+    ) -> Result<Response, StubError> {
+        // Else the peer would take the writes before the call for later ones.
+        self.flush()?;
+        let name = channel.map_or_else(|| name.to_owned(), |channel| format!("{name}/{channel}"));
+        let args = args.iter().map(|arg| arg.as_ref().to_vec()).collect();
+        let request = peer::ChaincodeSpec {
+            chaincode_id: Some(peer::ChaincodeId { name, ..peer::ChaincodeId::default() }),
+            input: Some(peer::ChaincodeInput { args, ..peer::ChaincodeInput::default() }),
+            ..peer::ChaincodeSpec::default()
+        };
+        let outcome: ChaincodeMessage = self.link.ask_for(Type::InvokeChaincode, &request)?;
+        if outcome.r#type() != Type::Completed {
+            return Err(StubError::Refused(String::from_utf8_lossy(&outcome.payload).into_owned()));
+        }
+        let response: peer::Response = parse(Type::InvokeChaincode, &outcome.payload)?;
+        Ok(Response { status: response.status, message: response.message, payload: response.payload })
     }
 
     /// Sets the event of the transaction; the last one counts. Listeners get it once the transaction
@@ -244,40 +279,72 @@ impl Stub {
         Ok(())
     }
 
-    fn range(&self, start: &str, end: &str) -> Result<RangeIter<'_>, StubError> {
-        let request = peer::GetStateByRange {
-            start_key: start.into(),
-            end_key: end.into(),
-            collection: String::new(),
-            metadata: Vec::new(),
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    pub(crate) fn get(&self, collection: &str, key: &str) -> Result<Option<Vec<u8>>, StubError> {
+        check_key(key)?;
+        let request = peer::GetState { key: key.into(), collection: collection.into() };
+        Ok(non_empty(self.link.ask(Type::GetState, &request)?))
+    }
+
+    pub(crate) fn get_multiple<K: AsRef<str>>(
+        &self,
+        collection: &str,
+        keys: &[K],
+    ) -> Result<Vec<Option<Vec<u8>>>, StubError> {
+        keys.iter().try_for_each(|key| check_key(key.as_ref()))?;
+        let Some(per_read) = self.offer.keys_per_read else {
+            return keys.iter().map(|key| self.get(collection, key.as_ref())).collect();
         };
-        let first: QueryResponse = self.ask_for(Type::GetStateByRange, &request)?;
-        Ok(RangeIter::new(self, first))
+        let mut values = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(per_read.clamp(1, MAX_KEYS_PER_READ)) {
+            let keys: Vec<String> = keys.iter().map(|key| key.as_ref().into()).collect();
+            let asked = keys.len();
+            let request = peer::GetStateMultiple { keys, collection: collection.into() };
+            let answer: peer::GetStateMultipleResult = self.link.ask_for(Type::GetStateMultiple, &request)?;
+            if answer.values.len() != asked {
+                return Err(StubError::Protocol(format!("{} values for {asked} keys", answer.values.len())));
+            }
+            values.extend(answer.values.into_iter().map(non_empty));
+        }
+        Ok(values)
+    }
+
+    pub(crate) fn put(&self, collection: &str, key: &str, value: Vec<u8>) -> Result<(), StubError> {
+        if value.is_empty() {
+            return Err(StubError::EmptyValue(key.into()));
+        }
+        check_size(collection.len() + key.len() + value.len())?;
+        self.write(collection, key, Write::Put(value))
+    }
+
+    pub(crate) fn get_policy(&self, collection: &str, key: &str) -> Result<Option<Vec<u8>>, StubError> {
+        check_key(key)?;
+        let request = peer::GetStateMetadata { key: key.into(), collection: collection.into() };
+        let metadata: peer::StateMetadataResult = self.link.ask_for(Type::GetStateMetadata, &request)?;
+        let name = MetaDataKeys::ValidationParameter.as_str_name();
+        let policy = metadata.entries.into_iter().find(|entry| entry.metakey == name);
+        Ok(policy.and_then(|policy| non_empty(policy.value)))
+    }
+
+    /// Keeps a write for a batch, or sends it at once to a peer that knows no batches.
+    pub(crate) fn write(&self, collection: &str, key: &str, write: Write) -> Result<(), StubError> {
+        check_key(key)?;
+        match self.offer.writes_per_batch {
+            Some(_) => lock(&self.writes).keep(collection, key, write),
+            None => send(&self.link, collection, key, write)?,
+        }
+        Ok(())
     }
 
     /// Sends the writes that were kept back.
     pub(crate) fn flush(&self) -> Result<(), StubError> {
-        let Some(per_batch) = self.offer.writes_per_batch else { return Ok(()) };
-        let mut batch = peer::WriteBatchState::default();
-        let mut bytes = 0;
-        for (key, value) in std::mem::take(&mut *lock(&self.writes)) {
-            let size = key.len() + value.as_ref().map_or(0, Vec::len);
-            if batch.rec.len() >= per_batch.max(1) || (bytes + size > WRITE_BATCH_BYTES && bytes > 0) {
-                self.ask(Type::WriteBatchState, &std::mem::take(&mut batch))?;
-                bytes = 0;
-            }
-            bytes += size;
-            let kind =
-                if value.is_some() { write_record::Type::PutState } else { write_record::Type::DelState };
-            batch.rec.push(WriteRecord {
-                key,
-                value: value.unwrap_or_default(),
-                r#type: kind.into(),
-                ..WriteRecord::default()
-            });
-        }
-        if !batch.rec.is_empty() {
-            self.ask(Type::WriteBatchState, &batch)?;
+        let Some(records) = self.offer.writes_per_batch else { return Ok(()) };
+        let writes = std::mem::take(&mut *lock(&self.writes));
+        for batch in writes.batches(records) {
+            self.link.ask(Type::WriteBatchState, &batch)?;
         }
         Ok(())
     }
@@ -285,58 +352,19 @@ impl Stub {
     pub(crate) fn take_event(&self) -> Option<ChaincodeEvent> {
         lock(&self.event).take()
     }
-
-    /// Sends a request and parses the answer.
-    pub(crate) fn ask_for<M: Message + Default>(
-        &self,
-        kind: Type,
-        request: &impl Message,
-    ) -> Result<M, StubError> {
-        let answer = self.ask(kind, request)?;
-        M::decode(answer.as_slice())
-            .map_err(|e| StubError::Protocol(format!("the answer to {}: {e}", kind.as_str_name())))
-    }
-
-    /// Sends a request and waits for the answer's payload.
-    pub(crate) fn ask(&self, kind: Type, request: &impl Message) -> Result<Vec<u8>, StubError> {
-        check_size(request.encoded_len())?;
-        let message = ChaincodeMessage {
-            r#type: kind.into(),
-            payload: request.encode_to_vec(),
-            txid: self.tx_id.clone(),
-            channel_id: self.channel_id.clone(),
-            ..ChaincodeMessage::default()
-        };
-        let mut answers = lock(&self.answers);
-        self.outgoing.blocking_send(Ok(message)).map_err(|_| StubError::Disconnected)?;
-        let answer = answers.blocking_recv().ok_or(StubError::Disconnected)?;
-        match answer.r#type() {
-            Type::Response => Ok(answer.payload),
-            Type::Error => Err(StubError::Refused(String::from_utf8_lossy(&answer.payload).into_owned())),
-            other => Err(StubError::Protocol(format!("{} to {}", other.as_str_name(), kind.as_str_name()))),
-        }
-    }
 }
 
 impl std::fmt::Debug for Stub {
     // Neither arguments nor transient data, which may be secret.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stub")
-            .field("channel", &self.channel_id)
-            .field("tx", &self.tx_id)
+            .field("channel", &self.channel_id())
+            .field("tx", &self.tx_id())
             .finish_non_exhaustive()
     }
 }
 
-/// Whether so many bytes fit a message to the peer.
-pub(crate) fn check_size(bytes: usize) -> Result<(), StubError> {
-    if bytes > MAX_MESSAGE_SIZE - MESSAGE_OVERHEAD {
-        return Err(StubError::TooLarge { bytes });
-    }
-    Ok(())
-}
-
-fn check_key(key: &str) -> Result<(), StubError> {
+pub(crate) fn check_key(key: &str) -> Result<(), StubError> {
     if key.is_empty() {
         return Err(StubError::Key { key: String::new(), reason: "is empty" });
     }
@@ -346,9 +374,4 @@ fn check_key(key: &str) -> Result<(), StubError> {
 /// On this protocol an absent value and an empty one look alike, and Fabric stores no empty ones.
 fn non_empty(value: Vec<u8>) -> Option<Vec<u8>> {
     (!value.is_empty()).then_some(value)
-}
-
-/// Nothing that these locks guard is ever left half-changed, so a panic under them does no harm.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,6 +8,9 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 /// The profile of `configtx.yaml` from which the channel is made.
 pub const PROFILE: &str = "Confab";
 
+/// The private data collections of the chaincode.
+pub const COLLECTIONS: &str = "config/collections.json";
+
 /// Writes every configuration file of the network under `config`.
 pub fn write_all(network: &Network, orderer: &Orderer, generation: Generation) -> Result<(), Error> {
     let file = |name: &str, content: Value| {
@@ -17,6 +20,9 @@ pub fn write_all(network: &Network, orderer: &Orderer, generation: Generation) -
     };
     file("configtx.yaml", configtx(network, orderer, generation))?;
     file("orderer/orderer.yaml", orderer_yaml(network, orderer))?;
+    let collections = serde_json::to_vec_pretty(&network.chaincode.collections);
+    let collections = collections.expect("strings and numbers have a JSON form");
+    network::write(&network.path(COLLECTIONS), &collections)?;
     for org in &network.orgs {
         file(&format!("{}/core.yaml", org.id()), core_yaml(network, org, generation))?;
     }
@@ -203,6 +209,16 @@ fn core_yaml(network: &Network, org: &Organization, generation: Generation) -> V
                 "aliveExpirationTimeout": "5s",
                 "reconnectInterval": "2s",
                 "state": { "enabled": false },
+                // Without these a peer waits no time for another one to take its private data; and a peer that
+                // lacks some would by default keep its ledger waiting for a minute.
+                "pvtData": {
+                    "pushAckTimeout": "3s",
+                    "pullRetryThreshold": "5s",
+                    "transientstoreMaxBlockRetention": 20_000,
+                    "btlPullMargin": 10,
+                    "reconciliationEnabled": true,
+                    "reconcileSleepInterval": "5s",
+                },
             },
             // An orderer that was away is found again within a second.
             "deliveryclient": { "blockGossipEnabled": false, "reConnectBackoffThreshold": "1s" },
@@ -221,11 +237,13 @@ fn core_yaml(network: &Network, org: &Organization, generation: Generation) -> V
             "installTimeout": "30s",
             "startuptimeout": "10s",
             "executetimeout": "30s",
+            // What a peer of 3.1 offers by default; 2.5 does not know it.
+            "runtimeParams": { "useWriteBatch": true, "useGetMultipleKeys": true },
             "system": { "_lifecycle": "enable", "cscc": "enable", "lscc": "enable", "qscc": "enable" },
         },
         "ledger": {
             "state": { "stateDatabase": "goleveldb", "totalQueryLimit": 100_000 },
-            "history": { "enableHistoryDatabase": false },
+            "history": { "enableHistoryDatabase": true },
             "snapshots": { "rootDir": data.join("snapshots") },
         },
         "operations": { "listenAddress": peer.operations },

@@ -79,6 +79,9 @@ pub enum Error {
     /// Certificates and keys could not be made or read.
     #[error(transparent)]
     Material(#[from] crypto_material::Error),
+    /// The key of a peer for its chaincode service could not be made.
+    #[error("the key of a peer for its chaincode service could not be made: {0}")]
+    Link(String),
     /// A file or program could not be read, written or run.
     #[error("{}: {source}", path.display())]
     Io {

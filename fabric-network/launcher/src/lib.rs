@@ -26,6 +26,7 @@ mod error;
 pub mod fabric;
 pub mod ledger;
 mod lifecycle;
+mod link;
 mod network;
 mod package;
 mod ports;
@@ -38,7 +39,8 @@ pub use binaries::{Binaries, Generation};
 pub use control::{Health, PeerHealth, ProcessStatus, Status, down, status};
 pub use error::Error;
 pub use network::{
-    Chaincode, ChaincodeDefinition, Identity, Kind, Network, Orderer, Organization, Peer, ProcessSpec, Tls,
+    Chaincode, ChaincodeDefinition, Collection, Identity, Kind, Network, Orderer, Organization, Peer,
+    ProcessSpec, Tls,
 };
 pub use process::State;
 
@@ -48,7 +50,8 @@ use std::path::PathBuf;
 ///
 /// The launcher sets in its environment `CHAINCODE_SERVER_ADDRESS` (where to listen), `CHAINCODE_ID` (the
 /// package id to register with), `CHAINCODE_TLS_CERT` and `CHAINCODE_TLS_KEY` (PEM files of the service's
-/// own certificate, issued by the organisation's TLS authority).
+/// own certificate, issued by the organisation's TLS authority) and, on real Fabric,
+/// `CHAINCODE_CLIENT_CA_CERT` (PEM file of the authority that knows the organisation's peer and nobody else).
 #[derive(Clone, Debug)]
 pub struct ChaincodeCommand {
     /// The program.
@@ -66,7 +69,7 @@ pub struct Options {
     pub orgs: usize,
     /// The chaincode service of each organisation.
     pub chaincode: ChaincodeCommand,
-    /// Name, version and sequence of the chaincode.
+    /// Name, version, sequence and private data collections of the chaincode.
     pub definition: ChaincodeDefinition,
     /// Function and arguments of a transaction that every member may send at any time; it is endorsed,
     /// and committed after anything was started, to show that the network works.
@@ -83,7 +86,7 @@ impl Options {
             dir: dir.into(),
             orgs,
             chaincode,
-            definition: ChaincodeDefinition { name: "confab".into(), version: "1.0".into(), sequence: 1 },
+            definition: ChaincodeDefinition::new("confab", "1.0"),
             probe: ["probe", "network", "up"].map(String::from).to_vec(),
             base_port: None,
         }

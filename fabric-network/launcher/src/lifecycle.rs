@@ -188,6 +188,9 @@ impl Lifecycle<'_> {
             .arg(network.path(&self.orderer.tls.ca));
         command.args(["-C", &network.channel, "-n", &chaincode.name, "-v", &chaincode.version]);
         command.args(["--sequence", &chaincode.sequence.to_string()]);
+        if !chaincode.collections.is_empty() {
+            command.arg("--collections-config").arg(network.path(config::COLLECTIONS));
+        }
     }
 
     fn command(&self, program: impl AsRef<OsStr>, configuration: &Path) -> Command {

@@ -4,7 +4,9 @@ use crate::Error;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -58,12 +60,57 @@ pub struct ChaincodeDefinition {
     pub version: String,
     /// Counts the definitions of this name, from 1.
     pub sequence: u64,
+    /// Its private data collections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Collection>,
 }
 
 impl ChaincodeDefinition {
+    /// The first definition of a chaincode, without collections.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self { name: name.into(), version: version.into(), sequence: 1, collections: Vec::new() }
+    }
+
     /// The label of the package, `NAME_VERSION`.
     pub fn label(&self) -> String {
         format!("{}_{}", self.name, self.version)
+    }
+}
+
+/// A private data collection, in the terms of Fabric's own files of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Collection {
+    /// Its name.
+    pub name: String,
+    /// Whose peers keep the data: a signature policy such as `OR('Org1MSP.member', 'Org2MSP.member')`.
+    pub policy: String,
+    /// How many other peers must have taken the data before an endorsement is given.
+    pub required_peer_count: u32,
+    /// To how many other peers an endorsing peer gives the data.
+    pub max_peer_count: u32,
+    /// After how many further blocks the data is deleted; never when 0.
+    pub block_to_live: u64,
+    /// Whether only clients of members may read.
+    pub member_only_read: bool,
+    /// Whether only clients of members may write.
+    pub member_only_write: bool,
+}
+
+impl Collection {
+    /// A collection of organisations, by MSP ID: only they read and write, the data stays, and an endorsing peer
+    /// gives it to every other one.
+    pub fn new(name: impl Into<String>, msp_ids: &[&str]) -> Self {
+        let members: Vec<_> = msp_ids.iter().map(|id| format!("'{id}.member'")).collect();
+        Self {
+            name: name.into(),
+            policy: format!("OR({})", members.join(", ")),
+            required_peer_count: 0,
+            max_peer_count: msp_ids.len().saturating_sub(1) as u32,
+            block_to_live: 0,
+            member_only_read: true,
+            member_only_write: true,
+        }
     }
 }
 
@@ -148,6 +195,9 @@ pub struct Chaincode {
     pub package_id: String,
     /// Its certificate and key for TLS.
     pub tls: Tls,
+    /// The authority of the one certificate that it lets in, its peer's (real Fabric).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// A TLS certificate with its key and the authority that issued it, as PEM files.
@@ -268,6 +318,15 @@ impl Network {
 
 /// Writes a file under another name and renames it; leaves a file of the same content alone.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    write_as(path, content, 0o644)
+}
+
+/// As [`write`], for the owner's eyes only.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
+    write_as(path, content, 0o600)
+}
+
+fn write_as(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(());
     }
@@ -275,7 +334,13 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
     let mut staging = path.as_os_str().to_owned();
     staging.push(".new");
-    fs::write(&staging, content).map_err(Error::io(&staging))?;
+    // One that an interrupted command left may be readable for others.
+    match fs::remove_file(&staging) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&staging)(e)),
+        _ => {}
+    }
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&staging);
+    file.and_then(|mut file| file.write_all(content)).map_err(Error::io(&staging))?;
     fs::rename(&staging, path).map_err(Error::io(path))
 }
 
@@ -284,7 +349,7 @@ mod tests {
     use super::*;
 
     fn example(dir: &Path) -> Network {
-        let definition = ChaincodeDefinition { name: "confab".into(), version: "1.0".into(), sequence: 1 };
+        let definition = ChaincodeDefinition::new("confab", "1.0");
         let mut network = Network::new(dir, Kind::Dev, definition);
         network.processes.push(ProcessSpec {
             name: "ledger".into(),
@@ -300,7 +365,10 @@ mod tests {
     fn the_description_survives_writing_and_reading() {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path().canonicalize().unwrap();
-        let network = example(&dir);
+        let mut network = example(&dir);
+        network.save().unwrap();
+        assert_eq!(Network::load(&dir).unwrap(), network);
+        network.chaincode.collections.push(Collection::new("pair", &["Org1MSP", "Org2MSP"]));
         network.save().unwrap();
         assert_eq!(Network::load(&dir).unwrap(), network);
         assert!(matches!(network.process("peer-org1"), Err(Error::UnknownProcess { .. })));

@@ -1,21 +1,32 @@
 //! Chaincode packages, and the external builder that has a peer use them.
 
-use crate::{ChaincodeDefinition, Error};
+use crate::{ChaincodeDefinition, Error, link::LinkKey};
 use flate2::{Compression, GzBuilder};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
-/// Makes the package of a chaincode service: where to dial it and by which authority to know it.
+/// Makes the package of a chaincode service: where to dial it, by which authority to know it, and by which
+/// key to be known, if it asks for one.
 ///
 /// The same input gives the same bytes, and with them the same package id.
-pub fn package(definition: &ChaincodeDefinition, address: &str, tls_ca: &str) -> io::Result<Vec<u8>> {
-    let connection = json!({
+pub fn package(
+    definition: &ChaincodeDefinition,
+    address: &str,
+    tls_ca: &str,
+    link: Option<&LinkKey>,
+) -> io::Result<Vec<u8>> {
+    let mut connection = json!({
         "address": address,
         "dial_timeout": "3s",
         "tls_required": true,
         "root_cert": tls_ca,
     });
+    if let Some(link) = link {
+        connection["client_auth_required"] = true.into();
+        connection["client_cert"] = link.cert.as_str().into();
+        connection["client_key"] = link.key.as_str().into();
+    }
     let metadata = json!({ "type": "ccaas", "label": definition.label() });
     let code = archive(&[("connection.json", connection.to_string().as_bytes())])?;
     archive(&[("metadata.json", metadata.to_string().as_bytes()), ("code.tar.gz", &code)])
@@ -48,8 +59,9 @@ grep -q '"type" *: *"ccaas"' "$2/metadata.json"
 
 /// Then, with source, metadata and output: build it. There is nothing to build.
 const BUILD: &str = r#"#!/bin/sh
-# Keeps the service's address.
+# Keeps the service's address, and the peer's key for it to itself.
 set -eu
+umask 077
 cp "$1/connection.json" "$3/connection.json"
 "#;
 
@@ -57,6 +69,7 @@ cp "$1/connection.json" "$3/connection.json"
 const RELEASE: &str = r#"#!/bin/sh
 # Tells the peer where to dial the service.
 set -eu
+umask 077
 mkdir -p "$2/chaincode/server"
 cp "$1/connection.json" "$2/chaincode/server/connection.json"
 "#;
@@ -77,7 +90,7 @@ mod tests {
     use std::{collections::BTreeMap, io::Read, process::Command};
 
     fn definition() -> ChaincodeDefinition {
-        ChaincodeDefinition { name: "confab".into(), version: "1.0".into(), sequence: 1 }
+        ChaincodeDefinition::new("confab", "1.0")
     }
 
     fn unpack(bytes: &[u8]) -> BTreeMap<String, Vec<u8>> {
@@ -93,14 +106,15 @@ mod tests {
 
     #[test]
     fn the_package_holds_the_services_address_and_is_reproducible() {
-        let bytes = package(&definition(), "127.0.0.1:9999", "PEM").unwrap();
-        assert_eq!(bytes, package(&definition(), "127.0.0.1:9999", "PEM").unwrap());
+        let bytes = package(&definition(), "127.0.0.1:9999", "PEM", None).unwrap();
+        assert_eq!(bytes, package(&definition(), "127.0.0.1:9999", "PEM", None).unwrap());
         let outer = unpack(&bytes);
         assert_eq!(outer["metadata.json"], br#"{"label":"confab_1.0","type":"ccaas"}"#);
         let connection: serde_json::Value =
             serde_json::from_slice(&unpack(&outer["code.tar.gz"])["connection.json"]).unwrap();
         assert_eq!(connection["address"], "127.0.0.1:9999");
         assert_eq!(connection["root_cert"], "PEM");
+        assert!(connection.get("client_auth_required").is_none());
         let id = package_id(&definition(), &bytes);
         assert!(id.starts_with("confab_1.0:") && id.len() == "confab_1.0:".len() + 64, "{id}");
     }

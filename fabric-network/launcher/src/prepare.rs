@@ -2,7 +2,7 @@
 
 use crate::{
     Chaincode, ChaincodeCommand, ChaincodeDefinition, Error, Identity, Kind, Network, Options, Orderer,
-    Organization, Peer, ProcessSpec, Tls, network, package, ports, profile,
+    Organization, Peer, ProcessSpec, Tls, link::LinkKey, network, package, ports, profile,
 };
 use crypto_material::{Material, NetworkSpec, Node, NodeSpec, OrgKind, User};
 use std::{
@@ -104,7 +104,14 @@ fn check_same(network: &Network, options: &Options, kind: Kind) -> Result<(), Er
     }
     if network.chaincode != options.definition {
         let is = |c: &ChaincodeDefinition| {
-            format!("one with chaincode {}, version {}, sequence {}", c.name, c.version, c.sequence)
+            let collections = c.collections.iter().map(|collection| collection.name.as_str());
+            format!(
+                "one with chaincode {}, version {}, sequence {}, collections [{}]",
+                c.name,
+                c.version,
+                c.sequence,
+                collections.collect::<Vec<_>>().join(", ")
+            )
         };
         return conflict(is(&network.chaincode), is(&options.definition));
     }
@@ -160,6 +167,7 @@ fn describe(options: &Options, kind: Kind, dir: &Path, material: &Material) -> R
                 address: addresses.next(),
                 package_id: String::new(),
                 tls: node_tls(&chaincode),
+                client_ca: None,
             },
             admin: user_identity(org.admin()),
             user: user_identity(org.user("User1")?),
@@ -198,21 +206,32 @@ impl Addresses {
 
 /// Writes the packages that are missing. One that is there stays: its id is what the peers know.
 fn make_packages(network: &mut Network) -> Result<(), Error> {
-    let mut ids = Vec::new();
+    let mut made = Vec::new();
     for org in &network.orgs {
         let path = package_file(network, org);
+        let client_ca = PathBuf::from("packages").join(format!("{}-client-ca.pem", org.id()));
         if !path.exists() {
             let ca = network.path(&org.chaincode.tls.ca);
             let ca = fs::read_to_string(&ca).map_err(Error::io(ca))?;
-            let bytes = package::package(&network.chaincode, &org.chaincode.address, &ca)
+            let link = match network.kind {
+                Kind::Fabric => Some(LinkKey::generate(&org.peer.host)?),
+                Kind::Dev => None,
+            };
+            if let Some(link) = &link {
+                network::write(&network.path(&client_ca), link.ca.as_bytes())?;
+            }
+            let bytes = package::package(&network.chaincode, &org.chaincode.address, &ca, link.as_ref())
                 .map_err(Error::io(&path))?;
-            network::write(&path, &bytes)?;
+            network::write_private(&path, &bytes)?;
         }
         let bytes = fs::read(&path).map_err(Error::io(path))?;
-        ids.push(package::package_id(&network.chaincode, &bytes));
+        // Networks of earlier versions have none.
+        let client_ca = Some(client_ca).filter(|path| network.path(path).exists());
+        made.push((package::package_id(&network.chaincode, &bytes), client_ca));
     }
-    for (org, id) in network.orgs.iter_mut().zip(ids) {
+    for (org, (id, client_ca)) in network.orgs.iter_mut().zip(made) {
         org.chaincode.package_id = id;
+        org.chaincode.client_ca = client_ca;
     }
     Ok(())
 }
@@ -225,16 +244,18 @@ pub fn package_file(network: &Network, org: &Organization) -> PathBuf {
 /// The organisation's chaincode service as a process.
 fn service(network: &Network, org: &Organization, command: &ChaincodeCommand) -> ProcessSpec {
     let file = |path: &PathBuf| network.path(path).display().to_string();
+    let mut env = BTreeMap::from([
+        ("CHAINCODE_SERVER_ADDRESS".into(), org.chaincode.address.clone()),
+        ("CHAINCODE_ID".into(), org.chaincode.package_id.clone()),
+        ("CHAINCODE_TLS_CERT".into(), file(&org.chaincode.tls.cert)),
+        ("CHAINCODE_TLS_KEY".into(), file(&org.chaincode.tls.key)),
+    ]);
+    env.extend(org.chaincode.client_ca.iter().map(|ca| ("CHAINCODE_CLIENT_CA_CERT".into(), file(ca))));
     ProcessSpec {
         name: format!("chaincode-{}", org.id()),
         program: command.program.clone(),
         args: command.args.clone(),
-        env: BTreeMap::from([
-            ("CHAINCODE_SERVER_ADDRESS".into(), org.chaincode.address.clone()),
-            ("CHAINCODE_ID".into(), org.chaincode.package_id.clone()),
-            ("CHAINCODE_TLS_CERT".into(), file(&org.chaincode.tls.cert)),
-            ("CHAINCODE_TLS_KEY".into(), file(&org.chaincode.tls.key)),
-        ]),
+        env,
         listens: vec![org.chaincode.address.clone()],
     }
 }
@@ -242,6 +263,7 @@ fn service(network: &Network, org: &Organization, command: &ChaincodeCommand) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn options(dir: &Path, orgs: usize) -> Options {
         Options::new(dir, orgs, ChaincodeCommand { program: "/bin/true".into(), args: Vec::new() })
@@ -264,6 +286,22 @@ mod tests {
         let processes: Vec<_> = first.processes.iter().map(|process| process.name.as_str()).collect();
         assert_eq!(processes, ["chaincode-org1", "chaincode-org2"]);
         assert_ne!(first.orgs[0].chaincode.package_id, first.orgs[1].chaincode.package_id);
+    }
+
+    #[test]
+    fn a_real_peer_shows_its_chaincode_service_a_key_that_only_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let (network, _lock) = prepare(&options(dir.path(), 2), Kind::Fabric).unwrap();
+        let authorities = network.orgs.iter().map(|org| {
+            let mode = fs::metadata(package_file(&network, org)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "the package holds the key");
+            let path = network.path(org.chaincode.client_ca.as_ref().unwrap());
+            let process = network.process(&format!("chaincode-{}", org.id())).unwrap();
+            assert_eq!(process.env["CHAINCODE_CLIENT_CA_CERT"], path.display().to_string());
+            fs::read(path).unwrap()
+        });
+        let authorities: Vec<_> = authorities.collect();
+        assert_ne!(authorities[0], authorities[1]);
     }
 
     #[test]

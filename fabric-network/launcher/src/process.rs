@@ -320,7 +320,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn network(dir: &Path, script: &str) -> Network {
-        let definition = ChaincodeDefinition { name: "confab".into(), version: "1.0".into(), sequence: 1 };
+        let definition = ChaincodeDefinition::new("confab", "1.0");
         let mut network = Network::new(&dir.canonicalize().unwrap(), Kind::Dev, definition);
         network.processes.push(ProcessSpec {
             name: "shell".into(),

@@ -149,6 +149,7 @@ messages! {
     "protos.PutState" => peer::PutState,
     "protos.PutStateMetadata" => peer::PutStateMetadata,
     "protos.DelState" => peer::DelState,
+    "protos.PurgePrivateState" => peer::PurgePrivateState,
     "protos.WriteBatchState" => peer::WriteBatchState,
     "protos.WriteRecord" => peer::WriteRecord,
     "protos.GetStateByRange" => peer::GetStateByRange,

@@ -1,6 +1,8 @@
 //! The chaincode stream from a peer's point of view.
 
+mod malformed;
 mod peer;
+mod state;
 mod tls;
 
 use fabric_protos::msp::SerializedIdentity;
@@ -8,7 +10,7 @@ use fabric_protos::peer::chaincode_message::Type;
 use fabric_protos::peer::{ChaincodeAdditionalParams, ChaincodeMessage};
 use fabric_protos::prost::Message;
 use peer::{Peer, call, dial, message};
-use shim::{Contract, Response, Server, Stub, StubError, Tls, composite_key};
+use shim::{Builder, Contract, Response, Server, Stub, StubError, Tls, composite_key};
 use std::collections::BTreeMap;
 use std::sync::mpsc as blocking;
 use std::time::{Duration, Instant};
@@ -113,7 +115,7 @@ impl Probe {
                 assert_eq!(stub.arg_str(9), Err(StubError::Argument { index: 9 }));
                 assert!(matches!(stub.creator(), Err(StubError::Identity(_))));
             }
-            other => panic!("no function {other}"),
+            other => return state::call(stub, other),
         }
         Ok(Response::ok("done"))
     }
@@ -129,14 +131,19 @@ struct Running {
 
 impl Running {
     async fn start(grace: Duration, tls: Option<Tls>) -> Self {
+        Self::start_with(|server| match tls {
+            Some(tls) => server.grace(grace).tls(tls),
+            None => server.grace(grace),
+        })
+        .await
+    }
+
+    async fn start_with(configure: impl FnOnce(Builder) -> Builder) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (stop, stopped) = oneshot::channel();
         let (sender, errors) = blocking::channel();
-        let mut builder = Server::builder(Probe { errors: sender }).package_id("probe_1:abc").grace(grace);
-        if let Some(tls) = tls {
-            builder = builder.tls(tls);
-        }
+        let builder = configure(Server::builder(Probe { errors: sender }).package_id("probe_1:abc"));
         let server = tokio::spawn(builder.serve(listener, async { stopped.await.unwrap() }));
         Self { address, stop, server, errors }
     }
@@ -430,6 +437,75 @@ async fn a_call_whose_peer_is_gone_is_told_so() {
     assert_eq!(running.errors.recv_timeout(GRACE).unwrap(), StubError::Disconnected);
     // And the server serves on.
     assert_eq!(running.peer().await.call("1", &["get", "k"]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_stream_fails_its_calls_at_once_and_starts_none_of_those_that_wait() {
+    let running = Running::start_with(|server| server.max_calls(8)).await;
+    let peer = running.peer().await;
+    peer.ledger.lock().unwrap().mute_key = Some("k".into());
+    for n in 0..50 {
+        peer.to_chaincode.send(call(&n.to_string(), &[b"get", b"k"], b"", BTreeMap::new())).await.unwrap();
+    }
+    while peer.ledger.lock().unwrap().count(Type::GetState) < 8 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    peer.reader.abort();
+    drop(peer.to_chaincode);
+    for _ in 0..8 {
+        assert_eq!(running.errors.recv_timeout(GRACE).unwrap(), StubError::Disconnected);
+    }
+    // With the server the contract goes, and nobody is left who could tell of more.
+    running.stop.send(()).unwrap();
+    running.server.await.unwrap().unwrap();
+    assert_eq!(running.errors.recv_timeout(GRACE), Err(blocking::RecvTimeoutError::Disconnected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_though_a_contract_computes_on() {
+    let running = Running::start(Duration::from_millis(100), None).await;
+    let peer = running.peer().await;
+    let slow = call("slow", &[b"sleep", b"10000"], b"", BTreeMap::new());
+    peer.to_chaincode.send(slow).await.unwrap();
+    peer.to_chaincode.send(message(Type::Keepalive)).await.unwrap();
+    while peer.ledger.lock().unwrap().count(Type::Keepalive) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    running.stop.send(()).unwrap();
+    tokio::time::timeout(GRACE, peer.reader).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn calls_beyond_those_that_may_wait_are_refused() {
+    let running = Running::start_with(|server| server.max_calls(1).max_waiting(2)).await;
+    let peer = running.peer().await;
+    for n in 0..3 {
+        let slow = call(&n.to_string(), &[b"sleep", b"300"], b"", BTreeMap::new());
+        peer.to_chaincode.send(slow).await.unwrap();
+    }
+    let refused = peer.send(call("late", &[b"get", b"k"], b"", BTreeMap::new())).await;
+    assert_eq!(refused.r#type(), Type::Error);
+    assert_eq!(refused.payload, b"the chaincode has too many calls to answer");
+    while peer.ledger.lock().unwrap().count(Type::Completed) < 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(peer.call("late", &["get", "k"]).await.status, 200, "there is room again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_gets_ready_is_left() {
+    let running = Running::start(GRACE, None).await;
+    for said in [vec![], vec![message(Type::Registered)]] {
+        let (to_chaincode, mut from_chaincode) = dial(running.channel().await).await;
+        for message in said {
+            to_chaincode.send(message).await.unwrap();
+        }
+        assert_eq!(from_chaincode.next().await.unwrap().unwrap().r#type(), Type::Register);
+        assert_eq!(from_chaincode.next().await.unwrap().unwrap_err().code(), Code::DeadlineExceeded);
+    }
+    let peer = running.peer().await;
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(peer.call("1", &["get", "k"]).await.status, 200, "one that is ready may be idle");
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 
 use fabric_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
 use fabric_protos::peer::chaincode_message::Type;
-use fabric_protos::peer::{self, ChaincodeMessage, write_record};
+use fabric_protos::peer::write_record::Type as Kind;
+use fabric_protos::peer::{self, ChaincodeMessage, StateMetadata, WriteRecord};
 use fabric_protos::prost::Message;
 use fabric_protos::prost_types::Timestamp;
-use fabric_protos::queryresult::Kv;
+use fabric_protos::queryresult::{KeyModification, Kv};
 use fabric_protos::services::{ChaincodeClient, MAX_MESSAGE_SIZE};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -23,9 +24,18 @@ const PAGE: usize = 100;
 #[derive(Default)]
 pub struct Ledger {
     pub state: BTreeMap<String, Vec<u8>>,
+    /// Collections, by name and key.
+    pub private: BTreeMap<(String, String), Vec<u8>>,
+    /// Endorsement policies, by collection and key.
+    pub policies: BTreeMap<(String, String), Vec<u8>>,
+    /// Committed changes of the public state, the oldest first.
+    history: Vec<(String, KeyModification)>,
+    /// Collections and keys of which nothing is left.
+    pub purged: Vec<(String, String)>,
     /// Writes of calls that are not committed yet, by transaction.
-    pending: HashMap<String, Vec<(String, Vec<u8>)>>,
-    ranges: HashMap<String, Vec<Kv>>,
+    pending: HashMap<String, Vec<WriteRecord>>,
+    /// Queries that have more, by transaction.
+    open: HashMap<String, Vec<Vec<u8>>>,
     /// The types of all messages that the chaincode sent.
     pub seen: Vec<Type>,
     waiting: HashMap<String, oneshot::Sender<ChaincodeMessage>>,
@@ -33,12 +43,6 @@ pub struct Ledger {
     pub mute_key: Option<String>,
     /// Requests for this key are refused.
     pub refused_key: Option<String>,
-}
-
-impl Ledger {
-    pub fn count(&self, kind: Type) -> usize {
-        self.seen.iter().filter(|&&seen| seen == kind).count()
-    }
 }
 
 /// The peer's end of a stream that is ready for calls.
@@ -149,54 +153,71 @@ fn handle(ledger: &mut Ledger, message: ChaincodeMessage) -> Option<ChaincodeMes
     ledger.seen.push(message.r#type());
     let payload = message.payload.as_slice();
     let tx = message.txid.clone();
-    let get = |ledger: &Ledger, key: &str| ledger.state.get(key).cloned().unwrap_or_default();
+    let refusal =
+        |text: &str| ChaincodeMessage { r#type: Type::Error.into(), payload: text.into(), ..message.clone() };
     let answer = match message.r#type() {
         Type::GetState => {
-            let key = peer::GetState::decode(payload).unwrap().key;
-            if ledger.mute_key.as_ref() == Some(&key) {
+            let request = peer::GetState::decode(payload).unwrap();
+            if ledger.mute_key.as_ref() == Some(&request.key) {
                 return None;
             }
-            if ledger.refused_key.as_ref() == Some(&key) {
-                let payload = b"no such luck".to_vec();
-                return Some(ChaincodeMessage { r#type: Type::Error.into(), payload, ..message });
+            if ledger.refused_key.as_ref() == Some(&request.key) {
+                return Some(refusal("no such luck"));
             }
-            get(ledger, &key)
+            ledger.value(&request.collection, &request.key)
         }
         Type::GetStateMultiple => {
-            let keys = peer::GetStateMultiple::decode(payload).unwrap().keys;
-            let values = keys.iter().map(|key| get(ledger, key)).collect();
+            let request = peer::GetStateMultiple::decode(payload).unwrap();
+            let values = request.keys.iter().map(|key| ledger.value(&request.collection, key)).collect();
             peer::GetStateMultipleResult { values }.encode_to_vec()
         }
+        Type::GetPrivateDataHash => {
+            let request = peer::GetState::decode(payload).unwrap();
+            assert!(!request.collection.is_empty());
+            let value = ledger.value(&request.collection, &request.key);
+            // What a hash is made of is the peer's business.
+            if value.is_empty() { value } else { [b"hash of ", value.as_slice()].concat() }
+        }
+        Type::GetStateMetadata => {
+            let request = peer::GetStateMetadata::decode(payload).unwrap();
+            let other = StateMetadata { metakey: "OTHER".into(), value: vec![1] };
+            let policy = ledger.policies.get(&(request.collection, request.key));
+            let policy = policy
+                .map(|value| StateMetadata { metakey: "VALIDATION_PARAMETER".into(), value: value.clone() });
+            peer::StateMetadataResult { entries: [other].into_iter().chain(policy).collect() }.encode_to_vec()
+        }
         Type::PutState => {
-            let put = peer::PutState::decode(payload).unwrap();
-            ledger.pending.entry(tx).or_default().push((put.key, put.value));
-            Vec::new()
+            let peer::PutState { key, value, collection } = peer::PutState::decode(payload).unwrap();
+            ledger.write(tx, Kind::PutState, WriteRecord { key, value, collection, ..Default::default() })
         }
         Type::DelState => {
-            let key = peer::DelState::decode(payload).unwrap().key;
-            ledger.pending.entry(tx).or_default().push((key, Vec::new()));
-            Vec::new()
+            let peer::DelState { key, collection } = peer::DelState::decode(payload).unwrap();
+            ledger.write(tx, Kind::DelState, WriteRecord { key, collection, ..Default::default() })
+        }
+        Type::PurgePrivateData => {
+            let peer::PurgePrivateState { key, collection } = Message::decode(payload).unwrap();
+            ledger.write(tx, Kind::PurgePrivateData, WriteRecord { key, collection, ..Default::default() })
+        }
+        Type::PutStateMetadata => {
+            let peer::PutStateMetadata { key, collection, metadata } = Message::decode(payload).unwrap();
+            let record = WriteRecord { key, collection, metadata, ..Default::default() };
+            ledger.write(tx, Kind::PutStateMetadata, record)
         }
         Type::WriteBatchState => {
             for record in peer::WriteBatchState::decode(payload).unwrap().rec {
-                match record.r#type() {
-                    write_record::Type::PutState => assert!(!record.value.is_empty()),
-                    write_record::Type::DelState => assert!(record.value.is_empty()),
-                    other => panic!("unexpected {other:?}"),
-                }
-                ledger.pending.entry(tx.clone()).or_default().push((record.key, record.value));
+                ledger.write(tx.clone(), record.r#type(), record);
             }
             Vec::new()
         }
         Type::GetStateByRange => {
             let range = peer::GetStateByRange::decode(payload).unwrap();
-            let found = ledger.state.iter().filter(|(key, _)| {
-                **key >= range.start_key && (range.end_key.is_empty() || **key < range.end_key)
-            });
-            let found =
-                found.map(|(key, value)| Kv { key: key.clone(), value: value.clone(), ..Default::default() });
-            let found = found.collect();
-            ledger.ranges.insert(tx.clone(), found);
+            ledger.range(&tx, range)
+        }
+        Type::GetHistoryForKey => {
+            let key = peer::GetHistoryForKey::decode(payload).unwrap().key;
+            let changes = ledger.history.iter().rev().filter(|(changed, _)| *changed == key);
+            let changes = changes.map(|(_, change)| change.encode_to_vec()).collect();
+            ledger.open.insert(tx.clone(), changes);
             page(ledger, &tx)
         }
         Type::QueryStateNext => {
@@ -205,19 +226,30 @@ fn handle(ledger: &mut Ledger, message: ChaincodeMessage) -> Option<ChaincodeMes
         }
         Type::QueryStateClose => {
             assert_eq!(peer::QueryStateClose::decode(payload).unwrap().id, tx);
-            ledger.ranges.remove(&tx).expect("only an open range is closed");
+            ledger.open.remove(&tx).expect("only an open query is closed");
             Vec::new()
+        }
+        Type::InvokeChaincode => {
+            let called = peer::ChaincodeSpec::decode(payload).unwrap();
+            let (name, args) = (called.chaincode_id.unwrap().name, called.input.unwrap().args);
+            let pending = ledger.pending.get(&tx).map_or(0, Vec::len);
+            let outcome = match name.as_str() {
+                "absent" => return Some(refusal("no such chaincode")),
+                "silent" => refusal("it said nothing"),
+                _ => {
+                    let payload = format!("{name} {args:?} after {pending} writes").into_bytes();
+                    let response = peer::Response { status: 404, message: "lost".into(), payload };
+                    ChaincodeMessage { payload: response.encode_to_vec(), ..self::message(Type::Completed) }
+                }
+            };
+            outcome.encode_to_vec()
         }
         Type::Completed | Type::Error => {
             let writes = ledger.pending.remove(&tx).unwrap_or_default();
             let succeeded =
                 message.r#type() == Type::Completed && peer::Response::decode(payload).unwrap().status < 400;
-            for (key, value) in writes.into_iter().filter(|_| succeeded) {
-                if value.is_empty() {
-                    ledger.state.remove(&key);
-                } else {
-                    ledger.state.insert(key, value);
-                }
+            for record in writes.into_iter().filter(|_| succeeded) {
+                ledger.commit(&tx, record);
             }
             if let Some(waiting) = ledger.waiting.remove(&tx) {
                 let _ = waiting.send(message);
@@ -230,15 +262,99 @@ fn handle(ledger: &mut Ledger, message: ChaincodeMessage) -> Option<ChaincodeMes
     Some(ChaincodeMessage { r#type: Type::Response.into(), payload: answer, ..message })
 }
 
-/// The next page of a range; like Fabric's, the id of the range goes with its last page.
+impl Ledger {
+    pub fn count(&self, kind: Type) -> usize {
+        self.seen.iter().filter(|&&seen| seen == kind).count()
+    }
+
+    fn value(&self, collection: &str, key: &str) -> Vec<u8> {
+        let value = match collection {
+            "" => self.state.get(key),
+            name => self.private.get(&(name.into(), key.into())),
+        };
+        value.cloned().unwrap_or_default()
+    }
+
+    /// Takes a write of a call that is not committed yet; the answer is empty.
+    fn write(&mut self, tx: String, kind: Kind, mut record: WriteRecord) -> Vec<u8> {
+        assert_eq!(record.value.is_empty(), kind != Kind::PutState);
+        assert_eq!(record.metadata.is_none(), kind != Kind::PutStateMetadata);
+        assert!(kind != Kind::PurgePrivateData || !record.collection.is_empty());
+        record.set_type(kind);
+        self.pending.entry(tx).or_default().push(record);
+        Vec::new()
+    }
+
+    fn commit(&mut self, tx: &str, record: WriteRecord) {
+        let place = (record.collection.clone(), record.key.clone());
+        match record.r#type() {
+            Kind::PutStateMetadata => {
+                let metadata = record.metadata.unwrap();
+                assert_eq!(metadata.metakey, "VALIDATION_PARAMETER");
+                self.policies.insert(place, metadata.value);
+                return;
+            }
+            Kind::PurgePrivateData => self.purged.push(place.clone()),
+            _ => {}
+        }
+        if !record.collection.is_empty() {
+            self.private.insert(place, record.value);
+            self.private.retain(|_, value| !value.is_empty());
+            return;
+        }
+        let change = KeyModification {
+            tx_id: tx.into(),
+            is_delete: record.value.is_empty(),
+            value: record.value.clone(),
+            timestamp: Some(Timestamp { seconds: self.history.len() as i64, nanos: 5 }),
+        };
+        self.history.push((record.key.clone(), change));
+        self.state.insert(record.key, record.value);
+        self.state.retain(|_, value| !value.is_empty());
+    }
+
+    fn range(&mut self, tx: &str, range: peer::GetStateByRange) -> Vec<u8> {
+        let metadata = peer::QueryMetadata::decode(range.metadata.as_slice()).unwrap();
+        let paginated = metadata != peer::QueryMetadata::default();
+        let start = if metadata.bookmark.is_empty() { range.start_key } else { metadata.bookmark };
+        let within =
+            |key: &str| key >= start.as_str() && (range.end_key.is_empty() || key < range.end_key.as_str());
+        let private = self.private.iter().map(|((collection, key), value)| (collection.as_str(), key, value));
+        let all = self.state.iter().map(|(key, value)| ("", key, value)).chain(private);
+        let found = all.filter(|(collection, key, _)| *collection == range.collection && within(key));
+        let found = found.map(|(_, key, value)| Kv {
+            namespace: "probe".into(),
+            key: key.clone(),
+            value: value.clone(),
+        });
+        let mut found: Vec<_> = found.collect();
+        if !paginated {
+            self.open.insert(tx.into(), found.iter().map(Message::encode_to_vec).collect());
+            return page(self, tx);
+        }
+        assert!(range.collection.is_empty(), "Fabric has no pages of private data");
+        let rest = found.split_off(found.len().min(metadata.page_size as usize));
+        let bookmark = rest.first().map(|kv| kv.key.clone()).unwrap_or_default();
+        let fetched_records_count = found.len() as i32;
+        let found = found.iter().map(|kv| peer::QueryResultBytes { result_bytes: kv.encode_to_vec() });
+        peer::QueryResponse {
+            results: found.collect(),
+            has_more: false,
+            id: tx.into(),
+            metadata: peer::QueryResponseMetadata { fetched_records_count, bookmark }.encode_to_vec(),
+        }
+        .encode_to_vec()
+    }
+}
+
+/// The next page of a query; like Fabric's, the id of the query goes with its last page.
 fn page(ledger: &mut Ledger, id: &str) -> Vec<u8> {
-    let mut results = ledger.ranges.remove(id).expect("the range is open");
+    let mut results = ledger.open.remove(id).expect("the query is open");
     let rest = results.split_off(results.len().min(PAGE));
     let has_more = !rest.is_empty();
     if has_more {
-        ledger.ranges.insert(id.into(), rest);
+        ledger.open.insert(id.into(), rest);
     }
-    let results =
-        results.iter().map(|kv| peer::QueryResultBytes { result_bytes: kv.encode_to_vec() }).collect();
+    let results = results.into_iter().map(|result_bytes| peer::QueryResultBytes { result_bytes }).collect();
     peer::QueryResponse { results, has_more, id: id.into(), metadata: vec![] }.encode_to_vec()
 }

@@ -120,6 +120,15 @@ pub struct DelState {
     pub collection: String,
 }
 
+/// The payload of PURGE_PRIVATE_DATA.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PurgePrivateState {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub collection: String,
+}
+
 /// The payload of WRITE_BATCH_STATE.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WriteBatchState {
@@ -237,6 +246,15 @@ pub struct QueryResponseMetadata {
     pub fetched_records_count: i32,
     #[prost(string, tag = "2")]
     pub bookmark: String,
+}
+
+enumeration! {
+    /// The name of a key's endorsement policy in its metadata; the value is a serialised
+    /// [`SignaturePolicyEnvelope`](crate::common::SignaturePolicyEnvelope). No peer reads the second version.
+    MetaDataKeys {
+        ValidationParameter = 0, "VALIDATION_PARAMETER";
+        ValidationParameterV2 = 1, "VALIDATION_PARAMETER_V2";
+    }
 }
 
 /// One named piece of a key's metadata.

@@ -1,0 +1,193 @@
+//! Foreign software on both sides: the official Node client drives our chaincode, and our client drives a chaincode
+//! in the official Node SDK; each on real Fabric and on the development ledger.
+//!
+//! Skipped, loudly, where Node or what it needs from the registry is not to be had, or real Fabric is not found.
+
+#[path = "../chaincode/shim/tests/common/mod.rs"]
+mod common;
+
+use common::{Ledger, Org, call, eventually, keys, say};
+use gateway_client::{Checkpoint, TxValidationCode};
+use launcher::{ChaincodeCommand, Kind};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+/// For all scenarios together.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The first release of Node that the packages take.
+const NODE: (u32, u32) = (20, 9);
+
+/// A program of `tests/interop`, with what it needs from the registry, in a folder of the build; none, with a word,
+/// where that is not to be had.
+fn program(name: &str) -> Option<PathBuf> {
+    let skip = |reason: String| {
+        say(&format!("SKIPPED: interop {name}: {reason}"));
+        None
+    };
+    if let Err(reason) = node_version() {
+        return skip(reason);
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/interop").join(name);
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(3).unwrap().join("interop").join(name);
+    fs::create_dir_all(&target).unwrap();
+    // Until the end of this function, for every test process and thread.
+    let lock = File::create(target.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    for file in fs::read_dir(&source).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), target.join(file.file_name())).unwrap();
+    }
+    let packages = fs::read(target.join("package-lock.json")).unwrap();
+    let installed = target.join(".installed");
+    if fs::read(&installed).ok().as_ref() != Some(&packages) {
+        let args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"];
+        match Command::new("npm").args(args).current_dir(&target).output() {
+            Ok(output) if output.status.success() => fs::write(&installed, packages).unwrap(),
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                let unreachable =
+                    ["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ECONNRESET", "ENETUNREACH"];
+                assert!(unreachable.iter().any(|code| text.contains(code)), "npm {args:?}: {text}");
+                return skip(format!("the registry cannot be reached: {text}"));
+            }
+            Err(error) => return skip(format!("npm: {error}")),
+        }
+    }
+    Some(target)
+}
+
+fn node_version() -> Result<(), String> {
+    let output = Command::new("node").arg("--version").output().map_err(|e| format!("node: {e}"))?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let mut parts = version.trim_start_matches('v').split('.').map(|part| part.parse().unwrap_or(0));
+    let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if found < NODE { Err(format!("node {version} is older than {}.{}", NODE.0, NODE.1)) } else { Ok(()) }
+}
+
+/// Where a program is that `PATH` leads to.
+fn on_path(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file()).unwrap()
+}
+
+async fn the_official_client(kind: Kind) {
+    let Some(client) = program("client") else { return };
+    let Some(ledger) = Ledger::start(kind, keys()).await else { return };
+    let mut node = tokio::process::Command::new("node");
+    node.arg("scenarios.mjs").arg(&ledger.network.dir).current_dir(client).kill_on_drop(true);
+    let Output { stdout, stderr, .. } = tokio::time::timeout(PATIENCE, node.output()).await.unwrap().unwrap();
+    let stdout = String::from_utf8(stdout).unwrap();
+    let lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        eprintln!("{:6} ms  {}", line["milliseconds"], line["scenario"]);
+    }
+    let failed = lines.iter().filter_map(|line| {
+        let error = line["error"].as_str()?;
+        Some(format!("{kind:?}: {}: {error}\n", line["scenario"]))
+    });
+    let failed: String = failed.collect();
+    assert!(failed.is_empty(), "{failed}");
+    assert!(lines.len() > 25, "{} scenarios: {}", lines.len(), String::from_utf8_lossy(&stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_client_drives_our_chaincode_on_real_fabric() {
+    the_official_client(Kind::Fabric).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the development ledger has no private data, history and policies of keys yet"]
+async fn the_official_client_drives_our_chaincode_on_the_development_ledger() {
+    the_official_client(Kind::Dev).await;
+}
+
+async fn the_official_chaincode(kind: Kind) {
+    let Some(folder) = program("chaincode") else { return };
+    let serve = folder.join("serve.js").display().to_string();
+    let chaincode = ChaincodeCommand { program: on_path("node"), args: vec![serve] };
+    let Some(ledger) = Ledger::start(kind, chaincode).await else { return };
+    let [one, two, three] = [1, 2, 3].map(|number| ledger.org(number));
+    keys_are_written_and_read(&one).await;
+    events_and_errors_reach_the_client(&ledger, &one).await;
+    private_data_is_its_members(&one, &two, &three).await;
+    a_key_has_its_own_policy(&one).await;
+}
+
+async fn keys_are_written_and_read(one: &Org) {
+    let written = one.submit(&["put", "k", "1"]).await;
+    let appended = one.submit(&["append", "k", "2"]).await;
+    assert_eq!(one.get(&["get", "k"]).await, "12");
+    assert_eq!(one.json(&["history", "k"]).await, json!([[appended, "12"], [written, "1"]]));
+    one.submit(&["delete", "k"]).await;
+    assert!(one.refusal(&["get", "k"]).await.contains("no such key: k"));
+    // More than a page of the stream holds.
+    one.submit(&["fill", "t", "120"]).await;
+    let table: Vec<_> = (0..120).map(|n| format!("t/{n:05}")).collect();
+    assert_eq!(one.json(&["table", "t"]).await, json!(table));
+    for key in ["a", "b", "c"] {
+        one.submit(&["put", key, key]).await;
+    }
+    assert_eq!(one.json(&["range", "a", "c"]).await, json!(["a", "b"]));
+    let page = |keys: Value, count, bookmark| json!({ "keys": keys, "count": count, "bookmark": bookmark });
+    assert_eq!(one.json(&["page", "a", "d", "2", ""]).await, page(json!(["a", "b"]), 2, "c"));
+    assert_eq!(one.json(&["page", "a", "d", "2", "c"]).await, page(json!(["c"]), 1, ""));
+}
+
+async fn events_and_errors_reach_the_client(ledger: &Ledger, one: &Org) {
+    let refusal = one.refusal(&["fail", "as asked"]).await;
+    assert!(refusal.contains("as asked"), "{refusal}");
+    let submitted = one.submit_by(call(&["fail", "as asked"]), &[]).await;
+    assert!(format!("{:?}", submitted.unwrap_err()).contains("as asked"));
+    assert!(one.refusal(&["no such function"]).await.contains("does not exist"));
+    let answer = one.0.evaluate(call(&["who"]).transient("secret", "four")).await.unwrap();
+    assert_eq!(String::from_utf8(answer).unwrap(), "Org1MSP with 4 secret bytes");
+
+    let put = one.submit(&["put", "event", "1"]).await;
+    let mut events = ledger.channel(1).chaincode_events(&ledger.network.chaincode.name, Checkpoint::start());
+    let event = loop {
+        let event = tokio::time::timeout(PATIENCE, events.next()).await.unwrap().unwrap().unwrap();
+        if event.transaction_id == put {
+            break event;
+        }
+    };
+    assert_eq!((event.name.as_str(), event.payload.as_slice()), ("put", b"event".as_slice()));
+}
+
+async fn private_data_is_its_members(one: &Org, two: &Org, three: &Org) {
+    let members = ["Org1MSP", "Org2MSP"];
+    let put = call(&["putPrivate", "pair", "k"]).transient("value", "secret");
+    one.submit_by(put, &members).await.unwrap();
+    assert_eq!(one.get(&["getPrivate", "pair", "k"]).await, "secret");
+    eventually("secret".into(), async || two.ask(&["getPrivate", "pair", "k"]).await.unwrap_or_default())
+        .await;
+    let hash = one.get(&["hashPrivate", "pair", "k"]).await;
+    assert_eq!(hash, "K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=");
+    eventually(hash, async || three.ask(&["hashPrivate", "pair", "k"]).await.unwrap_or_default()).await;
+    let refusal = three.refusal(&["getPrivate", "pair", "k"]).await;
+    assert!(refusal.contains("does not have read access permission"), "{refusal}");
+    one.submit_by(call(&["purgePrivate", "pair", "k"]), &members).await.unwrap();
+    assert!(one.refusal(&["getPrivate", "pair", "k"]).await.contains("no such key"));
+}
+
+async fn a_key_has_its_own_policy(one: &Org) {
+    one.submit(&["put", "guarded", "1"]).await;
+    one.submit(&["setPolicy", "guarded", "Org1MSP"]).await;
+    let put = &["put", "guarded", "2"];
+    assert_eq!(one.verdict(put, &["Org1MSP"]).await, TxValidationCode::Valid);
+    assert_eq!(one.verdict(put, &["Org2MSP", "Org3MSP"]).await, TxValidationCode::EndorsementPolicyFailure);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_client_drives_the_official_chaincode_on_real_fabric() {
+    the_official_chaincode(Kind::Fabric).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the development ledger has no private data, history and policies of keys yet"]
+async fn our_client_drives_the_official_chaincode_on_the_development_ledger() {
+    the_official_chaincode(Kind::Dev).await;
+}
