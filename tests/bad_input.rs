@@ -1,7 +1,7 @@
 //! Bad input, and the commands of organisations with their own files on a running ledger: every error is clear, names
 //! the place, and nothing is lost or left behind.
 
-use gateway_client::{Call, Checkpoint, KeepNothing};
+use gateway_client::{Call, Checkpoint};
 use node::{
     answer,
     config::Config,
@@ -433,7 +433,7 @@ async fn cheat(config: Config, id: JobId, tamper: Tamper) -> Ending {
     // What is no record at all does not get past the contract.
     let nonsense = ["setup", "0", "0", "nonsense"];
     let call = nonsense.iter().fold(Call::new("post").arg(id.0.as_str()), |call, arg| call.arg(*arg));
-    let refused = contract.submitter(Arc::new(KeepNothing)).submit(call, PATIENCE).await.unwrap_err();
+    let refused = contract.submitter().submit(call, PATIENCE).await.unwrap_err();
     assert!(refused.to_string().contains("BAD_INPUT"), "{refused}");
 
     let store = Arc::new(Store::open(&config.data_dir).unwrap());

@@ -48,6 +48,16 @@ pub enum Kind {
     Other(i32),
 }
 
+impl Kind {
+    pub(crate) fn from_header_type(kind: i32) -> Self {
+        match kind {
+            kind if kind == HeaderType::EndorserTransaction as i32 => Self::Chaincode,
+            kind if kind == HeaderType::Config as i32 => Self::Config,
+            kind => Self::Other(kind),
+        }
+    }
+}
+
 /// A transaction in a block.
 ///
 /// What cannot be read is empty, and [`TransactionInfo::defect`] says so: anybody can submit garbage, and
@@ -173,6 +183,14 @@ pub enum BlockDefect {
         number: u64,
         /// The one that was due.
         expected: u64,
+    },
+    /// The private data that came with the block cannot be read, or are of a transaction that it does not have.
+    #[error("the private data of transaction {transaction} in block {number} are not readable")]
+    PrivateData {
+        /// Its number.
+        number: u64,
+        /// The transaction's index.
+        transaction: u64,
     },
     /// The checkpoint is of another chain.
     #[error("block {number} has no transaction {transaction_id}, at which the checkpoint stands")]
@@ -333,11 +351,7 @@ impl TransactionInfo {
         let payload: Payload = read("payload", &self.signed.envelope.payload)?;
         let header = payload.header.ok_or("no header")?;
         let channel: ChannelHeader = read("channel header", &header.channel_header)?;
-        self.kind = match channel.r#type {
-            kind if kind == HeaderType::EndorserTransaction as i32 => Kind::Chaincode,
-            kind if kind == HeaderType::Config as i32 => Kind::Config,
-            kind => Kind::Other(kind),
-        };
+        self.kind = Kind::from_header_type(channel.r#type);
         self.transaction_id = channel.tx_id;
         self.channel = channel.channel_id;
         self.timestamp = channel.timestamp.and_then(system_time);

@@ -1,164 +1,223 @@
-//! The stream of blocks from one's own peer.
+//! Blocks from a peer's Deliver service, in any of its forms.
 
-use crate::proposal::header;
-use crate::{Block, BlockDefect, CallError, Error, Network, Operation};
-use fabric_protos::common::{Envelope, HeaderType, Payload, SignatureHeader, Status};
+use crate::forms::{self, BlockForm};
+use crate::signed::{Signed, damaged, header, read};
+use crate::stream::{End, Sender, Source};
+use crate::{
+    Block, BlockDefect, CallError, Checkpoint, Error, EventStream, Gateway, Network, Operation, Start,
+};
+use fabric_protos::common::{ChannelHeader, Envelope, HeaderType, Payload, Status};
 use fabric_protos::orderer::{SeekInfo, SeekNewest, SeekPosition, SeekSpecified, seek_info, seek_position};
 use fabric_protos::peer::deliver_response;
 use fabric_protos::prost::Message;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, StreamExt};
+use std::fmt;
+use std::marker::PhantomData;
+use tokio_stream::StreamExt;
 
 /// How many blocks wait for a reader that is slow.
 const AHEAD: usize = 4;
-/// Pauses between attempts to connect.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// What [`BlockEventsRequest::from_bytes`] reads.
+const REQUEST: &str = "block events request";
 
-/// A place in the chain: everything before block `block`, and of that block everything up to and
-/// including transaction `transaction_id`, has been dealt with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Checkpoint {
-    /// The block to begin with.
-    pub block: u64,
-    /// The last transaction of that block that has been dealt with, if any.
-    pub transaction_id: Option<String>,
+/// Blocks in order, without gaps, their hash chain checked from the first one on.
+pub type BlockStream = EventStream<Block>;
+
+/// A request for blocks. The gateway's user signs it when it is sent; or its bytes go to wherever the key is, and
+/// come back with a signature.
+pub struct BlockEventsRequest<B> {
+    gateway: Gateway,
+    channel: String,
+    /// The block that is due first, if it is known.
+    start: Option<u64>,
+    /// The transaction in that block up to which all has been dealt with.
+    after: Option<String>,
+    /// Whether there is a last block.
+    past: bool,
+    signed: Signed,
+    form: PhantomData<fn() -> B>,
 }
 
-impl Checkpoint {
-    /// Before the first block.
-    pub fn start() -> Self {
-        Self::default()
+impl<B: BlockForm> BlockEventsRequest<B> {
+    pub(crate) fn new(network: &Network, start: &Start, past: bool) -> Self {
+        let after = start.transaction_id().map(str::to_owned);
+        Self::seek(network.gateway.clone(), network.channel.clone(), start.position(), after, past)
     }
 
-    /// Before this block.
-    pub fn at(block: u64) -> Self {
-        Self { block, transaction_id: None }
+    fn seek(
+        gateway: Gateway,
+        channel: String,
+        start: SeekPosition,
+        after: Option<String>,
+        past: bool,
+    ) -> Self {
+        // Without a nonce, as official clients do it: nobody asks for one.
+        let header = header(HeaderType::DeliverSeekInfo, &gateway, &channel, ("", Vec::new()), Vec::new());
+        let stop = match past {
+            true => seek_position::Type::Newest(SeekNewest {}),
+            false => seek_position::Type::Specified(SeekSpecified { number: u64::MAX }),
+        };
+        let number = specified(&start);
+        let seek = SeekInfo {
+            start: Some(start),
+            stop: Some(SeekPosition { r#type: Some(stop) }),
+            behavior: seek_info::SeekBehavior::BlockUntilReady as i32,
+            ..Default::default()
+        };
+        let payload = Payload { header: Some(header), data: seek.encode_to_vec() };
+        let signed = Signed::new(payload.encode_to_vec(), Vec::new());
+        Self { gateway, channel, start: number, after, past, signed, form: PhantomData }
     }
 
-    /// After this transaction.
-    pub fn after(block: u64, transaction_id: impl Into<String>) -> Self {
-        Self { block, transaction_id: Some(transaction_id.into()) }
-    }
-}
-
-/// Blocks in order, without gaps, their hash chain checked from the first one on. The connection is made
-/// again when it is lost. Dropping the stream ends it; an error is its last item.
-pub struct BlockStream {
-    blocks: mpsc::Receiver<Result<Block, Error>>,
-}
-
-impl BlockStream {
-    pub(crate) fn open(network: Network, from: Checkpoint, past: bool) -> Self {
-        let (sender, blocks) = mpsc::channel(AHEAD);
-        let follower = Follower { network, next: from.block, from, past, previous: None, sender };
-        tokio::spawn(follower.run());
-        Self { blocks }
-    }
-
-    /// The next block; `None` at the end of past blocks and after an error.
+    /// Takes up what [`BlockEventsRequest::to_bytes`] or an official client wrote.
     ///
     /// # Errors
-    /// [`Error::Chain`] when the peer's chain is broken or is not the checkpoint's, [`Error::Call`] when
-    /// the peer refuses the reader, [`Error::Signer`].
-    pub async fn next(&mut self) -> Option<Result<Block, Error>> {
-        self.blocks.recv().await
-    }
-}
-
-impl Stream for BlockStream {
-    type Item = Result<Block, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.blocks.poll_recv(cx)
-    }
-}
-
-/// Why a connection ended.
-enum End {
-    /// Connect again.
-    Lost(String),
-    /// The past is told, or nobody listens.
-    Done,
-    /// Connecting again does not help.
-    Failed(Error),
-}
-
-struct Follower {
-    network: Network,
-    from: Checkpoint,
-    past: bool,
-    /// The number of the next block.
-    next: u64,
-    /// The hash of the last block's header.
-    previous: Option<[u8; 32]>,
-    sender: mpsc::Sender<Result<Block, Error>>,
-}
-
-impl Follower {
-    async fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let before = self.next;
-            let sender = self.sender.clone();
-            let end = tokio::select! {
-                end = self.follow() => end,
-                () = sender.closed() => End::Done,
-            };
-            match end {
-                End::Done => return,
-                End::Failed(error) => {
-                    // Nobody may be listening any more, which is fine.
-                    let _ = self.sender.send(Err(error)).await;
-                    return;
-                }
-                End::Lost(reason) => {
-                    let (peer, next) = (self.network.gateway.address(), self.next);
-                    // Once, not at every try.
-                    match pause == FIRST_PAUSE {
-                        true => tracing::warn!(peer, next, "the blocks do not come, trying again: {reason}"),
-                        false => tracing::debug!(peer, next, "the blocks do not come: {reason}"),
-                    }
-                }
-            }
-            pause = if self.next > before { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.sender.closed() => return,
-            }
+    /// [`Error::Bytes`] when they are no request for blocks.
+    pub fn from_bytes(gateway: &Gateway, bytes: &[u8]) -> Result<Self, Error> {
+        let Envelope { payload: message, signature } = read(REQUEST, bytes)?;
+        let payload: Payload = read(REQUEST, &message)?;
+        let header: ChannelHeader = read(REQUEST, &payload.header.unwrap_or_default().channel_header)?;
+        if header.r#type != HeaderType::DeliverSeekInfo as i32 {
+            return Err(damaged(REQUEST, "its header is of another kind"));
         }
+        let seek: SeekInfo = read(REQUEST, &payload.data)?;
+        let number = |position: Option<SeekPosition>| position.as_ref().and_then(specified);
+        Ok(Self {
+            gateway: gateway.clone(),
+            channel: header.channel_id,
+            start: number(seek.start),
+            after: None,
+            past: number(seek.stop) != Some(u64::MAX),
+            signed: Signed::new(message, signature),
+            form: PhantomData,
+        })
     }
 
-    /// Connects once and passes blocks on until the connection ends.
-    async fn follow(&mut self) -> End {
-        let seek = match self.seek().await {
-            Ok(seek) => seek,
-            Err(error) => return End::Failed(error),
-        };
+    /// The request, with its signature if it has one, as official clients write it. Of a checkpoint it holds the
+    /// block only.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.signed.envelope().encode_to_vec()
+    }
+
+    /// The SHA-256 digest that is to be signed.
+    pub fn digest(&self) -> [u8; 32] {
+        self.signed.digest()
+    }
+
+    /// With a signature of [`BlockEventsRequest::digest`] that was made elsewhere (see [`Signer`](crate::Signer) for
+    /// its form).
+    pub fn with_signature(mut self, signature: Vec<u8>) -> Self {
+        self.signed.set(signature);
+        self
+    }
+
+    /// The blocks, over one connection. Call it within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Signer`]; what the peer says comes in the stream.
+    pub async fn events(self) -> Result<EventStream<B>, Error> {
+        self.signed.sign(&self.gateway).await?;
+        Ok(EventStream::open(Reader::new(self), false))
+    }
+
+    /// The blocks, over as many connections as it takes.
+    pub(crate) fn follow(self) -> EventStream<B> {
+        EventStream::open(Reader::new(self), true)
+    }
+}
+
+impl<B> fmt::Debug for BlockEventsRequest<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockEventsRequest").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+/// The block number of a position that names one.
+fn specified(position: &SeekPosition) -> Option<u64> {
+    match position.r#type {
+        Some(seek_position::Type::Specified(SeekSpecified { number })) => Some(number),
+        _ => None,
+    }
+}
+
+/// Reads what a request asks for.
+struct Reader<B> {
+    request: BlockEventsRequest<B>,
+    /// The number of the next block, if it is known.
+    next: Option<u64>,
+    /// The hash of the last block's header, in forms that have it.
+    previous: Option<[u8; 32]>,
+    passed: u64,
+    /// Whether the request has been sent before.
+    connected: bool,
+}
+
+impl<B: BlockForm> Source for Reader<B> {
+    type Item = B;
+
+    fn ahead(&self) -> usize {
+        AHEAD
+    }
+
+    fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    async fn session(&mut self, sender: &Sender<B>) -> End {
+        if self.connected {
+            self.renew();
+        }
+        self.connected = true;
+        let gateway = self.request.gateway.clone();
+        if let Err(error) = self.request.signed.sign(&gateway).await {
+            return End::Failed(error);
+        }
+        let (peer, client) = gateway.deliver_client();
+        let end = self.read(client, sender).await;
+        if matches!(end, End::Lost(_)) {
+            gateway.leave(peer);
+        }
+        end
+    }
+}
+
+impl<B: BlockForm> Reader<B> {
+    fn new(request: BlockEventsRequest<B>) -> Self {
+        let next = request.start;
+        Self { request, next, previous: None, passed: 0, connected: false }
+    }
+
+    /// Makes the request anew, for the next block and with the time of now: peers refuse an old one.
+    fn renew(&mut self) {
+        let BlockEventsRequest { gateway, channel, after, past, .. } = &mut self.request;
+        let start = self.next.map_or(Start::NextCommit, |next| Start::At(Checkpoint::at(next))).position();
+        self.request = BlockEventsRequest::seek(gateway.clone(), channel.clone(), start, after.take(), *past);
+    }
+
+    async fn read(&mut self, client: forms::Client, sender: &Sender<B>) -> End {
+        let lost = |reason: &str| End::lost(Operation::Blocks, reason);
         // The peer takes the end of requests for the end of interest, so the stream of them stays open.
-        let requests = tokio_stream::once(seek).chain(tokio_stream::pending());
-        let mut answers = match self.network.gateway.deliver_client().deliver(requests).await {
+        let requests = tokio_stream::once(self.request.signed.envelope()).chain(tokio_stream::pending());
+        let mut answers = match B::open(client, requests).await {
             Ok(answers) => answers.into_inner(),
-            Err(status) => return End::Lost(status.message().into()),
+            Err(status) => return lost(status.message()),
         };
         loop {
             let answer = match answers.message().await {
-                Ok(Some(answer)) => answer,
-                Ok(None) => return End::Lost("the peer ended the stream".into()),
-                Err(status) => return End::Lost(status.message().into()),
+                Ok(Some(answer)) => answer.r#type,
+                Ok(None) => return lost("the peer ended the stream"),
+                Err(status) => return lost(status.message()),
             };
-            let block = match answer.r#type {
-                Some(deliver_response::Type::Block(block)) => block,
+            let block = match answer {
                 Some(deliver_response::Type::Status(status)) => return self.ended(status),
-                _ => return End::Lost("the peer sent something other than a block".into()),
+                Some(answer) => B::read(answer),
+                None => None,
             };
-            match self.check(block) {
+            let Some(block) = block else {
+                return lost("the peer sent something other than what was asked for");
+            };
+            match block.and_then(|block| self.check(block)) {
                 Ok(block) => {
-                    if self.sender.send(Ok(block)).await.is_err() {
+                    if sender.send(Ok(block)).await.is_err() {
                         return End::Done;
                     }
                 }
@@ -167,32 +226,35 @@ impl Follower {
         }
     }
 
-    fn check(&mut self, block: fabric_protos::common::Block) -> Result<Block, BlockDefect> {
-        let mut block = Block::parse(block)?;
-        let number = block.number;
-        if number != self.next {
-            return Err(BlockDefect::Number { number, expected: self.next });
+    fn check(&mut self, mut block: B) -> Result<B, BlockDefect> {
+        let number = block.number();
+        if let Some(expected) = self.next.filter(|&expected| expected != number) {
+            return Err(BlockDefect::Number { number, expected });
         }
-        if self.previous.is_some_and(|hash| hash[..] != block.previous_hash) {
-            return Err(BlockDefect::PreviousHash { number });
+        if let Some((previous, own)) = block.hashes() {
+            if self.previous.is_some_and(|hash| hash[..] != *previous) {
+                return Err(BlockDefect::PreviousHash { number });
+            }
+            self.previous = Some(own);
         }
-        if let Some(id) = self.from.transaction_id.as_deref().filter(|_| number == self.from.block) {
-            let at = block.transactions.iter().position(|t| t.transaction_id == id);
-            block.seen =
-                at.ok_or_else(|| BlockDefect::Checkpoint { number, transaction_id: id.to_owned() })? + 1;
+        if let Some(id) = self.request.after.take()
+            && !block.pass(&id)
+        {
+            return Err(BlockDefect::Checkpoint { number, transaction_id: id });
         }
-        self.previous = Some(block.hash);
-        self.next += 1;
+        self.next = Some(number + 1);
+        self.passed += 1;
         Ok(block)
     }
 
     /// What the peer's last word means.
     fn ended(&self, status: i32) -> End {
         let name = Status::try_from(status).map_or("UNKNOWN", |s| s.as_str_name());
+        let past = self.request.past;
         match Status::try_from(status) {
-            Ok(Status::Success) if self.past => End::Done,
+            Ok(Status::Success) if past => End::Done,
             // Asked again for the rest of the past, of which there is none.
-            Ok(Status::BadRequest) if self.past && self.next > self.from.block => End::Done,
+            Ok(Status::BadRequest) if past && self.passed > 0 => End::Done,
             Ok(Status::BadRequest | Status::Forbidden) => {
                 let code = match Status::try_from(status) {
                     Ok(Status::Forbidden) => tonic::Code::PermissionDenied,
@@ -201,38 +263,13 @@ impl Follower {
                 let message = format!(
                     "the peer answered {name} to a reader of channel {:?}; see whether the reader may read it, \
                      and whether the clocks agree",
-                    self.network.channel
+                    self.request.channel
                 );
                 let status = tonic::Status::new(code, message);
                 End::Failed(CallError::from_status(Operation::Blocks, "", status).into())
             }
             // The channel may be joined later; the peer may be shutting down.
-            _ => End::Lost(format!("the peer answered {name}")),
+            _ => End::lost(Operation::Blocks, format!("the peer answered {name}")),
         }
-    }
-
-    /// The signed request for the blocks from the next one on.
-    async fn seek(&self) -> Result<Envelope, Error> {
-        let gateway = &self.network.gateway;
-        let mut nonce = [0; 24];
-        getrandom::fill(&mut nonce).map_err(|e| crate::SignerError(e.into()))?;
-        let signature_header = SignatureHeader { creator: gateway.creator().to_vec(), nonce: nonce.to_vec() };
-        let header =
-            header(HeaderType::DeliverSeekInfo, &self.network.channel, "", Vec::new(), signature_header);
-        let stop = if self.past {
-            seek_position::Type::Newest(SeekNewest {})
-        } else {
-            seek_position::Type::Specified(SeekSpecified { number: u64::MAX })
-        };
-        let start = seek_position::Type::Specified(SeekSpecified { number: self.next });
-        let seek = SeekInfo {
-            start: Some(SeekPosition { r#type: Some(start) }),
-            stop: Some(SeekPosition { r#type: Some(stop) }),
-            behavior: seek_info::SeekBehavior::BlockUntilReady as i32,
-            ..Default::default()
-        };
-        let payload = Payload { header: Some(header), data: seek.encode_to_vec() };
-        let signed = gateway.sign(payload.encode_to_vec()).await?;
-        Ok(Envelope { payload: signed.message, signature: signed.signature })
     }
 }

@@ -59,6 +59,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Bytes that somebody kept or sent are not what they should be.
+    #[error("not a {what} that can be taken up: {reason}")]
+    Bytes {
+        /// What they should be.
+        what: &'static str,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A block does not follow from its predecessor or contradicts itself; the peer or its disk is at fault.
     #[error("the chain from this peer is broken: {0}; compare with another organisation's peer")]
     Chain(#[from] BlockDefect),

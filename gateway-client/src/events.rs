@@ -1,19 +1,17 @@
-//! The stream of a chaincode's events from one's own peer.
+//! A chaincode's events from the gateway service.
 
-use crate::{CallError, Checkpoint, Error, Network, Operation};
-use fabric_protos::gateway::{ChaincodeEventsRequest, ChaincodeEventsResponse, SignedChaincodeEventsRequest};
-use fabric_protos::orderer::{SeekPosition, SeekSpecified, seek_position};
+use crate::signed::{Signed, damaged, read};
+use crate::stream::{End, Sender, Source};
+use crate::{CallError, Checkpoint, Error, EventStream, Gateway, Network, Operation, Start};
+use fabric_protos::gateway::{self, ChaincodeEventsResponse, SignedChaincodeEventsRequest};
 use fabric_protos::prost::Message;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio_stream::Stream;
+use std::fmt;
 use tonic::Code;
 
+/// How many events wait for a reader that is slow.
 const AHEAD: usize = 64;
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// What [`ChaincodeEventsRequest::from_bytes`] reads.
+const REQUEST: &str = "chaincode events request";
 
 /// An event that a valid transaction set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,100 +35,155 @@ impl ChaincodeEvent {
     }
 }
 
-/// Events in order; the connection is made again when it is lost. Delivery is at least once: a process
-/// that restarts sees again what came after its checkpoint. Dropping the stream ends it; an error is its
-/// last item.
-pub struct EventStream {
-    events: mpsc::Receiver<Result<ChaincodeEvent, Error>>,
+/// A request for a chaincode's events. The gateway's user signs it when it is sent; or its bytes go to wherever the
+/// key is, and come back with a signature.
+///
+/// Delivery is at least once: a process that restarts sees again what came after its checkpoint.
+pub struct ChaincodeEventsRequest {
+    gateway: Gateway,
+    channel: String,
+    chaincode: String,
+    signed: Signed,
 }
 
-impl EventStream {
-    pub(crate) fn open(network: Network, chaincode: String, from: Checkpoint) -> Self {
-        let (sender, events) = mpsc::channel(AHEAD);
-        tokio::spawn(Follower { network, chaincode, at: from, sender }.run());
-        Self { events }
+impl ChaincodeEventsRequest {
+    pub(crate) fn new(network: &Network, chaincode: &str, start: &Start) -> Self {
+        let request = gateway::ChaincodeEventsRequest {
+            channel_id: network.channel.clone(),
+            chaincode_id: chaincode.to_owned(),
+            identity: network.gateway.creator().to_vec(),
+            start_position: Some(start.position()),
+            after_transaction_id: start.transaction_id().unwrap_or_default().to_owned(),
+        };
+        let signed = Signed::new(request.encode_to_vec(), Vec::new());
+        let (channel, chaincode) = (request.channel_id, request.chaincode_id);
+        Self { gateway: network.gateway.clone(), channel, chaincode, signed }
     }
 
-    /// The next event; `None` after an error.
+    /// Takes up what [`ChaincodeEventsRequest::to_bytes`] or an official client wrote.
     ///
     /// # Errors
-    /// [`Error::Call`] when the peer refuses the reader; [`Error::Signer`].
-    pub async fn next(&mut self) -> Option<Result<ChaincodeEvent, Error>> {
-        self.events.recv().await
+    /// [`Error::Bytes`] when they are no request for a chaincode's events.
+    pub fn from_bytes(gateway: &Gateway, bytes: &[u8]) -> Result<Self, Error> {
+        let SignedChaincodeEventsRequest { request: message, signature } = read(REQUEST, bytes)?;
+        let request: gateway::ChaincodeEventsRequest = read(REQUEST, &message)?;
+        if request.chaincode_id.is_empty() {
+            return Err(damaged(REQUEST, "it names no chaincode"));
+        }
+        Ok(Self {
+            gateway: gateway.clone(),
+            channel: request.channel_id,
+            chaincode: request.chaincode_id,
+            signed: Signed::new(message, signature),
+        })
     }
-}
 
-impl Stream for EventStream {
-    type Item = Result<ChaincodeEvent, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.events.poll_recv(cx)
+    /// The request, with its signature if it has one, as official clients write it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.request().encode_to_vec()
     }
-}
 
-struct Follower {
-    network: Network,
-    chaincode: String,
-    /// Where the stream goes on.
-    at: Checkpoint,
-    sender: mpsc::Sender<Result<ChaincodeEvent, Error>>,
-}
+    /// The SHA-256 digest that is to be signed.
+    pub fn digest(&self) -> [u8; 32] {
+        self.signed.digest()
+    }
 
-impl Follower {
-    async fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
-        let sender = self.sender.clone();
-        loop {
-            let before = self.at.clone();
-            let end = tokio::select! {
-                end = self.follow() => end,
-                () = sender.closed() => return,
-            };
-            if let Err(error) = end {
-                // Nobody may be listening any more, which is fine.
-                let _ = self.sender.send(Err(error)).await;
-                return;
-            }
-            pause = if self.at != before { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = sender.closed() => return,
-            }
+    /// With a signature of [`ChaincodeEventsRequest::digest`] that was made elsewhere (see
+    /// [`Signer`](crate::Signer) for its form).
+    pub fn with_signature(mut self, signature: Vec<u8>) -> Self {
+        self.signed.set(signature);
+        self
+    }
+
+    /// The events, over one connection. Call it within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Signer`]; what the peer says comes in the stream.
+    pub async fn events(self) -> Result<EventStream<ChaincodeEvent>, Error> {
+        self.signed.sign(&self.gateway).await?;
+        Ok(EventStream::open(Reader { request: self, last: None, passed: 0 }, false))
+    }
+
+    /// The events, over as many connections as it takes.
+    pub(crate) fn follow(self) -> EventStream<ChaincodeEvent> {
+        EventStream::open(Reader { request: self, last: None, passed: 0 }, true)
+    }
+
+    fn request(&self) -> SignedChaincodeEventsRequest {
+        SignedChaincodeEventsRequest {
+            request: self.signed.message().to_vec(),
+            signature: self.signed.signature().to_vec(),
         }
     }
+}
 
-    /// Connects once and passes events on. `Ok` when to connect again.
-    async fn follow(&mut self) -> Result<(), Error> {
-        let gateway = &self.network.gateway;
-        let start = seek_position::Type::Specified(SeekSpecified { number: self.at.block });
-        let request = ChaincodeEventsRequest {
-            channel_id: self.network.channel.clone(),
-            chaincode_id: self.chaincode.clone(),
-            identity: gateway.creator().to_vec(),
-            start_position: Some(SeekPosition { r#type: Some(start) }),
-            after_transaction_id: self.at.transaction_id.clone().unwrap_or_default(),
-        };
-        let signed = gateway.sign(request.encode_to_vec()).await?;
-        let request = SignedChaincodeEventsRequest { request: signed.message, signature: signed.signature };
-        let mut answers = match gateway.gateway_client().chaincode_events(request).await {
+impl fmt::Debug for ChaincodeEventsRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChaincodeEventsRequest")
+            .field("channel", &self.channel)
+            .field("chaincode", &self.chaincode)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads what a request asks for.
+struct Reader {
+    request: ChaincodeEventsRequest,
+    /// The last event that was passed on.
+    last: Option<Checkpoint>,
+    passed: u64,
+}
+
+impl Source for Reader {
+    type Item = ChaincodeEvent;
+
+    fn ahead(&self) -> usize {
+        AHEAD
+    }
+
+    fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    async fn session(&mut self, sender: &Sender<ChaincodeEvent>) -> End {
+        let gateway = self.request.gateway.clone();
+        if let Some(last) = self.last.take() {
+            let network = Network { gateway: gateway.clone(), channel: self.request.channel.clone() };
+            self.request = ChaincodeEventsRequest::new(&network, &self.request.chaincode, &last.into());
+        }
+        if let Err(error) = self.request.signed.sign(&gateway).await {
+            return End::Failed(error);
+        }
+        let (peer, client) = gateway.gateway_client();
+        let end = self.read(client, sender).await;
+        if matches!(end, End::Lost(_)) {
+            gateway.leave(peer);
+        }
+        end
+    }
+}
+
+impl Reader {
+    async fn read(&mut self, mut client: crate::gateway::Client, sender: &Sender<ChaincodeEvent>) -> End {
+        let mut answers = match client.chaincode_events(self.request.request()).await {
             Ok(answers) => answers.into_inner(),
-            Err(status) => return lost(status),
+            Err(status) => return ended(status),
         };
         loop {
             match answers.message().await {
                 Ok(Some(answer)) => {
-                    if !self.pass_on(answer).await {
-                        return Ok(());
+                    if !self.pass_on(answer, sender).await {
+                        return End::Done;
                     }
                 }
-                Ok(None) => return Ok(()),
-                Err(status) => return lost(status),
+                Ok(None) => return End::lost(Operation::Events, "the peer ended the stream"),
+                Err(status) => return ended(status),
             }
         }
     }
 
     /// Passes the events of one block on; `false` when nobody listens.
-    async fn pass_on(&mut self, answer: ChaincodeEventsResponse) -> bool {
+    async fn pass_on(&mut self, answer: ChaincodeEventsResponse, sender: &Sender<ChaincodeEvent>) -> bool {
         for event in answer.events {
             let event = ChaincodeEvent {
                 block_number: answer.block_number,
@@ -140,21 +193,24 @@ impl Follower {
                 payload: event.payload,
             };
             let at = event.checkpoint();
-            if self.sender.send(Ok(event)).await.is_err() {
+            if sender.send(Ok(event)).await.is_err() {
                 return false;
             }
-            self.at = at;
+            self.last = Some(at);
+            self.passed += 1;
         }
         true
     }
 }
 
-/// Whether to connect again after this status.
-fn lost(status: tonic::Status) -> Result<(), Error> {
-    match status.code() {
+/// What a status that ends the stream means.
+fn ended(status: tonic::Status) -> End {
+    let code = status.code();
+    let error = CallError::from_status(Operation::Events, "", status);
+    match code {
         Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::Unimplemented => {
-            Err(CallError::from_status(Operation::Events, "", status).into())
+            End::Failed(error.into())
         }
-        _ => Ok(()),
+        _ => End::Lost(error),
     }
 }

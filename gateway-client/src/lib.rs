@@ -7,14 +7,19 @@
 //! Gateway ─► Network ─► Contract ─► Proposal ─► Transaction ─► Commit
 //!            channel    chaincode   signed      endorsed,      accepted by
 //!               │                               signed         the orderers
-//!               ├─► BlockStream     from a Checkpoint, hash chain checked
-//!               └─► EventStream
+//!               ├─► blocks, filtered blocks, blocks with private data, chaincode events
+//!               │   from a Checkpoint, over as many connections as it takes; hash chain checked
+//!               └─► the same by a request, over one connection
 //! ```
+//!
+//! Proposals, transactions, commits and requests for events are signed when they are first sent. Where the key is
+//! elsewhere, each has `to_bytes`, `from_bytes`, `digest` and `with_signature`; the bytes are those of the official
+//! clients, and may be taken up by one of them or come from there.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use gateway_client::{Call, Checkpoint, Gateway, KeepNothing, Options, User};
-//! use std::{sync::Arc, time::Duration};
+//! use gateway_client::{Call, Checkpoint, Gateway, Options, User};
+//! use std::time::Duration;
 //!
 //! let user = User::from_files("Org1MSP", "cert.pem".as_ref(), "key.pem".as_ref())?;
 //! let gateway = Gateway::from_profile("connection-org1.json".as_ref(), Some(user), Options::default())?;
@@ -23,7 +28,7 @@
 //! let answer = contract.evaluate(Call::new("get").arg("key")).await?;
 //!
 //! // With the retry rules for peers that lag, restart or lose a submission:
-//! let submitter = contract.submitter(Arc::new(KeepNothing));
+//! let submitter = contract.submitter();
 //! let done = submitter.submit(Call::new("put").arg("key").arg(answer), Duration::from_secs(60)).await?;
 //! println!("{} in block {:?}, {:?}", done.transaction_id, done.block_number, done.retries);
 //!
@@ -40,30 +45,38 @@
 
 mod block;
 mod blocks;
+mod checkpoint;
 mod commit;
 mod error;
 mod events;
+mod forms;
 mod gateway;
+mod network;
+mod peers;
 mod profile;
 mod proposal;
+mod signed;
 mod signer;
+mod stream;
 mod submitter;
 mod transaction;
 
 pub use block::{
     Block, BlockDefect, BlockEvent, Creator, Endorser, Kind, KvWrite, SignatureDefect, TransactionInfo,
 };
-pub use blocks::{BlockStream, Checkpoint};
+pub use blocks::{BlockEventsRequest, BlockStream};
+pub use checkpoint::{Checkpoint, Checkpointer, FileCheckpointer, InMemoryCheckpointer, Start};
 pub use commit::{Commit, CommitStatus};
 pub use error::{CallError, Error, Failure, Operation, PeerDetail};
-pub use events::{ChaincodeEvent, EventStream};
+pub use events::{ChaincodeEvent, ChaincodeEventsRequest};
 pub use fabric_protos::peer::TxValidationCode;
-pub use gateway::{Contract, Endpoint, Gateway, Network, Options, Tls};
+pub use forms::{BlockAndPrivateData, BlockForm, FilteredBlock, FilteredTransaction, PrivateWrite};
+pub use gateway::{Gateway, Options};
+pub use network::{Contract, Network};
+pub use peers::{ClientTls, Endpoint, Tls};
 pub use profile::{Profile, ProfileError};
 pub use proposal::{Call, Proposal};
-pub use signer::{Identity, IdentityError, P256Signer, Signer, SignerError, User};
-pub use submitter::{
-    EnvelopeStore, KeepNothing, Outcome, Retries, RetryPolicy, StoreError, SubmitError, SubmitFailure,
-    Submitted, Submitter,
-};
+pub use signer::{Callback, Identity, IdentityError, P256Signer, Signer, SignerError, User};
+pub use stream::EventStream;
+pub use submitter::{Outcome, Retries, RetryPolicy, SubmitError, SubmitFailure, Submitted, Submitter};
 pub use transaction::Transaction;

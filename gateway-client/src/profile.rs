@@ -1,6 +1,6 @@
 //! Connection profiles: the JSON files in which Fabric's tools and samples say how to reach a network.
 
-use crate::{Endpoint, IdentityError, Tls, User};
+use crate::{ClientTls, Endpoint, IdentityError, Tls, User};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,8 +30,21 @@ struct Content {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Client {
     organization: Option<String>,
+    tls_certs: Option<TlsCerts>,
+}
+
+#[derive(Deserialize)]
+struct TlsCerts {
+    client: Option<KeyPair>,
+}
+
+#[derive(Deserialize)]
+struct KeyPair {
+    cert: Material,
+    key: Material,
 }
 
 #[derive(Deserialize)]
@@ -105,16 +118,19 @@ impl Profile {
         Ok(&self.organization()?.mspid)
     }
 
-    /// The organisation's first peer.
+    /// The organisation's peers, in the profile's order; at least one.
     ///
     /// # Errors
-    /// [`ProfileError`] when there is none, or its address or TLS certificate cannot be used.
-    pub fn endpoint(&self) -> Result<Endpoint, ProfileError> {
+    /// [`ProfileError`] when there is none, or an address or a TLS certificate cannot be used.
+    pub fn endpoints(&self) -> Result<Vec<Endpoint>, ProfileError> {
         let organization = self.organization()?;
-        let name = organization
-            .peers
-            .first()
-            .ok_or_else(|| self.wrong(format!("organisation {} has no peers", organization.mspid)))?;
+        if organization.peers.is_empty() {
+            return Err(self.wrong(format!("organisation {} has no peers", organization.mspid)));
+        }
+        organization.peers.iter().map(|name| self.endpoint(organization, name)).collect()
+    }
+
+    fn endpoint(&self, organization: &Organization, name: &str) -> Result<Endpoint, ProfileError> {
         let peer = self.content.peers.get(name).ok_or_else(|| {
             self.wrong(format!("peer {name} of {} is not under \"peers\"", organization.mspid))
         })?;
@@ -161,6 +177,19 @@ impl Profile {
             )));
         };
         User::from_pem(&organization.mspid, &self.read(certificate)?, &self.read(key)?)
+            .map_err(|source| ProfileError::Identity { path: self.path.clone(), source })
+    }
+
+    /// The client's certificate and key for connections, where the profile has them (`client.tlsCerts.client`).
+    ///
+    /// # Errors
+    /// [`ProfileError`] when they cannot be used.
+    pub fn client_tls(&self) -> Result<Option<ClientTls>, ProfileError> {
+        let Some(own) = self.content.client.tls_certs.as_ref().and_then(|certs| certs.client.as_ref()) else {
+            return Ok(None);
+        };
+        ClientTls::from_pem(&self.read(&own.cert)?, &self.read(&own.key)?)
+            .map(Some)
             .map_err(|source| ProfileError::Identity { path: self.path.clone(), source })
     }
 
@@ -256,13 +285,29 @@ mod tests {
     fn reads_the_samples_layout() {
         let profile = load(SAMPLE).unwrap();
         assert_eq!(profile.msp_id().unwrap(), "Org1MSP");
-        let endpoint = profile.endpoint().unwrap();
-        assert_eq!(endpoint.address, "localhost:7051");
-        let tls = endpoint.tls.unwrap();
+        let endpoints = profile.endpoints().unwrap();
+        assert_eq!(endpoints.iter().map(|e| e.address.as_str()).collect::<Vec<_>>(), ["localhost:7051"]);
+        let tls = endpoints[0].tls.as_ref().unwrap();
         assert_eq!(tls.server_name.as_deref(), Some("peer0.org1.example.com"));
         assert!(tls.ca_pem.starts_with(b"-----BEGIN"));
         let missing = profile.user().unwrap_err().to_string();
         assert!(missing.contains("give a certificate and a key"), "{missing}");
+        assert!(profile.client_tls().unwrap().is_none());
+    }
+
+    #[test]
+    fn reads_several_peers_and_the_clients_own_certificate() {
+        let made = rcgen::generate_simple_self_signed(vec!["client".into()]).unwrap();
+        let content = serde_json::json!({
+            "client": {"organization": "A", "tlsCerts": {"client": {
+                "cert": {"pem": made.cert.pem()}, "key": {"pem": made.signing_key.serialize_pem()}}}},
+            "organizations": {"A": {"mspid": "AMSP", "peers": ["p2", "p1"]}},
+            "peers": {"p1": {"url": "grpc://h:1"}, "p2": {"url": "grpc://h:2"}}
+        });
+        let profile = load(&content.to_string()).unwrap();
+        let addresses: Vec<_> = profile.endpoints().unwrap().into_iter().map(|e| e.address).collect();
+        assert_eq!(addresses, ["h:2", "h:1"]);
+        assert_eq!(format!("{:?}", profile.client_tls().unwrap()), "Some(ClientTls(…))");
     }
 
     #[test]
@@ -278,7 +323,7 @@ mod tests {
             "peers": {"p": {"url": "grpcs://h:1", "tlsCACerts": {"path": "ca.pem"}}}}"#;
         fs::write(&path, content).unwrap();
         let profile = Profile::load(&path).unwrap();
-        assert_eq!(profile.endpoint().unwrap().tls.unwrap().ca_pem, b"the CA");
+        assert_eq!(profile.endpoints().unwrap()[0].tls.as_ref().unwrap().ca_pem, b"the CA");
         assert_eq!(profile.user().unwrap().identity().msp_id(), "AMSP");
     }
 
@@ -304,7 +349,7 @@ mod tests {
             ),
         ];
         for (content, expected) in table {
-            let error = load(content).and_then(|p| p.endpoint().map(drop)).unwrap_err().to_string();
+            let error = load(content).and_then(|p| p.endpoints().map(drop)).unwrap_err().to_string();
             assert!(error.contains(expected), "{expected:?} in {error}");
         }
     }

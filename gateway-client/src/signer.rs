@@ -57,6 +57,63 @@ impl fmt::Debug for P256Signer {
     }
 }
 
+/// A signer that calls a function: a device's driver, a service's client.
+pub struct Callback<F> {
+    sign: F,
+}
+
+impl<F, Signed> Callback<F>
+where
+    F: Fn([u8; 32]) -> Signed + Send + Sync,
+    Signed: Future<Output = Result<Vec<u8>, SignerError>> + Send,
+{
+    /// A signer that awaits what `sign` makes of a SHA-256 digest: the ECDSA P-256 signature in DER. Its s may be the
+    /// greater of the two valid values, as devices answer it; it is lowered.
+    pub fn new(sign: F) -> Self {
+        Self { sign }
+    }
+}
+
+impl Callback<()> {
+    /// As [`Callback::new`], for a function that answers at once. It is called on a thread of the runtime: one that
+    /// takes more than a moment belongs into `spawn_blocking`.
+    pub fn blocking(sign: impl Fn([u8; 32]) -> Result<Vec<u8>, SignerError> + Send + Sync) -> impl Signer {
+        Callback::new(move |digest| std::future::ready(sign(digest)))
+    }
+}
+
+#[async_trait]
+impl<F, Signed> Signer for Callback<F>
+where
+    F: Fn([u8; 32]) -> Signed + Send + Sync,
+    Signed: Future<Output = Result<Vec<u8>, SignerError>> + Send,
+{
+    async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
+        let der = (self.sign)(*digest).await?;
+        let signature = Signature::from_der(&der)
+            .map_err(|e| SignerError(format!("the signature is not in DER: {e}").into()))?;
+        Ok(signature.normalize_s().to_der().as_bytes().to_vec())
+    }
+}
+
+impl<F> fmt::Debug for Callback<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Callback(…)")
+    }
+}
+
+/// Of a user whose key is elsewhere: everything has to be signed before it is sent.
+struct NoSigner;
+
+#[async_trait]
+impl Signer for NoSigner {
+    async fn sign(&self, _: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
+        Err(SignerError(
+            "the user has no signer here: sign the digest elsewhere and give the signature".into(),
+        ))
+    }
+}
+
 /// An organisation's member: MSP identifier and certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -117,6 +174,12 @@ impl User {
         Self { identity, signer }
     }
 
+    /// A user whose key is elsewhere: proposals, transactions and requests have to be given their signatures before
+    /// they are sent.
+    pub fn without_signer(identity: Identity) -> Self {
+        Self::new(identity, Arc::new(NoSigner))
+    }
+
     /// A user from the texts of a certificate and a private key.
     ///
     /// # Errors
@@ -166,6 +229,9 @@ pub enum IdentityError {
     /// The text is no private key that can be used.
     #[error("not an ECDSA P-256 private key in PEM (PKCS#8 or SEC1, not encrypted)")]
     Key,
+    /// One of the texts of a TLS certificate and its key is not what it should be.
+    #[error("not an X.509 certificate and a private key in PEM, for TLS")]
+    ClientTls,
     /// The key is somebody else's.
     #[error("the private key does not belong to the certificate: give both of the same user")]
     Pair,
@@ -207,6 +273,43 @@ pub(crate) mod tests {
             key.verify_prehash(&digest, &signature).unwrap();
             assert!(key.verify_prehash(&[i + 1; 32], &signature).is_err());
         }
+    }
+
+    #[tokio::test]
+    async fn callbacks_sign_and_their_s_is_lowered() {
+        let (certificate, key) = certificate_and_key();
+        let identity = Identity::new("Org1MSP", certificate).unwrap();
+        let verifier = VerifyingKey::from(&identity.public_key);
+        let key = Arc::new(SigningKey::from(SecretKey::from_pem(&key).unwrap()));
+        // As a device may do it: with the greater s whenever it is its turn.
+        let sign = move |digest: [u8; 32]| {
+            let signature: Signature = key.sign_prehash(&digest).map_err(|e| SignerError(e.into()))?;
+            let (r, s) = signature.normalize_s().split_scalars();
+            let high = Signature::from_scalars(r, -s).map_err(|e| SignerError(e.into()))?;
+            Ok(high.to_der().as_bytes().to_vec())
+        };
+        let later = sign.clone();
+        let signers: [Arc<dyn Signer>; 2] = [
+            Arc::new(Callback::blocking(sign)),
+            Arc::new(Callback::new(move |digest| {
+                let later = later.clone();
+                async move {
+                    tokio::task::yield_now().await;
+                    later(digest)
+                }
+            })),
+        ];
+        for signer in signers {
+            let digest = [7; 32];
+            let user = User::new(identity.clone(), signer);
+            let signature = Signature::from_der(&user.signer.sign(&digest).await.unwrap()).unwrap();
+            assert_eq!(signature, signature.normalize_s());
+            verifier.verify_prehash(&digest, &signature).unwrap();
+        }
+        let garbage = Callback::blocking(|_| Ok(vec![0; 64]));
+        assert!(garbage.sign(&[0; 32]).await.unwrap_err().to_string().contains("DER"));
+        let nobody = User::without_signer(identity);
+        assert!(nobody.signer.sign(&[0; 32]).await.unwrap_err().to_string().contains("elsewhere"));
     }
 
     #[test]

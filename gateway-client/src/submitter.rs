@@ -11,39 +11,11 @@
 //! Everything ends at the caller's deadline, and everything is counted.
 
 use crate::{Call, Contract, Error, Failure, Transaction};
-use async_trait::async_trait;
 use fabric_protos::peer::TxValidationCode;
 use records::{Code, Refusal};
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
-
-/// Keeps a signed envelope durably before it is submitted, so that a process that dies between
-/// submission and commit finds out what became of it instead of posting something else.
-#[async_trait]
-pub trait EnvelopeStore: Send + Sync {
-    /// Keeps the bytes; they replace earlier ones of the same submission, which are of no more use.
-    /// Returns when they are durable. [`Submitter::resume`] takes them back.
-    async fn keep(&self, transaction_id: &str, envelope: &[u8]) -> Result<(), StoreError>;
-}
-
-/// An [`EnvelopeStore`] that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot keep the envelope, hence it was not submitted: {0}")]
-pub struct StoreError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
-
-/// Keeps nothing, for clients that may forget what they submitted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct KeepNothing;
-
-#[async_trait]
-impl EnvelopeStore for KeepNothing {
-    async fn keep(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
-        Ok(())
-    }
-}
 
 /// Times of the retry rules.
 #[derive(Clone, Debug)]
@@ -170,7 +142,6 @@ impl SubmitFailure {
         match &self.error {
             SubmitError::Failed(error) => error.refusal(),
             SubmitError::Deadline { last, .. } => last.as_ref()?.refusal(),
-            SubmitError::Store(_) => None,
         }
     }
 }
@@ -190,22 +161,18 @@ pub enum SubmitError {
         /// The last failure.
         last: Option<Box<Error>>,
     },
-    /// The store failed; nothing was submitted.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Submits calls of one contract with the retry rules.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Submitter {
     contract: Contract,
-    store: Arc<dyn EnvelopeStore>,
     policy: RetryPolicy,
 }
 
 impl Submitter {
-    pub(crate) fn new(contract: Contract, store: Arc<dyn EnvelopeStore>) -> Self {
-        Self { contract, store, policy: RetryPolicy::default() }
+    pub(crate) fn new(contract: Contract) -> Self {
+        Self { contract, policy: RetryPolicy::default() }
     }
 
     /// Replaces the times of the retry rules.
@@ -220,9 +187,9 @@ impl Submitter {
     /// endorsed anew. Keys that are written once, or read before they are written, do.
     ///
     /// # Errors
-    /// A refusal of the contract, an invalid transaction, a store that fails, or the end of `within`.
+    /// A refusal of the contract, an invalid transaction, or the end of `within`.
     pub async fn submit(&self, call: Call, within: Duration) -> Result<Submitted, SubmitFailure> {
-        self.drive(None, call, within, None).await
+        self.drive(call, within, None).await
     }
 
     /// As [`Submitter::submit`], for a caller that follows blocks and says when the call's effect is there: as long as
@@ -236,30 +203,11 @@ impl Submitter {
         within: Duration,
         seen: oneshot::Receiver<()>,
     ) -> Result<Submitted, SubmitFailure> {
-        self.drive(None, call, within, Some(seen)).await
-    }
-
-    /// As [`Submitter::submit`], beginning with an envelope of the same call that was kept earlier.
-    ///
-    /// # Errors
-    /// As [`Submitter::submit`]; bytes that are not an envelope of this channel.
-    pub async fn resume(
-        &self,
-        kept: &[u8],
-        call: Call,
-        within: Duration,
-    ) -> Result<Submitted, SubmitFailure> {
-        let kept = self
-            .contract
-            .network
-            .transaction(kept)
-            .map_err(|error| SubmitFailure { error: error.into(), retries: Retries::default() })?;
-        self.drive(Some(kept), call, within, None).await
+        self.drive(call, within, Some(seen)).await
     }
 
     async fn drive(
         &self,
-        kept: Option<Transaction>,
         call: Call,
         within: Duration,
         seen: Option<oneshot::Receiver<()>>,
@@ -275,7 +223,7 @@ impl Submitter {
             bytes: 0,
             seen,
         };
-        let result = run.drive(kept, call).await;
+        let result = run.drive(call).await;
         let retries = run.retries;
         match result {
             Ok((transaction_id, block_number, outcome)) => {
@@ -283,15 +231,6 @@ impl Submitter {
             }
             Err(error) => Err(SubmitFailure { error, retries }),
         }
-    }
-}
-
-impl fmt::Debug for Submitter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Submitter")
-            .field("contract", &self.contract)
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
     }
 }
 
@@ -328,29 +267,17 @@ enum Fate {
 }
 
 impl Run<'_> {
-    async fn drive(
-        &mut self,
-        kept: Option<Transaction>,
-        call: Call,
-    ) -> Result<(String, Option<u64>, Outcome), SubmitError> {
-        let mut resumed = kept;
+    async fn drive(&mut self, call: Call) -> Result<(String, Option<u64>, Outcome), SubmitError> {
         loop {
-            let known = resumed.is_some();
-            let transaction = match resumed.take() {
-                Some(transaction) => transaction,
-                None => match self.endorse(&call).await? {
-                    Step::Endorsed(transaction) => transaction,
-                    Step::AlreadyThere { transaction_id } => {
-                        return Ok((transaction_id, None, Outcome::AlreadyThere));
-                    }
-                },
+            let transaction = match self.endorse(&call).await? {
+                Step::Endorsed(transaction) => transaction,
+                Step::AlreadyThere { transaction_id } => {
+                    return Ok((transaction_id, None, Outcome::AlreadyThere));
+                }
             };
-            let envelope = transaction.to_bytes();
-            self.bytes = envelope.len();
-            if !known {
-                self.submitter.store.keep(transaction.id(), &envelope).await?;
-            }
-            match self.settle(&transaction, known).await? {
+            let fate = self.settle(&transaction).await?;
+            self.bytes = transaction.size();
+            match fate {
                 Fate::Valid { block_number } => {
                     let id = transaction.id().to_owned();
                     return Ok((id, Some(block_number), Outcome::Committed(transaction.into_result())));
@@ -366,7 +293,7 @@ impl Run<'_> {
     async fn endorse(&mut self, call: &Call) -> Result<Step, SubmitError> {
         let contract = &self.submitter.contract;
         loop {
-            let proposal = contract.propose(call.clone()).await?;
+            let proposal = contract.propose(call.clone())?;
             let limit = self.limit(contract.network.gateway.options().endorse)?;
             let error = match proposal.endorse_within(limit).await {
                 Ok(transaction) => return Ok(Step::Endorsed(transaction)),
@@ -395,12 +322,12 @@ impl Run<'_> {
         }
     }
 
-    /// Submits an envelope until its fate is known; `known` if the orderers may have it from before.
-    async fn settle(&mut self, transaction: &Transaction, known: bool) -> Result<Fate, SubmitError> {
+    /// Submits an envelope until its fate is known.
+    async fn settle(&mut self, transaction: &Transaction) -> Result<Fate, SubmitError> {
         let policy = &self.submitter.policy;
         let commit = transaction.commit();
-        let mut submissions = u32::from(known);
-        let mut wait = if known { Some(policy.ask) } else { None };
+        let mut submissions = 0;
+        let mut wait = None;
         loop {
             if let Some(wait) = wait {
                 match commit.status_within(self.limit(wait)?).await {

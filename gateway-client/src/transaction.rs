@@ -1,58 +1,80 @@
-//! An endorsed transaction, signed and ready for the orderers.
+//! An endorsed transaction, ready for the orderers.
 
-use crate::{Commit, Error, Network, Operation, Proposal};
+use crate::signed::{Signed, damaged, read, unusable};
+use crate::{Commit, Error, Gateway, Operation, Proposal};
 use fabric_protos::common::{ChannelHeader, Envelope, Header, Payload};
-use fabric_protos::gateway::SubmitRequest;
+use fabric_protos::gateway::{PreparedTransaction, SubmitRequest};
 use fabric_protos::peer::{
     self, ChaincodeAction, ChaincodeActionPayload, ChaincodeProposalPayload, ProposalResponsePayload,
 };
-use fabric_protos::prost::Message;
+use fabric_protos::prost::{Message, length_delimiter_len};
 use std::fmt;
 use std::time::Duration;
 
-/// A transaction with its endorsements and the user's signature. Submitting it again is harmless: its id
-/// is in the chain once at most.
+/// What [`Transaction::from_bytes`] reads.
+const TRANSACTION: &str = "transaction";
+
+/// A transaction with its endorsements. The gateway's user signs it when it is first submitted; or its
+/// bytes go to wherever the key is, and come back with a signature. Submitting it again is harmless: its
+/// id is in the chain once at most.
 pub struct Transaction {
-    network: Network,
+    gateway: Gateway,
+    channel: String,
     id: String,
-    envelope: Envelope,
+    signed: Signed,
     result: Vec<u8>,
 }
 
 impl Transaction {
-    /// Signs what the gateway prepared, if it is what was proposed.
-    pub(crate) async fn endorsed(proposal: &Proposal, prepared: Envelope) -> Result<Self, Error> {
-        let network = proposal.contract.network.clone();
+    /// What the gateway prepared, if it is what was proposed.
+    pub(crate) fn endorsed(proposal: &Proposal, prepared: Envelope) -> Result<Self, Error> {
         let id = proposal.transaction_id().to_owned();
-        let answer = |reason: String| Error::Answer {
-            operation: Operation::Endorse,
-            transaction_id: id.clone(),
-            reason,
-        };
+        let answer = |reason: String| unusable(Operation::Endorse, &id, reason);
         let endorsed = Endorsed::parse(&prepared.payload).map_err(answer)?;
         endorsed.check(proposal).map_err(answer)?;
-        let signed = network.gateway.sign(prepared.payload).await?;
-        let envelope = Envelope { payload: signed.message, signature: signed.signature };
-        Ok(Self { network, id, envelope, result: endorsed.result })
+        let signed = Signed::new(prepared.payload, Vec::new());
+        let (gateway, channel) = (proposal.gateway.clone(), proposal.channel.clone());
+        Ok(Self { gateway, channel, id, signed, result: endorsed.result })
     }
 
-    pub(crate) fn from_bytes(network: Network, bytes: &[u8]) -> Result<Self, Error> {
-        let answer = |reason: String| Error::Answer {
-            operation: Operation::Submit,
-            transaction_id: String::new(),
-            reason: format!("the kept envelope is not a transaction of this channel: {reason}"),
-        };
-        let envelope = Envelope::decode(bytes).map_err(|e| answer(e.to_string()))?;
-        let endorsed = Endorsed::parse(&envelope.payload).map_err(answer)?;
-        let header = ChannelHeader::decode(endorsed.header.channel_header.as_slice())
-            .map_err(|e| answer(e.to_string()))?;
-        if header.channel_id != network.channel {
-            return Err(answer(format!("it belongs to {:?}", header.channel_id)));
+    /// Takes up what [`Transaction::to_bytes`] or an official client wrote. Whether the transaction is what was
+    /// proposed was seen when it was endorsed; whoever signs what others kept must trust them in that.
+    ///
+    /// # Errors
+    /// [`Error::Bytes`] when they are no transaction.
+    pub fn from_bytes(gateway: &Gateway, bytes: &[u8]) -> Result<Self, Error> {
+        let prepared: PreparedTransaction = read(TRANSACTION, bytes)?;
+        let Envelope { payload, signature } = prepared.envelope.unwrap_or_default();
+        let endorsed = Endorsed::parse(&payload).map_err(|reason| damaged(TRANSACTION, reason))?;
+        let header: ChannelHeader = read(TRANSACTION, &endorsed.header.channel_header)?;
+        if header.tx_id.is_empty() || header.tx_id != prepared.transaction_id {
+            return Err(damaged(TRANSACTION, "its id is not the one in its header"));
         }
-        if envelope.signature.is_empty() {
-            return Err(answer("it is not signed".into()));
-        }
-        Ok(Self { network, id: header.tx_id, envelope, result: endorsed.result })
+        Ok(Self {
+            gateway: gateway.clone(),
+            channel: header.channel_id,
+            id: header.tx_id,
+            signed: Signed::new(payload, signature),
+            result: endorsed.result,
+        })
+    }
+
+    /// The transaction, with its signature if it has one, as official clients write it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let envelope = Some(self.signed.envelope());
+        PreparedTransaction { transaction_id: self.id.clone(), envelope }.encode_to_vec()
+    }
+
+    /// The SHA-256 digest that is to be signed.
+    pub fn digest(&self) -> [u8; 32] {
+        self.signed.digest()
+    }
+
+    /// With a signature of [`Transaction::digest`] that was made elsewhere (see [`Signer`](crate::Signer) for its
+    /// form).
+    pub fn with_signature(mut self, signature: Vec<u8>) -> Self {
+        self.signed.set(signature);
+        self
     }
 
     /// The transaction's id.
@@ -70,37 +92,41 @@ impl Transaction {
         self.result
     }
 
-    /// The signed envelope, to be kept and read by [`Network::transaction`].
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.envelope.encode_to_vec()
+    /// Size of the envelope in bytes, as far as it is made: its signature comes when it is submitted.
+    pub fn size(&self) -> usize {
+        let parts = [self.signed.message(), self.signed.signature()];
+        let size = |part: &&[u8]| 1 + length_delimiter_len(part.len()) + part.len();
+        parts.iter().filter(|part| !part.is_empty()).map(size).sum()
     }
 
-    /// Hands the transaction to the orderers.
+    /// Hands the transaction to the orderers, within the time of the gateway's options.
     ///
     /// # Errors
     /// [`Error::Call`]; after a time-out or a lost connection the transaction may nevertheless commit.
+    /// [`Error::Signer`].
     pub async fn submit(&self) -> Result<Commit, Error> {
-        self.submit_within(self.network.gateway.options().submit).await
+        self.submit_within(self.gateway.options().submit).await
     }
 
-    pub(crate) async fn submit_within(&self, limit: Duration) -> Result<Commit, Error> {
+    /// As [`Transaction::submit`], with a time limit of one's own.
+    ///
+    /// # Errors
+    /// As [`Transaction::submit`].
+    pub async fn submit_within(&self, limit: Duration) -> Result<Commit, Error> {
+        self.signed.sign(&self.gateway).await?;
         let request = SubmitRequest {
             transaction_id: self.id.clone(),
-            channel_id: self.network.channel.clone(),
-            prepared_transaction: Some(self.envelope.clone()),
+            channel_id: self.channel.clone(),
+            prepared_transaction: Some(self.signed.envelope()),
         };
-        self.network
-            .gateway
-            .unary((Operation::Submit, &self.id), limit, request, async |mut client, request| {
-                client.submit(request).await
-            })
-            .await?;
+        let call = |mut client: crate::gateway::Client, request| async move { client.submit(request).await };
+        self.gateway.unary((Operation::Submit, &self.id), limit, request, call).await?;
         Ok(self.commit())
     }
 
     /// The wait for its verdict, whether or not this process submitted it.
     pub(crate) fn commit(&self) -> Commit {
-        self.network.commit(&self.id)
+        Commit::new(self.gateway.clone(), &self.channel, &self.id)
     }
 }
 
@@ -154,7 +180,7 @@ impl Endorsed {
         if !self.proposal.transient_map.is_empty() {
             return Err("it would write the transient data to the ledger".into());
         }
-        if self.chaincode != proposal.contract.chaincode {
+        if self.chaincode != proposal.chaincode {
             return Err(format!("it was endorsed by chaincode {:?}", self.chaincode));
         }
         if self.status >= 400 {

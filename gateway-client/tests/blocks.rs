@@ -10,7 +10,8 @@ use fabric_protos::prost::Message;
 use fabric_protos::services::{Deliver, DeliverServer};
 use fabric_protos::{common, hash};
 use gateway_client::{
-    BlockDefect, BlockStream, Checkpoint, Endpoint, Error, Gateway, Network, Options, User,
+    BlockDefect, BlockEventsRequest, BlockStream, Checkpoint, Endpoint, Error, Gateway, Identity, Network,
+    Options, P256Signer, Signer, User,
 };
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -76,6 +77,13 @@ impl Deliver for Peer {
     }
 
     async fn deliver_filtered(
+        &self,
+        _: Request<Streaming<Envelope>>,
+    ) -> Result<Response<BoxStream<DeliverResponse>>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+
+    async fn deliver_with_private_data(
         &self,
         _: Request<Streaming<Envelope>>,
     ) -> Result<Response<BoxStream<DeliverResponse>>, Status> {
@@ -225,6 +233,53 @@ async fn the_past_ends() {
     assert_eq!(numbers(&mut stream, 4).await, [0, 1, 2, 3]);
     assert!(stream.next().await.is_none());
     assert_eq!(*peer.asked.lock().unwrap(), [(0, true), (2, true)]);
+}
+
+/// A stream over one connection does not hide that it was lost.
+#[tokio::test]
+async fn the_end_of_the_connection_is_an_error_of_a_requests_stream() {
+    for (last, expected) in [
+        (Say::Break, "the peer shuts down"),
+        (Say::Status(Fabric::Success), "SUCCESS"),
+        (Say::Status(Fabric::ServiceUnavailable), "SERVICE_UNAVAILABLE"),
+    ] {
+        let (network, peer) = network(vec![say(&chain(2), last)]).await;
+        let mut stream = network.block_events_request(Checkpoint::start()).events().await.unwrap();
+        assert_eq!(numbers(&mut stream, 2).await, [0, 1]);
+        let error = stream.next().await.unwrap().unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        assert!(stream.next().await.is_none() && peer.asked.lock().unwrap().len() == 1);
+    }
+}
+
+/// A request of a user without a key, signed elsewhere, read by a process that has only the bytes.
+#[tokio::test]
+async fn a_request_that_was_signed_elsewhere_is_read() {
+    let peer = Peer { sessions: Arc::new(Mutex::new(vec![say(&chain(2), Say::Wait)])), ..Peer::default() };
+    let address = serve(peer.clone()).await.to_string();
+    let made = rcgen::generate_simple_self_signed(vec!["client".into()]).unwrap();
+    let identity = Identity::new("Org1MSP", made.cert.pem()).unwrap();
+    let signer = P256Signer::from_pem(&made.signing_key.serialize_pem()).unwrap();
+    let endpoint = Endpoint { address, tls: None };
+    let gateway = Gateway::connect(&endpoint, User::without_signer(identity), Options::default()).unwrap();
+
+    let request = gateway.network("confab").block_events_request(Checkpoint::start());
+    let unsigned = request.to_bytes();
+    let again = BlockEventsRequest::<gateway_client::Block>::from_bytes(&gateway, &unsigned).unwrap();
+    let Err(error) = again.events().await else { panic!("nobody signed it") };
+    assert!(matches!(error, Error::Signer(_)), "{error}");
+
+    let signature = signer.sign(&request.digest()).await.unwrap();
+    let signed = request.with_signature(signature).to_bytes();
+    let again = BlockEventsRequest::<gateway_client::Block>::from_bytes(&gateway, &signed).unwrap();
+    let mut stream = again.events().await.unwrap();
+    assert_eq!(numbers(&mut stream, 2).await, [0, 1]);
+    assert_eq!(*peer.asked.lock().unwrap(), [(0, false)]);
+
+    for damaged in [&signed[..signed.len() / 2], b"", b"\xff\xff\xff\xff"] {
+        let error = BlockEventsRequest::<gateway_client::Block>::from_bytes(&gateway, damaged).unwrap_err();
+        assert!(matches!(error, Error::Bytes { .. }), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@
 //! Real Fabric is skipped, loudly, where its programs are not found.
 
 use gateway_client::{
-    Block, Call, Checkpoint, Contract, EnvelopeStore, Error, Failure, Gateway, KeepNothing, Kind, Network,
-    Options, Outcome, Retries, StoreError, Submitter, TxValidationCode,
+    Block, Call, Checkpoint, Contract, Error, Failure, Gateway, Kind, Network, Options, Outcome, Retries,
+    Submitter, Transaction, TxValidationCode,
 };
 use launcher::ledger::LedgerCommand;
 use launcher::{ChaincodeCommand, fabric, ledger};
@@ -13,7 +13,6 @@ use records::{Code, Refusal};
 use shim::{Response, Server, Stub, StubError, Tls};
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
@@ -145,7 +144,7 @@ fn put(key: &str, value: &str) -> Call {
 }
 
 fn submitter(contract: &Contract) -> Submitter {
-    contract.submitter(Arc::new(KeepNothing))
+    contract.submitter()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +173,7 @@ async fn suite(ledger: &Ledger) {
     transient_data_stays_off_the_ledger(ledger).await;
     lag_is_waited_for(ledger).await;
     conflicts_are_endorsed_anew(ledger).await;
-    a_kept_envelope_commits_once(ledger).await;
+    a_kept_transaction_commits_once(ledger).await;
     blocks_verify_and_resume(ledger).await;
     events_resume(ledger).await;
     messages_of_megabytes_pass(ledger).await;
@@ -305,36 +304,19 @@ async fn conflicts_are_endorsed_anew(ledger: &Ledger) {
     assert!(retries.mvcc + retries.mismatch > 0, "they did conflict");
 }
 
-#[derive(Default)]
-struct Kept(Mutex<Vec<Vec<u8>>>);
+/// A process that died after it kept the signed transaction, before or after it submitted it.
+async fn a_kept_transaction_commits_once(ledger: &Ledger) {
+    let network = ledger.network(1);
+    let transaction = ledger.contract(1).propose(put("kept", "x")).unwrap().endorse().await.unwrap();
+    let before = transaction.submit().await.unwrap().status().await.unwrap();
+    let kept = transaction.to_bytes();
 
-#[async_trait::async_trait]
-impl EnvelopeStore for Kept {
-    async fn keep(&self, _: &str, envelope: &[u8]) -> Result<(), StoreError> {
-        self.0.lock().unwrap().push(envelope.to_vec());
-        Ok(())
-    }
-}
-
-/// A process that died after it kept the envelope, before or after it submitted it.
-async fn a_kept_envelope_commits_once(ledger: &Ledger) {
-    let kept = Arc::new(Kept::default());
-    let submitter = ledger.contract(1).submitter(kept.clone());
-    let before = submitter.submit(put("kept", "x"), WITHIN).await.unwrap();
-    let envelope = kept.0.lock().unwrap()[0].clone();
-    let after = submitter.resume(&envelope, put("kept", "x"), WITHIN).await.unwrap();
-    assert_eq!((&after.transaction_id, after.block_number), (&before.transaction_id, before.block_number));
-    assert_eq!(after.retries, Retries::default());
-
-    let proposal = ledger.contract(1).propose(put("never sent", "x")).await.unwrap();
-    let envelope = proposal.endorse().await.unwrap().to_bytes();
-    let sent = submitter.resume(&envelope, put("never sent", "x"), WITHIN).await.unwrap();
-    assert_eq!((sent.transaction_id.as_str(), sent.retries.resubmitted), (proposal.transaction_id(), 1));
-
-    // The same envelope again is in the chain twice but counts once.
-    let transaction = ledger.network(1).transaction(&envelope).unwrap();
-    let status = transaction.submit().await.unwrap().status().await.unwrap();
-    assert_eq!((status.code, Some(status.block_number)), (TxValidationCode::Valid, sent.block_number));
+    // The same transaction again is in the chain twice but counts once.
+    let again = Transaction::from_bytes(network.gateway(), &kept).unwrap();
+    assert_eq!((again.id(), again.result()), (transaction.id(), transaction.result()));
+    let after = again.submit().await.unwrap().status().await.unwrap();
+    assert_eq!(after, before);
+    assert_eq!(after.code, TxValidationCode::Valid);
 }
 
 async fn blocks_verify_and_resume(ledger: &Ledger) {

@@ -12,8 +12,8 @@ use fabric_protos::prost::Message;
 use fabric_protos::prost_types::Any;
 use fabric_protos::services::{Gateway as GatewayService, GatewayServer};
 use gateway_client::{
-    Call, Endpoint, EnvelopeStore, Error, Gateway, Operation, Options, Outcome, Retries, RetryPolicy,
-    StoreError, SubmitError, SubmitFailure, Submitted, Submitter, User,
+    Call, Endpoint, Error, Gateway, Operation, Options, Outcome, Retries, RetryPolicy, SubmitError,
+    SubmitFailure, Submitted, Submitter, User,
 };
 use records::{Code as Refuse, Refusal};
 use std::collections::VecDeque;
@@ -46,6 +46,8 @@ struct Script {
     acts: VecDeque<(Operation, Act)>,
     /// Every call, with its transaction.
     seen: Vec<(Operation, String)>,
+    /// Every transaction that was submitted, with the size of its envelope in bytes.
+    submitted: Vec<(String, usize)>,
 }
 
 /// A gateway that follows its script and fails the test's expectations by answering INTERNAL.
@@ -129,10 +131,10 @@ impl GatewayService for Scripted {
 
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
         let request = request.into_inner();
-        assert!(
-            !request.prepared_transaction.unwrap().signature.is_empty(),
-            "only signed ones are submitted"
-        );
+        let envelope = request.prepared_transaction.unwrap();
+        assert!(!envelope.signature.is_empty(), "only signed ones are submitted");
+        let submitted = (request.transaction_id.clone(), envelope.encoded_len());
+        self.0.lock().unwrap().submitted.push(submitted);
         self.act(Operation::Submit, &request.transaction_id).await?;
         Ok(Response::new(SubmitResponse {}))
     }
@@ -166,27 +168,8 @@ impl GatewayService for Scripted {
     }
 }
 
-/// Remembers the envelopes, and how many calls had been made when each was kept.
-#[derive(Default)]
-struct Kept {
-    envelopes: Mutex<Vec<(String, Vec<u8>)>>,
-    broken: bool,
-}
-
-#[async_trait]
-impl EnvelopeStore for Kept {
-    async fn keep(&self, transaction_id: &str, envelope: &[u8]) -> Result<(), StoreError> {
-        if self.broken {
-            return Err(StoreError("disk full".into()));
-        }
-        self.envelopes.lock().unwrap().push((transaction_id.to_owned(), envelope.to_vec()));
-        Ok(())
-    }
-}
-
 struct Fixture {
     script: Scripted,
-    kept: Arc<Kept>,
     submitter: Submitter,
 }
 
@@ -199,7 +182,7 @@ async fn serve(script: Scripted, listener: TcpListener) {
 }
 
 /// A client of a gateway at this address, which follows the script.
-fn client(address: SocketAddr, acts: Vec<(Operation, Act)>, broken_store: bool) -> Fixture {
+fn client(address: SocketAddr, acts: Vec<(Operation, Act)>) -> Fixture {
     let script = Scripted::default();
     script.0.lock().unwrap().acts = acts.into();
     let made = rcgen::generate_simple_self_signed(vec!["client".into()]).unwrap();
@@ -211,7 +194,6 @@ fn client(address: SocketAddr, acts: Vec<(Operation, Act)>, broken_store: bool) 
     };
     let endpoint = Endpoint { address: address.to_string(), tls: None };
     let gateway = Gateway::connect(&endpoint, user, options).unwrap();
-    let kept = Arc::new(Kept { broken: broken_store, ..Kept::default() });
     let policy = RetryPolicy {
         unknown_job: Duration::from_millis(50),
         ask: Duration::from_millis(100),
@@ -219,18 +201,14 @@ fn client(address: SocketAddr, acts: Vec<(Operation, Act)>, broken_store: bool) 
         watch: Duration::from_millis(20),
         ..RetryPolicy::default()
     };
-    let submitter = gateway.network("confab").contract("job").submitter(kept.clone()).with_policy(policy);
-    Fixture { script, kept, submitter }
+    let submitter = gateway.network("confab").contract("job").submitter().with_policy(policy);
+    Fixture { script, submitter }
 }
 
 /// A client and the gateway that it talks to.
 async fn fixture(acts: Vec<(Operation, Act)>) -> Fixture {
-    fixture_with(acts, false).await
-}
-
-async fn fixture_with(acts: Vec<(Operation, Act)>, broken_store: bool) -> Fixture {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let fixture = client(listener.local_addr().unwrap(), acts, broken_store);
+    let fixture = client(listener.local_addr().unwrap(), acts);
     tokio::spawn(serve(fixture.script.clone(), listener));
     fixture
 }
@@ -276,9 +254,9 @@ async fn an_undisturbed_submission_makes_three_calls() {
     let done = result.unwrap();
     assert_eq!(done.outcome, Outcome::Committed(b"answer".to_vec()));
     assert_eq!((done.block_number, done.retries), (Some(7), Retries::default()));
-    let kept = fixture.kept.envelopes.lock().unwrap();
-    assert_eq!((kept.len(), &kept[0].0, kept[0].1.len()), (1, &done.transaction_id, done.bytes));
-    let seen = &fixture.script.0.lock().unwrap().seen;
+    let script = fixture.script.0.lock().unwrap();
+    assert_eq!(script.submitted, [(done.transaction_id.clone(), done.bytes)]);
+    let seen = &script.seen;
     assert!(seen.iter().all(|(_, id)| *id == done.transaction_id), "one id throughout: {seen:?}");
 }
 
@@ -321,7 +299,7 @@ async fn lagging_peers_are_waited_for() {
     .await;
     let expected = Retries { not_yet: 2, mismatch: 1, unavailable: 1, ..Retries::default() };
     assert_eq!(result.unwrap().retries, expected);
-    assert_eq!(fixture.kept.envelopes.lock().unwrap().len(), 1, "only what is submitted is kept");
+    assert_eq!(fixture.script.0.lock().unwrap().submitted.len(), 1);
 }
 
 #[tokio::test]
@@ -379,7 +357,7 @@ async fn a_lost_submission_is_asked_for_then_repeated_then_endorsed_anew() {
         seen[7..].iter().all(|(_, id)| *id == done.transaction_id && *id != seen[0].1),
         "a new one: {seen:?}"
     );
-    assert_eq!(fixture.kept.envelopes.lock().unwrap().len(), 2);
+    assert_eq!(fixture.script.0.lock().unwrap().submitted.len(), 4);
 }
 
 #[tokio::test]
@@ -446,15 +424,7 @@ async fn nothing_but_what_was_proposed_is_signed() {
     let (result, fixture) = run(vec![(Endorse, Forge)]).await;
     let text = result.unwrap_err().to_string();
     assert!(text.contains("other than was proposed") || text.contains("decode"), "{text}");
-    assert!(fixture.kept.envelopes.lock().unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn nothing_is_submitted_that_could_not_be_kept() {
-    let fixture = fixture_with(vec![(Endorse, Answer)], true).await;
-    let failure = fixture.submitter.submit(call(), WITHIN).await.unwrap_err();
-    assert!(matches!(failure.error, SubmitError::Store(_)), "{failure}");
-    assert_eq!(fixture.script.0.lock().unwrap().seen.len(), 1);
+    assert!(fixture.script.0.lock().unwrap().submitted.is_empty());
 }
 
 #[tokio::test]
@@ -471,33 +441,10 @@ async fn the_deadline_ends_it_and_says_what_lasted() {
 }
 
 #[tokio::test]
-async fn a_kept_envelope_is_taken_up_again() {
-    let (result, first) = run(vec![(Endorse, Answer), (Submit, Answer), (CommitStatus, Answer)]).await;
-    let (id, envelope) = first.kept.envelopes.lock().unwrap()[0].clone();
-    assert_eq!(result.unwrap().transaction_id, id);
-
-    // It had been committed: one question suffices.
-    let second = fixture(vec![(CommitStatus, Answer)]).await;
-    let done = second.submitter.resume(&envelope, call(), WITHIN).await.unwrap();
-    assert_eq!((done.transaction_id.as_str(), done.retries.total()), (id.as_str(), 0));
-    assert_eq!(done.outcome, Outcome::Committed(b"answer".to_vec()));
-
-    // It had not arrived: the same envelope goes out again.
-    let third = fixture(vec![(CommitStatus, Hang), (Submit, Answer), (CommitStatus, Answer)]).await;
-    let done = third.submitter.resume(&envelope, call(), WITHIN).await.unwrap();
-    assert_eq!((done.transaction_id, done.retries.resubmitted), (id, 1));
-
-    for damaged in [&envelope[..envelope.len() / 2], b"", b"\xff\xff\xff\xff"] {
-        let failure = third.submitter.resume(damaged, call(), WITHIN).await.unwrap_err();
-        assert!(failure.to_string().contains("kept envelope"), "{failure}");
-    }
-}
-
-#[tokio::test]
 async fn a_peer_that_restarts_is_waited_for() {
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let acts = vec![(Endorse, Answer), (Submit, Answer), (CommitStatus, Hang)];
-    let fixture = client(address, acts, false);
+    let fixture = client(address, acts);
     // A runtime of its own dies with all its connections, like a process.
     let start = |script: Scripted| {
         let peer =

@@ -5,7 +5,7 @@ use crate::{
     store::{StoreError, note_acceptance},
     worker,
 };
-use gateway_client::{Call, Contract, KeepNothing, SubmitFailure};
+use gateway_client::{Call, Contract, SubmitFailure};
 use protocol::Fault;
 use records::Job;
 use std::{sync::Arc, time::Duration};
@@ -63,6 +63,6 @@ pub(crate) const UNFIT: &str = "what it brings does not fit the job; its node sa
 
 async fn submit(config: &Config, contract: &Contract, call: Call) -> Result<(), AnswerError> {
     let patience = Duration::from_secs(config.patience_secs);
-    contract.submitter(Arc::new(KeepNothing)).submit(call, patience).await?;
+    contract.submitter().submit(call, patience).await?;
     Ok(())
 }

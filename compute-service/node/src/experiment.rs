@@ -6,7 +6,7 @@ use crate::{
     model::Model,
     worker::{JobReport, report_path, write_private},
 };
-use gateway_client::{Call, Gateway, KeepNothing, Options};
+use gateway_client::{Call, Gateway, Options};
 use paillier::KeyShare;
 use records::{
     Bytes, CONTRACT_VERSION, Collusion, JobId, JobParams, Judge, KeyGeneration, Kind, Publication, TRAINING,
@@ -19,7 +19,6 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Arc,
     time::{Duration, Instant},
 };
 use svm::{
@@ -453,7 +452,7 @@ impl Participants {
         let params = serde_json::to_vec(params).expect("parameters hold only strings, integers and arrays");
         let patience = Duration::from_secs(self.patience_secs.min(120));
         let call = Call::new("propose").arg(params);
-        match contract.submitter(Arc::new(KeepNothing)).submit(call, patience).await {
+        match contract.submitter().submit(call, patience).await {
             Ok(_) => Ok(()),
             Err(failure) => Err(ExperimentError::Propose(failure.to_string())),
         }

@@ -4,7 +4,7 @@ use crate::{
     driver::{Input, Request},
     worker::Traffic,
 };
-use gateway_client::{Call, Contract, KeepNothing, SubmitError, SubmitFailure};
+use gateway_client::{Call, Contract, SubmitError, SubmitFailure};
 use records::{Code, Job, Slot};
 use std::{
     collections::HashMap,
@@ -84,7 +84,7 @@ impl Poster {
                 ("abort".into(), Call::new("abort").arg(id).arg(reason), 0)
             }
         };
-        let submitter = self.contract.submitter(Arc::new(KeepNothing));
+        let submitter = self.contract.submitter();
         let (inputs, traffic, patience) = (self.inputs.clone(), self.traffic.clone(), self.patience);
         self.runtime.spawn(async move {
             let submitted = match seen {

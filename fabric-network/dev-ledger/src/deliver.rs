@@ -1,4 +1,5 @@
-//! The deliver service of one organisation's peer: its blocks, whole or filtered.
+//! The deliver service of one organisation's peer: its blocks, whole, filtered, or with private data (of which there is
+//! none yet).
 
 use crate::channel::{Channel, Peer, in_time_window};
 use fabric_protos::common::{
@@ -7,9 +8,9 @@ use fabric_protos::common::{
 use fabric_protos::orderer::seek_info::SeekBehavior;
 use fabric_protos::orderer::{SeekInfo, SeekPosition, seek_position};
 use fabric_protos::peer::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeEvent, DeliverResponse, FilteredBlock,
-    FilteredChaincodeAction, FilteredTransaction, FilteredTransactionActions, ProposalResponsePayload,
-    Transaction, TxValidationCode, deliver_response, filtered_transaction,
+    BlockAndPrivateData, ChaincodeAction, ChaincodeActionPayload, ChaincodeEvent, DeliverResponse,
+    FilteredBlock, FilteredChaincodeAction, FilteredTransaction, FilteredTransactionActions,
+    ProposalResponsePayload, Transaction, TxValidationCode, deliver_response, filtered_transaction,
 };
 use fabric_protos::services::Deliver;
 use prost::Message;
@@ -44,6 +45,16 @@ impl Deliver for Service {
     ) -> Result<Response<BoxStream<DeliverResponse>>, tonic::Status> {
         Ok(self.stream(request.into_inner(), |channel, block| {
             deliver_response::Type::FilteredBlock(filter(channel, &block))
+        }))
+    }
+
+    async fn deliver_with_private_data(
+        &self,
+        request: Request<Streaming<Envelope>>,
+    ) -> Result<Response<BoxStream<DeliverResponse>>, tonic::Status> {
+        Ok(self.stream(request.into_inner(), |_, block| {
+            let block = BlockAndPrivateData { block: Some(block), ..Default::default() };
+            deliver_response::Type::BlockAndPrivateData(block)
         }))
     }
 }

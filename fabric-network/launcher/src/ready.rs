@@ -141,7 +141,7 @@ pub async fn endorse(network: &Network, org: &Organization, by: Endorsers) -> Re
         call = call.organizations(network.orgs.iter().map(|org| org.msp_id.as_str()));
     }
     let contract = gateway.network(network.channel.as_str()).contract(network.chaincode.name.as_str());
-    contract.propose(call).await.map_err(reason)?.endorse().await.map_err(reason)
+    contract.propose(call).map_err(reason)?.endorse().await.map_err(reason)
 }
 
 async fn committed(transaction: &Transaction) -> Result<(), String> {

@@ -127,3 +127,23 @@ pub struct ErrorDetail {
     #[prost(string, tag = "3")]
     pub message: String,
 }
+
+/// A proposal that a client keeps or hands to somebody else, who signs it or sends it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProposedTransaction {
+    #[prost(string, tag = "1")]
+    pub transaction_id: String,
+    #[prost(message, optional, tag = "2")]
+    pub proposal: Option<crate::peer::SignedProposal>,
+    #[prost(string, repeated, tag = "3")]
+    pub endorsing_organizations: Vec<String>,
+}
+
+/// An endorsed transaction that a client keeps or hands to somebody else, who signs it or sends it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreparedTransaction {
+    #[prost(string, tag = "1")]
+    pub transaction_id: String,
+    #[prost(message, optional, tag = "2")]
+    pub envelope: Option<crate::common::Envelope>,
+}

@@ -80,6 +80,8 @@ messages! {
     "gateway.ChaincodeEventsRequest" => gateway::ChaincodeEventsRequest,
     "gateway.ChaincodeEventsResponse" => gateway::ChaincodeEventsResponse,
     "gateway.ErrorDetail" => gateway::ErrorDetail,
+    "gateway.ProposedTransaction" => gateway::ProposedTransaction,
+    "gateway.PreparedTransaction" => gateway::PreparedTransaction,
     "orderer.BroadcastResponse" => orderer::BroadcastResponse,
     "orderer.SeekNewest" => orderer::SeekNewest,
     "orderer.SeekOldest" => orderer::SeekOldest,

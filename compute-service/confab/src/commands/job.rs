@@ -1,7 +1,7 @@
 use super::{Done, training::TrainingArgs};
 use crate::output::{is_stdout, write_json};
 use clap::{Args, Subcommand};
-use gateway_client::{Call, Contract, KeepNothing};
+use gateway_client::{Call, Contract};
 use node::{answer, config::Config, data, experiment, ledger, worker};
 use records::{Code, JobId, JobParams, JobView, Kind, Phase, Rules, VerticalSvm};
 use serde::Serialize;
@@ -138,7 +138,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Submits a call of a person's.
 pub async fn submit(contract: &Contract, call: Call) -> Done {
-    contract.submitter(Arc::new(KeepNothing)).submit(call, PATIENCE).await?;
+    contract.submitter().submit(call, PATIENCE).await?;
     Ok(())
 }
 

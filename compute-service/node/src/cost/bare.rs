@@ -78,7 +78,7 @@ impl Writer {
                 posts.spawn(async move {
                     match wait {
                         true => contract.submit(call).await.map(drop),
-                        false => contract.propose(call).await?.endorse().await?.submit().await.map(drop),
+                        false => contract.propose(call)?.endorse().await?.submit().await.map(drop),
                     }
                 });
             }

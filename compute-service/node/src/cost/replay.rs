@@ -9,7 +9,7 @@ use crate::{
     store::{Position, Store},
     worker::Traffic,
 };
-use gateway_client::{Call, Checkpoint, KeepNothing};
+use gateway_client::{Call, Checkpoint};
 use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
 use records::{Body, Job, Outcome, Phase, Rules, Slot};
 use std::{
@@ -127,7 +127,7 @@ pub async fn replay(recording: &Recording, clients: &[Client], dir: &Path) -> Re
     let start = Instant::now();
     let call = Call::new("propose")
         .arg(serde_json::to_vec(params).expect("parameters hold only strings, integers and arrays"));
-    clients[0].contract().submitter(Arc::new(KeepNothing)).submit(call, PATIENCE).await.map_err(failed)?;
+    clients[0].contract().submitter().submit(call, PATIENCE).await.map_err(failed)?;
     let members = clients.iter().enumerate().map(|(party, client)| {
         let state = dir.join(params.id().0).join(party.to_string());
         tokio::spawn(member(recording.clone(), party as u32, client.clone(), state, from))
@@ -200,7 +200,7 @@ async fn member(
                     driver = Some((Inputs(inputs), running));
                     let accept = Call::new("accept").arg(id.0.as_str());
                     contract
-                        .submitter(Arc::new(KeepNothing))
+                        .submitter()
                         .submit(accept, PATIENCE)
                         .await
                         .map_err(failed)?;
