@@ -81,6 +81,13 @@ impl Deliver for Peer {
     ) -> Result<Response<BoxStream<DeliverResponse>>, Status> {
         Err(Status::unimplemented("not needed"))
     }
+
+    async fn deliver_with_private_data(
+        &self,
+        _: Request<Streaming<Envelope>>,
+    ) -> Result<Response<BoxStream<DeliverResponse>>, Status> {
+        Err(Status::unimplemented("whole blocks only"))
+    }
 }
 
 /// A chain of `n` blocks from number 0 with one transaction each.

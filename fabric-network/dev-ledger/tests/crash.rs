@@ -17,7 +17,7 @@ fn start(network: &Network) -> (Child, SocketAddr) {
         .env("LEDGER_CRYPTO", network.material.dir())
         .env(
             "LEDGER_CHAINCODES",
-            network.config.orgs.iter().map(|org| org.chaincode.address.clone() + " ").collect::<String>(),
+            network.config.orgs.iter().map(|org| org.chaincodes["confab"].address.clone() + " ").collect::<String>(),
         )
         .stdout(Stdio::piped())
         .spawn()
@@ -40,7 +40,7 @@ async fn ledger_process() {
     let orgs = orgs.map(|(org, address)| common::org_config(&org, address)).collect();
     let mut config = dev_ledger::Config::new(dir, orgs);
     // Small blocks, so that a kill falls between many of them.
-    config.max_message_count = Some(1);
+    config.max_message_count = 1;
     let ledger = dev_ledger::serve(config).await.unwrap();
     println!("\nlistening {}", ledger.address("Org1MSP").unwrap());
     std::future::pending::<()>().await;

@@ -1,7 +1,7 @@
 //! The development ledger with the organisations' chaincode services: `confab ledger start`.
 
 use crate::{Error, Kind, Network, Options, Organization, ProcessSpec, control::Started, prepare, ready};
-use dev_ledger::{ChaincodeConfig, Config, OrgConfig};
+use dev_ledger::{ChaincodeConfig, ChaincodeDefinition, ChannelConfig, Config, OrgConfig};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// How the development ledger is started.
@@ -77,18 +77,18 @@ pub fn config(network: &Network) -> Result<Config, Error> {
             signing_cert: network.path(&org.peer.identity.cert),
             signing_key: network.path(&org.peer.identity.key),
             msp_dir: network.path(&org.msp),
-            chaincode: ChaincodeConfig {
-                address: org.chaincode.address.clone(),
-                tls_root: Some(network.path(&org.chaincode.tls.ca)),
-                package_id: org.chaincode.package_id.clone(),
-            },
+            chaincodes: BTreeMap::from([(
+                network.chaincode.name.clone(),
+                ChaincodeConfig {
+                    address: org.chaincode.address.clone(),
+                    tls_root: Some(network.path(&org.chaincode.tls.ca)),
+                    package_id: org.chaincode.package_id.clone(),
+                },
+            )]),
         })
     };
     let orgs = network.orgs.iter().map(org).collect::<Result<_, Error>>()?;
-    Ok(Config {
-        channel: network.channel.clone(),
-        chaincode: network.chaincode.name.clone(),
-        version: network.chaincode.version.clone(),
-        ..Config::new(network.path("data"), orgs)
-    })
+    let definition = ChaincodeDefinition::new(&network.chaincode.name, &network.chaincode.version);
+    let channels = vec![ChannelConfig::new(&network.channel, vec![definition])];
+    Ok(Config { channels, ..Config::new(network.path("data"), orgs) })
 }

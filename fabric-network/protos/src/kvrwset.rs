@@ -13,6 +13,48 @@ pub struct KvrwSet {
     pub metadata_writes: Vec<KvMetadataWrite>,
 }
 
+/// The reads and writes in a private collection, keys and values by their SHA-256.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HashedRwSet {
+    #[prost(message, repeated, tag = "1")]
+    pub hashed_reads: Vec<KvReadHash>,
+    #[prost(message, repeated, tag = "2")]
+    pub hashed_writes: Vec<KvWriteHash>,
+    #[prost(message, repeated, tag = "3")]
+    pub metadata_writes: Vec<KvMetadataWriteHash>,
+}
+
+/// A private key that was read, at a version; none where the key was not there.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KvReadHash {
+    #[prost(bytes = "vec", tag = "1")]
+    pub key_hash: Vec<u8>,
+    #[prost(message, optional, tag = "2")]
+    pub version: Option<Version>,
+}
+
+/// A private key that is written, deleted or purged; a purge is a delete too.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KvWriteHash {
+    #[prost(bytes = "vec", tag = "1")]
+    pub key_hash: Vec<u8>,
+    #[prost(bool, tag = "2")]
+    pub is_delete: bool,
+    #[prost(bytes = "vec", tag = "3")]
+    pub value_hash: Vec<u8>,
+    #[prost(bool, tag = "4")]
+    pub is_purge: bool,
+}
+
+/// The metadata of a private key that is written.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KvMetadataWriteHash {
+    #[prost(bytes = "vec", tag = "1")]
+    pub key_hash: Vec<u8>,
+    #[prost(message, repeated, tag = "2")]
+    pub entries: Vec<KvMetadataEntry>,
+}
+
 /// A key that was read, at a version; none where the key was not there.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct KvRead {

@@ -32,6 +32,8 @@ service! {
         bidirectional deliver = "Deliver" (common::Envelope) -> peer::DeliverResponse;
         /// Transaction ids, verdicts and event names only.
         bidirectional deliver_filtered = "DeliverFiltered" (common::Envelope) -> peer::DeliverResponse;
+        /// Whole blocks, and the private data that the client may see.
+        bidirectional deliver_with_private_data = "DeliverWithPrivateData" (common::Envelope) -> peer::DeliverResponse;
     }
 }
 

@@ -167,6 +167,11 @@ impl Network {
 /// An organisation's part of the configuration, on any port.
 pub fn org_config(org: &crypto_material::Org, chaincode: &str) -> OrgConfig {
     let peer = org.node("peer0").unwrap();
+    let service = ChaincodeConfig {
+        address: chaincode.into(),
+        tls_root: Some(org.tls_ca_cert()),
+        package_id: "keys_1:abc".into(),
+    };
     OrgConfig {
         msp_id: org.msp_id().into(),
         listen: "127.0.0.1:0".parse().unwrap(),
@@ -175,11 +180,7 @@ pub fn org_config(org: &crypto_material::Org, chaincode: &str) -> OrgConfig {
         signing_cert: peer.signing_cert(),
         signing_key: peer.signing_key(),
         msp_dir: org.msp_dir(),
-        chaincode: ChaincodeConfig {
-            address: chaincode.into(),
-            tls_root: Some(org.tls_ca_cert()),
-            package_id: "keys_1:abc".into(),
-        },
+        chaincodes: [("confab".to_string(), service)].into(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the deliver service of a peer answers.
 
 use super::{ChaincodeEvent, TxValidationCode};
+use std::collections::BTreeMap;
 
 /// A block, or the end of the stream with its status.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -73,9 +74,11 @@ pub struct FilteredChaincodeAction {
     pub chaincode_event: Option<ChaincodeEvent>,
 }
 
-/// A block and the private data that belongs to it, which is left out here.
+/// A block and the private data that belongs to it, by the transaction's number in the block.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BlockAndPrivateData {
     #[prost(message, optional, tag = "1")]
     pub block: Option<crate::common::Block>,
+    #[prost(btree_map = "uint64, message", tag = "2")]
+    pub private_data_map: BTreeMap<u64, crate::rwset::TxPvtReadWriteSet>,
 }
