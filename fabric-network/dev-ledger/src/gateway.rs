@@ -15,7 +15,7 @@ use fabric_protos::gateway::{
 };
 use fabric_protos::google::rpc;
 use fabric_protos::peer::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeEvent,
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeCall, ChaincodeEndorsedAction, ChaincodeEvent,
     ChaincodeProposalPayload, ProposalResponse, ProposalResponsePayload, SignedProposal,
     Transaction, TransactionAction,
 };
@@ -289,7 +289,12 @@ impl Service {
             let what = "failed to endorse transaction, see attached details for more info";
             with_details(Code::Aborted, what.into(), &[detail(&first, &failure.message)])
         })?;
-        let mut plan = Plan::new(&joined.channel.definitions, answer.interest.clone(), peers);
+        let mut interest = answer.interest.clone().unwrap_or_default();
+        if interest.chaincodes.is_empty() {
+            // It touched nothing; then the chaincode's own policy counts.
+            interest.chaincodes.push(ChaincodeCall { name: chaincode.into(), ..Default::default() });
+        }
+        let mut plan = Plan::new(&joined.channel.definitions, interest, peers);
         let possible = match is_transient {
             false => plan.is_possible(),
             true => {

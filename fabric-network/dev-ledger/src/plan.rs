@@ -32,12 +32,7 @@ pub enum Next {
 
 impl Plan {
     /// A plan for a transaction with this interest.
-    pub fn new(
-        definitions: &Arc<Definitions>,
-        interest: Option<ChaincodeInterest>,
-        peers: Vec<Arc<Peer>>,
-    ) -> Self {
-        let interest = interest.unwrap_or_default();
+    pub fn new(definitions: &Arc<Definitions>, interest: ChaincodeInterest, peers: Vec<Arc<Peer>>) -> Self {
         Self { definitions: Some(definitions.clone()), interest, ..Self::of_all(peers) }
     }
 
