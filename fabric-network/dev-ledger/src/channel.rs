@@ -62,7 +62,8 @@ impl Channel {
     ) -> Result<Self, Error> {
         let is_member = |node: &&Arc<Node>| channel.orgs.is_empty() || channel.orgs.contains(&node.msp_id);
         let members: Vec<_> = nodes.iter().filter(is_member).cloned().collect();
-        if let Some(unknown) = channel.orgs.iter().find(|org| !nodes.iter().any(|node| node.msp_id == **org)) {
+        if let Some(unknown) = channel.orgs.iter().find(|org| !nodes.iter().any(|node| node.msp_id == **org))
+        {
             return Err(Error::Config(format!("channel {}: no organisation {unknown}", channel.name)));
         }
         let ids: Vec<_> = members.iter().map(|node| node.msp_id.clone()).collect();

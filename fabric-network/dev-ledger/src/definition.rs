@@ -16,6 +16,17 @@ pub fn sequence_key(chaincode: &str) -> String {
     format!("namespaces/fields/{chaincode}/Sequence")
 }
 
+/// The keys in [`LIFECYCLE`] of the rest of a definition, which whoever uses a collection reads.
+pub fn definition_keys(chaincode: &str) -> [String; 4] {
+    let field = |name: &str| format!("namespaces/fields/{chaincode}/{name}");
+    [
+        field("Collections"),
+        field("EndorsementInfo"),
+        field("ValidationInfo"),
+        format!("namespaces/metadata/{chaincode}"),
+    ]
+}
+
 /// Somebody whose signature holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signer {

@@ -11,7 +11,8 @@ use fabric_protos::orderer::seek_info::{SeekBehavior, SeekContentType};
 use fabric_protos::orderer::{SeekInfo, SeekPosition, seek_position};
 use fabric_protos::peer::{
     BlockAndPrivateData, ChaincodeEvent, DeliverResponse, FilteredBlock, FilteredChaincodeAction,
-    FilteredTransaction, FilteredTransactionActions, TxValidationCode, deliver_response, filtered_transaction,
+    FilteredTransaction, FilteredTransactionActions, TxValidationCode, deliver_response,
+    filtered_transaction,
 };
 use fabric_protos::rwset::{CollectionPvtReadWriteSet, NsPvtReadWriteSet, TxPvtReadWriteSet};
 use fabric_protos::services::Deliver;
@@ -193,7 +194,9 @@ fn content(seek: &SeekInfo, number: u64, block: Block) -> Block {
 /// The private data of a block that the peer keeps and the client may see, by transaction.
 fn private_data(reading: &Reading, number: u64) -> Result<BTreeMap<u64, TxPvtReadWriteSet>, crate::Error> {
     let mut found: BTreeMap<u64, TxPvtReadWriteSet> = BTreeMap::new();
-    for PrivateSet { tx, namespace, collection: collection_name, rwset } in reading.channel.store.private(number)? {
+    for PrivateSet { tx, namespace, collection: collection_name, rwset } in
+        reading.channel.store.private(number)?
+    {
         let Ok(members) = reading.channel.definitions.collection(&namespace, &collection_name) else {
             continue;
         };
@@ -231,7 +234,9 @@ fn positions(seek: &SeekInfo, height: u64) -> Result<(u64, u64), Status> {
         seek_position::Type::Newest(_) => newest,
         seek_position::Type::Specified(at) if at.number < first => return Err(Status::BadRequest),
         seek_position::Type::Specified(at) => at.number,
-        seek_position::Type::NextCommit(_) => return Err(Status::BadRequest),
+        // As for a peer, there is no such end.
+        seek_position::Type::NextCommit(_) if first == 0 => 0,
+        seek_position::Type::NextCommit(_) => u64::MAX,
     };
     Ok((first, last))
 }

@@ -8,8 +8,9 @@ use crate::system::{self, QSCC};
 use fabric_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
 use fabric_protos::hash::transaction_id;
 use fabric_protos::peer::{
-    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec, ChaincodeProposalPayload, Endorsement, Proposal, ProposalResponse,
-    ProposalResponsePayload, Response, SignedProposal,
+    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec,
+    ChaincodeProposalPayload, Endorsement, Proposal, ProposalResponse, ProposalResponsePayload, Response,
+    SignedProposal,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -198,11 +199,7 @@ async fn endorse(
         results: results.public,
         events: event.unwrap_or_default(),
         response: Some(response.clone()),
-        chaincode_id: Some(ChaincodeId {
-            name,
-            version: definition.version.clone(),
-            path: String::new(),
-        }),
+        chaincode_id: Some(ChaincodeId { name, version: definition.version.clone(), path: String::new() }),
     };
     let call_only =
         ChaincodeProposalPayload { input: unpacked.payload.input, transient_map: Default::default() };

@@ -16,8 +16,8 @@ use fabric_protos::gateway::{
 use fabric_protos::google::rpc;
 use fabric_protos::peer::{
     ChaincodeAction, ChaincodeActionPayload, ChaincodeCall, ChaincodeEndorsedAction, ChaincodeEvent,
-    ChaincodeProposalPayload, ProposalResponse, ProposalResponsePayload, SignedProposal,
-    Transaction, TransactionAction,
+    ChaincodeProposalPayload, ProposalResponse, ProposalResponsePayload, SignedProposal, Transaction,
+    TransactionAction,
 };
 use fabric_protos::services::{Endorser, Gateway};
 use prost::Message;

@@ -1,7 +1,7 @@
 //! The channel's first block: its configuration.
 
 use crate::config::ChannelConfig;
-use crate::definition::{LIFECYCLE, sequence_key};
+use crate::definition::{LIFECYCLE, definition_keys, sequence_key};
 use crate::store::{Changes, Store, Version, Write};
 use crate::{Error, ordering};
 use fabric_protos::common::{
@@ -33,13 +33,16 @@ pub fn ensure(
         }
         return Ok(());
     }
-    let definition = |chaincode: &str| Write {
+    // Only the versions of these keys count, for who reads them.
+    let define = |key: String| Write {
         namespace: LIFECYCLE.into(),
-        key: sequence_key(chaincode),
+        key,
         version: Version { block: 0, tx: 0 },
         value: Some(vec![1]),
     };
-    let writes = channel.chaincodes.iter().map(|chaincode| definition(&chaincode.name)).collect();
+    let names = channel.chaincodes.iter().map(|chaincode| &chaincode.name);
+    let keys = names.flat_map(|name| definition_keys(name).into_iter().chain([sequence_key(name)]));
+    let writes = keys.map(define).collect();
     store.commit(&block, &Changes { writes, ..Default::default() })
 }
 
@@ -72,11 +75,8 @@ fn envelope(channel: &str, msps: &[FabricMspConfig]) -> Envelope {
         config: Some(common::Config { sequence: 0, channel_group: Some(root) }),
         last_update: None,
     };
-    let header = ChannelHeader {
-        r#type: HeaderType::Config as i32,
-        channel_id: channel.into(),
-        ..Default::default()
-    };
+    let header =
+        ChannelHeader { r#type: HeaderType::Config as i32, channel_id: channel.into(), ..Default::default() };
     let header = Header { channel_header: header.encode_to_vec(), signature_header: Vec::new() };
     let payload = Payload { header: Some(header), data: config_envelope.encode_to_vec() };
     Envelope { payload: payload.encode_to_vec(), signature: Vec::new() }

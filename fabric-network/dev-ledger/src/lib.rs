@@ -173,7 +173,8 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
             Some((channel.name.clone(), gateway::Joined { channel, peer, orderer }))
         });
         let joined: HashMap<_, _> = joined.collect();
-        let read = joined.iter().map(|(name, joined)| (name.clone(), (joined.channel.clone(), joined.peer.clone())));
+        let read =
+            joined.iter().map(|(name, joined)| (name.clone(), (joined.channel.clone(), joined.peer.clone())));
         let deliver = deliver::Service { channels: Arc::new(read.collect()), stop: stop.subscribe() };
         let gateway = Arc::new(gateway::Service { channels: joined, turn: AtomicUsize::new(0) });
         let router = server
@@ -218,7 +219,8 @@ fn open_channels(config: &Config, stop: &watch::Sender<bool>) -> Result<Vec<Arc<
             return Err(Error::Config(format!("{:?} is no name of a channel", channel.name)));
         }
         let file = if i == 0 { "ledger.redb".into() } else { format!("{}.redb", channel.name) };
-        if !files.insert(file.clone()) || config.channels[..i].iter().any(|other| other.name == channel.name) {
+        if !files.insert(file.clone()) || config.channels[..i].iter().any(|other| other.name == channel.name)
+        {
             return Err(Error::Config(format!("channel {} is named twice", channel.name)));
         }
         let file = config.dir.join(file);

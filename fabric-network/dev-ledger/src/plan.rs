@@ -69,7 +69,8 @@ impl Plan {
         let Some(mut chosen) = self.chosen() else {
             return Next::Impossible;
         };
-        let has_endorsed = |peer: &Arc<Peer>| self.endorsements.iter().any(|(known, _)| known == peer.msp_id());
+        let has_endorsed =
+            |peer: &Arc<Peer>| self.endorsements.iter().any(|(known, _)| known == peer.msp_id());
         if chosen.iter().all(has_endorsed) {
             return Next::Complete;
         }
@@ -120,10 +121,8 @@ impl Plan {
         let mut chosen = self.peers.clone();
         chosen.retain(|peer| requirements.iter().all(|requirement| requirement.admits(peer.msp_id())));
         let holds = |chosen: &[Arc<Peer>]| {
-            let signers: Vec<_> = chosen
-                .iter()
-                .map(|peer| Signer { msp_id: peer.msp_id().into(), role: Role::Peer })
-                .collect();
+            let signers: Vec<_> =
+                chosen.iter().map(|peer| Signer { msp_id: peer.msp_id().into(), role: Role::Peer }).collect();
             requirements.iter().all(|requirement| requirement.policy.holds(&signers))
         };
         if !holds(&chosen) {

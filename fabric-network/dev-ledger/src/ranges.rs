@@ -118,7 +118,9 @@ mod tests {
 
     #[test]
     fn levels_grow_with_the_number_of_leaves() {
-        let level = |count| summary(&reads(count), 2).map(|summary| (summary.max_level, summary.max_level_hashes.len()));
+        let level = |count| {
+            summary(&reads(count), 2).map(|summary| (summary.max_level, summary.max_level_hashes.len()))
+        };
         assert_eq!(level(2), None);
         // Leaves of three reads; three nodes make a parent.
         assert_eq!(level(3), Some((1, 1)));

@@ -112,16 +112,18 @@ impl Access {
             return None;
         }
         let writes = self.writes.iter().map(|(key, (value, _))| write(key.clone(), value.clone()));
-        let touched = self.metadata.keys().map(|key| KvMetadataWrite { key: key.clone(), entries: Vec::new() });
-        let set = KvrwSet { writes: writes.collect(), metadata_writes: touched.collect(), ..Default::default() };
+        let touched =
+            self.metadata.keys().map(|key| KvMetadataWrite { key: key.clone(), entries: Vec::new() });
+        let set =
+            KvrwSet { writes: writes.collect(), metadata_writes: touched.collect(), ..Default::default() };
         Some(set.encode_to_vec())
     }
 
     fn hashed(self) -> HashedRwSet {
-        let reads = self.reads.into_iter().map(|(key, version)| KvReadHash {
-            key_hash: hash(key.as_bytes()),
-            version: version.map(wire),
-        });
+        let reads = self
+            .reads
+            .into_iter()
+            .map(|(key, version)| KvReadHash { key_hash: hash(key.as_bytes()), version: version.map(wire) });
         let writes = self.writes.into_iter().map(|(key, (value, is_purge))| KvWriteHash {
             key_hash: hash(key.as_bytes()),
             is_delete: value.is_none(),

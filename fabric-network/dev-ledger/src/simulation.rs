@@ -1,7 +1,7 @@
 //! A transaction's run on one peer's state: what it reads and writes.
 
 use crate::Error;
-use crate::definition::{Definitions, LIFECYCLE, Signer, sequence_key};
+use crate::definition::{Definitions, LIFECYCLE, Signer, definition_keys, sequence_key};
 use crate::interest::Touched;
 use crate::rwset::{Access, Set, serialise};
 use crate::store::{Snapshot, Version, Versioned, hashed_key, hashed_space, private_space};
@@ -84,7 +84,15 @@ impl Simulation {
 
     /// Records that a chaincode is called: its definition is read.
     pub fn call(&mut self, chaincode: &str) -> Result<(), Error> {
-        let key = sequence_key(chaincode);
+        self.read_definition(sequence_key(chaincode))
+    }
+
+    fn read_definition(&mut self, key: String) -> Result<(), Error> {
+        if let Some(set) = self.sets.get(LIFECYCLE)
+            && set.own.reads.contains_key(&key)
+        {
+            return Ok(());
+        }
         let version = self.snapshot.get(LIFECYCLE, &key)?.map(|found| found.version);
         self.set(LIFECYCLE).own.reads.insert(key, version);
         Ok(())
@@ -161,8 +169,7 @@ impl Simulation {
         });
         let place = self.set(namespace).open_range(start);
         let record = Some((namespace.to_owned(), place));
-        let query =
-            Query { results: Box::new(results), record, end: end.into(), ahead: None, given: 0 };
+        let query = Query { results: Box::new(results), record, end: end.into(), ahead: None, given: 0 };
         self.open.insert(id.into(), query);
         Ok(())
     }
@@ -184,8 +191,10 @@ impl Simulation {
         let query = self.open.get_mut(id).ok_or("query iterator not found")?;
         let mut page = Page { results: Vec::new(), more: false, bookmark: String::new() };
         page.results.extend(query.ahead.take());
-        let mut recorded =
-            query.record.as_ref().and_then(|(namespace, place)| Some((self.sets.get_mut(namespace)?, *place)));
+        let mut recorded = query
+            .record
+            .as_ref()
+            .and_then(|(namespace, place)| Some((self.sets.get_mut(namespace)?, *place)));
         while query.given + page.results.len() < QUERY_LIMIT {
             let Some(found) = query.results.next() else {
                 if let Some((set, place)) = &mut recorded {
@@ -303,6 +312,7 @@ impl Simulation {
         collection: &str,
         key: &str,
     ) -> Result<Vec<u8>, String> {
+        self.use_collections(namespace)?;
         self.setting.definitions.collection(namespace, collection)?;
         let found = self.private_hash(namespace, collection, key)?;
         let version = found.as_ref().map(|found| found.version);
@@ -412,7 +422,8 @@ impl Simulation {
         if !members.includes(&self.setting.msp_id) {
             return Ok(None);
         }
-        let found = self.snapshot.get(&private_space(namespace, collection), key).map_err(|e| e.to_string())?;
+        let found =
+            self.snapshot.get(&private_space(namespace, collection), key).map_err(|e| e.to_string())?;
         Ok(found.filter(|found| members.keeps(found.version, self.snapshot.height())))
     }
 
@@ -434,12 +445,26 @@ impl Simulation {
         written.map(|metadata| metadata.entries).map_err(|e| e.to_string())
     }
 
-    fn may_read(&self, namespace: &str, collection: &str) -> Result<(), String> {
+    /// Who uses a collection reads the chaincode's definition.
+    fn use_collections(&mut self, namespace: &str) -> Result<(), String> {
+        definition_keys(namespace)
+            .into_iter()
+            .try_for_each(|key| self.read_definition(key))
+            .map_err(|e| e.to_string())
+    }
+
+    fn may_read(&mut self, namespace: &str, collection: &str) -> Result<(), String> {
+        self.use_collections(namespace)?;
         let members = self.setting.definitions.accessed(namespace, collection)?;
-        if members.may_read(&self.setting.creator) { Ok(()) } else { Err(denied("read", namespace, collection)) }
+        if members.may_read(&self.setting.creator) {
+            Ok(())
+        } else {
+            Err(denied("read", namespace, collection))
+        }
     }
 
     fn before_private_write(&mut self, namespace: &str, collection: &str, key: &str) -> Result<(), String> {
+        self.use_collections(namespace)?;
         let members = self.setting.definitions.accessed(namespace, collection)?;
         if !members.may_write(&self.setting.creator) {
             return Err(denied("write", namespace, collection));

@@ -20,7 +20,12 @@ fn start(network: &Network) -> (Child, SocketAddr) {
         .env("LEDGER_CRYPTO", network.material.dir())
         .env(
             "LEDGER_CHAINCODES",
-            network.config.orgs.iter().map(|org| org.chaincodes["confab"].address.clone() + " ").collect::<String>(),
+            network
+                .config
+                .orgs
+                .iter()
+                .map(|org| org.chaincodes["confab"].address.clone() + " ")
+                .collect::<String>(),
         )
         .stdout(Stdio::piped())
         .spawn()

@@ -208,7 +208,8 @@ fn read_rule(rule: &SignaturePolicy, principals: &[Principal], depth: usize) -> 
     match rule.r#type.as_ref().ok_or_else(|| malformed("a rule is empty"))? {
         signature_policy::Type::SignedBy(index) => {
             let principal = usize::try_from(*index).ok().and_then(|index| principals.get(index));
-            let principal = principal.ok_or_else(|| malformed("a rule names a principal that is not there"))?;
+            let principal =
+                principal.ok_or_else(|| malformed("a rule names a principal that is not there"))?;
             Ok(Policy::SignedBy(principal.clone()))
         }
         signature_policy::Type::NOutOf(gate) => {

@@ -145,7 +145,9 @@ pub async fn run(args: InspectArgs) -> Done {
             args.report(&lines, show_line)
         }
         What::Transaction { id } => {
-            let all = blocks.iter().flat_map(|block| block.transactions.iter().enumerate().zip(std::iter::repeat(block)));
+            let all = blocks
+                .iter()
+                .flat_map(|block| block.transactions.iter().enumerate().zip(std::iter::repeat(block)));
             let found: Vec<_> = all
                 .filter(|((_, transaction), _)| transaction.transaction_id.starts_with(id.as_str()))
                 .map(|((index, transaction), block)| details(block, index, transaction))
@@ -157,7 +159,9 @@ pub async fn run(args: InspectArgs) -> Done {
         }
         What::State { prefix } => {
             let mut state = BTreeMap::new();
-            for change in blocks.iter().flat_map(changes).filter(|change| change.key.starts_with(prefix.as_str())) {
+            for change in
+                blocks.iter().flat_map(changes).filter(|change| change.key.starts_with(prefix.as_str()))
+            {
                 let place = (change.chaincode.clone(), change.key.clone());
                 match change.value {
                     Some(_) => drop(state.insert(place, change)),

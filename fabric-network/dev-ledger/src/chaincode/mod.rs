@@ -49,7 +49,8 @@ impl Transaction<'_> {
     /// Why there is no answer, in the words of Fabric's peer.
     pub async fn invoke(&mut self, chaincode: &str, input: ChaincodeInput) -> Result<Outcome, String> {
         let tx_id = self.tx_id;
-        let answer = self.execute(chaincode, input).await?;
+        let answer = self.execute(chaincode, input).await;
+        let answer = answer.map_err(|e| format!("failed to execute transaction {tx_id}: {e}"))?;
         if answer.r#type() == Type::Error {
             return Err(format!(
                 "transaction returned with failure: {}",
@@ -63,19 +64,19 @@ impl Transaction<'_> {
 
     /// Runs a chaincode to its last message.
     async fn execute(&mut self, chaincode: &str, input: ChaincodeInput) -> Result<ChaincodeMessage, String> {
-        let tx_id = self.tx_id;
-        let failed = |e: String| format!("failed to execute transaction {tx_id}: {e}");
         let node = self.node;
         let Some(link) = node.links.get(chaincode) else {
-            return Err(failed(format!(
-                "could not launch chaincode {chaincode}: chaincode definition for '{chaincode}' exists, but chaincode is not installed"
-            )));
+            return Err(format!(
+                "invalid invocation: [channel {}] failed to get chaincode container info for {chaincode}: chaincode definition for '{chaincode}' exists, but chaincode is not installed",
+                self.channel.name
+            ));
         };
-        let session = link.session().await.map_err(failed)?;
-        match timeout(link.execute_timeout, session.run(self, chaincode, input)).await {
-            Ok(answer) => answer.map_err(failed),
-            Err(_) => Err(failed("timeout expired while executing transaction".into())),
-        }
+        let session = link.session().await?;
+        let answer = match timeout(link.execute_timeout, session.run(self, chaincode, input)).await {
+            Ok(answer) => answer,
+            Err(_) => Err("timeout expired while executing transaction".into()),
+        };
+        answer.map_err(|e| format!("error sending: {e}"))
     }
 
     /// Runs another chaincode at the request of one that runs, with the same reads and writes.
@@ -98,7 +99,7 @@ impl Transaction<'_> {
         let refused = |what: String| format!("execute failed: {what}");
         if self.channel.definitions.get(name).is_none() {
             return Err(refused(format!(
-                "[channel {}] failed to get chaincode container info for {name}: chaincode {name} not found",
+                "invalid invocation: [channel {}] failed to get chaincode container info for {name}: chaincode {name} not found",
                 self.channel.name
             )));
         }

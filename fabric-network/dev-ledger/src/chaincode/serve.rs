@@ -49,7 +49,8 @@ pub fn answer(
                 "" => simulation.metadata(namespace, &key)?,
                 collection => simulation.private_metadata(namespace, collection, &key)?,
             };
-            let entries = found.into_iter().map(|entry| StateMetadata { metakey: entry.name, value: entry.value });
+            let entries =
+                found.into_iter().map(|entry| StateMetadata { metakey: entry.name, value: entry.value });
             Ok(StateMetadataResult { entries: entries.collect() }.encode_to_vec())
         }
         Type::PutState => {
@@ -76,7 +77,9 @@ pub fn answer(
                     write_record::Type::PutState => Write::Put(record.value),
                     write_record::Type::DelState => Write::Put(Vec::new()),
                     write_record::Type::PurgePrivateData => Write::Purge,
-                    write_record::Type::PutStateMetadata => Write::Metadata(record.metadata.unwrap_or_default()),
+                    write_record::Type::PutStateMetadata => {
+                        Write::Metadata(record.metadata.unwrap_or_default())
+                    }
                     write_record::Type::Undefined => return Err("unknown operation type".into()),
                 };
                 write.apply(namespace, record.collection, record.key, transaction)?;
@@ -99,7 +102,11 @@ pub fn answer(
             let GetHistoryForKey { key } = decode(request)?;
             let id = simulation.next_id();
             let found = history::of(&transaction.channel.store, simulation.snapshot(), namespace, &key)?;
-            let page = simulation.query(&id, Box::new(found.map(|one| Ok((one?.encode_to_vec(), None)))), PAGE_SIZE)?;
+            let page = simulation.query(
+                &id,
+                Box::new(found.map(|one| Ok((one?.encode_to_vec(), None)))),
+                PAGE_SIZE,
+            )?;
             Ok(results(page, id, false))
         }
         other => Err(format!("the development ledger does not support {}", other.as_str_name())),
@@ -123,12 +130,15 @@ impl Write {
         transaction: &mut Transaction<'_>,
     ) -> Result<Vec<u8>, String> {
         let simulation = &mut transaction.simulation;
-        let entry = |metadata: StateMetadata| KvMetadataEntry { name: metadata.metakey, value: metadata.value };
+        let entry =
+            |metadata: StateMetadata| KvMetadataEntry { name: metadata.metakey, value: metadata.value };
         let written = match (collection.as_str(), self) {
             ("", Self::Put(value)) => simulation.put(namespace, key, value),
             ("", Self::Purge) => Err("only applicable for private data".into()),
             ("", Self::Metadata(metadata)) => simulation.put_metadata(namespace, key, entry(metadata)),
-            (collection, Self::Put(value)) => simulation.put_private(namespace, collection, key, value, false),
+            (collection, Self::Put(value)) => {
+                simulation.put_private(namespace, collection, key, value, false)
+            }
             (collection, Self::Purge) => simulation.put_private(namespace, collection, key, Vec::new(), true),
             (collection, Self::Metadata(metadata)) => {
                 simulation.put_private_metadata(namespace, collection, key, entry(metadata))
@@ -138,7 +148,11 @@ impl Write {
     }
 }
 
-fn range(get: &GetStateByRange, namespace: &str, transaction: &mut Transaction<'_>) -> Result<Vec<u8>, String> {
+fn range(
+    get: &GetStateByRange,
+    namespace: &str,
+    transaction: &mut Transaction<'_>,
+) -> Result<Vec<u8>, String> {
     let metadata =
         QueryMetadata::decode(get.metadata.as_slice()).map_err(|e| format!("unmarshal failed: {e}"))?;
     let simulation = &mut transaction.simulation;

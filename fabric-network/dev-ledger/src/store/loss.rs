@@ -136,7 +136,10 @@ fn commit(store: &Store, number: u64) -> Result<(), Error> {
         metadata: None,
     };
     let writes = vec![write(format!("k{number}")), write("every".into())];
-    store.commit(&block, &Changes { places: vec![(format!("tx{number}"), place)], writes, ..Default::default() })
+    store.commit(
+        &block,
+        &Changes { places: vec![(format!("tx{number}"), place)], writes, ..Default::default() },
+    )
 }
 
 /// Everything that was acknowledged is there, and at most one block beyond.

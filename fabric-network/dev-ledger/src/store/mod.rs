@@ -379,7 +379,8 @@ mod tests {
         let store = Store::open(&dir.path().join("ledger.redb")).unwrap();
         commit(&store, 0, vec![write("a", 0, 0, Some("1")), write("b", 0, 1, Some("1"))]);
         commit(&store, 1, vec![write("a", 1, 0, Some("2")), write("b", 1, 1, None)]);
-        let twice = vec![write("a", 2, 0, Some("3")), write("a", 2, 5, Some("4")), write("b", 2, 6, Some("5"))];
+        let twice =
+            vec![write("a", 2, 0, Some("3")), write("a", 2, 5, Some("4")), write("b", 2, 6, Some("5"))];
         commit(&store, 2, twice);
         let other = Write { namespace: "nt".into(), ..write("0", 2, 7, Some("x")) };
         commit(&store, 3, vec![other]);

@@ -1,6 +1,8 @@
 //! Private data: from where it waits for its block into the state, and out of it for good.
 
-use super::{Changes, PRIVATE, PrivateKey, PrivateWrites, Purge, StateTable, TRANSIENT, Version, private_space};
+use super::{
+    Changes, PRIVATE, PrivateKey, PrivateWrites, Purge, StateTable, TRANSIENT, Version, private_space,
+};
 use fabric_protos::kvrwset::KvrwSet;
 use prost::Message;
 use redb::{ReadableTable, Table, WriteTransaction};
@@ -35,7 +37,8 @@ pub fn write(
                 continue;
             }
             // New metadata gives the value a new version, on this side as on the hashed one.
-            let all = (space.as_str(), touched.key.as_str(), 0, 0)..=(space.as_str(), touched.key.as_str(), u64::MAX, u64::MAX);
+            let all = (space.as_str(), touched.key.as_str(), 0, 0)
+                ..=(space.as_str(), touched.key.as_str(), u64::MAX, u64::MAX);
             let newest = match state.range(all)?.next() {
                 Some(entry) => entry?.1.value().map(<[u8]>::to_vec),
                 None => None,
@@ -56,7 +59,11 @@ pub fn write(
 }
 
 /// Deletes every value that a key held up to this version.
-fn purge(state: &mut StateTable<'_>, private: &mut PrivateTable<'_>, purge: &Purge) -> Result<(), redb::Error> {
+fn purge(
+    state: &mut StateTable<'_>,
+    private: &mut PrivateTable<'_>,
+    purge: &Purge,
+) -> Result<(), redb::Error> {
     let space = private_space(&purge.namespace, &purge.collection);
     let Version { block, tx } = purge.version;
     let mut gone = Vec::new();
@@ -104,11 +111,7 @@ fn expire(
 }
 
 /// Takes a key out of what a transaction wrote.
-fn forget(
-    private: &mut PrivateTable<'_>,
-    at: PrivateKey<'_>,
-    key: &str,
-) -> Result<(), redb::Error> {
+fn forget(private: &mut PrivateTable<'_>, at: PrivateKey<'_>, key: &str) -> Result<(), redb::Error> {
     let Some(bytes) = private.get(at)?.map(|set| set.value().to_vec()) else {
         return Ok(());
     };

@@ -87,12 +87,7 @@ impl Snapshot {
 }
 
 /// The newest entry of a key that `height` blocks have.
-fn newest(
-    table: &StateTable,
-    height: u64,
-    namespace: &str,
-    key: &str,
-) -> Result<Option<Entry>, Error> {
+fn newest(table: &StateTable, height: u64, namespace: &str, key: &str) -> Result<Option<Entry>, Error> {
     if height == 0 {
         return Ok(None);
     }

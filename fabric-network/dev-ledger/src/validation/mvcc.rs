@@ -5,9 +5,7 @@ use crate::Error;
 use crate::definition::Definitions;
 use crate::ranges;
 use crate::simulation::wire;
-use crate::store::{
-    Changes, PrivateWrites, Purge, Snapshot, Version, Versioned, Write, hashed_space, hex,
-};
+use crate::store::{Changes, PrivateWrites, Purge, Snapshot, Version, Versioned, Write, hashed_space, hex};
 use fabric_protos::kvrwset::{self, KvMetadataEntry, KvMetadataWrite, KvRead, RangeQueryInfo};
 use fabric_protos::peer::TxValidationCode as Code;
 use prost::Message;
@@ -181,7 +179,12 @@ impl Updates {
                     operations.entry(hex(&write.key_hash)).or_default().metadata =
                         Some(serialise(&write.entries));
                 }
-                self.apply_operations(snapshot, &hashed_space(namespace, &collection.name), operations, version)?;
+                self.apply_operations(
+                    snapshot,
+                    &hashed_space(namespace, &collection.name),
+                    operations,
+                    version,
+                )?;
                 if !collection.private_hash.is_empty() {
                     self.changes.private.push(PrivateWrites {
                         namespace: namespace.into(),

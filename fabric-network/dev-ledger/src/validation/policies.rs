@@ -32,7 +32,11 @@ impl<'a> Policies<'a> {
         let others: BTreeSet<&str> = others.filter(|namespace| *namespace != endorsed.chaincode).collect();
         for namespace in std::iter::once(endorsed.chaincode.as_str()).chain(others) {
             let Some(definition) = self.definitions.get(namespace) else {
-                return Ok(if namespace == LIFECYCLE { Code::IllegalWriteset } else { Code::InvalidChaincode });
+                return Ok(if namespace == LIFECYCLE {
+                    Code::IllegalWriteset
+                } else {
+                    Code::InvalidChaincode
+                });
             };
             if !self.holds(endorsed, namespace, definition)? {
                 return Ok(Code::EndorsementPolicyFailure);

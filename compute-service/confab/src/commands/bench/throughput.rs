@@ -170,7 +170,11 @@ impl Ledger {
     }
 
     fn height(&self) -> u64 {
-        self.running.addresses().first().and_then(|(msp_id, _)| self.running.height(msp_id)).unwrap_or_default()
+        self.running
+            .addresses()
+            .first()
+            .and_then(|(msp_id, _)| self.running.height(msp_id))
+            .unwrap_or_default()
     }
 }
 
