@@ -1,16 +1,18 @@
-//! What the parts of the ledger share: the channel, its organisations and their peers.
+//! What the parts of the ledger share: the channels, their organisations and peers.
 
 use crate::chaincode::Link;
-use crate::config::{Config, OrgConfig};
+use crate::config::{ChannelConfig, Config, OrgConfig};
+use crate::definition::{Definitions, Signer};
 use crate::store::Store;
 use crate::{Error, genesis};
-use fabric_protos::msp::SerializedIdentity;
-use msp::{Identity, ImplicitMeta, Msp, Msps, Role, Rule};
+use fabric_protos::msp::{FabricMspConfig, SerializedIdentity};
+use msp::{Identity, Msp, Msps, Role};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use p256::pkcs8::DecodePrivateKey;
 use prost::Message;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -20,82 +22,93 @@ const KNOWN_IDENTITIES: usize = 10_000;
 /// How far a client's clock may be off, as `peer.authentication.timewindow`.
 pub const TIME_WINDOW: Duration = Duration::from_secs(15 * 60);
 
-/// The channel.
+/// A channel.
 pub struct Channel {
     pub name: String,
-    pub chaincode: String,
-    pub version: String,
+    pub definitions: Arc<Definitions>,
     pub msps: Msps,
-    /// Who must endorse: a majority of the organisations' peers.
-    pub policy: ImplicitMeta,
-    pub store: Store,
+    pub store: Arc<Store>,
+    /// In the order of the configuration.
     pub peers: Vec<Arc<Peer>>,
     pub endorsement_timeout: Duration,
     /// Becomes true when the ledger is to end.
-    pub stop: watch::Sender<bool>,
+    stop: watch::Receiver<bool>,
     /// Serialised identities whose chain and role have been checked.
-    known: Mutex<HashMap<Vec<u8>, Arc<Identity>>>,
+    known: Mutex<HashMap<Vec<u8>, Arc<Known>>>,
+}
+
+/// An identity of the channel.
+pub struct Known {
+    pub identity: Identity,
+    role: Role,
+    /// The second since 1970 at which no certificate of its chain was known to be expired.
+    confirmed: AtomicI64,
+}
+
+impl Known {
+    pub fn signer(&self) -> Signer {
+        Signer { msp_id: self.identity.msp_id().into(), role: self.role }
+    }
 }
 
 impl Channel {
-    /// Reads keys and MSPs, opens the store, and writes the first block where there is none.
-    pub fn open(config: &Config) -> Result<Self, Error> {
-        if config.orgs.is_empty() {
-            return Err(Error::Config("a ledger needs an organisation".into()));
+    /// Reads MSPs, opens the store in this file, and writes the first block where there is none.
+    pub fn open(
+        config: &Config,
+        channel: &ChannelConfig,
+        file: &Path,
+        nodes: &[Arc<Node>],
+        stop: watch::Receiver<bool>,
+    ) -> Result<Self, Error> {
+        let is_member = |node: &&Arc<Node>| channel.orgs.is_empty() || channel.orgs.contains(&node.msp_id);
+        let members: Vec<_> = nodes.iter().filter(is_member).cloned().collect();
+        if let Some(unknown) = channel.orgs.iter().find(|org| !nodes.iter().any(|node| node.msp_id == **org))
+        {
+            return Err(Error::Config(format!("channel {}: no organisation {unknown}", channel.name)));
         }
-        let mut msps = Vec::new();
-        let mut configs = Vec::new();
-        for org in &config.orgs {
-            if configs.iter().any(|known: &fabric_protos::msp::FabricMspConfig| known.name == org.msp_id) {
-                return Err(Error::Config(format!("organisation {} is named twice", org.msp_id)));
-            }
-            let read = msp::read_folder(&org.msp_id, &org.msp_dir)?;
-            msps.push(Msp::new(&read)?);
-            configs.push(read);
-        }
-        let msps = Msps::new(msps);
-        std::fs::create_dir_all(&config.dir).map_err(|e| Error::file(&config.dir, e))?;
-        let store = Store::open(&config.dir.join("ledger.redb"))?;
-        genesis::ensure(&store, config, &configs)?;
+        let ids: Vec<_> = members.iter().map(|node| node.msp_id.clone()).collect();
+        let definitions = Arc::new(Definitions::new(channel, &ids));
+        let configs: Vec<_> = members.iter().map(|node| node.msp.clone()).collect();
+        let msps = Msps::new(configs.iter().map(Msp::new).collect::<Result<Vec<_>, _>>()?);
+        let store = Arc::new(Store::open(file)?);
+        genesis::ensure(&store, &config.dir, channel, &configs)?;
 
         let height = store.height()?;
-        let peers = config.orgs.iter().map(|org| Ok(Arc::new(Peer::new(org, config, &msps, height)?)));
-        let ids = config.orgs.iter().map(|org| org.msp_id.as_str());
+        let peers = members.into_iter().map(|node| Arc::new(Peer::new(node, height))).collect();
         Ok(Self {
-            name: config.channel.clone(),
-            chaincode: config.chaincode.clone(),
-            version: config.version.clone(),
-            policy: ImplicitMeta::new(Rule::Majority, Role::Peer, ids),
-            peers: peers.collect::<Result<_, Error>>()?,
+            name: channel.name.clone(),
+            definitions,
             msps,
             store,
+            peers,
             endorsement_timeout: config.endorsement_timeout,
-            stop: watch::Sender::new(false),
+            stop,
             known: Mutex::default(),
         })
     }
 
     /// Waits until the ledger is to end.
     pub async fn stopped(&self) {
-        // We hold the sender, so this cannot fail.
-        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+        // Without a sender it has ended.
+        let _ = self.stop.clone().wait_for(|stop| *stop).await;
     }
 
     /// The identity of these bytes, when it is one of the channel's organisations.
-    pub fn identity(&self, bytes: &[u8]) -> Result<Arc<Identity>, msp::Error> {
+    pub fn identity(&self, bytes: &[u8]) -> Result<Arc<Known>, msp::Error> {
         // Whoever panicked held it for one look-up or insertion only.
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(identity) = known().get(bytes) {
             return Ok(identity.clone());
         }
-        let identity = Arc::new(Identity::decode(bytes)?);
-        self.msps.validate(&identity)?;
+        let identity = Identity::decode(bytes)?;
+        let role = self.msps.get(identity.msp_id())?.role(&identity)?;
+        let found = Arc::new(Known { identity, role, confirmed: AtomicI64::new(0) });
         let mut known = known();
         if known.len() >= KNOWN_IDENTITIES {
             known.clear();
         }
-        known.insert(bytes.to_vec(), identity.clone());
-        Ok(identity)
+        known.insert(bytes.to_vec(), found.clone());
+        Ok(found)
     }
 
     /// Checks that `creator` is of the channel and not expired, and signed `message`.
@@ -104,33 +117,37 @@ impl Channel {
         creator: &[u8],
         message: &[u8],
         signature: &[u8],
-    ) -> Result<Arc<Identity>, msp::Error> {
-        let identity = self.identity(creator)?;
-        self.msps.validate_at(&identity, now().0)?;
-        identity.certificate().verify(message, signature)?;
-        Ok(identity)
+    ) -> Result<Arc<Known>, msp::Error> {
+        let known = self.identity(creator)?;
+        let (second, _) = now();
+        if known.confirmed.load(Ordering::Relaxed) != second {
+            self.msps.validate_at(&known.identity, second)?;
+            known.confirmed.store(second, Ordering::Relaxed);
+        }
+        known.identity.certificate().verify(message, signature)?;
+        Ok(known)
     }
 }
 
-/// One organisation's peer.
-pub struct Peer {
+/// One organisation's peer as a process: what is the same on all channels.
+pub struct Node {
     pub msp_id: String,
     /// Where it listens, for messages.
     pub address: String,
-    pub link: Link,
-    /// How many blocks it has committed.
-    height: watch::Sender<u64>,
-    /// How much later than the others it commits.
-    delay: Mutex<Duration>,
+    /// The organisation's MSP.
+    msp: FabricMspConfig,
+    /// The chaincode services, by the chaincode's name.
+    pub links: BTreeMap<String, Link>,
     signing_key: SigningKey,
     identity: Vec<u8>,
 }
 
-impl Peer {
-    fn new(org: &OrgConfig, config: &Config, msps: &Msps, height: u64) -> Result<Self, Error> {
+impl Node {
+    pub fn new(org: &OrgConfig, config: &Config) -> Result<Self, Error> {
+        let folder = msp::read_folder(&org.msp_id, &org.msp_dir)?;
         let pem = read(&org.signing_cert)?;
         let identity = Identity::from_pem(&org.msp_id, &pem)?;
-        if msps.get(&org.msp_id)?.role(&identity)? != Role::Peer {
+        if Msp::new(&folder)?.role(&identity)? != Role::Peer {
             return Err(Error::Config(format!("{}: not a peer's certificate", org.signing_cert.display())));
         }
         let key = String::from_utf8(read(&org.signing_key)?).unwrap_or_default();
@@ -142,13 +159,17 @@ impl Peer {
                 org.signing_key.display()
             )));
         }
-        let tls_root = org.chaincode.tls_root.as_deref().map(read).transpose()?;
+        let mut links = BTreeMap::new();
+        for (name, service) in &org.chaincodes {
+            let tls_root = service.tls_root.as_deref().map(read).transpose()?;
+            let link = Link::new(service.clone(), tls_root, config.dial_timeout, config.execute_timeout);
+            links.insert(name.clone(), link);
+        }
         Ok(Self {
             msp_id: org.msp_id.clone(),
             address: org.listen.to_string(),
-            link: Link::new(org.chaincode.clone(), tls_root, config.dial_timeout, config.execute_timeout),
-            height: watch::Sender::new(height),
-            delay: Mutex::default(),
+            msp: folder,
+            links,
             signing_key,
             identity: SerializedIdentity { mspid: org.msp_id.clone(), id_bytes: pem }.encode_to_vec(),
         })
@@ -163,6 +184,25 @@ impl Peer {
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
         let signature: Signature = self.signing_key.sign(message);
         signature.normalize_s().to_der().as_bytes().to_vec()
+    }
+}
+
+/// One organisation's peer on a channel.
+pub struct Peer {
+    pub node: Arc<Node>,
+    /// How many blocks it has committed.
+    height: watch::Sender<u64>,
+    /// How much later than the others it commits.
+    delay: Mutex<Duration>,
+}
+
+impl Peer {
+    fn new(node: Arc<Node>, height: u64) -> Self {
+        Self { node, height: watch::Sender::new(height), delay: Mutex::default() }
+    }
+
+    pub fn msp_id(&self) -> &str {
+        &self.node.msp_id
     }
 
     /// How many blocks it has committed.

@@ -1,5 +1,7 @@
 //! What a ledger is made of.
 
+use msp::{Policy, Rule};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,19 +9,17 @@ use std::time::Duration;
 /// A development ledger.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the database is; made when it is not there.
+    /// Where the databases are; made when it is not there. The first channel's is `ledger.redb`, that of any
+    /// other is named after it.
     pub dir: PathBuf,
-    /// The one channel.
-    pub channel: String,
-    /// The one chaincode.
-    pub chaincode: String,
-    /// Its version, which is in every endorsement.
-    pub version: String,
+    /// The channels, at least one.
+    pub channels: Vec<ChannelConfig>,
     /// The organisations, a peer each.
     pub orgs: Vec<OrgConfig>,
-    /// A block closes when it holds so many transactions; the number of organisations unless given.
-    pub max_message_count: Option<usize>,
-    /// A block closes this long after its first transaction at the latest.
+    /// A block holds so many transactions at most.
+    pub max_message_count: usize,
+    /// How long a block waits for further transactions after its first one. Without a wait it takes those that
+    /// came while the block before was written.
     pub batch_timeout: Duration,
     /// How long the gateway waits for one endorsement.
     pub endorsement_timeout: Duration,
@@ -30,20 +30,97 @@ pub struct Config {
 }
 
 impl Config {
-    /// Channel and chaincode `confab`, version 1.0, a block at the latest after 10 ms, 3 s for an
-    /// endorsement or a dial, 30 s for a transaction.
+    /// One channel `confab` with one chaincode `confab`, blocks of at most 500 transactions that wait for
+    /// nobody, 3 s for an endorsement or a dial, 30 s for a transaction.
     pub fn new(dir: impl Into<PathBuf>, orgs: Vec<OrgConfig>) -> Self {
         Self {
             dir: dir.into(),
-            channel: "confab".into(),
-            chaincode: "confab".into(),
-            version: "1.0".into(),
+            channels: vec![ChannelConfig::new("confab", vec![ChaincodeDefinition::new("confab", "1.0")])],
             orgs,
-            max_message_count: None,
-            batch_timeout: Duration::from_millis(10),
+            max_message_count: 500,
+            batch_timeout: Duration::ZERO,
             endorsement_timeout: Duration::from_secs(3),
             execute_timeout: Duration::from_secs(30),
             dial_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// A channel: a ledger of its own.
+#[derive(Clone, Debug)]
+pub struct ChannelConfig {
+    /// Its name.
+    pub name: String,
+    /// The MSP IDs of its organisations; all of the ledger's when empty.
+    pub orgs: Vec<String>,
+    /// Its chaincodes.
+    pub chaincodes: Vec<ChaincodeDefinition>,
+}
+
+impl ChannelConfig {
+    /// A channel of all organisations.
+    pub fn new(name: impl Into<String>, chaincodes: Vec<ChaincodeDefinition>) -> Self {
+        Self { name: name.into(), orgs: Vec::new(), chaincodes }
+    }
+}
+
+/// What the organisations of a channel agreed on for a chaincode.
+#[derive(Clone, Debug)]
+pub struct ChaincodeDefinition {
+    /// Its name.
+    pub name: String,
+    /// Its version, which is in every endorsement.
+    pub version: String,
+    /// Who must endorse.
+    pub policy: EndorsementPolicy,
+    /// Its private data collections.
+    pub collections: Vec<Collection>,
+}
+
+impl ChaincodeDefinition {
+    /// A definition that asks for the endorsement of a majority and has no collections.
+    pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
+        let policy = EndorsementPolicy::ImplicitMeta(Rule::Majority);
+        Self { name: name.into(), version: version.into(), policy, collections: Vec::new() }
+    }
+}
+
+/// Who must endorse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndorsementPolicy {
+    /// A signature policy.
+    Signature(Policy),
+    /// So many of the organisations, such as `MAJORITY Endorsement`; for each of them a peer of its own signs.
+    ImplicitMeta(Rule),
+}
+
+/// A private data collection.
+#[derive(Clone, Debug)]
+pub struct Collection {
+    /// Its name.
+    pub name: String,
+    /// Whose peers keep the data: the organisations that it names.
+    pub members: Policy,
+    /// Whether only clients of members may read.
+    pub member_only_read: bool,
+    /// Whether only clients of members may write.
+    pub member_only_write: bool,
+    /// After how many further blocks the data is deleted; never when 0.
+    pub block_to_live: u64,
+    /// Who must endorse writes to it; as for the chaincode unless given.
+    pub policy: Option<EndorsementPolicy>,
+}
+
+impl Collection {
+    /// A collection that only its members read and write, and that keeps its data.
+    pub fn new(name: impl Into<String>, members: Policy) -> Self {
+        Self {
+            name: name.into(),
+            members,
+            member_only_read: true,
+            member_only_write: true,
+            block_to_live: 0,
+            policy: None,
         }
     }
 }
@@ -65,11 +142,11 @@ pub struct OrgConfig {
     pub signing_key: PathBuf,
     /// The organisation's MSP folder.
     pub msp_dir: PathBuf,
-    /// Its chaincode service.
-    pub chaincode: ChaincodeConfig,
+    /// Its chaincode services, by the chaincode's name; it endorses only what it has a service for.
+    pub chaincodes: BTreeMap<String, ChaincodeConfig>,
 }
 
-/// The chaincode service of an organisation.
+/// A chaincode service of an organisation.
 #[derive(Clone, Debug)]
 pub struct ChaincodeConfig {
     /// Host and port; the host must be in the service's certificate.

@@ -1,21 +1,25 @@
-//! The deliver service of one organisation's peer: its blocks, whole, filtered, or with private data (of which there is
-//! none yet).
+//! The deliver service of one organisation's peer: its blocks, whole or filtered.
 
 use crate::channel::{Channel, Peer, in_time_window};
+use crate::definition::Signer;
+use crate::history;
+use crate::store::PrivateSet;
 use fabric_protos::common::{
     Block, BlockMetadataIndex, ChannelHeader, Envelope, HeaderType, Payload, SignatureHeader, Status,
 };
-use fabric_protos::orderer::seek_info::SeekBehavior;
+use fabric_protos::orderer::seek_info::{SeekBehavior, SeekContentType};
 use fabric_protos::orderer::{SeekInfo, SeekPosition, seek_position};
 use fabric_protos::peer::{
-    BlockAndPrivateData, ChaincodeAction, ChaincodeActionPayload, ChaincodeEvent, DeliverResponse,
-    FilteredBlock, FilteredChaincodeAction, FilteredTransaction, FilteredTransactionActions,
-    ProposalResponsePayload, Transaction, TxValidationCode, deliver_response, filtered_transaction,
+    BlockAndPrivateData, ChaincodeEvent, DeliverResponse, FilteredBlock, FilteredChaincodeAction,
+    FilteredTransaction, FilteredTransactionActions, TxValidationCode, deliver_response,
+    filtered_transaction,
 };
+use fabric_protos::rwset::{CollectionPvtReadWriteSet, NsPvtReadWriteSet, TxPvtReadWriteSet};
 use fabric_protos::services::Deliver;
 use prost::Message;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codegen::BoxStream;
@@ -24,10 +28,14 @@ use tonic::{Request, Response, Streaming};
 /// Blocks that may wait to be sent.
 const OUTGOING_BLOCKS: usize = 8;
 
-/// The service of one peer.
+/// The channels on which an organisation is, by name, with its peer on each.
+pub type Channels = HashMap<String, (Arc<Channel>, Arc<Peer>)>;
+
+/// The service of one organisation's peer.
 pub struct Service {
-    pub channel: Arc<Channel>,
-    pub peer: Arc<Peer>,
+    pub channels: Arc<Channels>,
+    /// Becomes true when the ledger is to end.
+    pub stop: watch::Receiver<bool>,
 }
 
 #[tonic::async_trait]
@@ -36,15 +44,15 @@ impl Deliver for Service {
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<BoxStream<DeliverResponse>>, tonic::Status> {
-        Ok(self.stream(request.into_inner(), |_, block| deliver_response::Type::Block(block)))
+        Ok(self.stream(request.into_inner(), |_, _, block| Ok(deliver_response::Type::Block(block))))
     }
 
     async fn deliver_filtered(
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<BoxStream<DeliverResponse>>, tonic::Status> {
-        Ok(self.stream(request.into_inner(), |channel, block| {
-            deliver_response::Type::FilteredBlock(filter(channel, &block))
+        Ok(self.stream(request.into_inner(), |reading, _, block| {
+            Ok(deliver_response::Type::FilteredBlock(filter(&reading.channel, &block)))
         }))
     }
 
@@ -52,28 +60,37 @@ impl Deliver for Service {
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<BoxStream<DeliverResponse>>, tonic::Status> {
-        Ok(self.stream(request.into_inner(), |_, block| {
-            let block = BlockAndPrivateData { block: Some(block), ..Default::default() };
-            deliver_response::Type::BlockAndPrivateData(block)
+        Ok(self.stream(request.into_inner(), |reading, number, block| {
+            let private_data_map = private_data(reading, number)?;
+            let answer = BlockAndPrivateData { block: Some(block), private_data_map };
+            Ok(deliver_response::Type::BlockAndPrivateData(answer))
         }))
     }
 }
 
-type Form = fn(&Channel, Block) -> deliver_response::Type;
+/// Makes an answer of a block.
+type Form = fn(&Reading, u64, Block) -> Result<deliver_response::Type, crate::Error>;
 
 impl Service {
     fn stream(&self, requests: Streaming<Envelope>, form: Form) -> Response<BoxStream<DeliverResponse>> {
         let (sender, answers) = mpsc::channel(OUTGOING_BLOCKS);
-        let session = Session { channel: self.channel.clone(), peer: self.peer.clone(), form, sender };
+        let session = Session { channels: self.channels.clone(), stop: self.stop.clone(), form, sender };
         tokio::spawn(session.run(requests));
         Response::new(Box::pin(ReceiverStream::new(answers)))
     }
 }
 
-/// One client's stream.
-struct Session {
+/// A channel that a client may read.
+struct Reading {
     channel: Arc<Channel>,
     peer: Arc<Peer>,
+    client: Signer,
+}
+
+/// One client's stream.
+struct Session {
+    channels: Arc<Channels>,
+    stop: watch::Receiver<bool>,
     form: Form,
     sender: mpsc::Sender<Result<DeliverResponse, tonic::Status>>,
 }
@@ -84,10 +101,11 @@ struct Gone;
 impl Session {
     /// Serves one request after the other; one that fails ends the stream.
     async fn run(self, mut requests: Streaming<Envelope>) {
+        let mut stop = self.stop.clone();
         loop {
             let request = tokio::select! {
                 request = requests.next() => request,
-                () = self.channel.stopped() => return,
+                _ = stop.wait_for(|stop| *stop) => return,
             };
             let Some(Ok(envelope)) = request else {
                 return;
@@ -103,15 +121,15 @@ impl Session {
     }
 
     async fn serve(&self, envelope: &Envelope) -> Result<Status, Gone> {
-        let seek = match self.check(envelope) {
-            Ok(seek) => seek,
+        let (seek, reading) = match self.check(envelope) {
+            Ok(checked) => checked,
             Err(status) => return Ok(status),
         };
-        let (first, last) = match positions(&seek, self.peer.height()) {
+        let (first, last) = match positions(&seek, reading.peer.height()) {
             Ok(positions) => positions,
             Err(status) => return Ok(status),
         };
-        let mut heights = self.peer.heights();
+        let mut heights = reading.peer.heights();
         for number in first..=last {
             let ready = *heights.borrow_and_update() > number;
             if !ready && seek.behavior == SeekBehavior::FailIfNotReady as i32 {
@@ -120,23 +138,26 @@ impl Session {
             tokio::select! {
                 reached = heights.wait_for(|height| *height > number) => drop(reached.map_err(|_| Gone)?),
                 () = self.sender.closed() => return Err(Gone),
-                () = self.channel.stopped() => return Err(Gone),
+                () = reading.channel.stopped() => return Err(Gone),
             }
-            let block = match self.channel.store.block(number) {
-                Ok(Some(block)) => block,
+            let answer = match reading.channel.store.block(number) {
+                Ok(Some(block)) => (self.form)(&reading, number, content(&seek, number, block)),
                 Ok(None) => return Ok(Status::InternalServerError),
+                Err(e) => Err(e),
+            };
+            match answer {
+                Ok(answer) => self.send(answer).await?,
                 Err(e) => {
                     tracing::error!("block {number}: {e}");
                     return Ok(Status::InternalServerError);
                 }
-            };
-            self.send((self.form)(&self.channel, block)).await?;
+            }
         }
         Ok(Status::Success)
     }
 
     /// What is asked for, when the client may ask for it.
-    fn check(&self, envelope: &Envelope) -> Result<SeekInfo, Status> {
+    fn check(&self, envelope: &Envelope) -> Result<(SeekInfo, Reading), Status> {
         let bad = |_| Status::BadRequest;
         let payload = Payload::decode(envelope.payload.as_slice()).map_err(bad)?;
         let header = payload.header.ok_or(Status::BadRequest)?;
@@ -145,22 +166,52 @@ impl Session {
         if !in_time_window(channel_header.timestamp.as_ref()) {
             return Err(Status::BadRequest);
         }
-        if channel_header.channel_id != self.channel.name {
+        let Some((channel, peer)) = self.channels.get(&channel_header.channel_id) else {
             return Err(Status::NotFound);
-        }
+        };
         let seek = SeekInfo::decode(payload.data.as_slice()).map_err(bad)?;
-        let client =
-            self.channel.authenticate(&signature_header.creator, &envelope.payload, &envelope.signature);
-        client.map_err(|e| {
+        let client = channel.authenticate(&signature_header.creator, &envelope.payload, &envelope.signature);
+        let client = client.map_err(|e| {
             tracing::warn!("deliver request refused: {e}");
             Status::Forbidden
         })?;
-        Ok(seek)
+        Ok((seek, Reading { channel: channel.clone(), peer: peer.clone(), client: client.signer() }))
     }
 
     async fn send(&self, answer: deliver_response::Type) -> Result<(), Gone> {
         self.sender.send(Ok(DeliverResponse { r#type: Some(answer) })).await.map_err(|_| Gone)
     }
+}
+
+/// The block, or where only that is asked for its header and metadata; a configuration is always given whole.
+fn content(seek: &SeekInfo, number: u64, block: Block) -> Block {
+    if seek.content_type == SeekContentType::HeaderWithSig as i32 && number > 0 {
+        return Block { data: None, ..block };
+    }
+    block
+}
+
+/// The private data of a block that the peer keeps and the client may see, by transaction.
+fn private_data(reading: &Reading, number: u64) -> Result<BTreeMap<u64, TxPvtReadWriteSet>, crate::Error> {
+    let mut found: BTreeMap<u64, TxPvtReadWriteSet> = BTreeMap::new();
+    for PrivateSet { tx, namespace, collection: collection_name, rwset } in
+        reading.channel.store.private(number)?
+    {
+        let Ok(members) = reading.channel.definitions.collection(&namespace, &collection_name) else {
+            continue;
+        };
+        if !members.includes(reading.peer.msp_id()) || !members.admits(&reading.client) {
+            continue;
+        }
+        let sets = &mut found.entry(tx).or_default().ns_pvt_rwset;
+        if sets.last().is_none_or(|last| last.namespace != namespace) {
+            sets.push(NsPvtReadWriteSet { namespace, collection_pvt_rwset: Vec::new() });
+        }
+        if let Some(last) = sets.last_mut() {
+            last.collection_pvt_rwset.push(CollectionPvtReadWriteSet { collection_name, rwset });
+        }
+    }
+    Ok(found)
 }
 
 /// The first and the last block that are asked for, of a chain of `height` blocks.
@@ -183,7 +234,9 @@ fn positions(seek: &SeekInfo, height: u64) -> Result<(u64, u64), Status> {
         seek_position::Type::Newest(_) => newest,
         seek_position::Type::Specified(at) if at.number < first => return Err(Status::BadRequest),
         seek_position::Type::Specified(at) => at.number,
-        seek_position::Type::NextCommit(_) => return Err(Status::BadRequest),
+        // As for a peer, there is no such end.
+        seek_position::Type::NextCommit(_) if first == 0 => 0,
+        seek_position::Type::NextCommit(_) => u64::MAX,
     };
     Ok((first, last))
 }
@@ -231,11 +284,7 @@ fn code(block: &Block, index: usize) -> TxValidationCode {
 }
 
 fn event(transaction: &[u8]) -> Option<ChaincodeEvent> {
-    let transaction = Transaction::decode(transaction).ok()?;
-    let payload = ChaincodeActionPayload::decode(transaction.actions.first()?.payload.as_slice()).ok()?;
-    let response =
-        ProposalResponsePayload::decode(payload.action?.proposal_response_payload.as_slice()).ok()?;
-    let action = ChaincodeAction::decode(response.extension.as_slice()).ok()?;
+    let action = history::action(transaction)?;
     if action.events.is_empty() {
         return None;
     }

@@ -1,18 +1,20 @@
 //! A peer's answer to a proposal: checks, simulation, endorsement.
 
-use crate::chaincode::Call;
+use crate::chaincode::Transaction;
 use crate::channel::{Channel, Peer, TIME_WINDOW, in_time_window};
-use crate::simulation::Simulation;
+use crate::definition::Signer;
+use crate::simulation::{Setting, Simulation};
 use crate::system::{self, QSCC};
 use fabric_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
 use fabric_protos::hash::transaction_id;
 use fabric_protos::peer::{
-    ChaincodeAction, ChaincodeCall, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInterest,
-    ChaincodeInvocationSpec, ChaincodeProposalPayload, Endorsement, Proposal, ProposalResponse,
-    ProposalResponsePayload, Response, SignedProposal,
+    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec,
+    ChaincodeProposalPayload, Endorsement, Proposal, ProposalResponse, ProposalResponsePayload, Response,
+    SignedProposal,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// Statuses from here on are failures; from `ERROR` on they are the chaincode's own errors.
 const ERROR_THRESHOLD: i32 = 400;
@@ -77,9 +79,10 @@ pub enum Refusal {
 }
 
 /// Processes a proposal on one organisation's peer. Whatever goes wrong once it runs is in the response.
-pub async fn process(
-    channel: &Channel,
-    peer: &Peer,
+///
+/// `join` finds the channel of that name with this organisation's peer on it.
+pub async fn process<'a>(
+    join: impl FnOnce(&str) -> Option<(&'a Arc<Channel>, &'a Arc<Peer>)>,
     signed: &SignedProposal,
 ) -> Result<ProposalResponse, Refusal> {
     let unpacked = Unpacked::new(signed).map_err(Refusal::Invalid)?;
@@ -91,14 +94,14 @@ pub async fn process(
         return Err(Refusal::Filtered(what));
     }
     let chaincode = unpacked.chaincode().map_err(Refusal::Invalid)?;
-    if unpacked.channel_header.channel_id != channel.name {
+    let Some((channel, peer)) = join(&unpacked.channel_header.channel_id) else {
         return Ok(failure(format!("channel '{}' not found", unpacked.channel_header.channel_id)));
-    }
-    check(channel, peer, &unpacked, signed)?;
+    };
+    let creator = check(channel, peer, &unpacked, signed)?;
     if chaincode == QSCC {
         return Ok(answered(system::query(channel, peer, &unpacked.input.args)));
     }
-    Ok(endorse(channel, peer, chaincode, unpacked, signed).await.unwrap_or_else(failure))
+    Ok(endorse(channel, peer, (chaincode, creator), unpacked, signed).await.unwrap_or_else(failure))
 }
 
 /// The checks of creator, signature and transaction id.
@@ -107,7 +110,7 @@ fn check(
     peer: &Peer,
     unpacked: &Unpacked,
     signed: &SignedProposal,
-) -> Result<(), Refusal> {
+) -> Result<Signer, Refusal> {
     let invalid = |what: String| Err(Refusal::Invalid(format!("error validating proposal: {what}")));
     let (header, signature_header) = (&unpacked.channel_header, &unpacked.signature_header);
     if ![HeaderType::EndorserTransaction as i32, HeaderType::Config as i32].contains(&header.r#type) {
@@ -136,7 +139,7 @@ fn check(
         return invalid(format!(
             "access denied: channel [{}] creator org [{}]",
             channel.name,
-            creator.msp_id()
+            creator.identity.msp_id()
         ));
     }
     match channel.store.transaction(&header.tx_id) {
@@ -145,36 +148,45 @@ fn check(
             let what = format!("duplicate transaction found [{}]. Creator [{creator}]", header.tx_id);
             Err(Refusal::Invalid(what))
         }
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(creator.signer()),
         Err(e) => Err(Refusal::Invalid(e.to_string())),
     }
 }
 
 /// Runs the chaincode on the peer's state and signs the outcome.
 async fn endorse(
-    channel: &Channel,
+    channel: &Arc<Channel>,
     peer: &Peer,
-    name: String,
+    (name, creator): (String, Signer),
     unpacked: Unpacked,
     signed: &SignedProposal,
 ) -> Result<ProposalResponse, String> {
-    if name != channel.chaincode {
+    let Some(definition) = channel.definitions.get(&name) else {
         return Err(format!(
             "make sure the chaincode {name} has been successfully defined on channel {} and try again: chaincode {name} not found",
             channel.name
         ));
-    }
-    let snapshot = channel.store.snapshot(peer.height()).map_err(|e| e.to_string())?;
-    let mut simulation = Simulation::new(&name, snapshot).map_err(|e| e.to_string())?;
-    let tx_id = unpacked.channel_header.tx_id;
-    let call = Call {
-        channel: channel.name.clone(),
-        tx_id: tx_id.clone(),
-        input: unpacked.input,
-        proposal: signed.clone(),
     };
-    let outcome =
-        peer.link.invoke(call, &mut simulation).await.map_err(|e| format!("error in simulation: {e}"))?;
+    let snapshot = channel.store.snapshot(peer.height()).map_err(|e| e.to_string())?;
+    let tx_id = unpacked.channel_header.tx_id;
+    let setting = Setting {
+        definitions: channel.definitions.clone(),
+        msp_id: peer.msp_id().into(),
+        creator,
+        tx_id: tx_id.clone(),
+    };
+    let simulation = Simulation::new(&name, setting, snapshot).map_err(|e| e.to_string())?;
+    let mut transaction =
+        Transaction { node: &peer.node, channel, tx_id: &tx_id, proposal: signed, simulation };
+    let in_simulation = |e: String| format!("error in simulation: {e}");
+    let outcome = transaction.invoke(&name, unpacked.input).await.map_err(in_simulation)?;
+    let results = transaction.simulation.into_results();
+    if !results.private.is_empty() {
+        let (store, id) = (channel.store.clone(), tx_id.clone());
+        let keep = move || store.keep_private(&id, results.height, &results.private);
+        let kept = tokio::task::spawn_blocking(keep).await.map_err(|e| in_simulation(e.to_string()))?;
+        kept.map_err(|e| in_simulation(e.to_string()))?;
+    }
 
     let response = outcome.response;
     // Of a failed call nothing but the response remains.
@@ -184,14 +196,10 @@ async fn endorse(
         event.encode_to_vec()
     });
     let action = ChaincodeAction {
-        results: simulation.results(),
+        results: results.public,
         events: event.unwrap_or_default(),
         response: Some(response.clone()),
-        chaincode_id: Some(ChaincodeId {
-            name: name.clone(),
-            version: channel.version.clone(),
-            path: String::new(),
-        }),
+        chaincode_id: Some(ChaincodeId { name, version: definition.version.clone(), path: String::new() }),
     };
     let call_only =
         ChaincodeProposalPayload { input: unpacked.payload.input, transient_map: Default::default() };
@@ -200,15 +208,15 @@ async fn endorse(
         extension: action.encode_to_vec(),
     };
     let payload = payload.encode_to_vec();
-    let interest = Some(ChaincodeInterest { chaincodes: vec![ChaincodeCall { name, ..Default::default() }] });
+    let interest = Some(results.interest);
     if response.status >= ERROR {
         return Ok(ProposalResponse { response: Some(response), payload, interest, ..Default::default() });
     }
     if response.status >= ERROR_THRESHOLD {
         return Ok(ProposalResponse { response: Some(response), ..Default::default() });
     }
-    let endorser = peer.identity().to_vec();
-    let signature = peer.sign(&[payload.as_slice(), &endorser].concat());
+    let endorser = peer.node.identity().to_vec();
+    let signature = peer.node.sign(&[payload.as_slice(), &endorser].concat());
     Ok(ProposalResponse {
         version: 1,
         response: Some(response),

@@ -4,8 +4,10 @@ use crate::channel::{Channel, Peer};
 use crate::deliver;
 use crate::endorser::{self, Refusal, Unpacked};
 use crate::ordering::{self, Refused};
+use crate::plan::{Next, Plan};
 use crate::system::QSCC;
-use fabric_protos::common::{Envelope, Payload};
+use crate::validation::Checked;
+use fabric_protos::common::{Envelope, Payload, Status as BlockStatus};
 use fabric_protos::gateway::{
     ChaincodeEventsRequest, ChaincodeEventsResponse, CommitStatusRequest, CommitStatusResponse,
     EndorseRequest, EndorseResponse, ErrorDetail, EvaluateRequest, EvaluateResponse,
@@ -13,12 +15,13 @@ use fabric_protos::gateway::{
 };
 use fabric_protos::google::rpc;
 use fabric_protos::peer::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeEvent,
-    ChaincodeProposalPayload, Endorsement, ProposalResponse, ProposalResponsePayload, SignedProposal,
-    Transaction, TransactionAction,
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeCall, ChaincodeEndorsedAction, ChaincodeEvent,
+    ChaincodeProposalPayload, ProposalResponse, ProposalResponsePayload, SignedProposal, Transaction,
+    TransactionAction,
 };
 use fabric_protos::services::{Endorser, Gateway};
 use prost::Message;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
@@ -29,13 +32,19 @@ use tonic::codegen::BoxStream;
 use tonic::{Code, Request, Response, Status};
 
 /// The services that need the peer only: gateway and endorser.
-#[derive(Clone)]
 pub struct Service {
+    /// The channels on which the organisation is, by name.
+    pub channels: HashMap<String, Joined>,
+    /// Spreads the endorsements over the other organisations.
+    pub turn: AtomicUsize,
+}
+
+/// One organisation's place on a channel.
+#[derive(Clone)]
+pub struct Joined {
     pub channel: Arc<Channel>,
     pub peer: Arc<Peer>,
-    pub orderer: mpsc::Sender<Envelope>,
-    /// Spreads the endorsements over the other organisations.
-    pub turn: Arc<AtomicUsize>,
+    pub orderer: mpsc::Sender<Checked>,
 }
 
 /// An endorser's failure: what the gateway makes of it.
@@ -64,26 +73,26 @@ impl Gateway for Service {
         if channel.is_empty() {
             return Err(invalid("no channel id provided".into()));
         }
-        if *channel != self.channel.name {
+        let Some(joined) = self.channels.get(channel) else {
             let what = format!("could not get last config for channel {channel}");
             return Err(Status::unavailable(format!("failed to get config for channel [{channel}]: {what}")));
-        }
-        if ![self.channel.chaincode.as_str(), QSCC].contains(&chaincode.as_str()) {
+        };
+        if chaincode != QSCC && joined.channel.definitions.get(chaincode).is_none() {
             return Err(no_peers(channel, chaincode));
         }
         // Transient data stays in the gateway's organisation unless the client names others.
         let mut targets = request.target_organizations;
         if targets.is_empty() && !unpacked.payload.transient_map.is_empty() {
-            targets.push(self.peer.msp_id.clone());
+            targets.push(joined.peer.msp_id().into());
         }
-        let mut peers = vec![&self.peer];
-        peers.extend(self.others());
-        peers.retain(|peer| targets.is_empty() || targets.contains(&peer.msp_id));
+        let mut peers = self.peers(joined);
+        peers.retain(|peer| chaincode == QSCC || peer.node.links.contains_key(chaincode));
+        peers.retain(|peer| targets.is_empty() || targets.iter().any(|target| target == peer.msp_id()));
 
         let mut details = Vec::new();
         let mut code = Code::FailedPrecondition;
         for peer in peers {
-            match self.ask(peer, &proposal).await {
+            match ask(joined.channel.clone(), peer.clone(), &proposal).await {
                 Ok(response) => {
                     let mut result = response.response.unwrap_or_default();
                     if let Some(own) = result_of(&response.payload) {
@@ -92,7 +101,7 @@ impl Gateway for Service {
                     return Ok(Response::new(EvaluateResponse { result: Some(result) }));
                 }
                 Err(failure) => {
-                    details.push(detail(peer, &failure.message));
+                    details.push(detail(&peer, &failure.message));
                     if !failure.retry {
                         let what = format!("evaluate call to endorser returned error: {}", failure.message);
                         return Err(with_details(failure.code, what, &details));
@@ -119,17 +128,18 @@ impl Gateway for Service {
             )?;
         let unpacked = Unpacked::new(&proposal).map_err(Status::invalid_argument)?;
         let (channel, chaincode) = (&unpacked.channel_header.channel_id, &unpacked.called);
-        if *channel != self.channel.name || *chaincode != self.channel.chaincode {
+        let joined = self.channels.get(channel);
+        let Some(joined) = joined.filter(|joined| joined.channel.definitions.get(chaincode).is_some()) else {
             let what = format!("No metadata was found for chaincode {chaincode} in channel {channel}");
-            return Err(Status::failed_precondition(format!(
-                "no combination of peers can be derived which satisfy the endorsement policy: {what}"
-            )));
-        }
-        let endorsed = if request.endorsing_organizations.is_empty() {
-            self.endorse_by_policy(proposal).await?
-        } else {
-            self.endorse_by(proposal, &request.endorsing_organizations).await?
+            return Err(no_combination(&what));
         };
+        let plan = if request.endorsing_organizations.is_empty() {
+            let is_transient = !unpacked.payload.transient_map.is_empty();
+            self.plan_by_policy(joined, chaincode, &proposal, is_transient).await?
+        } else {
+            plan_by(joined, chaincode, &request.endorsing_organizations)?
+        };
+        let endorsed = collect(joined, proposal, plan).await?;
         let prepared_transaction = Some(prepare(unpacked, endorsed));
         Ok(Response::new(EndorseResponse { prepared_transaction }))
     }
@@ -142,15 +152,18 @@ impl Gateway for Service {
         if envelope.signature.is_empty() {
             return Err(Status::invalid_argument("prepared transaction must be signed"));
         }
-        if request.channel_id != self.channel.name {
+        let Some(joined) = self.channels.get(&request.channel_id) else {
             return Err(Status::failed_precondition(format!("channel '{}' not found", request.channel_id)));
+        };
+        if let Err(Refused(status, info)) = ordering::admit(&joined.channel, &envelope) {
+            let name = status.as_str_name();
+            let what = format!("received unsuccessful response from orderer: status={name}, info={info}");
+            return Err(match status {
+                BlockStatus::ServiceUnavailable => Status::unavailable(what),
+                _ => Status::aborted(what),
+            });
         }
-        if let Err(Refused(status, info)) = ordering::admit(&self.channel, &envelope) {
-            let status = status.as_str_name();
-            let what = format!("received unsuccessful response from orderer: status={status}, info={info}");
-            return Err(Status::aborted(what));
-        }
-        match self.orderer.send(envelope).await {
+        match joined.orderer.send(Checked::new(&joined.channel, &envelope)).await {
             Ok(()) => Ok(Response::new(SubmitResponse {})),
             Err(_) => Err(Status::unavailable("no orderers could successfully process transaction")),
         }
@@ -175,12 +188,13 @@ impl Gateway for Service {
                 return Err(Status::invalid_argument(what));
             }
         }
-        self.check_reader(&request.channel_id, &request.identity, &signed.request, &signed.signature)?;
+        let joined =
+            self.reading(&request.channel_id, &request.identity, &signed.request, &signed.signature)?;
 
-        let mut heights = self.peer.heights();
+        let mut heights = joined.peer.heights();
         loop {
             let height = *heights.borrow_and_update();
-            let place = self.channel.store.transaction(&request.transaction_id).map_err(internal)?;
+            let place = joined.channel.store.transaction(&request.transaction_id).map_err(internal)?;
             if let Some(place) = place.filter(|place| place.block < height) {
                 let answer = CommitStatusResponse { result: place.code as i32, block_number: place.block };
                 return Ok(Response::new(answer));
@@ -188,7 +202,7 @@ impl Gateway for Service {
             tokio::select! {
                 // The peer, which holds the sender, lives as long as the channel.
                 _ = heights.changed() => {}
-                () = self.channel.stopped() => return Err(Status::unavailable("the ledger is shutting down")),
+                () = joined.channel.stopped() => return Err(Status::unavailable("the ledger is shutting down")),
             }
         }
     }
@@ -203,17 +217,19 @@ impl Gateway for Service {
         }
         let request = ChaincodeEventsRequest::decode(signed.request.as_slice())
             .map_err(|e| Status::invalid_argument(format!("invalid chaincode events request: {e}")))?;
-        self.check_reader(&request.channel_id, &request.identity, &signed.request, &signed.signature)?;
+        let joined =
+            self.reading(&request.channel_id, &request.identity, &signed.request, &signed.signature)?;
 
-        let after = request.after_transaction_id;
-        let known = self.channel.store.transaction(&after).map_err(internal)?;
-        let start = match known.filter(|place| place.block < self.peer.height()) {
+        let (after, height) = (request.after_transaction_id, joined.peer.height());
+        let known = joined.channel.store.transaction(&after).map_err(internal)?;
+        let start = match known.filter(|place| place.block < height) {
             Some(place) => place.block,
-            None => deliver::events_start(request.start_position, self.peer.height())?,
+            None => deliver::events_start(request.start_position, height)?,
         };
         let (sender, events) = mpsc::channel(16);
         let follow = Events {
-            service: self.clone(),
+            channel: joined.channel.clone(),
+            peer: joined.peer.clone(),
             chaincode: request.chaincode_id,
             after: Some(after).filter(|after| !after.is_empty()),
             sender,
@@ -229,7 +245,11 @@ impl Endorser for Service {
         &self,
         request: Request<SignedProposal>,
     ) -> Result<Response<ProposalResponse>, Status> {
-        match endorser::process(&self.channel, &self.peer, &request.into_inner()).await {
+        let join = |channel: &str| {
+            let joined = self.channels.get(channel)?;
+            Some((&joined.channel, &joined.peer))
+        };
+        match endorser::process(join, &request.into_inner()).await {
             Ok(response) => Ok(Response::new(response)),
             Err(Refusal::Filtered(what) | Refusal::Invalid(what)) => Err(Status::unknown(what)),
         }
@@ -237,106 +257,78 @@ impl Endorser for Service {
 }
 
 impl Service {
-    /// The organisations other than the gateway's, beginning with another one each time.
-    fn others(&self) -> impl Iterator<Item = &Arc<Peer>> {
-        let all = &self.channel.peers;
+    /// The peers of a channel, the gateway's own first and the others beginning with another one each time.
+    fn peers(&self, joined: &Joined) -> Vec<Arc<Peer>> {
+        let all = &joined.channel.peers;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        (0..all.len())
-            .map(move |i| &all[(turn + i) % all.len()])
-            .filter(|peer| peer.msp_id != self.peer.msp_id)
+        let others = (0..all.len()).map(|i| &all[(turn + i) % all.len()]);
+        let others = others.filter(|peer| peer.msp_id() != joined.peer.msp_id());
+        std::iter::once(&joined.peer).chain(others).cloned().collect()
     }
 
-    /// Asks one endorser, for as long as the gateway waits.
-    async fn ask(&self, peer: &Peer, proposal: &SignedProposal) -> Result<ProposalResponse, Failure> {
-        ask(&self.channel, peer, proposal).await
-    }
-
-    /// The gateway's own organisation first, then as many others as the policy needs; who fails or
-    /// disagrees with the first is replaced as long as there are others.
-    async fn endorse_by_policy(&self, proposal: SignedProposal) -> Result<ChaincodeEndorsedAction, Status> {
-        let first = self.ask(&self.peer, &proposal).await.map_err(|failure| {
+    /// The gateway's own organisation first; what it touched tells who else must endorse.
+    async fn plan_by_policy(
+        &self,
+        joined: &Joined,
+        chaincode: &str,
+        proposal: &SignedProposal,
+        is_transient: bool,
+    ) -> Result<Plan, Status> {
+        let mut peers = self.peers(joined);
+        peers.retain(|peer| peer.node.links.contains_key(chaincode));
+        let first = match peers.first() {
+            Some(first) if first.msp_id() == joined.peer.msp_id() || !is_transient => first.clone(),
+            Some(_) => {
+                return Err(Status::failed_precondition(
+                    "no endorsers found in the gateway's organization; retry specifying endorsing organization(s) to protect transient data",
+                ));
+            }
+            None => return Err(no_combination("no peer combination can satisfy the endorsement policy")),
+        };
+        let answer = ask(joined.channel.clone(), first.clone(), proposal).await.map_err(|failure| {
             let what = "failed to endorse transaction, see attached details for more info";
-            with_details(Code::Aborted, what.into(), &[detail(&self.peer, &failure.message)])
+            with_details(Code::Aborted, what.into(), &[detail(&first, &failure.message)])
         })?;
-        let mut others: Vec<_> = self.others().cloned().collect();
-        let needed = self.channel.policy.threshold() - 1;
-        self.collect(proposal, Some(first), &mut others, needed).await
-    }
-
-    /// Exactly the organisations that the client names.
-    async fn endorse_by(
-        &self,
-        proposal: SignedProposal,
-        targets: &[String],
-    ) -> Result<ChaincodeEndorsedAction, Status> {
-        let known = |target: &&String| self.channel.peers.iter().any(|peer| peer.msp_id == **target);
-        let missing: Vec<_> = targets.iter().filter(|target| !known(target)).map(String::as_str).collect();
-        if !missing.is_empty() {
-            let what = format!("failed to find any endorsing peers for org(s): {}", missing.join(", "));
-            return Err(Status::unavailable(what));
+        let mut interest = answer.interest.clone().unwrap_or_default();
+        if interest.chaincodes.is_empty() {
+            // It touched nothing; then the chaincode's own policy counts.
+            interest.chaincodes.push(ChaincodeCall { name: chaincode.into(), ..Default::default() });
         }
-        let mut peers: Vec<_> =
-            self.channel.peers.iter().filter(|peer| targets.contains(&peer.msp_id)).cloned().collect();
-        let needed = peers.len();
-        self.collect(proposal, None, &mut peers, needed).await
-    }
-
-    /// Collects `needed` endorsements of the same payload, several at once.
-    async fn collect(
-        &self,
-        proposal: SignedProposal,
-        first: Option<ProposalResponse>,
-        peers: &mut Vec<Arc<Peer>>,
-        needed: usize,
-    ) -> Result<ChaincodeEndorsedAction, Status> {
-        let mut payload = first.as_ref().map(|first| first.payload.clone());
-        let mut endorsements: Vec<Endorsement> =
-            first.and_then(|first| first.endorsement).into_iter().collect();
-        let mut details = Vec::new();
-        let mut missing = needed;
-        let mut asked = JoinSet::new();
-        while missing > 0 {
-            while asked.len() < missing && !peers.is_empty() {
-                let (channel, peer, proposal) = (self.channel.clone(), peers.remove(0), proposal.clone());
-                asked.spawn(async move {
-                    let answer = ask(&channel, &peer, &proposal).await;
-                    (peer, answer)
-                });
-            }
-            let Some(answer) = asked.join_next().await else {
-                let what =
-                    "failed to collect enough transaction endorsements, see attached details for more info";
-                return Err(with_details(Code::Aborted, what.into(), &details));
-            };
-            let (peer, answer) = answer.map_err(|_| Status::internal("an endorsement was interrupted"))?;
-            match answer {
-                Err(failure) => details.push(detail(&peer, &failure.message)),
-                Ok(response) if payload.as_ref().is_some_and(|payload| *payload != response.payload) => {
-                    details.push(detail(&peer, "ProposalResponsePayloads do not match"));
+        let mut plan = Plan::new(&joined.channel.definitions, interest, peers);
+        let possible = match is_transient {
+            false => plan.is_possible(),
+            true => {
+                let others_suffice = plan.is_possible();
+                let protected = plan.protect();
+                if others_suffice && !plan.is_possible() {
+                    return Err(Status::failed_precondition(format!(
+                        "requires endorsement from organisation(s) that are not in the distribution policy of the private data collection(s): [{}]; retry specifying trusted endorsing organizations to protect transient data",
+                        protected.join(" ")
+                    )));
                 }
-                Ok(response) => {
-                    payload = Some(response.payload);
-                    endorsements.extend(response.endorsement);
-                    missing -= 1;
-                }
+                others_suffice
             }
+        };
+        if !possible {
+            return Err(no_combination("no peer combination can satisfy the endorsement policy"));
         }
-        Ok(ChaincodeEndorsedAction { proposal_response_payload: payload.unwrap_or_default(), endorsements })
+        plan.endorsed(&first, answer);
+        Ok(plan)
     }
 
-    /// Whether somebody may read the channel: anybody of its organisations.
-    fn check_reader(
+    /// The channel that somebody may read: anybody of its organisations.
+    fn reading(
         &self,
         channel: &str,
         identity: &[u8],
         request: &[u8],
         signature: &[u8],
-    ) -> Result<(), Status> {
-        if channel != self.channel.name {
+    ) -> Result<&Joined, Status> {
+        let Some(joined) = self.channels.get(channel) else {
             return Err(Status::permission_denied(format!("access denied: channel [{channel}] not found")));
-        }
-        match self.channel.authenticate(identity, request, signature) {
-            Ok(_) => Ok(()),
+        };
+        match joined.channel.authenticate(identity, request, signature) {
+            Ok(_) => Ok(joined),
             Err(e) => {
                 tracing::warn!("request refused: {e}");
                 Err(Status::permission_denied(format!("access denied for channel [{channel}]")))
@@ -345,10 +337,69 @@ impl Service {
     }
 }
 
+/// Exactly the organisations that the client names.
+fn plan_by(joined: &Joined, chaincode: &str, targets: &[String]) -> Result<Plan, Status> {
+    let peers = joined.channel.peers.iter().filter(|peer| peer.node.links.contains_key(chaincode));
+    let named: Vec<_> =
+        peers.filter(|peer| targets.iter().any(|target| target == peer.msp_id())).cloned().collect();
+    let is_missing = |target: &&String| !named.iter().any(|peer| peer.msp_id() == *target);
+    let missing: Vec<_> = targets.iter().filter(is_missing).map(String::as_str).collect();
+    if !missing.is_empty() {
+        let what = format!("failed to find any endorsing peers for org(s): {}", missing.join(", "));
+        return Err(Status::unavailable(what));
+    }
+    Ok(Plan::of_all(named))
+}
+
+/// Collects the endorsements that the plan asks for, several at once; who fails or disagrees is replaced as
+/// long as there are others.
+async fn collect(
+    joined: &Joined,
+    proposal: SignedProposal,
+    mut plan: Plan,
+) -> Result<ChaincodeEndorsedAction, Status> {
+    let mut details = Vec::new();
+    let mut asked = JoinSet::new();
+    loop {
+        let missing = match plan.next() {
+            Next::Complete => return Ok(plan.into_action()),
+            Next::Ask(missing) => missing,
+            // Those who were asked may still say what is wrong.
+            Next::Impossible if !asked.is_empty() => Vec::new(),
+            Next::Impossible => {
+                let what =
+                    "failed to collect enough transaction endorsements, see attached details for more info";
+                return Err(with_details(Code::Aborted, what.into(), &details));
+            }
+        };
+        for peer in missing {
+            plan.ask(&peer);
+            let (channel, proposal) = (joined.channel.clone(), proposal.clone());
+            asked.spawn(async move { (peer.clone(), ask(channel, peer, &proposal).await) });
+        }
+        let Some(Ok((peer, answer))) = asked.join_next().await else {
+            return Err(Status::internal("an endorsement was interrupted"));
+        };
+        let refused = match answer {
+            Ok(response) => plan.endorsed(&peer, response),
+            Err(failure) => {
+                plan.refused(&peer);
+                Some(failure.message)
+            }
+        };
+        details.extend(refused.map(|message| detail(&peer, &message)));
+    }
+}
+
 /// Asks one endorser, for as long as the gateway waits.
-async fn ask(channel: &Channel, peer: &Peer, proposal: &SignedProposal) -> Result<ProposalResponse, Failure> {
+async fn ask(
+    channel: Arc<Channel>,
+    peer: Arc<Peer>,
+    proposal: &SignedProposal,
+) -> Result<ProposalResponse, Failure> {
     let fail = |code, message, retry| Err(Failure { code, message, retry });
-    let answer = timeout(channel.endorsement_timeout, endorser::process(channel, peer, proposal)).await;
+    let join = |name: &str| (name == channel.name).then_some((&channel, &peer));
+    let answer = timeout(channel.endorsement_timeout, endorser::process(join, proposal)).await;
     let response = match answer {
         Err(_) => {
             let what = "rpc error: code = DeadlineExceeded desc = context deadline exceeded";
@@ -392,7 +443,8 @@ fn result_of(payload: &[u8]) -> Option<Vec<u8>> {
 
 /// A stream of one chaincode's events.
 struct Events {
-    service: Service,
+    channel: Arc<Channel>,
+    peer: Arc<Peer>,
     chaincode: String,
     /// Nothing up to and with the event of this transaction is sent.
     after: Option<String>,
@@ -402,15 +454,15 @@ struct Events {
 impl Events {
     async fn run(mut self, start: u64) {
         let mut number = start;
-        let mut heights = self.service.peer.heights();
+        let mut heights = self.peer.heights();
         loop {
             tokio::select! {
                 // A failure means that the ledger ends.
                 reached = heights.wait_for(|height| *height > number) => if reached.is_err() { return },
                 () = self.sender.closed() => return,
-                () = self.service.channel.stopped() => return,
+                () = self.channel.stopped() => return,
             }
-            let answer = match self.service.channel.store.block(number) {
+            let answer = match self.channel.store.block(number) {
                 Ok(block) => self.matching(number, deliver::events(&block.unwrap_or_default())).map(Ok),
                 Err(e) => Some(Err(Status::aborted(e.to_string()))),
             };
@@ -446,8 +498,15 @@ fn no_peers(channel: &str, chaincode: &str) -> Status {
     Status::failed_precondition(what)
 }
 
+fn no_combination(what: &str) -> Status {
+    Status::failed_precondition(format!(
+        "no combination of peers can be derived which satisfy the endorsement policy: {what}"
+    ))
+}
+
 fn detail(peer: &Peer, message: &str) -> ErrorDetail {
-    ErrorDetail { address: peer.address.clone(), msp_id: peer.msp_id.clone(), message: message.into() }
+    let node = &peer.node;
+    ErrorDetail { address: node.address.clone(), msp_id: node.msp_id.clone(), message: message.into() }
 }
 
 /// A status with details as Fabric's gateway attaches them.

@@ -1,8 +1,8 @@
 //! The channel's first block: its configuration.
 
-use crate::config::Config;
-use crate::simulation::{LIFECYCLE, sequence_key};
-use crate::store::{Store, Version, Write};
+use crate::config::ChannelConfig;
+use crate::definition::{LIFECYCLE, definition_keys, sequence_key};
+use crate::store::{Changes, Store, Version, Write};
 use crate::{Error, ordering};
 use fabric_protos::common::{
     self, BlockHeader, ChannelHeader, ConfigEnvelope, ConfigGroup, ConfigPolicy, ConfigValue, Envelope,
@@ -12,33 +12,43 @@ use fabric_protos::msp::{FabricMspConfig, MspConfig};
 use fabric_protos::peer::TxValidationCode;
 use prost::Message;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Writes the first block, or checks that the one that is there is of the same channel.
-pub fn ensure(store: &Store, config: &Config, msps: &[FabricMspConfig]) -> Result<(), Error> {
-    let envelope = envelope(config, msps).encode_to_vec();
+pub fn ensure(
+    store: &Store,
+    dir: &Path,
+    channel: &ChannelConfig,
+    msps: &[FabricMspConfig],
+) -> Result<(), Error> {
+    let envelope = envelope(&channel.name, msps).encode_to_vec();
     let block = ordering::block(BlockHeader::default(), vec![envelope], &[TxValidationCode::Valid]);
     if let Some(found) = store.block(0)? {
         let hash = |block: &common::Block| block.header.as_ref().map(|header| header.data_hash.clone());
         if hash(&found) != hash(&block) {
-            let dir = config.dir.display();
             return Err(Error::Config(format!(
-                "{dir} holds the ledger of another channel: other organisations, certificates or names"
+                "{} holds the ledger of another channel: other organisations, certificates or names",
+                dir.display()
             )));
         }
         return Ok(());
     }
-    let definition = Write {
+    // Only the versions of these keys count, for who reads them.
+    let define = |key: String| Write {
         namespace: LIFECYCLE.into(),
-        key: sequence_key(&config.chaincode),
+        key,
         version: Version { block: 0, tx: 0 },
         value: Some(vec![1]),
     };
-    store.commit(&block, &[], &[definition])
+    let names = channel.chaincodes.iter().map(|chaincode| &chaincode.name);
+    let keys = names.flat_map(|name| definition_keys(name).into_iter().chain([sequence_key(name)]));
+    let writes = keys.map(define).collect();
+    store.commit(&block, &Changes { writes, ..Default::default() })
 }
 
 /// The configuration: the organisations with their MSPs, and the policies. It has neither time nor
 /// nonce, so that the same configuration makes the same block.
-fn envelope(config: &Config, msps: &[FabricMspConfig]) -> Envelope {
+fn envelope(channel: &str, msps: &[FabricMspConfig]) -> Envelope {
     let organisations = msps.iter().map(|msp| {
         let value = MspConfig { r#type: 0, config: msp.encode_to_vec() }.encode_to_vec();
         let value = ConfigValue { value, mod_policy: "Admins".into(), ..Default::default() };
@@ -65,11 +75,8 @@ fn envelope(config: &Config, msps: &[FabricMspConfig]) -> Envelope {
         config: Some(common::Config { sequence: 0, channel_group: Some(root) }),
         last_update: None,
     };
-    let header = ChannelHeader {
-        r#type: HeaderType::Config as i32,
-        channel_id: config.channel.clone(),
-        ..Default::default()
-    };
+    let header =
+        ChannelHeader { r#type: HeaderType::Config as i32, channel_id: channel.into(), ..Default::default() };
     let header = Header { channel_header: header.encode_to_vec(), signature_header: Vec::new() };
     let payload = Payload { header: Some(header), data: config_envelope.encode_to_vec() };
     Envelope { payload: payload.encode_to_vec(), signature: Vec::new() }

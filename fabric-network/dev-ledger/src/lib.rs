@@ -6,13 +6,16 @@
 //! organisation's chaincode service (`protos.Chaincode`), so a contract runs here as it runs there.
 //!
 //! What decides whether a transaction is valid is Fabric's: signed proposals checked against the MSPs,
-//! a run of the proposal on each endorsing organisation's own state, equal payloads, a majority's
-//! endorsement, read versions and ranges (MVCC), write once per transaction id, blocks chained by
-//! hashes. There is one channel with one chaincode, no private data, no metadata of keys, no history
-//! and no rich queries. The one orderer is not replicated and signs nothing. Range queries record
-//! every key that they read, where Fabric summarises more than fifty by hashes.
+//! a run of the proposal on each endorsing organisation's own state, equal payloads, the endorsement
+//! policies of the chaincode, of collections and of keys, read versions and ranges (MVCC), write once per
+//! transaction id, blocks chained by hashes. Chaincodes have what a peer offers them: ranges and pages,
+//! history, metadata of keys, private data, calls of other chaincodes on the channel; no rich queries.
 //!
-//! Blocks and state are in a `redb` database in the configured folder and survive a kill at any time.
+//! The one orderer is not replicated and signs nothing. Definitions are in the configuration; there is no
+//! lifecycle. A channel's private data is kept once, and shown only to the peers of the collection's members.
+//!
+//! Each channel has a `redb` database in the configured folder, which survives a kill at any time. While there
+//! is no room on the disk, transactions are refused and those that were taken wait.
 //! As with Fabric, an acknowledged `Submit` means that the transaction was taken, not that it is in a
 //! block; ask `CommitStatus`.
 //!
@@ -28,27 +31,37 @@
 mod chaincode;
 mod channel;
 mod config;
+mod definition;
 mod deliver;
 mod endorser;
 mod gateway;
 mod genesis;
+mod history;
+mod interest;
 mod ordering;
+mod plan;
+mod ranges;
+mod rwset;
 mod simulation;
 mod store;
 mod system;
 mod validation;
 
-pub use config::{ChaincodeConfig, Config, OrgConfig};
+pub use config::{
+    ChaincodeConfig, ChaincodeDefinition, ChannelConfig, Collection, Config, EndorsementPolicy, OrgConfig,
+};
+pub use msp::{Policy, Rule};
 
-use channel::{Channel, read};
+use channel::{Channel, Node, read};
 use fabric_protos::services::{DeliverServer, EndorserServer, GatewayServer, MAX_MESSAGE_SIZE};
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::transport::server::TcpIncoming;
@@ -126,7 +139,8 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
         org.listen = listener.local_addr().map_err(failed)?;
         listeners.push(listener);
     }
-    let channel = Arc::new(Channel::open(&config)?);
+    let stop = watch::Sender::new(false);
+    let channels = open_channels(&config, &stop)?;
     let mut servers = Vec::new();
     for org in &config.orgs {
         let identity = Identity::from_pem(read(&org.tls_cert)?, read(&org.tls_key)?);
@@ -140,22 +154,29 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
         servers.push(server);
     }
 
-    let (orderer, incoming) = mpsc::channel(ordering::WAITING);
     let batching = ordering::Batching {
-        max_message_count: config.max_message_count.unwrap_or(config.orgs.len()).max(1),
+        max_message_count: config.max_message_count.max(1),
         timeout: config.batch_timeout,
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn(ordering::run(channel.clone(), batching, incoming));
-    for ((mut server, listener), peer) in servers.into_iter().zip(listeners).zip(&channel.peers) {
-        let turn = Arc::new(AtomicUsize::new(0));
-        let gateway = Arc::new(gateway::Service {
-            channel: channel.clone(),
-            peer: peer.clone(),
-            orderer: orderer.clone(),
-            turn,
+    let mut orderers = HashMap::new();
+    for channel in &channels {
+        let (orderer, incoming) = mpsc::channel(ordering::WAITING);
+        tasks.spawn(ordering::run(channel.clone(), batching, incoming));
+        tasks.spawn(ordering::tend(channel.clone()));
+        orderers.insert(channel.name.clone(), orderer);
+    }
+    for ((mut server, listener), org) in servers.into_iter().zip(listeners).zip(&config.orgs) {
+        let joined = channels.iter().filter_map(|channel| {
+            let peer = channel.peers.iter().find(|peer| peer.msp_id() == org.msp_id)?.clone();
+            let (channel, orderer) = (channel.clone(), orderers.get(&channel.name)?.clone());
+            Some((channel.name.clone(), gateway::Joined { channel, peer, orderer }))
         });
-        let deliver = deliver::Service { channel: channel.clone(), peer: peer.clone() };
+        let joined: HashMap<_, _> = joined.collect();
+        let read =
+            joined.iter().map(|(name, joined)| (name.clone(), (joined.channel.clone(), joined.peer.clone())));
+        let deliver = deliver::Service { channels: Arc::new(read.collect()), stop: stop.subscribe() };
+        let gateway = Arc::new(gateway::Service { channels: joined, turn: AtomicUsize::new(0) });
         let router = server
             .add_service(
                 GatewayServer::from_arc(gateway.clone())
@@ -165,22 +186,53 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
             .add_service(EndorserServer::from_arc(gateway).max_decoding_message_size(MAX_MESSAGE_SIZE))
             .add_service(DeliverServer::new(deliver).max_encoding_message_size(MAX_MESSAGE_SIZE));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let (msp_id, stopping) = (peer.msp_id.clone(), channel.clone());
+        let (msp_id, mut stopping) = (org.msp_id.clone(), stop.subscribe());
         tasks.spawn(async move {
-            let serving =
-                router.serve_with_incoming_shutdown(incoming, async move { stopping.stopped().await });
-            if let Err(e) = serving.await {
+            let stopped = async move { drop(stopping.wait_for(|stop| *stop).await) };
+            if let Err(e) = router.serve_with_incoming_shutdown(incoming, stopped).await {
                 tracing::error!("listener of {msp_id}: {e}");
             }
         });
     }
     let addresses = config.orgs.iter().map(|org| (org.msp_id.clone(), org.listen)).collect();
-    Ok(Running { channel, addresses, tasks })
+    Ok(Running { channels, stop, addresses, tasks })
+}
+
+fn open_channels(config: &Config, stop: &watch::Sender<bool>) -> Result<Vec<Arc<Channel>>, Error> {
+    if config.orgs.is_empty() || config.channels.is_empty() {
+        return Err(Error::Config("a ledger needs an organisation and a channel".into()));
+    }
+    let mut ids = HashSet::new();
+    let mut nodes = Vec::new();
+    for org in &config.orgs {
+        if !ids.insert(&org.msp_id) {
+            return Err(Error::Config(format!("organisation {} is named twice", org.msp_id)));
+        }
+        nodes.push(Arc::new(Node::new(org, config)?));
+    }
+    std::fs::create_dir_all(&config.dir).map_err(|e| Error::file(&config.dir, e))?;
+    let mut files = HashSet::new();
+    let mut channels = Vec::new();
+    for (i, channel) in config.channels.iter().enumerate() {
+        let valid = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+        if channel.name.is_empty() || !channel.name.chars().all(valid) {
+            return Err(Error::Config(format!("{:?} is no name of a channel", channel.name)));
+        }
+        let file = if i == 0 { "ledger.redb".into() } else { format!("{}.redb", channel.name) };
+        if !files.insert(file.clone()) || config.channels[..i].iter().any(|other| other.name == channel.name)
+        {
+            return Err(Error::Config(format!("channel {} is named twice", channel.name)));
+        }
+        let file = config.dir.join(file);
+        channels.push(Arc::new(Channel::open(config, channel, &file, &nodes, stop.subscribe())?));
+    }
+    Ok(channels)
 }
 
 /// A ledger that runs until it is shut down or dropped.
 pub struct Running {
-    channel: Arc<Channel>,
+    channels: Vec<Arc<Channel>>,
+    stop: watch::Sender<bool>,
     addresses: Vec<(String, SocketAddr)>,
     tasks: JoinSet<()>,
 }
@@ -202,22 +254,27 @@ impl Running {
         &self.addresses
     }
 
-    /// How many blocks the organisation's peer has committed, the configuration's included.
+    /// How many blocks the organisation's peer has committed on the first channel, the configuration's
+    /// included.
     pub fn height(&self, msp_id: &str) -> Option<u64> {
-        self.channel.peers.iter().find(|peer| peer.msp_id == msp_id).map(|peer| peer.height())
+        let peers = &self.channels.first()?.peers;
+        peers.iter().find(|peer| peer.msp_id() == msp_id).map(|peer| peer.height())
     }
 
     /// For tests: from the next block on the organisation's peer commits this much later than the
     /// others, as real peers do under load. False when there is no such organisation.
     pub fn delay_commits(&self, msp_id: &str, delay: Duration) -> bool {
-        let peer = self.channel.peers.iter().find(|peer| peer.msp_id == msp_id);
-        peer.inspect(|peer| peer.set_delay(delay)).is_some()
+        let peers = self.channels.iter().flat_map(|channel| &channel.peers);
+        let mut found = peers.filter(|peer| peer.msp_id() == msp_id).peekable();
+        let any = found.peek().is_some();
+        found.for_each(|peer| peer.set_delay(delay));
+        any
     }
 
     /// Stops listening, ends open streams and lets calls finish that already run. What is in a block
     /// stays, what waits to be ordered is ordered.
     pub async fn shutdown(mut self) {
-        self.channel.stop.send_replace(true);
+        self.stop.send_replace(true);
         let ended = timeout(CLOSING, async { while self.tasks.join_next().await.is_some() {} });
         if ended.await.is_err() {
             tracing::warn!("a client keeps its connection open; leaving it");
@@ -227,6 +284,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.channel.stop.send_replace(true);
+        self.stop.send_replace(true);
     }
 }

@@ -1,8 +1,8 @@
 //! Transactions into blocks: when a block closes, and what happens then.
 
+use crate::Error;
 use crate::channel::{Channel, Peer};
-use crate::store::Place;
-use crate::{Error, validation};
+use crate::validation::{Checked, validate};
 use fabric_protos::common::{
     Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, LastConfig, Metadata,
     OrdererBlockMetadata, Payload, SignatureHeader, Status,
@@ -13,7 +13,7 @@ use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// The largest envelope that is ordered, as Fabric's sample configuration has it.
 const ABSOLUTE_MAX_BYTES: usize = 10 * 1024 * 1024;
@@ -21,6 +21,8 @@ const ABSOLUTE_MAX_BYTES: usize = 10 * 1024 * 1024;
 const PREFERRED_MAX_BYTES: usize = 2 * 1024 * 1024;
 /// Transactions that may wait to be ordered.
 pub const WAITING: usize = 1024;
+/// How long to wait before a block that could not be written is tried again.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// When a block closes.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,9 @@ pub struct Refused(pub Status, pub String);
 /// The orderer's checks of an envelope before it is ordered.
 pub fn admit(channel: &Channel, envelope: &Envelope) -> Result<(), Refused> {
     let refuse = |status, what: &str| Err(Refused(status, what.into()));
+    if let Err(what) = channel.store.accepts() {
+        return refuse(Status::ServiceUnavailable, &what);
+    }
     let payload = Payload::decode(envelope.payload.as_slice()).unwrap_or_default();
     let Some(header) = payload.header else {
         return refuse(Status::BadRequest, "could not determine channel ID: header not set");
@@ -82,50 +87,97 @@ pub fn block(previous: BlockHeader, data: Vec<Vec<u8>>, codes: &[TxValidationCod
     Block { header: Some(header), data: Some(data), metadata: Some(BlockMetadata { metadata }) }
 }
 
-/// Orders envelopes until nobody can send any more.
-pub async fn run(channel: Arc<Channel>, batching: Batching, mut incoming: mpsc::Receiver<Envelope>) {
+/// Orders transactions until nobody can send any more.
+///
+/// While a block is written the next transactions gather, and share the next block and its one write to disk.
+pub async fn run(channel: Arc<Channel>, batching: Batching, mut incoming: mpsc::Receiver<Checked>) {
     let peers: Vec<_> = channel.peers.iter().map(follower).collect();
     let mut last = match last_header(&channel) {
         Ok(last) => last,
         Err(e) => return tracing::error!("no further blocks: {e}"),
     };
-    let mut waiting: Option<Vec<u8>> = None;
-    loop {
-        let first = match waiting.take() {
-            Some(first) => first,
-            None => match incoming.recv().await {
-                Some(envelope) => envelope.encode_to_vec(),
-                None => return,
+    let mut next = None;
+    while let Some(batch) = cut(batching, &mut incoming, &mut next).await {
+        last = match write(&channel, last, batch).await {
+            Some(written) => written,
+            None => return,
+        };
+        for peer in &peers {
+            // The followers live as long as this task.
+            let _ = peer.send((last.number + 1, Instant::now()));
+        }
+    }
+}
+
+/// The transactions of the next block; `next` is the one that did not fit.
+async fn cut(
+    batching: Batching,
+    incoming: &mut mpsc::Receiver<Checked>,
+    next: &mut Option<Checked>,
+) -> Option<Vec<Checked>> {
+    let first = match next.take() {
+        Some(first) => first,
+        None => incoming.recv().await?,
+    };
+    let mut size = first.envelope.len();
+    let mut batch = vec![first];
+    let deadline = Instant::now() + batching.timeout;
+    while batch.len() < batching.max_message_count && size < PREFERRED_MAX_BYTES {
+        let checked = match incoming.try_recv() {
+            Ok(checked) => checked,
+            Err(_) if batching.timeout.is_zero() => break,
+            Err(_) => match timeout_at(deadline, incoming.recv()).await {
+                Ok(Some(checked)) => checked,
+                Ok(None) | Err(_) => break,
             },
         };
-        let mut size = first.len();
-        let mut batch = vec![first];
-        let deadline = Instant::now() + batching.timeout;
-        while batch.len() < batching.max_message_count && size < PREFERRED_MAX_BYTES {
-            let Ok(Some(envelope)) = timeout_at(deadline, incoming.recv()).await else {
-                break;
-            };
-            let envelope = envelope.encode_to_vec();
-            if size + envelope.len() > PREFERRED_MAX_BYTES {
-                waiting = Some(envelope);
-                break;
-            }
-            size += envelope.len();
-            batch.push(envelope);
+        if size + checked.envelope.len() > PREFERRED_MAX_BYTES {
+            *next = Some(checked);
+            break;
         }
+        size += checked.envelope.len();
+        batch.push(checked);
+    }
+    Some(batch)
+}
 
-        let committing = channel.clone();
-        match tokio::task::spawn_blocking(move || commit(&committing, last, batch)).await {
-            Ok(Ok(committed)) => {
-                for peer in &peers {
-                    // The followers live as long as this task.
-                    let _ = peer.send((committed.number + 1, Instant::now()));
-                }
-                last = committed;
+/// Makes a block of the batch and writes it, as often as it takes: once taken, a transaction is not dropped
+/// because there is no room for it now. Nothing where no block can be written any more.
+async fn write(channel: &Arc<Channel>, last: BlockHeader, batch: Vec<Checked>) -> Option<BlockHeader> {
+    let batch = Arc::new(batch);
+    loop {
+        let (committing, last, batch) = (channel.clone(), last.clone(), batch.clone());
+        let written = tokio::task::spawn_blocking(move || commit(&committing, last, &batch)).await;
+        match written {
+            Ok(Ok(header)) => return Some(header),
+            Ok(Err(e)) => tracing::error!("a block cannot be written now: {e}"),
+            Err(e) => {
+                tracing::error!("no further blocks: {e}");
+                return None;
             }
-            // The store is the ledger; without it nothing can be promised any more.
-            Ok(Err(e)) => return tracing::error!("no further blocks: {e}"),
-            Err(e) => return tracing::error!("no further blocks: {e}"),
+        }
+        tokio::select! {
+            () = sleep(RETRY) => {}
+            () = channel.stopped() => return None,
+        }
+    }
+}
+
+/// Brings the store back after a failed write, when there is room again.
+pub async fn tend(channel: Arc<Channel>) {
+    loop {
+        tokio::select! {
+            () = sleep(RETRY) => {}
+            () = channel.stopped() => return,
+        }
+        if !channel.store.is_broken() {
+            continue;
+        }
+        let store = channel.store.clone();
+        match tokio::task::spawn_blocking(move || store.reopen()).await {
+            Ok(Ok(())) => tracing::info!(channel = channel.name, "the database is open again"),
+            Ok(Err(e)) => tracing::error!("{e}"),
+            Err(e) => tracing::error!("the database cannot be opened: {e}"),
         }
     }
 }
@@ -138,19 +190,11 @@ fn last_header(channel: &Channel) -> Result<BlockHeader, Error> {
 }
 
 /// Validates a batch on the state after block `last` and makes the next block durable. Gives its header.
-fn commit(channel: &Channel, last: BlockHeader, batch: Vec<Vec<u8>>) -> Result<BlockHeader, Error> {
-    let number = last.number + 1;
-    let verdicts = validation::validate(channel, number, &batch)?;
-    let mut places: Vec<(String, Place)> = Vec::new();
-    for (index, (id, code)) in verdicts.transactions.iter().enumerate() {
-        let known = places.iter().any(|(known, _)| known == id) || channel.store.transaction(id)?.is_some();
-        if !id.is_empty() && !known {
-            places.push((id.clone(), Place { block: number, index: index as u64, code: *code }));
-        }
-    }
-    let codes: Vec<_> = verdicts.transactions.iter().map(|(_, code)| *code).collect();
-    let block = block(last, batch, &codes);
-    channel.store.commit(&block, &places, &verdicts.writes)?;
+fn commit(channel: &Channel, last: BlockHeader, batch: &[Checked]) -> Result<BlockHeader, Error> {
+    let verdicts = validate(channel, last.number + 1, batch)?;
+    let data = batch.iter().map(|checked| checked.envelope.clone()).collect();
+    let block = block(last, data, &verdicts.codes);
+    channel.store.commit(&block, &verdicts.changes)?;
     Ok(block.header.unwrap_or_default())
 }
 

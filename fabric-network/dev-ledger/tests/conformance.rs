@@ -9,10 +9,13 @@ use fabric_protos::gateway::{
     ChaincodeEventsRequest, CommitStatusRequest, EvaluateRequest, SignedChaincodeEventsRequest,
     SignedCommitStatusRequest, SubmitRequest,
 };
-use fabric_protos::kvrwset::{KvrwSet, range_query_info::ReadsInfo};
+use fabric_protos::kvrwset::{HashedRwSet, KvrwSet, range_query_info::ReadsInfo};
+use fabric_protos::msp::SerializedIdentity;
 use fabric_protos::orderer::seek_info::SeekBehavior;
 use fabric_protos::orderer::{SeekInfo, SeekNewest, SeekPosition, seek_position};
-use fabric_protos::peer::{ChaincodeAction, ChaincodeActionPayload, ProposalResponsePayload, Transaction};
+use fabric_protos::peer::{
+    ChaincodeAction, ChaincodeActionPayload, Endorsement, ProposalResponsePayload, Transaction,
+};
 use fabric_protos::rwset::TxReadWriteSet;
 use launcher::{ChaincodeCommand, Options};
 use prost::Message;
@@ -106,15 +109,44 @@ fn rwset(envelope: &Envelope) -> Vec<String> {
             lines.push(format!("{} reads {} {}", set.namespace, read.key, read.version.is_some()));
         }
         for range in own.range_queries_info {
-            let Some(ReadsInfo::RawReads(reads)) = range.reads_info else { panic!("a short range") };
-            let keys: Vec<_> = reads.kv_reads.into_iter().map(|read| read.key).collect();
+            let read = match range.reads_info {
+                Some(ReadsInfo::RawReads(reads)) => {
+                    format!("{:?}", reads.kv_reads.into_iter().map(|read| read.key).collect::<Vec<_>>())
+                }
+                // The hashes cover versions, which are the ledger's own.
+                Some(ReadsInfo::ReadsMerkleHashes(top)) => {
+                    format!(
+                        "{} hashes on level {} of {}",
+                        top.max_level_hashes.len(),
+                        top.max_level,
+                        top.max_degree
+                    )
+                }
+                None => "nothing".into(),
+            };
             lines.push(format!(
-                "{} ranges {:?} {:?} {} {keys:?}",
+                "{} ranges {:?} {:?} {} {read}",
                 set.namespace, range.start_key, range.end_key, range.itr_exhausted
             ));
         }
         for write in own.writes {
             lines.push(format!("{} writes {write:?}", set.namespace));
+        }
+        for write in own.metadata_writes {
+            lines.push(format!("{} writes metadata {write:?}", set.namespace));
+        }
+        for collection in set.collection_hashed_rwset {
+            let hashed = HashedRwSet::decode(collection.hashed_rwset.as_slice()).unwrap();
+            let reads: Vec<_> =
+                hashed.hashed_reads.iter().map(|read| (&read.key_hash, read.version.is_some())).collect();
+            lines.push(format!(
+                "{} in {} reads {reads:?} writes {:?} metadata {:?}, hash {:?}",
+                set.namespace,
+                collection.collection_name,
+                hashed.hashed_writes,
+                hashed.metadata_writes,
+                collection.pvt_rwset_hash
+            ));
         }
     }
     lines
@@ -126,6 +158,9 @@ async fn run(one: &mut Client, two: &mut Client, stranger: &mut Client) -> Vec<S
     refusals(&mut t, one).await;
     strangers(&mut t, one, stranger).await;
     verdicts(&mut t, one).await;
+    ranges(&mut t, one).await;
+    policies(&mut t, one).await;
+    private(&mut t, one, two).await;
     blocks(&mut t, one, stranger).await;
     system(&mut t, one).await;
     t.0
@@ -138,6 +173,8 @@ async fn state(t: &mut Transcript, one: &mut Client, two: &mut Client) {
         &["get", "none"],
         &["get-many", "a", "none", "c"],
         &["put-get", "a", "new"],
+        &["call", "nobody", "get"],
+        &["call", "confab", "get", "a"],
         &["keys", "a", "c"],
         &["keys", "b", ""],
         &["sleep", "0"],
@@ -278,6 +315,120 @@ async fn verdicts(t: &mut Transcript, one: &mut Client) {
     transact(one, &["blind", "other", "1"]).await.unwrap();
     t.note("status again", one.commit_status(&proposed.id).await.unwrap().0);
     t.call("written once", one.evaluate(&["get", "once"]).await);
+}
+
+async fn ranges(t: &mut Transcript, one: &mut Client) {
+    let keys: Vec<_> = (0..230).map(|i| format!("long{i:03}")).collect();
+    let mut call = vec!["put"];
+    keys.iter().for_each(|key| call.extend([key.as_str(), "v"]));
+    t.call("put many", transact(one, &call).await);
+    for end in ["long049", "long050", "long051", "long100", "long101", "long230"] {
+        let proposed = one.propose(&["count", "long000", end, "n"]);
+        t.call(&format!("range to {end}"), one.endorse(&proposed, &[]).await.map(|e| rwset(&e)));
+    }
+    let proposed = one.propose(&["keys", "none", "nonf"]);
+    t.call("range of nothing", one.endorse(&proposed, &[]).await.map(|e| rwset(&e)));
+    t.call("long range", verdict_after(one, &["count", "long", "lonh", "n"], &["blind", "b", "v"]).await);
+    t.call("long phantom", verdict_after(one, &["count", "long", "lonh", "n"], &["del", "long100"]).await);
+    for (size, bookmark) in [("3", ""), ("3", "long003"), ("500", "long227"), ("1", "long229")] {
+        t.call(&format!("page of {size}"), one.evaluate(&["page", "long", "lonh", size, bookmark]).await);
+    }
+    let proposed = one.propose(&["page", "long", "lonh", "3", ""]);
+    t.call("read/write set of a page", one.endorse(&proposed, &[]).await.map(|e| rwset(&e)));
+    t.call("page and write", one.evaluate(&["page and put", "long", "lonh"]).await);
+    for value in ["1", "2"] {
+        t.call("write", transact(one, &["blind", "past", value]).await);
+    }
+    t.call("delete", transact(one, &["del", "past"]).await);
+    t.call("history", one.evaluate(&["history", "past"]).await);
+}
+
+async fn policies(t: &mut Transcript, one: &mut Client) {
+    t.call("put", transact(one, &["blind", "guarded", "v"]).await);
+    let proposed = one.propose(&["policy", "guarded", "Org2MSP"]);
+    t.call("read/write set of a policy", one.endorse(&proposed, &[]).await.map(|e| rwset(&e)));
+    t.call("policy", transact(one, &["policy", "guarded", "Org2MSP"]).await);
+    t.call("policy of nothing", transact(one, &["policy", "not there", "Org2MSP"]).await);
+    t.call("policy of", one.evaluate(&["policy of", "guarded"]).await.map(|policy| policy.len()));
+    for orgs in [&["Org1MSP"][..], &["Org2MSP"], &["Org1MSP", "Org2MSP"], &[]] {
+        t.call(
+            &format!("guarded by {orgs:?}"),
+            verdict_on(one, &["blind", "guarded", "v"], orgs, |_| {}).await,
+        );
+        t.call(
+            &format!("not there by {orgs:?}"),
+            verdict_on(one, &["blind", "not there", "v"], orgs, |_| {}).await,
+        );
+    }
+    let proposed = one.propose(&["blind", "guarded", "v"]);
+    let endorsers = one.endorse(&proposed, &[]).await.map(|envelope| endorsers(&envelope));
+    t.call("who endorses", endorsers);
+    t.call(
+        "read after policy",
+        verdict_after(one, &["add", "guarded", "w"], &["policy", "guarded", "Org1MSP"]).await,
+    );
+    t.call("delete", transact(one, &["del", "guarded"]).await);
+    t.call("deleted", verdict_on(one, &["blind", "guarded", "v"], &["Org2MSP"], |_| {}).await);
+}
+
+async fn private(t: &mut Transcript, one: &mut Client, two: &mut Client) {
+    let (own, other) = ("_implicit_org_Org1MSP", "_implicit_org_Org2MSP");
+    for call in [
+        &["put private", own, "k", "secret"][..],
+        &["add private", own, "k", "more"],
+        &["del private", own, "k"],
+        &["purge private", own, "k"],
+        &["private policy", own, "k", "Org1MSP"],
+        &["get private", own, "k"],
+        &["private hash", own, "k"],
+        &["put private", "none", "k", "v"],
+        &["get private", "none", "k"],
+        &["private hash", "none", "k"],
+    ] {
+        let proposed = one.propose(call);
+        t.call(
+            &format!("read/write set of {call:?}"),
+            one.endorse(&proposed, &["Org1MSP"]).await.map(|e| rwset(&e)),
+        );
+    }
+    t.call("put private", transact(one, &["put private", own, "k", "secret"]).await);
+    for client in [&mut *one, &mut *two] {
+        t.call("private hash", client.evaluate(&["private hash", own, "k"]).await);
+        t.call("hash of nothing", client.evaluate(&["private hash", own, "none"]).await);
+        t.call("private nothing", client.evaluate(&["get private", own, "none"]).await);
+        t.call("private keys", client.evaluate(&["private keys", own, "", ""]).await);
+    }
+    t.call("get private", one.evaluate(&["get private", own, "k"]).await);
+    // The versions are the ledger's own.
+    t.note("get private elsewhere", two.evaluate(&["get private", own, "k"]).await.unwrap_err().code());
+    let proposed = one.propose(&["get private", own, "k"]);
+    t.call("read/write set of a private read", one.endorse(&proposed, &[]).await.map(|e| rwset(&e)));
+    t.call("who endorses own", one.endorse(&proposed, &[]).await.map(|e| endorsers(&e)));
+    let proposed = one.propose(&["put private", other, "k", "v"]);
+    t.call("secret for others", one.endorse(&proposed, &[]).await.map(|e| endorsers(&e)));
+    t.call("query and write", one.evaluate(&["private keys and put", own]).await);
+    t.call("put and query", one.evaluate(&["put and private keys", own]).await);
+    let (late, early) = (["add private", own, "k", "x"], ["put private", own, "k", "y"]);
+    t.call("private conflict", verdict_after(one, &late, &early).await);
+    t.call("private verdict", verdict_on(one, &["put private", own, "k", "z"], &["Org2MSP"], |_| {}).await);
+    t.call("private policy", transact(one, &["private policy", own, "k", "Org2MSP"]).await);
+    t.call("private still", one.evaluate(&["get private", own, "k"]).await);
+    t.call("guarded", verdict_on(one, &["put private", own, "k", "z"], &["Org1MSP"], |_| {}).await);
+    t.call("purge", verdict_on(one, &["purge private", own, "k"], &["Org2MSP"], |_| {}).await);
+    t.call("purged", one.evaluate(&["get private", own, "k"]).await);
+    t.call("purged hash", one.evaluate(&["private hash", own, "k"]).await);
+}
+
+/// Whose endorsements a transaction has.
+fn endorsers(envelope: &Envelope) -> Vec<String> {
+    let payload = Payload::decode(envelope.payload.as_slice()).unwrap();
+    let transaction = Transaction::decode(payload.data.as_slice()).unwrap();
+    let action =
+        ChaincodeActionPayload::decode(transaction.actions[0].payload.as_slice()).unwrap().action.unwrap();
+    let msp_id = |one: Endorsement| SerializedIdentity::decode(one.endorser.as_slice()).unwrap().mspid;
+    let mut found: Vec<_> = action.endorsements.into_iter().map(msp_id).collect();
+    found.sort();
+    found
 }
 
 async fn blocks(t: &mut Transcript, one: &mut Client, stranger: &mut Client) {

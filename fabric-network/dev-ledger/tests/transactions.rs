@@ -210,6 +210,7 @@ async fn large_values_pass() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_block_closes_at_once() {
     let mut network = Network::new(3).await;
+    network.config.max_message_count = 3;
     network.config.batch_timeout = Duration::from_secs(5);
     let ledger = network.serve().await;
     let mut clients: Vec<_> = (1..=3).map(|org| network.client(&ledger, org)).collect();

@@ -1,7 +1,9 @@
 //! The development ledger with the organisations' chaincode services: `confab ledger start`.
 
 use crate::{Error, Kind, Network, Options, Organization, ProcessSpec, control::Started, prepare, ready};
-use dev_ledger::{ChaincodeConfig, Config, OrgConfig};
+use dev_ledger::{
+    ChaincodeConfig, ChaincodeDefinition, ChannelConfig, Collection, Config, OrgConfig, Policy,
+};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// How the development ledger is started.
@@ -62,7 +64,8 @@ pub async fn up(
 /// (`dev_ledger::serve`).
 ///
 /// # Errors
-/// [`Error::Description`] when a peer's address in `network.json` is none.
+/// [`Error::Description`] when a peer's address in `network.json` is none, [`Error::Conflict`] when a
+/// collection's policy is none.
 pub fn config(network: &Network) -> Result<Config, Error> {
     let org = |org: &Organization| {
         let listen = org.peer.address.parse().map_err(|e| Error::Description {
@@ -77,18 +80,34 @@ pub fn config(network: &Network) -> Result<Config, Error> {
             signing_cert: network.path(&org.peer.identity.cert),
             signing_key: network.path(&org.peer.identity.key),
             msp_dir: network.path(&org.msp),
-            chaincode: ChaincodeConfig {
-                address: org.chaincode.address.clone(),
-                tls_root: Some(network.path(&org.chaincode.tls.ca)),
-                package_id: org.chaincode.package_id.clone(),
-            },
+            chaincodes: BTreeMap::from([(
+                network.chaincode.name.clone(),
+                ChaincodeConfig {
+                    address: org.chaincode.address.clone(),
+                    tls_root: Some(network.path(&org.chaincode.tls.ca)),
+                    package_id: org.chaincode.package_id.clone(),
+                },
+            )]),
         })
     };
     let orgs = network.orgs.iter().map(org).collect::<Result<_, Error>>()?;
-    Ok(Config {
-        channel: network.channel.clone(),
-        chaincode: network.chaincode.name.clone(),
-        version: network.chaincode.version.clone(),
-        ..Config::new(network.path("data"), orgs)
+    let definition = ChaincodeDefinition {
+        collections: network.chaincode.collections.iter().map(collection).collect::<Result<_, Error>>()?,
+        ..ChaincodeDefinition::new(&network.chaincode.name, &network.chaincode.version)
+    };
+    let channels = vec![ChannelConfig::new(&network.channel, vec![definition])];
+    Ok(Config { channels, ..Config::new(network.path("data"), orgs) })
+}
+
+fn collection(collection: &crate::Collection) -> Result<Collection, Error> {
+    let members = collection
+        .policy
+        .parse::<Policy>()
+        .map_err(|e| Error::Conflict(format!("collection {}: {e}", collection.name)))?;
+    Ok(Collection {
+        member_only_read: collection.member_only_read,
+        member_only_write: collection.member_only_write,
+        block_to_live: collection.block_to_live,
+        ..Collection::new(&collection.name, members)
     })
 }

@@ -1,8 +1,9 @@
 //! A parsed certificate, and signatures by its key.
 
 use crate::Error;
-use p256::ecdsa::{Signature, VerifyingKey, signature::Verifier};
+use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey;
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use x509_parser::prelude::*;
@@ -33,6 +34,8 @@ pub struct Certificate {
     attributes: BTreeMap<String, String>,
     /// None when the key is not on P-256.
     key: Option<VerifyingKey>,
+    /// The key's point, uncompressed, in the form that verifies fastest.
+    point: Vec<u8>,
     /// SHA-256 of the subject's public key info.
     public_key_hash: [u8; 32],
 }
@@ -101,6 +104,7 @@ impl Certificate {
         let is_ca = constraints.as_ref().is_some_and(|c| c.value.ca);
         let validity = parsed.validity();
         let text = |value: &AttributeTypeAndValue<'_>| value.as_str().map(String::from).ok();
+        let key = VerifyingKey::from_public_key_der(parsed.public_key().raw).ok();
         Ok(Self {
             der: der.to_vec(),
             common_name: parsed.subject().iter_common_name().find_map(text).unwrap_or_default(),
@@ -114,7 +118,8 @@ impl Certificate {
             can_issue: is_ca && usage.is_none_or(|u| u.value.key_cert_sign()),
             path_length: constraints.and_then(|c| c.value.path_len_constraint),
             attributes,
-            key: VerifyingKey::from_public_key_der(parsed.public_key().raw).ok(),
+            point: key.map(|key| key.to_sec1_point(false).as_bytes().to_vec()).unwrap_or_default(),
+            key,
             public_key_hash: Sha256::digest(parsed.public_key().raw).into(),
         })
     }
@@ -173,13 +178,15 @@ impl Certificate {
     /// # Errors
     /// [`Error::Signature`] naming what is wrong, [`Error::Certificate`] when the key is not on P-256.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
-        let key = self.public_key()?;
-        let signature =
+        self.public_key()?;
+        let parsed =
             Signature::from_der(signature).map_err(|_| Error::Signature("not an ECDSA signature in DER"))?;
-        if signature.normalize_s() != signature {
+        if parsed.normalize_s() != parsed {
             return Err(Error::Signature("s is above half the order"));
         }
-        key.verify(message, &signature).map_err(|_| Error::Signature("it does not fit the message"))
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point)
+            .verify(message, signature)
+            .map_err(|_| Error::Signature("it does not fit the message"))
     }
 
     /// Whether `issuer` issued this certificate: names and signature, with any algorithm that ring has.

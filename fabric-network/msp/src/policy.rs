@@ -1,6 +1,12 @@
 //! Signature policies: who must have signed.
 
 use crate::{Error, Identity, Msps};
+use fabric_protos::common::msp_principal::Classification;
+use fabric_protos::common::msp_role::MspRoleType;
+use fabric_protos::common::{
+    MspPrincipal, MspRole, SignaturePolicy, SignaturePolicyEnvelope, signature_policy,
+};
+use fabric_protos::prost::Message;
 use std::fmt;
 use std::str::FromStr;
 
@@ -69,14 +75,19 @@ impl Policy {
     /// Give each signer once, and only after checking the signature; who is not valid under his MSP
     /// satisfies no principal. As in Fabric, a signer counts once, for the first principal that fits.
     pub fn evaluate(&self, signers: &[&Identity], msps: &Msps) -> bool {
-        self.evaluate_unused(signers, &mut vec![false; signers.len()], msps)
+        self.holds(signers.len(), &|signer, principal| msps.satisfies(signers[signer], principal))
     }
 
-    fn evaluate_unused(&self, signers: &[&Identity], used: &mut [bool], msps: &Msps) -> bool {
+    /// [`evaluate`](Self::evaluate) for signers 0, 1, … `signers` (excluded), of whom `fits` says whether they
+    /// are what a principal asks for.
+    pub fn holds(&self, signers: usize, fits: &dyn Fn(usize, &Principal) -> bool) -> bool {
+        self.holds_unused(&mut vec![false; signers], fits)
+    }
+
+    fn holds_unused(&self, used: &mut [bool], fits: &dyn Fn(usize, &Principal) -> bool) -> bool {
         match self {
             Self::SignedBy(principal) => {
-                let fits = |i: &usize| !used[*i] && msps.satisfies(signers[*i], principal);
-                let Some(found) = (0..signers.len()).find(fits) else {
+                let Some(found) = (0..used.len()).find(|i| !used[*i] && fits(*i, principal)) else {
                     return false;
                 };
                 used[found] = true;
@@ -86,7 +97,7 @@ impl Policy {
                 let mut verified = 0;
                 for policy in policies {
                     let mut tried = used.to_vec();
-                    if policy.evaluate_unused(signers, &mut tried, msps) {
+                    if policy.holds_unused(&mut tried, fits) {
                         verified += 1;
                         used.copy_from_slice(&tried);
                     }
@@ -95,6 +106,122 @@ impl Policy {
             }
         }
     }
+
+    /// The organisations that the policy names, sorted, each once.
+    pub fn organizations(&self) -> Vec<&str> {
+        let mut found = Vec::new();
+        self.principals(&mut |principal| found.push(principal.msp_id.as_str()));
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn principals<'a>(&'a self, each: &mut dyn FnMut(&'a Principal)) {
+        match self {
+            Self::SignedBy(principal) => each(principal),
+            Self::OutOf(_, policies) => policies.iter().for_each(|policy| policy.principals(each)),
+        }
+    }
+
+    /// Reads a serialised `SignaturePolicyEnvelope`, such as a key's endorsement policy.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for what is none, nests too deeply, or has principals other than roles.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let envelope = SignaturePolicyEnvelope::decode(bytes).map_err(|e| malformed(&e.to_string()))?;
+        Self::from_envelope(&envelope)
+    }
+
+    /// The policy of Fabric's message.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn from_envelope(envelope: &SignaturePolicyEnvelope) -> Result<Self, Error> {
+        if envelope.version != 0 {
+            return Err(malformed("its version is not 0"));
+        }
+        let principal = |principal: &MspPrincipal| {
+            if principal.principal_classification != Classification::Role as i32 {
+                return Err(malformed("only principals by role are supported"));
+            }
+            let role = MspRole::decode(principal.principal.as_slice())
+                .map_err(|e| malformed(&format!("a principal: {e}")))?;
+            let known = match role.role() {
+                MspRoleType::Member => Role::Member,
+                MspRoleType::Admin => Role::Admin,
+                MspRoleType::Client => Role::Client,
+                MspRoleType::Peer => Role::Peer,
+                MspRoleType::Orderer => Role::Orderer,
+            };
+            Ok(Principal { msp_id: role.msp_identifier, role: known })
+        };
+        let principals = envelope.identities.iter().map(principal).collect::<Result<Vec<_>, _>>()?;
+        let rule = envelope.rule.as_ref().ok_or_else(|| malformed("it has no rule"))?;
+        read_rule(rule, &principals, 0)
+    }
+
+    /// The policy as Fabric's message, each principal once.
+    pub fn to_envelope(&self) -> SignaturePolicyEnvelope {
+        let mut principals = Vec::new();
+        let rule = self.write_rule(&mut principals);
+        let identity = |principal: &Principal| {
+            let role = match principal.role {
+                Role::Member => MspRoleType::Member,
+                Role::Admin => MspRoleType::Admin,
+                Role::Client => MspRoleType::Client,
+                Role::Peer => MspRoleType::Peer,
+                Role::Orderer => MspRoleType::Orderer,
+            };
+            let role = MspRole { msp_identifier: principal.msp_id.clone(), role: role as i32 };
+            MspPrincipal {
+                principal_classification: Classification::Role as i32,
+                principal: role.encode_to_vec(),
+            }
+        };
+        let identities = principals.iter().map(|principal| identity(principal)).collect();
+        SignaturePolicyEnvelope { version: 0, rule: Some(rule), identities }
+    }
+
+    fn write_rule<'a>(&'a self, principals: &mut Vec<&'a Principal>) -> SignaturePolicy {
+        let kind = match self {
+            Self::SignedBy(principal) => {
+                let known = principals.iter().position(|known| *known == principal);
+                let index = known.unwrap_or_else(|| {
+                    principals.push(principal);
+                    principals.len() - 1
+                });
+                signature_policy::Type::SignedBy(i32::try_from(index).unwrap_or(i32::MAX))
+            }
+            Self::OutOf(n, policies) => signature_policy::Type::NOutOf(signature_policy::NOutOf {
+                n: i32::try_from(*n).unwrap_or(i32::MAX),
+                rules: policies.iter().map(|policy| policy.write_rule(principals)).collect(),
+            }),
+        };
+        SignaturePolicy { r#type: Some(kind) }
+    }
+}
+
+fn read_rule(rule: &SignaturePolicy, principals: &[Principal], depth: usize) -> Result<Policy, Error> {
+    if depth > MAX_DEPTH {
+        return Err(malformed("gates nest too deeply"));
+    }
+    match rule.r#type.as_ref().ok_or_else(|| malformed("a rule is empty"))? {
+        signature_policy::Type::SignedBy(index) => {
+            let principal = usize::try_from(*index).ok().and_then(|index| principals.get(index));
+            let principal =
+                principal.ok_or_else(|| malformed("a rule names a principal that is not there"))?;
+            Ok(Policy::SignedBy(principal.clone()))
+        }
+        signature_policy::Type::NOutOf(gate) => {
+            let n = usize::try_from(gate.n).map_err(|_| malformed("a gate's number is negative"))?;
+            let rules = gate.rules.iter().map(|rule| read_rule(rule, principals, depth + 1));
+            Ok(Policy::OutOf(n, rules.collect::<Result<_, _>>()?))
+        }
+    }
+}
+
+fn malformed(what: &str) -> Error {
+    Error::Policy { policy: "(serialised)".into(), at: 0, what: what.into() }
 }
 
 impl fmt::Display for Policy {
@@ -162,7 +289,12 @@ impl ImplicitMeta {
 
     /// Whether those who signed are enough; unlike in [`Policy`], a signer may count for several.
     pub fn evaluate(&self, signers: &[&Identity], msps: &Msps) -> bool {
-        let hold = self.policies.iter().filter(|policy| policy.evaluate(signers, msps)).count();
+        self.holds(signers.len(), &|signer, principal| msps.satisfies(signers[signer], principal))
+    }
+
+    /// [`evaluate`](Self::evaluate) for signers of whom `fits` says what they are, as [`Policy::holds`].
+    pub fn holds(&self, signers: usize, fits: &dyn Fn(usize, &Principal) -> bool) -> bool {
+        let hold = self.policies.iter().filter(|policy| policy.holds(signers, fits)).count();
         hold >= self.threshold()
     }
 }

@@ -162,6 +162,31 @@ fn policies_count_each_signer_once() {
 }
 
 #[test]
+fn policies_travel_as_fabrics_messages() {
+    for text in ["'Org1MSP.peer'", "OutOf(2, 'Org1MSP.peer', 'Org2MSP.peer', OutOf(1, 'Org1MSP.admin'))"] {
+        let policy: Policy = text.parse().unwrap();
+        let envelope = policy.to_envelope();
+        assert_eq!(Policy::decode(&envelope.encode_to_vec()).unwrap(), policy);
+    }
+    // Each principal is there once.
+    let policy: Policy = "AND('Org1MSP.peer', 'Org1MSP.peer', 'Org2MSP.member')".parse().unwrap();
+    assert_eq!(policy.to_envelope().identities.len(), 2);
+    assert_eq!(policy.organizations(), ["Org1MSP", "Org2MSP"]);
+
+    let mut empty = policy.to_envelope();
+    empty.rule = None;
+    let mut astray = policy.to_envelope();
+    astray.identities.clear();
+    let mut newer = policy.to_envelope();
+    newer.version = 1;
+    for (envelope, what) in [(empty, "no rule"), (astray, "not there"), (newer, "version")] {
+        let error = Policy::from_envelope(&envelope).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+    assert!(Policy::decode(&[0xff]).is_err());
+}
+
+#[test]
 fn policy_texts_are_read_and_written() {
     for text in ["'Org1MSP.peer'", "OutOf(1, 'a.b.member', OutOf(2, 'C-1.client', 'd.orderer'))"] {
         assert_eq!(text.parse::<Policy>().unwrap().to_string(), text);

@@ -1,5 +1,6 @@
 use super::{
     Done, chaincode_command,
+    inspect::{self, InspectArgs},
     network::{self, Inspect},
     program,
 };
@@ -29,7 +30,8 @@ pub enum LedgerCommand {
         base_port: Option<u16>,
     },
     #[command(flatten)]
-    Inspect(Inspect),
+    Look(Inspect),
+    Inspect(InspectArgs),
     /// Stop all processes.
     Stop {
         /// The ledger's folder.
@@ -69,7 +71,8 @@ pub async fn run(command: LedgerCommand) -> Done {
             network::show(&started?);
             Ok(())
         }
-        LedgerCommand::Inspect(inspect) => network::inspect(inspect).await,
+        LedgerCommand::Look(inspect) => network::inspect(inspect).await,
+        LedgerCommand::Inspect(args) => inspect::run(args).await,
         LedgerCommand::Stop { dir, purge } => network::down(&dir, purge),
         LedgerCommand::Run { dir, delay_commits } => serve(&dir, &delay_commits).await,
     }

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod chaincode;
 pub mod crypto;
+pub mod inspect;
 pub mod job;
 pub mod key;
 pub mod ledger;

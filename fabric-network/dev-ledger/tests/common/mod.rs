@@ -5,7 +5,7 @@
 pub mod tamper;
 
 use crypto_material::{Material, NetworkSpec, generate};
-use dev_ledger::{ChaincodeConfig, Config, OrgConfig, Running};
+use dev_ledger::{ChaincodeConfig, Config, OrgConfig, Policy, Running};
 use fabric_protos::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
 use fabric_protos::gateway::*;
 use fabric_protos::google::rpc;
@@ -18,6 +18,7 @@ use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use p256::pkcs8::DecodePrivateKey;
 use prost::Message;
 use shim::{Contract, Response, Server, Stub, StubError, Tls};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,78 @@ impl Keys {
                 let count = stub.get_state_by_range(arg(0)?, arg(1)?)?.count();
                 stub.put_state(arg(2)?, count.to_string())?;
             }
+            "page" => {
+                let size = arg(2)?.parse().unwrap();
+                let page = stub.get_state_by_range_with_pagination(arg(0)?, arg(1)?, size, arg(3)?)?;
+                let keys: Vec<_> = page.results.into_iter().map(|entry| entry.key).collect();
+                return Ok(format!("{} then {:?}", keys.join(","), page.bookmark).into_bytes());
+            }
+            "history" => {
+                let found: Result<Vec<_>, _> = stub
+                    .get_history_for_key(arg(0)?)?
+                    .map(|change| change.map(|change| change.value.unwrap_or(b"deleted".to_vec())))
+                    .collect();
+                return Ok(found?.join(&b","[..]));
+            }
+            // Whose peers must endorse what is written to a key; a member's policy of its own.
+            "policy" => {
+                let policy = policy(&stub.params()[1..]);
+                stub.set_state_validation_parameter(arg(0)?, policy)?;
+            }
+            "policy of" => {
+                let policy = stub.get_state_validation_parameter(arg(0)?)?.unwrap_or_default();
+                return Ok(policy);
+            }
+            // The value is the transient "value", so that it is in no block.
+            "put private" => {
+                stub.put_private_data(arg(0)?, arg(1)?, stub.transient()["value"].clone())?;
+            }
+            "get private" => return Ok(stub.get_private_data(arg(0)?, arg(1)?)?.unwrap_or_default()),
+            // Reads first, so that MVCC has something to check.
+            "add private" => {
+                let before = stub.get_private_data(arg(0)?, arg(1)?)?.unwrap_or_default();
+                stub.put_private_data(
+                    arg(0)?,
+                    arg(1)?,
+                    [before, stub.transient()["value"].clone()].concat(),
+                )?;
+            }
+            "private hash" => {
+                let hash = stub.get_private_data_hash(arg(0)?, arg(1)?)?.unwrap_or_default();
+                return Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes());
+            }
+            "private keys" => {
+                let found: Result<Vec<_>, _> = stub
+                    .get_private_data_by_range(arg(0)?, arg(1)?, arg(2)?)?
+                    .map(|entry| entry.map(|entry| entry.key))
+                    .collect();
+                return Ok(found?.join(",").into_bytes());
+            }
+            // What Fabric allows only in calls that write nothing.
+            "page and put" => {
+                stub.get_state_by_range_with_pagination(arg(0)?, arg(1)?, 1, "")?;
+                stub.put_state("k", "v")?;
+            }
+            "private keys and put" => {
+                stub.get_private_data_by_range(arg(0)?, "", "")?.for_each(drop);
+                stub.put_state("k", "v")?;
+            }
+            "put and private keys" => {
+                stub.put_state("k", "v")?;
+                stub.get_private_data_by_range(arg(0)?, "", "")?.for_each(drop);
+            }
+            "del private" => stub.del_private_data(arg(0)?, arg(1)?)?,
+            "purge private" => stub.purge_private_data(arg(0)?, arg(1)?)?,
+            "private policy" => {
+                let policy = policy(&stub.params()[2..]);
+                stub.set_private_data_validation_parameter(arg(0)?, arg(1)?, policy)?;
+            }
+            "call" => {
+                let response = stub.invoke_chaincode(arg(0)?, &stub.params()[1..], None)?;
+                return Ok(
+                    format!("{} {}", response.status, String::from_utf8_lossy(&response.payload)).into()
+                );
+            }
             "whose" => return Ok(self.msp_id.clone().into_bytes()),
             "disagree-with" if arg(0)? == self.msp_id => return Ok(b"other".to_vec()),
             "disagree-with" => return Ok(b"one".to_vec()),
@@ -86,6 +159,13 @@ impl Keys {
         }
         Ok(Vec::new())
     }
+}
+
+/// The policy by which a peer of each of these organisations must endorse.
+fn policy(msp_ids: &[Vec<u8>]) -> Vec<u8> {
+    let principal = |id: &Vec<u8>| format!("'{}.peer'", String::from_utf8_lossy(id));
+    let policy = format!("AND({})", msp_ids.iter().map(principal).collect::<Vec<_>>().join(", "));
+    policy.parse::<Policy>().unwrap().to_envelope().encode_to_vec()
 }
 
 impl Contract for Keys {
@@ -136,6 +216,20 @@ impl Network {
         dev_ledger::serve(self.config.clone()).await.unwrap()
     }
 
+    /// A second service of the same contract for every organisation, by its MSP ID.
+    pub async fn extra_service(&mut self) -> BTreeMap<String, ChaincodeConfig> {
+        let mut found = BTreeMap::new();
+        for org in self.material.peer_orgs() {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let config = service_config(&org, &format!("localhost:{}", address.port()));
+            let task = spawn_service(&self.material, org.msp_id(), listener);
+            self.services.push(Service { msp_id: org.msp_id().into(), address, task });
+            found.insert(org.msp_id().to_string(), config);
+        }
+        found
+    }
+
     /// Ends an organisation's chaincode service and every stream to it, as a kill would.
     pub async fn kill_service(&mut self, msp_id: &str) {
         let service = self.services.iter_mut().find(|service| service.msp_id == msp_id).unwrap();
@@ -175,11 +269,15 @@ pub fn org_config(org: &crypto_material::Org, chaincode: &str) -> OrgConfig {
         signing_cert: peer.signing_cert(),
         signing_key: peer.signing_key(),
         msp_dir: org.msp_dir(),
-        chaincode: ChaincodeConfig {
-            address: chaincode.into(),
-            tls_root: Some(org.tls_ca_cert()),
-            package_id: "keys_1:abc".into(),
-        },
+        chaincodes: [("confab".to_string(), service_config(org, chaincode))].into(),
+    }
+}
+
+fn service_config(org: &crypto_material::Org, address: &str) -> ChaincodeConfig {
+    ChaincodeConfig {
+        address: address.into(),
+        tls_root: Some(org.tls_ca_cert()),
+        package_id: "keys_1:abc".into(),
     }
 }
 
@@ -278,8 +376,14 @@ impl Client {
             signature_header: SignatureHeader { creator: self.creator.clone(), nonce: nonce.to_vec() }
                 .encode_to_vec(),
         };
-        // Transient data ties an evaluation to the gateway's organisation, so only one function has any.
-        let secret = (args[0] == "sleep").then(|| ("secret".to_string(), b"hidden".to_vec()));
+        // Transient data ties a call to the gateway's organisation, so only these functions have any.
+        let (args, secret) = match args {
+            ["sleep", ..] => (args, Some(("secret".to_string(), b"hidden".to_vec()))),
+            ["put private" | "add private", .., value] => {
+                (&args[..args.len() - 1], Some(("value".to_string(), value.as_bytes().to_vec())))
+            }
+            _ => (args, None),
+        };
         let args = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
         let spec = ChaincodeSpec {
             r#type: chaincode_spec::Type::Golang as i32,
@@ -333,18 +437,30 @@ impl Client {
     }
 
     pub async fn submit(&mut self, id: &str, envelope: Envelope) -> Result<(), Status> {
+        self.submit_on("confab", id, envelope).await
+    }
+
+    pub async fn submit_on(&mut self, channel: &str, id: &str, envelope: Envelope) -> Result<(), Status> {
         let request = SubmitRequest {
             transaction_id: id.into(),
-            channel_id: "confab".into(),
+            channel_id: channel.into(),
             prepared_transaction: Some(envelope),
         };
         self.gateway.submit(request).await.map(drop)
     }
 
     pub async fn commit_status(&mut self, id: &str) -> Result<(TxValidationCode, u64), Status> {
+        self.commit_status_on("confab", id).await
+    }
+
+    pub async fn commit_status_on(
+        &mut self,
+        channel: &str,
+        id: &str,
+    ) -> Result<(TxValidationCode, u64), Status> {
         let request = CommitStatusRequest {
             transaction_id: id.into(),
-            channel_id: "confab".into(),
+            channel_id: channel.into(),
             identity: self.creator.clone(),
         };
         let request = request.encode_to_vec();

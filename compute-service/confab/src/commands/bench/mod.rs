@@ -3,6 +3,7 @@
 mod keygen;
 mod ledger;
 mod paillier;
+mod throughput;
 
 use super::Done;
 use clap::Subcommand;
@@ -15,6 +16,8 @@ pub enum BenchCommand {
     Keygen(keygen::KeygenArgs),
     /// Paillier operations a second, beside num-bigint and beside what the processor's multiplier allows.
     Paillier(paillier::PaillierArgs),
+    /// Transactions a second that the development ledger commits, and how long a lone one takes.
+    Throughput(throughput::ThroughputArgs),
 }
 
 pub async fn run(command: BenchCommand) -> Done {
@@ -22,6 +25,7 @@ pub async fn run(command: BenchCommand) -> Done {
         BenchCommand::Ledger(args) => ledger::run(args).await,
         BenchCommand::Keygen(args) => keygen::run(args).await,
         BenchCommand::Paillier(args) => paillier::run(&args),
+        BenchCommand::Throughput(args) => throughput::run(args).await,
     }
 }
 

@@ -1,19 +1,20 @@
 //! The peer's side of the chaincode stream: dials an organisation's chaincode service and serves its
 //! requests while it runs transactions.
 
+mod serve;
+
+use crate::channel::{Channel, Node};
 use crate::config::ChaincodeConfig;
-use crate::simulation::{Page, Simulation};
+use crate::simulation::Simulation;
 use fabric_protos::peer::chaincode_message::Type;
 use fabric_protos::peer::{
-    ChaincodeAdditionalParams, ChaincodeEvent, ChaincodeId, ChaincodeInput, ChaincodeMessage, DelState,
-    GetState, GetStateByRange, GetStateMultiple, GetStateMultipleResult, PutState, QueryMetadata,
-    QueryResponse, QueryResponseMetadata, QueryResultBytes, QueryStateClose, QueryStateNext, Response,
-    SignedProposal, WriteBatchState, write_record,
+    ChaincodeAdditionalParams, ChaincodeEvent, ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec,
+    Response, SignedProposal,
 };
-use fabric_protos::queryresult::Kv;
 use fabric_protos::services::{ChaincodeClient, MAX_MESSAGE_SIZE};
 use prost::Message;
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,25 +23,90 @@ use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 /// Fabric's words, which clients of the gateway look for.
 const STREAM_TERMINATED: &str = "chaincode stream terminated";
-/// How many entries of a range go into one message, and into all messages of a query.
-const PAGE_SIZE: usize = 100;
-const QUERY_LIMIT: usize = 100_000;
 /// What READY offers, as a peer of Fabric 3.1 does by default.
 const BATCH_SIZE: u32 = 1000;
 /// Messages that may wait to be sent to the service.
 const OUTGOING_MESSAGES: usize = 256;
 const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 
-/// A transaction to run.
-pub struct Call {
-    pub channel: String,
-    pub tx_id: String,
-    pub input: ChaincodeInput,
-    pub proposal: SignedProposal,
+/// A transaction that runs on one organisation's peer.
+pub struct Transaction<'a> {
+    pub node: &'a Node,
+    pub channel: &'a Channel,
+    pub tx_id: &'a str,
+    pub proposal: &'a SignedProposal,
+    pub simulation: Simulation,
+}
+
+impl Transaction<'_> {
+    /// Runs a chaincode of the organisation in it.
+    ///
+    /// # Errors
+    /// Why there is no answer, in the words of Fabric's peer.
+    pub async fn invoke(&mut self, chaincode: &str, input: ChaincodeInput) -> Result<Outcome, String> {
+        let tx_id = self.tx_id;
+        let answer = self.execute(chaincode, input).await;
+        let answer = answer.map_err(|e| format!("failed to execute transaction {tx_id}: {e}"))?;
+        if answer.r#type() == Type::Error {
+            return Err(format!(
+                "transaction returned with failure: {}",
+                String::from_utf8_lossy(&answer.payload)
+            ));
+        }
+        let response = Response::decode(answer.payload.as_slice())
+            .map_err(|e| format!("failed to unmarshal response for transaction {tx_id}: {e}"))?;
+        Ok(Outcome { response, event: answer.chaincode_event })
+    }
+
+    /// Runs a chaincode to its last message.
+    async fn execute(&mut self, chaincode: &str, input: ChaincodeInput) -> Result<ChaincodeMessage, String> {
+        let node = self.node;
+        let Some(link) = node.links.get(chaincode) else {
+            return Err(format!(
+                "invalid invocation: [channel {}] failed to get chaincode container info for {chaincode}: chaincode definition for '{chaincode}' exists, but chaincode is not installed",
+                self.channel.name
+            ));
+        };
+        let session = link.session().await?;
+        let answer = match timeout(link.execute_timeout, session.run(self, chaincode, input)).await {
+            Ok(answer) => answer,
+            Err(_) => Err("timeout expired while executing transaction".into()),
+        };
+        answer.map_err(|e| format!("error sending: {e}"))
+    }
+
+    /// Runs another chaincode at the request of one that runs, with the same reads and writes.
+    fn call_other<'b>(
+        &'b mut self,
+        payload: &'b [u8],
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + Send + 'b>> {
+        Box::pin(self.run_other(payload))
+    }
+
+    async fn run_other(&mut self, payload: &[u8]) -> Result<Vec<u8>, String> {
+        let spec = ChaincodeSpec::decode(payload).map_err(|e| format!("unmarshal failed: {e}"))?;
+        // "name:version/channel", of which the version does not count.
+        let full = spec.chaincode_id.unwrap_or_default().name;
+        let (name, channel) = full.split_once('/').unwrap_or((full.as_str(), ""));
+        let name = name.split(':').next().unwrap_or_default();
+        if !channel.is_empty() && channel != self.channel.name {
+            return Err(format!("failed to find ledger for channel: {channel}"));
+        }
+        let refused = |what: String| format!("execute failed: {what}");
+        if self.channel.definitions.get(name).is_none() {
+            return Err(refused(format!(
+                "invalid invocation: [channel {}] failed to get chaincode container info for {name}: chaincode {name} not found",
+                self.channel.name
+            )));
+        }
+        self.simulation.call(name).map_err(|e| refused(e.to_string()))?;
+        let answer = self.execute(name, spec.input.unwrap_or_default()).await.map_err(refused)?;
+        Ok(answer.encode_to_vec())
+    }
 }
 
 /// What the chaincode answered.
@@ -68,30 +134,6 @@ impl Link {
         execute_timeout: Duration,
     ) -> Self {
         Self { config, tls_root, dial_timeout, execute_timeout, session: Default::default() }
-    }
-
-    /// Runs a transaction; `simulation` collects what it reads and writes.
-    ///
-    /// # Errors
-    /// Why there is no answer, in the words of Fabric's peer.
-    pub async fn invoke(&self, call: Call, simulation: &mut Simulation) -> Result<Outcome, String> {
-        let tx_id = call.tx_id.clone();
-        let failed = |e: String| format!("failed to execute transaction {tx_id}: {e}");
-        let session = self.session().await.map_err(failed)?;
-        let run = session.run(call, simulation);
-        let answer = match timeout(self.execute_timeout, run).await {
-            Ok(answer) => answer.map_err(failed)?,
-            Err(_) => return Err(failed("timeout expired while executing transaction".into())),
-        };
-        if answer.r#type() == Type::Error {
-            return Err(format!(
-                "transaction returned with failure: {}",
-                String::from_utf8_lossy(&answer.payload)
-            ));
-        }
-        let response = Response::decode(answer.payload.as_slice())
-            .map_err(|e| format!("failed to unmarshal response for transaction {tx_id}: {e}"))?;
-        Ok(Outcome { response, event: answer.chaincode_event })
     }
 
     /// The session that there is, or a new one.
@@ -144,7 +186,7 @@ impl Link {
         Ok(Arc::new(Session { outgoing, calls, receiver }))
     }
 
-    async fn dial(&self) -> Result<Channel, tonic::transport::Error> {
+    async fn dial(&self) -> Result<tonic::transport::Channel, tonic::transport::Error> {
         let scheme = if self.tls_root.is_some() { "https" } else { "http" };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{}", self.config.address))?
             .connect_timeout(self.dial_timeout)
@@ -209,8 +251,13 @@ impl Session {
         self.calls.lock().is_some() && !self.outgoing.is_closed()
     }
 
-    async fn run(&self, call: Call, simulation: &mut Simulation) -> Result<ChaincodeMessage, String> {
-        let key = (call.channel, call.tx_id);
+    async fn run(
+        &self,
+        transaction: &mut Transaction<'_>,
+        namespace: &str,
+        input: ChaincodeInput,
+    ) -> Result<ChaincodeMessage, String> {
+        let key = (transaction.channel.name.clone(), transaction.tx_id.to_owned());
         let (sender, mut incoming) = mpsc::unbounded_channel();
         match self.calls.lock().as_mut() {
             None => return Err(STREAM_TERMINATED.into()),
@@ -228,15 +275,19 @@ impl Session {
             ..Default::default()
         };
 
-        let mut message = reply(Type::Transaction, call.input.encode_to_vec());
-        message.proposal = Some(call.proposal);
+        let mut message = reply(Type::Transaction, input.encode_to_vec());
+        message.proposal = Some(transaction.proposal.clone());
         loop {
             self.outgoing.send(message).await.map_err(|_| STREAM_TERMINATED)?;
             let request = incoming.recv().await.ok_or(STREAM_TERMINATED)?;
             if matches!(request.r#type(), Type::Completed | Type::Error) {
                 return Ok(request);
             }
-            message = match serve(&request, simulation) {
+            let answer = match request.r#type() {
+                Type::InvokeChaincode => transaction.call_other(&request.payload).await,
+                _ => serve::answer(&request, namespace, transaction),
+            };
+            message = match answer {
                 Ok(payload) => reply(Type::Response, payload),
                 Err(what) => {
                     let kind = request.r#type().as_str_name();
@@ -260,99 +311,6 @@ impl Drop for Run<'_> {
             calls.remove(&self.key);
         }
     }
-}
-
-/// Answers one request of the chaincode from the state.
-fn serve(request: &ChaincodeMessage, simulation: &mut Simulation) -> Result<Vec<u8>, String> {
-    match request.r#type() {
-        Type::GetState => {
-            let get: GetState = decode(request)?;
-            public(&get.collection)?;
-            simulation.get(&get.key)
-        }
-        Type::GetStateMultiple => {
-            let get: GetStateMultiple = decode(request)?;
-            public(&get.collection)?;
-            let values = get.keys.iter().map(|key| simulation.get(key)).collect::<Result<_, _>>()?;
-            Ok(GetStateMultipleResult { values }.encode_to_vec())
-        }
-        Type::PutState => {
-            let put: PutState = decode(request)?;
-            public(&put.collection)?;
-            simulation.put(put.key, put.value).map(|()| Vec::new())
-        }
-        Type::DelState => {
-            let del: DelState = decode(request)?;
-            public(&del.collection)?;
-            simulation.put(del.key, Vec::new()).map(|()| Vec::new())
-        }
-        Type::WriteBatchState => {
-            let batch: WriteBatchState = decode(request)?;
-            for write in batch.rec {
-                public(&write.collection)?;
-                match write.r#type() {
-                    write_record::Type::PutState => simulation.put(write.key, write.value)?,
-                    write_record::Type::DelState => simulation.put(write.key, Vec::new())?,
-                    other => return Err(unsupported(other.as_str_name())),
-                }
-            }
-            Ok(Vec::new())
-        }
-        Type::GetStateByRange => range(&decode(request)?, &request.txid, simulation),
-        Type::QueryStateNext => {
-            let next: QueryStateNext = decode(request)?;
-            let page = simulation.next(&next.id, PAGE_SIZE)?;
-            Ok(answer(simulation, page, next.id, false))
-        }
-        Type::QueryStateClose => {
-            let close: QueryStateClose = decode(request)?;
-            simulation.close(&close.id);
-            Ok(QueryResponse { id: close.id, ..Default::default() }.encode_to_vec())
-        }
-        Type::GetQueryResult => Err("ExecuteQuery not supported for leveldb".into()),
-        Type::GetHistoryForKey => Err("history database is not enabled".into()),
-        other => Err(unsupported(other.as_str_name())),
-    }
-}
-
-fn range(get: &GetStateByRange, tx_id: &str, simulation: &mut Simulation) -> Result<Vec<u8>, String> {
-    public(&get.collection)?;
-    let id = format!("{tx_id}-{}", simulation.queries());
-    let metadata =
-        QueryMetadata::decode(get.metadata.as_slice()).map_err(|e| format!("unmarshal failed: {e}"))?;
-    if metadata == QueryMetadata::default() {
-        let page = simulation.range(&id, &get.start_key, &get.end_key, PAGE_SIZE)?;
-        return Ok(answer(simulation, page, id, false));
-    }
-    let start = if metadata.bookmark.is_empty() { &get.start_key } else { &metadata.bookmark };
-    let size = usize::try_from(metadata.page_size).unwrap_or(0).clamp(1, QUERY_LIMIT);
-    let page = simulation.page(&id, start, &get.end_key, size)?;
-    Ok(answer(simulation, page, id, true))
-}
-
-fn answer(simulation: &Simulation, page: Page, id: String, by_bookmark: bool) -> Vec<u8> {
-    let mut metadata = Vec::new();
-    if by_bookmark {
-        let fetched_records_count = page.entries.len() as i32;
-        metadata = QueryResponseMetadata { fetched_records_count, bookmark: page.bookmark }.encode_to_vec();
-    }
-    let results = page.entries.into_iter().map(|(key, value)| {
-        let namespace = simulation.namespace().to_owned();
-        QueryResultBytes { result_bytes: Kv { namespace, key, value }.encode_to_vec() }
-    });
-    QueryResponse { results: results.collect(), has_more: page.more, id, metadata }.encode_to_vec()
-}
-
-fn decode<M: Message + Default>(request: &ChaincodeMessage) -> Result<M, String> {
-    M::decode(request.payload.as_slice()).map_err(|e| format!("unmarshal failed: {e}"))
-}
-
-fn public(collection: &str) -> Result<(), String> {
-    if collection.is_empty() { Ok(()) } else { Err(format!("collection {collection} could not be found")) }
-}
-
-fn unsupported(what: &str) -> String {
-    format!("the development ledger does not support {what}")
 }
 
 /// Tonic's errors say little themselves and much in their sources.
