@@ -1,18 +1,12 @@
 //! Bad input, and the commands of organisations with their own files on a running ledger: every error is clear, names
 //! the place, and nothing is lost or left behind.
 
-use gateway_client::{Call, Checkpoint};
-use node::{
-    answer,
-    config::Config,
-    data,
-    driver::{Driver, Input, Request},
-    facts::{Fact, Located},
-    ledger,
-    poster::Poster,
-    store::Store,
-};
-use records::{Body, Ending, Job, JobId, JobView, Outcome, Slot};
+mod fixture;
+
+use fixture::{Tamper, play};
+use gateway_client::Call;
+use node::{config::Config, data, ledger};
+use records::{Body, Ending, Job, JobId, JobView, Outcome};
 use std::{
     fmt::Write,
     fs,
@@ -20,7 +14,6 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 use svm::vertical::VerticalSvm;
@@ -416,53 +409,17 @@ fn participants_whose_files_do_not_fit_are_named() {
     assert_says(&orgs.abort_reason(&job).1, &["the public keys differ", "Org1MSP, Org2MSP; Org3MSP"]);
 }
 
-/// What a member does to its records before it posts them.
-type Tamper = fn(Slot, &mut Body);
-
-/// Plays a member that changes its records before it posts them and does not mind what it reads, until the job ends.
+/// Plays a member that changes its records before it posts them, until the job ends.
 async fn cheat(config: Config, id: JobId, tamper: Tamper) -> Ending {
-    let gateway = ledger::connect(&config).unwrap();
-    let msp_id = gateway.user().identity().msp_id().to_owned();
-    let network = gateway.network(&config.channel);
-    let contract = network.contract(&config.chaincode);
-    let view = contract.evaluate(Call::new("job").arg(id.0.as_str())).await.unwrap();
-    let job: Job = serde_json::from_slice::<JobView>(&view).unwrap().job;
-    let party = job.params.party(&msp_id).unwrap();
-    answer::accept(&Arc::new(config.clone()), &contract, &msp_id, &job).await.unwrap();
-
+    let contract = ledger::connect(&config).unwrap().network(&config.channel).contract(&config.chaincode);
     // What is no record at all does not get past the contract.
     let nonsense = ["setup", "0", "0", "nonsense"];
     let call = nonsense.iter().fold(Call::new("post").arg(id.0.as_str()), |call, arg| call.arg(*arg));
     let refused = contract.submitter().submit(call, PATIENCE).await.unwrap_err();
     assert!(refused.to_string().contains("BAD_INPUT"), "{refused}");
-
-    let store = Arc::new(Store::open(&config.data_dir).unwrap());
-    let secret = store.secret(&id).unwrap();
-    let private = Arc::new(data::load(&config, &job, party, &secret).unwrap().private);
-    let (inputs, on_input) = mpsc::channel();
-    let poster = Poster::new(job.clone(), contract, inputs.clone(), Arc::default(), PATIENCE);
-    let driver = Driver::<VerticalSvm> { job, party, private, store };
-    let ask = move |request| match request {
-        Request::Post(slot, mut body, used) => {
-            tamper(slot, &mut body);
-            poster.ask(Request::Post(slot, body, used));
-        }
-        // It would not report itself.
-        Request::Abort(_) => {}
-        other @ (Request::Finish | Request::Seen(_)) => poster.ask(other),
-    };
-    std::thread::spawn(move || driver.run(&on_input, ask, |_| {}));
-    let mut blocks = network.blocks(Checkpoint::start());
-    loop {
-        let block = blocks.next().await.unwrap().unwrap();
-        let facts: Vec<Located> = ledger::facts(&block, &config.chaincode).unwrap();
-        for located in facts.into_iter().filter(|located| *located.fact.job() == id) {
-            if let Fact::Ended(ending) = &located.fact {
-                return ending.clone();
-            }
-            inputs.send(Input::Fact(Box::new(located))).unwrap();
-        }
-    }
+    let own = config.clone();
+    let private = move |job: &Job, party, secret| data::load(&own, job, party, &secret).unwrap().private;
+    play::<VerticalSvm>(config, &id, private, tamper).await
 }
 
 #[test]

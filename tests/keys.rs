@@ -1,9 +1,13 @@
 //! Keys that nobody deals, on both ledgers: negotiated with a node killed meanwhile, used, refreshed to other members.
 
+#[path = "../compute-service/key-generation/tests/deviation/mod.rs"]
+mod deviation;
 mod fixture;
 
-use fixture::{Ledger, Running, Size, program, submit};
+use deviation::Deviating;
+use fixture::{Ledger, Running, Size, play, program, submit};
 use gateway_client::Call;
+use key_generation::Opening;
 use launcher::Kind;
 use node::{
     config::Config,
@@ -12,8 +16,8 @@ use node::{
     worker::KeyReport,
 };
 use paillier::KeyShare;
-use records::{Code, Collusion, Dealer, JobParams, Judge, KeyEntry, KeyRefresh, Phase, TRAINING};
-use std::time::Duration;
+use records::{Code, Collusion, Dealer, JobParams, Judge, KeyEntry, KeyRefresh, Outcome, Phase, TRAINING};
+use std::{process::Output, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, ChildStdin},
@@ -40,9 +44,13 @@ async fn on(kind: Kind) {
     let (params, report) = a_key_is_negotiated_though_a_node_is_killed(&ledger, &first_three).await;
     a_training_uses_it_with_a_quorum(&ledger, &first_three, &report.key).await;
     the_contract_refuses_a_key_of_others(&ledger, &report.key).await;
+    who_spoils_a_negotiation_is_named(&ledger, &some(&all, 1..4)).await;
+    let open = ["key", "open", &params.id().0, "--out", "never.json"];
+    assert!(refused_by_the_node(&all, 0, &open).contains("has made a key"));
     a_refresh_changes_the_members(&ledger, &all, &report.key).await;
     two_members_have_a_key_too(&ledger, &all).await;
     assert!(ledger.verify(&params.id()).await.complete);
+    a_share_is_deleted(&all, &report.key);
 }
 
 /// Nodes of all four organisations, with state of their own.
@@ -102,7 +110,22 @@ fn share(participants: &Participants, party: usize, key: &str) -> KeyShare {
 
 async fn entry(ledger: &Ledger, key: &str) -> KeyEntry {
     let bytes = ledger.contract(3).evaluate(Call::new("key").arg(key)).await.unwrap();
-    serde_json::from_slice(&bytes).unwrap()
+    let mut entries: Vec<KeyEntry> = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(entries.len(), 1);
+    entries.remove(0)
+}
+
+/// Runs a command of the organisation of a party.
+fn confab(participants: &Participants, party: usize, args: &[&str]) -> Output {
+    let config = participants.configs[party].as_os_str();
+    let command = std::process::Command::new(program()).args(args).arg("--config").arg(config).output();
+    command.unwrap()
+}
+
+fn refused_by_the_node(participants: &Participants, party: usize, args: &[&str]) -> String {
+    let output = confab(participants, party, args);
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
 }
 
 async fn a_key_is_negotiated_though_a_node_is_killed(
@@ -207,4 +230,60 @@ async fn two_members_have_a_key_too(ledger: &Ledger, all: &Participants) {
     // A repeated proposal is the same job.
     let call = Call::new("propose").arg(serde_json::to_vec(&params).unwrap());
     assert_eq!(submit(&ledger.contract(2), call).await.outcome, gateway_client::Outcome::AlreadyThere);
+}
+
+/// The last of three shares zeros instead of its factors: the job ends without a name, and the opened secrets give it.
+async fn who_spoils_a_negotiation_is_named(ledger: &Ledger, members: &Participants) {
+    let generation = experiment::key_generation(256, true, 2, Collusion::Minority);
+    let params = experiment::job_params(records::Kind::KeyGeneration(generation), names(members)).unwrap();
+    let id = params.id();
+    members.accept(&id).unwrap();
+    let mut nodes = [0, 1].map(|party| spawn(members, party, &params));
+    members.propose(&params).await.unwrap();
+    let config = Config::load(&members.configs[2]).unwrap();
+    let dir = ledger.network.dir.join("opened");
+    std::fs::create_dir_all(&dir).unwrap();
+    let files = [0, 1, 2].map(|party| dir.join(format!("{party}.json")).display().to_string());
+    let private = |_: &records::Job, party: u32, secret: protocol::JobSecret| {
+        let opening = Opening::new(&id, &names(members)[party as usize], &secret);
+        std::fs::write(&files[party as usize], serde_json::to_vec(&opening).unwrap()).unwrap();
+        let own = key_generation::Private { secret, share: None };
+        deviation::Private { own, deviates_in: Some(Phase::Factors) }
+    };
+    let ending = timeout(PATIENCE, play::<Deviating>(config, &id, private, |_, _| {})).await.unwrap();
+    let Outcome::Aborted(reason) = &ending.outcome else { panic!("{ending:?}") };
+    assert!(reason.contains("do not fit together") && !reason.contains("(party"), "{reason}");
+    for (node, _) in &mut nodes {
+        timeout(PATIENCE, node.wait()).await.unwrap().unwrap();
+    }
+    for party in [0, 1] {
+        let output = confab(members, party, &["key", "open", &id.0, "--out", &files[party]]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let again = refused_by_the_node(members, 0, &["key", "open", &id.0, "--out", &files[0]]);
+    assert!(again.contains("exists"), "{again}");
+
+    let dir = ledger.network.dir.display().to_string();
+    let audit = |opened: &[String]| {
+        let mut args = vec!["key", "audit", &id.0, "--dir", &dir, "--json", "-"];
+        args.extend(opened.iter().flat_map(|file| ["--opened", file]));
+        let output = std::process::Command::new(program()).args(&args).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let audited: serde_json::Value = serde_json::from_slice(&output.stdout).expect(&said);
+        let verdicts = audited["findings"]["members"].as_array().unwrap().clone();
+        (verdicts.iter().map(|m| m["verdict"].as_str().unwrap().to_owned()).collect::<Vec<_>>(), said)
+    };
+    let (verdicts, said) = audit(&files);
+    assert_eq!(verdicts, ["prescribed", "prescribed", "deviates"], "{said}");
+    assert!(said.contains("not accounted for: Org4MSP"), "{said}");
+    assert_eq!(audit(&files[..2]).0, ["prescribed", "prescribed", "unopened"]);
+}
+
+fn a_share_is_deleted(members: &Participants, key: &str) {
+    let delete = ["key", "delete", "--key", key];
+    let asked = refused_by_the_node(members, 0, &delete);
+    assert!(asked.contains("2 of the 2 others still can") && asked.contains("--yes"), "{asked}");
+    assert_eq!(share(members, 0, key).index(), 0);
+    assert!(confab(members, 0, &[&delete[..], &["--yes"]].concat()).status.success());
+    assert!(refused_by_the_node(members, 0, &delete).contains("there is no share"));
 }

@@ -44,8 +44,8 @@ impl WorldState for StubState<'_> {
         self.0.get_states(keys).map_err(state)
     }
 
-    fn list(&mut self, kind: &str) -> Result<Vec<Vec<u8>>, Failure> {
-        let entries = self.0.get_state_by_partial_composite_key(kind, &[] as &[&str]).map_err(state)?;
+    fn list(&mut self, kind: &str, attributes: &[&str]) -> Result<Vec<Vec<u8>>, Failure> {
+        let entries = self.0.get_state_by_partial_composite_key(kind, attributes).map_err(state)?;
         entries.map(|entry| entry.map(|kv| kv.value).map_err(state)).collect()
     }
 

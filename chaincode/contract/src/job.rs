@@ -1,7 +1,7 @@
 use crate::{Caller, Failure, WorldState};
 use records::{
     Acceptance, Body, CONTRACT_VERSION, Code, Dealer, Ending, Job, JobId, JobParams, JobView, KeyEntry, Kind,
-    MAX_RECORD_BYTES, Outcome, Phase, Record, Refusal, Rules, Slot, TRAINING, ThresholdKey, key,
+    MAX_RECORD_BYTES, Outcome, Phase, Record, Refusal, Rules, Slot, TRAINING, ThresholdKey, is_digest, key,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -95,7 +95,7 @@ impl Call<'_> {
 
     fn job_id(&self) -> Result<JobId, Failure> {
         let id = self.text(0, "job")?;
-        match id.len() == 64 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        match is_digest(id) {
             true => Ok(JobId(id.into())),
             false => refuse(Code::BadInput, "job: not 64 hexadecimal digits"),
         }
@@ -283,14 +283,7 @@ impl Call<'_> {
         }
         if let Some(Body::Key(key)) = first {
             let entry = key_entry(&job, &key);
-            let place = key::threshold_key(&entry.fingerprint);
-            if world.get(std::slice::from_ref(&place))?[0].is_some() {
-                return refuse(
-                    Code::AlreadyDifferent,
-                    format!("key {} came out of another job", entry.fingerprint),
-                );
-            }
-            world.put(&place, json(&entry))?;
+            world.put(&key::threshold_key(&entry.fingerprint, &id), json(&entry))?;
         }
         self.write_ending(world, &id, Outcome::Finished)
     }
@@ -334,7 +327,7 @@ impl Call<'_> {
 
     fn jobs(&self, world: &mut dyn WorldState) -> Answer {
         let mut views = Vec::new();
-        for bytes in world.list(key::JOB)? {
+        for bytes in world.list(key::JOB, &[])? {
             let job: Job = stored(&bytes)?;
             let [ending] = read(world, [key::ending(&job.id)])?;
             let ending = ending.map(|bytes| stored(&bytes)).transpose()?;
@@ -357,17 +350,17 @@ impl Call<'_> {
 
     fn key(&self, world: &mut dyn WorldState) -> Answer {
         let fingerprint = self.text(0, "key")?;
-        if fingerprint.len() != 64 {
+        if !is_digest(fingerprint) {
             return refuse(Code::BadInput, "key: not 64 hexadecimal digits");
         }
-        let [entry] = read(world, [key::threshold_key(fingerprint)])?;
-        entry.map_or_else(|| refuse(Code::UnknownKey, format!("no key {fingerprint}")), Ok)
+        match key_entries(world, &[fingerprint])? {
+            entries if entries.is_empty() => refuse(Code::UnknownKey, format!("no key {fingerprint}")),
+            entries => Ok(json(&entries)),
+        }
     }
 
     fn keys(&self, world: &mut dyn WorldState) -> Answer {
-        let entries = world.list(key::THRESHOLD_KEY)?;
-        let entries = entries.iter().map(|bytes| stored(bytes)).collect::<Result<Vec<KeyEntry>, _>>()?;
-        Ok(json(&entries))
+        Ok(json(&key_entries(world, &[])?))
     }
 
     fn probe(&self, world: &mut dyn WorldState) -> Answer {
@@ -404,50 +397,59 @@ fn key_entry(job: &Job, key: &ThresholdKey) -> KeyEntry {
     }
 }
 
+/// All entries, or those of one fingerprint: whoever has seen a public key can enter it for another job, too.
+fn key_entries(world: &mut dyn WorldState, fingerprint: &[&str]) -> Result<Vec<KeyEntry>, Failure> {
+    world.list(key::THRESHOLD_KEY, fingerprint)?.iter().map(|bytes| stored(bytes)).collect()
+}
+
 /// Whether a job may use the key that it names: one of the same members, and for this purpose.
 fn check_key(world: &mut dyn WorldState, params: &JobParams) -> Result<(), Failure> {
-    let (fingerprint, purpose) = match &params.kind {
-        Kind::VerticalSvm(training) => (training.key.as_ref(), TRAINING),
-        Kind::KeyRefresh(refresh) => (Some(&refresh.key), refresh.purpose.as_str()),
-        Kind::KeyGeneration(_) => (None, ""),
+    let fingerprint = match &params.kind {
+        Kind::VerticalSvm(training) => training.key.as_ref(),
+        Kind::KeyRefresh(refresh) => Some(&refresh.key),
+        Kind::KeyGeneration(_) => None,
     };
     let Some(fingerprint) = fingerprint else { return Ok(()) };
-    let [entry] = read(world, [key::threshold_key(fingerprint)])?;
-    let Some(entry) = entry else {
-        return match &params.kind {
-            // A key that was dealt is known to its members only.
-            Kind::KeyRefresh(_) => Ok(()),
-            _ => refuse(Code::UnknownKey, format!("no key {fingerprint} was negotiated on this ledger")),
-        };
-    };
-    let entry: KeyEntry = stored(&entry)?;
-    if let Kind::KeyRefresh(refresh) = &params.kind {
-        let own = |dealer: &Dealer| {
-            entry.members.get(dealer.member as usize) == params.participants.get(dealer.party as usize)
-        };
-        let old = (entry.members.len() as u32, entry.bits, entry.quorum);
-        if old != (refresh.old_parties, refresh.key_bits, refresh.dealers.len() as u32)
-            || !refresh.dealers.iter().all(own)
-        {
-            let members = entry.members.join(", ");
-            let reason =
-                format!("dealers: the key has {} bits, for {} of {members}", entry.bits, entry.quorum);
-            return refuse(Code::BadInput, reason);
+    let mut entries = key_entries(world, &[fingerprint])?;
+    // What strangers entered under this fingerprint is no concern of these participants.
+    entries.retain(|entry| entry.members.iter().any(|member| params.participants.contains(member)));
+    match entries.iter().map(|entry| unfit(entry, params)).min() {
+        Some(None) => Ok(()),
+        Some(Some(reason)) => refuse(Code::BadInput, reason),
+        // A key that was dealt is known to its members only.
+        None if matches!(params.kind, Kind::KeyRefresh(_)) => Ok(()),
+        None => {
+            let reason = format!("no key {fingerprint} was negotiated on this ledger by these participants");
+            refuse(Code::UnknownKey, reason)
         }
     }
+}
+
+/// Why a job may not use a key.
+fn unfit(entry: &KeyEntry, params: &JobParams) -> Option<String> {
+    let members = entry.members.join(", ");
+    let (field, fits, purpose) = match &params.kind {
+        Kind::KeyRefresh(refresh) => {
+            let own = |dealer: &Dealer| {
+                entry.members.get(dealer.member as usize) == params.participants.get(dealer.party as usize)
+            };
+            let old = (entry.members.len() as u32, entry.bits, entry.quorum);
+            let fits = old == (refresh.old_parties, refresh.key_bits, refresh.dealers.len() as u32)
+                && refresh.dealers.iter().all(own);
+            ("dealers", fits, refresh.purpose.as_str())
+        }
+        Kind::VerticalSvm(training) => {
+            let fits = entry.members == params.participants
+                && (entry.quorum, entry.bits) == (training.quorum, training.key_bits);
+            ("key", fits, TRAINING)
+        }
+        Kind::KeyGeneration(_) => return None,
+    };
     if entry.purpose != purpose {
-        return refuse(Code::BadInput, format!("key: it is for {}, not for {purpose}", entry.purpose));
+        return Some(format!("key: it is for {}, not for {purpose}", entry.purpose));
     }
-    if let Kind::VerticalSvm(training) = &params.kind
-        && (entry.members != params.participants
-            || (entry.quorum, entry.bits) != (training.quorum, training.key_bits))
-    {
-        let members = entry.members.join(", ");
-        let reason =
-            format!("key: it has {} bits, for {} of {members}, in this order", entry.bits, entry.quorum);
-        return refuse(Code::BadInput, reason);
-    }
-    Ok(())
+    let (bits, quorum) = (entry.bits, entry.quorum);
+    (!fits).then(|| format!("{field}: the key has {bits} bits, for {quorum} of {members}, in this order"))
 }
 
 fn read<const N: usize>(

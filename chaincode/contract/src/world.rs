@@ -29,11 +29,11 @@ pub trait WorldState {
     /// [`Failure::State`].
     fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure>;
 
-    /// Values of all composite keys of a kind.
+    /// Values of all composite keys of a kind whose first attributes are these.
     ///
     /// # Errors
     /// [`Failure::State`].
-    fn list(&mut self, kind: &str) -> Result<Vec<Vec<u8>>, Failure>;
+    fn list(&mut self, kind: &str, attributes: &[&str]) -> Result<Vec<Vec<u8>>, Failure>;
 
     /// Writes a value.
     ///

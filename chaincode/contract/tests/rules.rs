@@ -19,8 +19,9 @@ impl WorldState for World {
         Ok(keys.iter().map(|key| self.committed.get(key).cloned()).collect())
     }
 
-    fn list(&mut self, kind: &str) -> Result<Vec<Vec<u8>>, Failure> {
-        let of_kind = self.committed.iter().filter(|(k, _)| key::kind(k) == Some(kind));
+    fn list(&mut self, kind: &str, attributes: &[&str]) -> Result<Vec<Vec<u8>>, Failure> {
+        let begins = |key: &str| key[1..].split('\0').skip(1).zip(attributes).all(|(a, b)| a == *b);
+        let of_kind = self.committed.iter().filter(|(k, _)| key::kind(k) == Some(kind) && begins(k));
         Ok(of_kind.map(|(_, value)| value.clone()).collect())
     }
 
@@ -305,17 +306,22 @@ fn finished(
 }
 
 #[test]
-fn a_key_is_entered_once_and_for_its_members_and_purpose_only() {
+fn a_key_is_for_its_members_and_purpose_only() {
     let mut world = World::default();
     let key = threshold_key(3);
     let fingerprint = hex::encode(key.fingerprint());
+    assert_eq!(world.call(5, "key", &[fingerprint.as_bytes()]), Err(Code::UnknownKey));
+    // Others who have seen the public key, and enter it first, take nothing from those who made it.
+    finished(&mut world, [4, 5, 6], "retrieval", 2, &key).unwrap();
     finished(&mut world, [1, 2, 3], "training", 1, &key).unwrap();
-    let entry: KeyEntry =
+    let entries: Vec<KeyEntry> =
         serde_json::from_slice(&world.call(5, "key", &[fingerprint.as_bytes()]).unwrap()).unwrap();
+    let entry = entries.iter().find(|entry| entry.members[0] == "Org1MSP").unwrap();
     assert_eq!((entry.members.len(), entry.purpose.as_str(), entry.quorum), (3, "training", 2));
-    // Others who post the same public key do not take it over.
-    assert_eq!(finished(&mut world, [4, 5, 6], "retrieval", 2, &key), Err(Code::AlreadyDifferent));
+    assert_eq!(entries.len(), 2);
     finished(&mut world, [4, 5, 6], "retrieval", 3, &threshold_key(5)).unwrap();
+    let all: Vec<KeyEntry> = serde_json::from_slice(&world.call(5, "keys", &[]).unwrap()).unwrap();
+    assert_eq!(all.len(), 3);
 
     let mut training = params();
     training.participants = (1..=3).map(|org| format!("Org{org}MSP")).collect();
@@ -330,6 +336,7 @@ fn a_key_is_entered_once_and_for_its_members_and_purpose_only() {
     assert_eq!(propose(&key, [1, 2, 3], 2), Ok(()));
     assert_eq!(propose(&key, [1, 2, 3], 3), Err(Code::BadInput));
     assert_eq!(propose(&key, [2, 1, 3], 2), Err(Code::BadInput));
+    assert_eq!(propose(&key, [7, 8, 9], 2), Err(Code::UnknownKey), "none of its members");
     assert_eq!(propose(&threshold_key(5), [4, 5, 6], 2), Err(Code::BadInput), "it is for retrieval");
     assert_eq!(propose(&threshold_key(7), [1, 2, 3], 2), Err(Code::UnknownKey));
 
@@ -360,7 +367,7 @@ mod foreign_bytes {
     proptest! {
         #[test]
         fn never_panic(
-            function in prop::sample::select(vec!["propose", "accept", "refuse", "post", "finish", "abort", "job", "record", "probe"]),
+            function in prop::sample::select(vec!["propose", "accept", "refuse", "post", "finish", "abort", "job", "record", "key", "probe"]),
             args in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..6),
             own_job in any::<bool>(),
         ) {

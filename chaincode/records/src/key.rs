@@ -65,9 +65,10 @@ fn of_slot(kind: &str, id: &JobId, slot: &Slot) -> String {
     )
 }
 
-/// Where the [`crate::KeyEntry`] of a threshold key lies.
-pub fn threshold_key(fingerprint: &str) -> String {
-    composite(THRESHOLD_KEY, &[fingerprint])
+/// Where the [`crate::KeyEntry`] of a threshold key lies. The job is in it because a public key is known before it is
+/// entered: nobody can take the place of those who made it.
+pub fn threshold_key(fingerprint: &str, job: &JobId) -> String {
+    composite(THRESHOLD_KEY, &[fingerprint, &job.0])
 }
 
 /// Where a probe lies: a value without meaning with which a client shows that the ledger commits what it sends.

@@ -30,7 +30,7 @@ pub use job::{
 pub use keys::{Collusion, Dealer, KeyEntry, KeyGeneration, KeyRefresh};
 pub use phase::{Phase, Slot};
 pub use refusal::{Code, Refusal};
-pub use rules::{KeySizes, Rules};
+pub use rules::{KeySizes, Rules, is_digest};
 
 use serde::{Deserialize, Serialize};
 

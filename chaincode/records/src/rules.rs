@@ -8,7 +8,7 @@ mod keys;
 mod training;
 
 use crate::{Body, JobParams, Kind, Phase, Slot};
-pub(crate) use check::is_digest;
+pub use check::is_digest;
 pub use keys::KeySizes;
 use keys::{Generation, Refresh};
 use std::{fmt::Debug, ops::Range, sync::Arc};

@@ -22,7 +22,10 @@ use paillier::{
 };
 use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
 use records::{Body, Bytes, Collusion, Job, KeyGeneration, KeySizes, Kind, Phase, Slot};
-use std::sync::{Mutex, PoisonError};
+use std::{
+    f64::consts::LN_2,
+    sync::{Mutex, PoisonError},
+};
 
 /// One party's side of a key generation.
 pub struct Generation {
@@ -81,7 +84,7 @@ pub(crate) fn commitment_of(opening: Phase) -> Phase {
 }
 
 impl Generation {
-    /// Candidates for N that were opened so far.
+    /// Candidates for N that were opened so far, as far as they could be tested.
     pub fn candidates(&self) -> u64 {
         self.candidates
     }
@@ -89,6 +92,14 @@ impl Generation {
     /// The session of commitments: the job.
     pub(crate) fn session(&self) -> [u8; 32] {
         hex::decode(&self.board.job().0).ok().and_then(|id| id.try_into().ok()).expect("a job's identifier")
+    }
+
+    /// Among so many candidates one is good but for a chance of 2⁻³⁰, if nobody deviates.
+    fn most_candidates(&self) -> u64 {
+        // Mertens: without a factor up to B, a number x is a prime with probability e^γ·ln B/ln x.
+        let log = f64::from(self.params.key_bits / 2) * LN_2;
+        let prime = (1.781 * f64::from(self.plan.sieved_to()).ln() / log).min(1.0);
+        (30.0 * LN_2 / (prime * prime)).ceil() as u64
     }
 
     /// Bytes of the numbers that an opening holds.
@@ -136,9 +147,10 @@ impl Generation {
         let mut survivors = biprimality::trial_division(&candidates);
         // What fits into a record of powers.
         let entries = self.board.rules.chunk_entries(Phase::PowerOpen);
-        survivors.truncate((entries - 32) / self.sizes.modulus);
+        let tested = (entries - 32) / self.sizes.modulus;
+        survivors.truncate(tested);
         let coin = biprimality::coin(&coins);
-        self.candidates += count as u64;
+        self.candidates += count.min(tested) as u64;
         self.batch = Batch { candidates, coin, survivors, ..Batch::default() };
         Ok(())
     }
@@ -240,10 +252,14 @@ impl Generation {
         };
         let next = match goes_on {
             true => self.board.after(step),
-            false if step.round + 1 == KeyGeneration::MAX_BATCHES => {
-                return Err(Fault::Disagreement(
-                    "no candidate was good in many times as many batches as chance needs: some member posts wrong powers".into(),
-                ));
+            false
+                if self.candidates >= self.most_candidates()
+                    || step.round + 1 == KeyGeneration::MAX_BATCHES =>
+            {
+                return Err(Fault::Disagreement(format!(
+                    "none of {} candidates is good, which is no chance: some member posts wrong values",
+                    self.candidates
+                )));
             }
             false => Some(Step::first(Phase::Units, step.round + 1)),
         };

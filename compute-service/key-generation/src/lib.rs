@@ -7,8 +7,10 @@
 //!
 //! A member's secrets are a function of its job secret and the records, so a node that restarts makes them again. An
 //! observer folds the same records and checks everything that is opened: commitments, candidates, powers, θ,
-//! verification keys, and partial decryptions of a known number.
+//! verification keys, and partial decryptions of a known number. What it cannot see, wrong values of the right form, an
+//! [`Audit`] of the members' opened secrets finds once a generation has come to nothing.
 
+mod audit;
 mod board;
 mod ending;
 mod generation;
@@ -17,6 +19,7 @@ mod refresh;
 pub mod sealed;
 mod wire;
 
+pub use audit::{Audit, Audited, Findings, Opening, Verdict};
 pub use ending::Output;
 pub use generation::Generation;
 pub use refresh::{Refresh, check_share};

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The folder of a node's key shares. Files in it are only added.
+/// The folder of a node's key shares. Files in it are added and deleted, never changed.
 #[derive(Clone, Debug)]
 pub struct Keyring {
     dir: PathBuf,
@@ -30,10 +30,10 @@ pub enum KeyringError {
     /// More than one key begins so.
     #[error("{0}… is the beginning of several keys; give more of it")]
     Ambiguous(String),
-    /// The folder cannot be read or made.
+    /// The folder cannot be read or made, or a file not deleted.
     #[error("{path}: {source}")]
     File {
-        /// The folder.
+        /// The folder or file.
         path: String,
         /// What the system said.
         source: io::Error,
@@ -114,6 +114,17 @@ impl Keyring {
         }
     }
 
+    /// Deletes a share, from the disk before this returns; what it was written on may still hold it.
+    ///
+    /// # Errors
+    /// A file that cannot be deleted.
+    pub fn delete(&self, share: &KeyShare) -> Result<PathBuf, KeyringError> {
+        let path = self.path(&hex::encode(share.key().fingerprint()));
+        let deleted = fs::remove_file(&path).and_then(|()| fs::File::open(&self.dir)?.sync_all());
+        deleted.map_err(|source| KeyringError::File { path: path.display().to_string(), source })?;
+        Ok(path)
+    }
+
     /// All shares, in the order of their fingerprints.
     ///
     /// # Errors
@@ -170,5 +181,7 @@ mod tests {
         let missing = keyring.find("zz").unwrap_err().to_string();
         assert!(missing.contains("no share of key zz"), "{missing}");
         assert_eq!(keyring.list().unwrap().len(), 1);
+        assert_eq!(keyring.delete(&shares[0]).unwrap(), path);
+        assert!(keyring.delete(&shares[0]).is_err() && keyring.list().unwrap().is_empty());
     }
 }

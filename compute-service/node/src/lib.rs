@@ -8,6 +8,7 @@
 //! ```
 
 pub mod answer;
+pub mod audit;
 pub mod config;
 pub mod cost;
 pub mod data;

@@ -5,7 +5,7 @@
 use crate::facts::Located;
 use protocol::JobSecret;
 use records::{Body, JobId, Slot, key};
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -20,6 +20,8 @@ const FACTS: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("facts")
 const OUTBOX: TableDefinition<&str, &[u8]> = TableDefinition::new("outbox");
 const SECRETS: TableDefinition<&str, &[u8]> = TableDefinition::new("secrets");
 const PINS: TableDefinition<&str, &[u8]> = TableDefinition::new("pins");
+/// Jobs whose secret was opened.
+const OPENED: TableDefinition<&str, ()> = TableDefinition::new("opened");
 const CHECKPOINT: &str = "checkpoint";
 const LEDGER: &str = "ledger";
 
@@ -58,6 +60,9 @@ pub enum StoreError {
     /// An entry that cannot be read.
     #[error("the node's database: an entry cannot be read: {0}")]
     Corrupt(#[from] serde_json::Error),
+    /// A job of which others may know the secret.
+    #[error("the secret of job {0} was opened; this node takes no part in it any more")]
+    Opened(JobId),
 }
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -103,6 +108,7 @@ impl Store {
         db(write.open_table(OUTBOX))?;
         db(write.open_table(SECRETS))?;
         db(write.open_table(PINS))?;
+        db(write.open_table(OPENED))?;
         db(write.commit())?;
         Ok(Self { database, flushed: Mutex::new(Instant::now()) })
     }
@@ -252,12 +258,15 @@ impl Store {
     /// The secret of a job; drawn from the operating system's randomness when it is asked for first.
     ///
     /// # Errors
-    /// A failing database.
+    /// A failing database, or [`StoreError::Opened`].
     ///
     /// # Panics
     /// When the operating system has no randomness.
     pub fn secret(&self, job: &JobId) -> Result<JobSecret> {
         let write = db(self.database.begin_write())?;
+        if db(db(write.open_table(OPENED))?.get(job.0.as_str()))?.is_some() {
+            return Err(StoreError::Opened(job.clone()));
+        }
         let secret = {
             let mut table = db(write.open_table(SECRETS))?;
             let known =
@@ -276,6 +285,35 @@ impl Store {
         Ok(secret)
     }
 
+    /// The secret of a job, to be shown to others; `None` where there is none. From then on [`Store::secret`] refuses
+    /// it, on the disk before this returns.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn open_secret(&self, job: &JobId) -> Result<Option<JobSecret>> {
+        let write = db(self.database.begin_write())?;
+        let known = {
+            let secrets = db(write.open_table(SECRETS))?;
+            let known = db(secrets.get(job.0.as_str()))?;
+            known.and_then(|bytes| <[u8; 32]>::try_from(bytes.value()).ok()).map(JobSecret::new)
+        };
+        if known.is_some() {
+            db(db(write.open_table(OPENED))?.insert(job.0.as_str(), ()))?;
+        }
+        db(write.commit())?;
+        Ok(known)
+    }
+
+    /// Forgets what was made for a job.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn forget_records(&self, job: &JobId) -> Result<()> {
+        let write = db(self.database.begin_write())?;
+        forget_records(&write, job)?;
+        db(write.commit())
+    }
+
     /// Forgets the secret of a job and what was made from it. Old pages of the database may keep them until they are
     /// written over.
     ///
@@ -283,14 +321,16 @@ impl Store {
     /// A failing database.
     pub fn forget(&self, job: &JobId) -> Result<()> {
         let write = db(self.database.begin_write())?;
-        {
-            db(db(write.open_table(SECRETS))?.remove(job.0.as_str()))?;
-            let mut outbox = db(write.open_table(OUTBOX))?;
-            let of_job = |key: &str| key.split('\0').nth(2) == Some(job.0.as_str());
-            db(outbox.retain(|key, _| !of_job(key)))?;
-        }
+        db(db(write.open_table(SECRETS))?.remove(job.0.as_str()))?;
+        forget_records(&write, job)?;
         db(write.commit())
     }
+}
+
+fn forget_records(write: &WriteTransaction, job: &JobId) -> Result<()> {
+    let mut outbox = db(write.open_table(OUTBOX))?;
+    let of_job = |key: &str| key.split('\0').nth(2) == Some(job.0.as_str());
+    db(outbox.retain(|key, _| !of_job(key)))
 }
 
 fn make_private(dir: &Path) -> Result<()> {
@@ -364,9 +404,17 @@ mod tests {
         assert_eq!(*store.secret(&job("a")).unwrap().expose(), secret);
         assert!(store.pin(&job("a"), &[1; 32]).unwrap() && store.pin(&job("b"), &[2; 32]).unwrap());
         assert!(!store.pin(&job("a"), &[2; 32]).unwrap(), "other data for a job that has begun");
-        store.forget(&job("a")).unwrap();
+        store.forget_records(&job("a")).unwrap();
         assert_eq!(store.outbox(&job("a"), &slot).unwrap(), None);
+        assert_eq!(*store.secret(&job("a")).unwrap().expose(), secret);
+        store.forget(&job("a")).unwrap();
         assert_ne!(*store.secret(&job("a")).unwrap().expose(), secret);
+        assert!(store.open_secret(&job("c")).unwrap().is_none());
+        let secret = *store.secret(&job("c")).unwrap().expose();
+        for _ in 0..2 {
+            assert_eq!(*store.open_secret(&job("c")).unwrap().unwrap().expose(), secret);
+            assert!(matches!(store.secret(&job("c")), Err(StoreError::Opened(_))));
+        }
         let mode = fs::metadata(dir.path().join("node.redb")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

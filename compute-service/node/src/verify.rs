@@ -135,6 +135,8 @@ pub struct Replay<'a> {
     ending: Option<Ending>,
     protocol: Option<Observed>,
     defects: Vec<String>,
+    /// Of the block that is folded.
+    records: Vec<Committed>,
 }
 
 impl<'a> Replay<'a> {
@@ -153,15 +155,24 @@ impl<'a> Replay<'a> {
             ending: None,
             protocol: None,
             defects: Vec::new(),
+            records: Vec::new(),
         }
     }
 
-    /// Takes the next block.
-    pub fn fold(&mut self, block: &Block, chaincode: &str) {
+    /// The job, once it was proposed.
+    pub fn job(&self) -> Option<&Job> {
+        self.job.as_ref().map(|(job, _)| job)
+    }
+
+    /// Takes the next block; the records in it that its participants may have posted as they did.
+    pub fn fold(&mut self, block: &Block, chaincode: &str) -> Vec<Committed> {
         self.blocks += 1;
         let facts = match ledger::facts(block, chaincode) {
             Ok(facts) => facts,
-            Err(e) => return self.defects.push(e.to_string()),
+            Err(e) => {
+                self.defects.push(e.to_string());
+                return Vec::new();
+            }
         };
         let mut checked = HashSet::new();
         let id = self.id.clone();
@@ -179,6 +190,7 @@ impl<'a> Replay<'a> {
                     .push(format!("block {}, transaction {}: {defect}", located.block, located.tx_id));
             }
         }
+        std::mem::take(&mut self.records)
     }
 
     fn check_signatures(&self, transaction: &TransactionInfo) -> Result<(), String> {
@@ -262,11 +274,14 @@ impl<'a> Replay<'a> {
             return Err(format!("{slot} was posted twice"));
         }
         self.barriers += 1;
-        // After a fault only the book is checked: what follows from a wrong record means nothing.
-        let Some(protocol) = &mut self.protocol else { return Ok(()) };
         let committed =
             Committed { block: located.block, tx_id: located.tx_id.clone(), record: record.clone() };
-        if let Err(fault) = protocol.apply(&committed) {
+        self.records.push(committed);
+        // After a fault only the book is checked: what follows from a wrong record means nothing.
+        let (Some(protocol), Some(committed)) = (&mut self.protocol, self.records.last()) else {
+            return Ok(());
+        };
+        if let Err(fault) = protocol.apply(committed) {
             self.protocol = None;
             return Err(fault.to_string());
         }

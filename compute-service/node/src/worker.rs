@@ -150,23 +150,31 @@ impl Worker {
         };
         match done {
             Ok((ending, report)) => {
-                let makes_key = !matches!(self.job.params.kind, Kind::VerticalSvm(_));
                 let path = report.and_then(|json| {
                     let path = report_path(&self.config, &job);
                     match write_private(&path, &json) {
                         Ok(()) => Some(path),
                         Err(e) => {
-                            tracing::error!("cannot write {}: {e}", path.display());
+                            tracing::error!(
+                                "cannot write {}: {e}. Mend that and start the node again: it makes the report then",
+                                path.display()
+                            );
                             None
                         }
                     }
                 });
-                // With the secret and the ledger the dealt share could be made again, however often it is deleted.
-                if makes_key
-                    && (path.is_some() || ending.outcome != Outcome::Finished)
-                    && let Err(e) = self.store.forget(&job)
-                {
-                    tracing::error!(?job, "the job's secret is still there: {e}");
+                let finished = ending.outcome == Outcome::Finished;
+                let forgotten = match &self.job.params.kind {
+                    // Kept to be opened, should somebody ask who spoilt it.
+                    Kind::KeyGeneration(_) if !finished => self.store.forget_records(&job),
+                    // With the secret and the ledger the dealt share could be made again, however often it is deleted.
+                    Kind::KeyGeneration(_) | Kind::KeyRefresh(_) if path.is_some() || !finished => {
+                        self.store.forget(&job)
+                    }
+                    _ => Ok(()),
+                };
+                if let Err(e) = forgotten {
+                    tracing::error!(?job, "the job's secret and records are still there: {e}");
                 }
                 let _ = self.events.send(Event::Ended { job, ending, report: path });
             }
@@ -258,7 +266,11 @@ impl Worker {
         let share = match kept {
             Ok(share) => share,
             Err(reason) => {
-                tracing::error!(job = ?self.job.id, "the own share: {reason}");
+                tracing::error!(
+                    job = ?self.job.id,
+                    "the own share is not on the disk: {reason}. Mend that and start the node again: it makes the share \
+                     from its database, which must not be deleted before"
+                );
                 return Ok((finished.ending, None));
             }
         };

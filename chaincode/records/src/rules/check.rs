@@ -23,7 +23,8 @@ pub(super) fn digest(name: &str, hex: &str) -> Result<(), String> {
     }
 }
 
-pub(crate) fn is_digest(hex: &str) -> bool {
+/// Whether a text is a SHA-256 digest as it is written here: 64 hexadecimal digits in lower case.
+pub fn is_digest(hex: &str) -> bool {
     hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 

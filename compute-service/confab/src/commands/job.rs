@@ -277,7 +277,7 @@ fn state(view: &JobView) -> String {
 }
 
 /// Writes what is the organisation's own, for its eyes only.
-fn write_private_json(path: &Path, report: &impl Serialize) -> Done {
+pub fn write_private_json(path: &Path, report: &impl Serialize) -> Done {
     worker::write_private(path, &serde_json::to_vec_pretty(report)?)
         .map_err(|e| format!("cannot write {}: {e}", path.display()).into())
 }

@@ -1,5 +1,6 @@
 use super::{
     Done,
+    audit::{self, AuditArgs, OpenArgs},
     job::{NodeFile, submit, wait},
     nodes::{negotiate, participants},
     train::{LedgerArg, borrow_network},
@@ -15,11 +16,15 @@ use node::{
     config::Config,
     experiment,
     keyring::{Keyring, KeyringError},
+    ledger,
 };
 use paillier::KeyShare;
 use records::{Code, Dealer, KeyEntry, KeyRefresh, Kind, TRAINING};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 #[derive(Subcommand)]
 pub enum KeyCommand {
@@ -55,6 +60,17 @@ pub enum KeyCommand {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Delete this node's share of a key, for good where there is no backup.
+    Delete {
+        #[command(flatten)]
+        node: NodeFile,
+        /// The key: its fingerprint or the beginning of it.
+        #[arg(long)]
+        key: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Take a share into a node: a backup, or one that was dealt.
     Import {
         #[command(flatten)]
@@ -63,6 +79,10 @@ pub enum KeyCommand {
         #[arg(long)]
         file: PathBuf,
     },
+    /// Open this node's secret of a negotiation that came to nothing, so that others see that it followed the protocol.
+    Open(OpenArgs),
+    /// Find out who spoilt a negotiation that came to nothing, from the secrets that its members opened.
+    Audit(AuditArgs),
     /// Deal a threshold key: one file for each member, to be carried there by hand.
     ///
     /// This command holds the whole key while it deals: for tests, and where a dealer is trusted. Run it on a machine
@@ -200,6 +220,9 @@ pub async fn run(command: KeyCommand) -> Done {
             eprintln!("delete {} if it is no backup", file.display());
             Ok(())
         }
+        KeyCommand::Delete { node, key, yes } => delete(&node, &key, yes),
+        KeyCommand::Open(args) => audit::open(&args),
+        KeyCommand::Audit(args) => audit::audit(args).await,
         KeyCommand::Deal { parties, quorum, size, out } => deal(parties, quorum, size, &out),
     }
 }
@@ -330,6 +353,41 @@ fn shown(share: &KeyShare, entry: Option<KeyEntry>, public: Option<records::Thre
     }
 }
 
+fn delete(node: &NodeFile, key: &str, yes: bool) -> Done {
+    let keyring = Keyring::of(&node.load()?);
+    let share = keyring.find(key)?;
+    let key = share.key();
+    let others = key.parties() - 1;
+    eprintln!("share {} of key {} ({})", share.index() + 1, hex::encode(key.fingerprint()), share.purpose());
+    match others >= key.quorum() {
+        true => eprintln!(
+            "without it this organisation takes no part in decryptions; {} of the {others} others still can",
+            key.quorum()
+        ),
+        false => eprintln!(
+            "without it nothing under this key can be decrypted any more, for all {} members are needed",
+            key.parties()
+        ),
+    }
+    eprintln!("nobody can make it again; `confab key export` keeps a copy");
+    if !yes && !confirmed()? {
+        return Err("nothing was deleted".into());
+    }
+    say!("deleted {}", keyring.delete(&share)?.display());
+    Ok(())
+}
+
+/// Asks the person at the terminal.
+fn confirmed() -> Done<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err("nobody can be asked here; say --yes to delete it".into());
+    }
+    eprint!("delete it? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "yes"))
+}
+
 /// A key of which the node has no share.
 fn of_others(entry: KeyEntry) -> Shown {
     Shown {
@@ -355,13 +413,11 @@ async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
             Vec::new()
         }
     };
-    let of = |fingerprint: &str| entries.iter().find(|e| e.fingerprint == fingerprint).cloned();
+    let me = own_msp_id(&config)?;
     let mut all: Vec<Shown> =
-        shares.iter().map(|share| shown(share, of(&hex::encode(share.key().fingerprint())), None)).collect();
-    let others: Vec<&KeyEntry> = entries
-        .iter()
-        .filter(|entry| all.iter().all(|known| known.fingerprint != entry.fingerprint))
-        .collect();
+        shares.iter().map(|share| shown(share, own_entry(&entries, share, &me), None)).collect();
+    let others: Vec<&KeyEntry> =
+        entries.iter().filter(|entry| all.iter().all(|known| known.entry.as_ref() != Some(*entry))).collect();
     all.extend(others.into_iter().map(|entry| of_others(entry.clone())));
     if let Some(file) = json {
         write_json(file, &all)?;
@@ -393,12 +449,12 @@ async fn show(args: &ShowArgs) -> Done {
             let (config, contract) = NodeFile::at(config).open()?;
             match Keyring::of(&config).find(key) {
                 Ok(share) => {
-                    let entry = entry(&contract, &hex::encode(share.key().fingerprint())).await?;
-                    with_public(&share, entry)
+                    let entries = entries(&contract, &hex::encode(share.key().fingerprint())).await?;
+                    with_public(&share, own_entry(&entries, &share, &own_msp_id(&config)?))
                 }
-                Err(missing @ KeyringError::Missing { .. }) => {
-                    of_others(entry(&contract, key).await.ok().flatten().ok_or(missing)?)
-                }
+                Err(missing @ KeyringError::Missing { .. }) => of_others(
+                    entries(&contract, key).await.unwrap_or_default().into_iter().next().ok_or(missing)?,
+                ),
                 Err(e) => return Err(e.into()),
             }
         }
@@ -432,13 +488,27 @@ async fn show(args: &ShowArgs) -> Done {
     Ok(())
 }
 
-/// What the ledger keeps of a key.
-async fn entry(contract: &Contract, fingerprint: &str) -> Done<Option<KeyEntry>> {
+/// What the ledger keeps of a key: an entry for each job that entered it.
+async fn entries(contract: &Contract, fingerprint: &str) -> Done<Vec<KeyEntry>> {
     match contract.evaluate(Call::new("key").arg(fingerprint)).await {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(e) if e.refusal().is_some_and(|r| r.code == Code::UnknownKey) => Ok(None),
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+        Err(e) if e.refusal().is_some_and(|r| r.code == Code::UnknownKey) => Ok(Vec::new()),
         Err(e) => Err(e.into()),
     }
+}
+
+/// The entry of the job that made a share; others who have seen the public key can enter it as theirs.
+fn own_entry(entries: &[KeyEntry], share: &KeyShare, msp_id: &str) -> Option<KeyEntry> {
+    let fingerprint = hex::encode(share.key().fingerprint());
+    let own = |entry: &&KeyEntry| {
+        entry.fingerprint == fingerprint
+            && entry.members.get(share.index() as usize).is_some_and(|member| member == msp_id)
+    };
+    entries.iter().find(own).cloned()
+}
+
+fn own_msp_id(config: &Config) -> Done<String> {
+    Ok(ledger::connect(config)?.user().identity().msp_id().into())
 }
 
 async fn refresh(args: &RefreshArgs) -> Done {
@@ -446,7 +516,8 @@ async fn refresh(args: &RefreshArgs) -> Done {
     let share = Keyring::of(&config).find(&args.key)?;
     let key = share.key();
     let fingerprint = hex::encode(key.fingerprint());
-    let old = match entry(&contract, &fingerprint).await? {
+    let entries = entries(&contract, &fingerprint).await?;
+    let old = match own_entry(&entries, &share, &own_msp_id(&config)?) {
         Some(entry) => entry.members,
         None if args.old_members.is_empty() => {
             return Err(

@@ -21,6 +21,16 @@ use std::path::PathBuf;
 pub struct VerifyArgs {
     /// The job.
     job: String,
+    #[command(flatten)]
+    source: Source,
+    /// Write the findings as JSON, `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Whose blocks are replayed, and against which authorities.
+#[derive(Args)]
+pub struct Source {
     /// A folder with a ledger of this machine (network.json).
     #[arg(long, required_unless_present = "config")]
     dir: Option<PathBuf>,
@@ -31,13 +41,39 @@ pub struct VerifyArgs {
     /// for each organisation.
     #[arg(long, value_name = "MSPID=FOLDER", conflicts_with = "dir", value_parser = msp_folder)]
     msp: Vec<(String, PathBuf)>,
-    /// Write the findings as JSON, `-` for standard output.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
-/// Replays a job of a ledger on this machine.
-pub async fn replay(network: &Network, id: &JobId, progress: impl FnMut(u64)) -> Done<Verification> {
+/// The blocks that are replayed.
+pub struct Ledger {
+    /// As a peer shows it.
+    pub channel: gateway_client::Network,
+    /// The job contract.
+    pub chaincode: String,
+    /// The organisations, where they are known otherwise than from the ledger.
+    pub msps: Option<Msps>,
+}
+
+impl Source {
+    /// Connects; the participants of this job must be among the organisations, where some are named.
+    pub async fn open(&self, id: &JobId) -> Done<Ledger> {
+        let Some(path) = &self.config else {
+            let dir = self.dir.as_ref().ok_or("name the ledger: --dir or --config")?;
+            return of_machine(&Network::load(dir)?);
+        };
+        let config = Config::load(path)?;
+        let channel = ledger::connect(&config)?.network(&config.channel);
+        if !self.msp.is_empty() {
+            require_msps(&self.msp, &view(&channel.contract(&config.chaincode), &id.0).await?)?;
+        }
+        let msps =
+            self.msp.iter().map(|(id, folder)| Msp::load(id, folder)).collect::<Result<Vec<_>, _>>()?;
+        let msps = (!msps.is_empty()).then(|| Msps::new(msps));
+        Ok(Ledger { channel, chaincode: config.chaincode, msps })
+    }
+}
+
+/// A ledger on this machine, as its first organisation's peer shows it.
+fn of_machine(network: &Network) -> Done<Ledger> {
     let org = network.orgs.first().ok_or("network.json names no organisation")?;
     let user = User::from_files(&org.msp_id, &network.path(&org.user.cert), &network.path(&org.user.key))?;
     let gateway = Gateway::from_profile(&network.path(&org.profile), Some(user), Options::default())?;
@@ -47,7 +83,13 @@ pub async fn replay(network: &Network, id: &JobId, progress: impl FnMut(u64)) ->
         .map(|org| Msp::load(&org.msp_id, &network.path(&org.msp)))
         .collect::<Result<Vec<_>, _>>()?;
     let channel = gateway.network(&network.channel);
-    Ok(verify::verify(&channel, &network.chaincode.name, id, Some(&Msps::new(msps)), progress).await?)
+    Ok(Ledger { channel, chaincode: network.chaincode.name.clone(), msps: Some(Msps::new(msps)) })
+}
+
+/// Replays a job of a ledger on this machine.
+pub async fn replay(network: &Network, id: &JobId, progress: impl FnMut(u64)) -> Done<Verification> {
+    let Ledger { channel, chaincode, msps } = of_machine(network)?;
+    Ok(verify::verify(&channel, &chaincode, id, msps.as_ref(), progress).await?)
 }
 
 fn msp_folder(text: &str) -> Result<(String, PathBuf), String> {
@@ -73,25 +115,10 @@ fn require_msps(named: &[(String, PathBuf)], view: &JobView) -> Done {
 
 pub async fn run(args: VerifyArgs) -> Done {
     let id = JobId(args.job);
+    let Ledger { channel, chaincode, msps } = args.source.open(&id).await?;
     let steps = Steps::new();
     let progress = |block| steps.count("block", block, block.max(1));
-    let found = match (&args.dir, &args.config) {
-        (Some(dir), _) => replay(&Network::load(dir)?, &id, progress).await,
-        (None, Some(path)) => {
-            let config = Config::load(path)?;
-            let channel = ledger::connect(&config)?.network(&config.channel);
-            if !args.msp.is_empty() {
-                require_msps(&args.msp, &view(&channel.contract(&config.chaincode), &id.0).await?)?;
-            }
-            let msps =
-                args.msp.iter().map(|(id, folder)| Msp::load(id, folder)).collect::<Result<Vec<_>, _>>()?;
-            let msps = (!msps.is_empty()).then(|| Msps::new(msps));
-            verify::verify(&channel, &config.chaincode, &id, msps.as_ref(), progress)
-                .await
-                .map_err(Into::into)
-        }
-        (None, None) => Err("name the ledger: --dir or --config".into()),
-    };
+    let found = verify::verify(&channel, &chaincode, &id, msps.as_ref(), progress).await;
     steps.clear();
     let found = found?;
     if let Some(path) = &args.json {

@@ -199,11 +199,7 @@ async fn member(
                         spawn_blocking(move || run.run(&on_input, |request| poster.ask(request), |_| {}));
                     driver = Some((Inputs(inputs), running));
                     let accept = Call::new("accept").arg(id.0.as_str());
-                    contract
-                        .submitter()
-                        .submit(accept, PATIENCE)
-                        .await
-                        .map_err(failed)?;
+                    contract.submitter().submit(accept, PATIENCE).await.map_err(failed)?;
                 }
                 Fact::Posted(record) if record.slot.phase < Phase::Iv => begun = now,
                 Fact::Posted(record) if record.slot.phase <= Phase::Dv => done = now,
