@@ -100,7 +100,6 @@ async fn the_official_client_drives_our_chaincode_on_real_fabric() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the development ledger has no private data, history and policies of keys yet"]
 async fn the_official_client_drives_our_chaincode_on_the_development_ledger() {
     the_official_client(Kind::Dev).await;
 }
@@ -187,7 +186,6 @@ async fn our_client_drives_the_official_chaincode_on_real_fabric() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the development ledger has no private data, history and policies of keys yet"]
 async fn our_client_drives_the_official_chaincode_on_the_development_ledger() {
     the_official_chaincode(Kind::Dev).await;
 }
