@@ -179,9 +179,7 @@ async fn strangers_are_not_let_in(ledger: &Ledger) {
 
 async fn everything(kind: Kind) {
     let Some(ledger) = Ledger::start(kind, keys()).await else { return };
-    if kind == Kind::Fabric {
-        strangers_are_not_let_in(&ledger).await;
-    }
+    strangers_are_not_let_in(&ledger).await;
     let [one, two, three] = [1, 2, 3].map(|number| ledger.org(number));
     ranges_and_tables_are_read_whole_and_by_pages(&one).await;
     many_keys_are_written_and_read_at_once(&one).await;

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
+use tonic::transport::{self, Certificate, ClientTlsConfig};
 
 /// How many identities are remembered as valid.
 const KNOWN_IDENTITIES: usize = 10_000;
@@ -161,8 +162,16 @@ impl Node {
         }
         let mut links = BTreeMap::new();
         for (name, service) in &org.chaincodes {
-            let tls_root = service.tls_root.as_deref().map(read).transpose()?;
-            let link = Link::new(service.clone(), tls_root, config.dial_timeout, config.execute_timeout);
+            let mut tls = None;
+            if let Some(root) = &service.tls_root {
+                let mut trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(root)?));
+                if let Some(client) = &service.client {
+                    let identity = transport::Identity::from_pem(read(&client.cert)?, read(&client.key)?);
+                    trusting = trusting.identity(identity);
+                }
+                tls = Some(trusting);
+            }
+            let link = Link::new(service.clone(), tls, config.dial_timeout, config.execute_timeout);
             links.insert(name.clone(), link);
         }
         Ok(Self {

@@ -146,6 +146,15 @@ pub struct OrgConfig {
     pub chaincodes: BTreeMap<String, ChaincodeConfig>,
 }
 
+/// The certificate with which a peer shows itself to a chaincode service.
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    /// The certificate, PEM.
+    pub cert: PathBuf,
+    /// Its key, PKCS#8 PEM.
+    pub key: PathBuf,
+}
+
 /// A chaincode service of an organisation.
 #[derive(Clone, Debug)]
 pub struct ChaincodeConfig {
@@ -153,6 +162,8 @@ pub struct ChaincodeConfig {
     pub address: String,
     /// The authority of the service's certificate, PEM; without it the connection is not encrypted.
     pub tls_root: Option<PathBuf>,
+    /// What the peer shows a service that asks for a certificate.
+    pub client: Option<ClientTls>,
     /// The package id under which the service registers, `label:hash`.
     pub package_id: String,
 }

@@ -48,7 +48,8 @@ mod system;
 mod validation;
 
 pub use config::{
-    ChaincodeConfig, ChaincodeDefinition, ChannelConfig, Collection, Config, EndorsementPolicy, OrgConfig,
+    ChaincodeConfig, ChaincodeDefinition, ChannelConfig, ClientTls, Collection, Config, EndorsementPolicy,
+    OrgConfig,
 };
 pub use msp::{Policy, Rule};
 

@@ -2,7 +2,7 @@
 
 use crate::{Error, Kind, Network, Options, Organization, ProcessSpec, control::Started, prepare, ready};
 use dev_ledger::{
-    ChaincodeConfig, ChaincodeDefinition, ChannelConfig, Collection, Config, OrgConfig, Policy,
+    ChaincodeConfig, ChaincodeDefinition, ChannelConfig, ClientTls, Collection, Config, OrgConfig, Policy,
 };
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -85,6 +85,10 @@ pub fn config(network: &Network) -> Result<Config, Error> {
                 ChaincodeConfig {
                     address: org.chaincode.address.clone(),
                     tls_root: Some(network.path(&org.chaincode.tls.ca)),
+                    client: org.chaincode.client.as_ref().map(|client| ClientTls {
+                        cert: network.path(&client.cert),
+                        key: network.path(&client.key),
+                    }),
                     package_id: org.chaincode.package_id.clone(),
                 },
             )]),

@@ -50,8 +50,8 @@ use std::path::PathBuf;
 ///
 /// The launcher sets in its environment `CHAINCODE_SERVER_ADDRESS` (where to listen), `CHAINCODE_ID` (the
 /// package id to register with), `CHAINCODE_TLS_CERT` and `CHAINCODE_TLS_KEY` (PEM files of the service's
-/// own certificate, issued by the organisation's TLS authority) and, on real Fabric,
-/// `CHAINCODE_CLIENT_CA_CERT` (PEM file of the authority that knows the organisation's peer and nobody else).
+/// own certificate, issued by the organisation's TLS authority) and `CHAINCODE_CLIENT_CA_CERT` (PEM file of the
+/// authority that knows the organisation's peer and nobody else).
 #[derive(Clone, Debug)]
 pub struct ChaincodeCommand {
     /// The program.

@@ -195,9 +195,9 @@ pub struct Chaincode {
     pub package_id: String,
     /// Its certificate and key for TLS.
     pub tls: Tls,
-    /// The authority of the one certificate that it lets in, its peer's (real Fabric).
+    /// What its peer shows it: the one certificate of the one authority whose certificates it lets in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_ca: Option<PathBuf>,
+    pub client: Option<Tls>,
 }
 
 /// A TLS certificate with its key and the authority that issued it, as PEM files.

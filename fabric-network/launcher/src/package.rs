@@ -7,26 +7,24 @@ use sha2::{Digest, Sha256};
 use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 /// Makes the package of a chaincode service: where to dial it, by which authority to know it, and by which
-/// key to be known, if it asks for one.
+/// key to be known.
 ///
 /// The same input gives the same bytes, and with them the same package id.
 pub fn package(
     definition: &ChaincodeDefinition,
     address: &str,
     tls_ca: &str,
-    link: Option<&LinkKey>,
+    link: &LinkKey,
 ) -> io::Result<Vec<u8>> {
-    let mut connection = json!({
+    let connection = json!({
         "address": address,
         "dial_timeout": "3s",
         "tls_required": true,
         "root_cert": tls_ca,
+        "client_auth_required": true,
+        "client_cert": link.cert,
+        "client_key": link.key,
     });
-    if let Some(link) = link {
-        connection["client_auth_required"] = true.into();
-        connection["client_cert"] = link.cert.as_str().into();
-        connection["client_key"] = link.key.as_str().into();
-    }
     let metadata = json!({ "type": "ccaas", "label": definition.label() });
     let code = archive(&[("connection.json", connection.to_string().as_bytes())])?;
     archive(&[("metadata.json", metadata.to_string().as_bytes()), ("code.tar.gz", &code)])
@@ -106,15 +104,17 @@ mod tests {
 
     #[test]
     fn the_package_holds_the_services_address_and_is_reproducible() {
-        let bytes = package(&definition(), "127.0.0.1:9999", "PEM", None).unwrap();
-        assert_eq!(bytes, package(&definition(), "127.0.0.1:9999", "PEM", None).unwrap());
+        let link = LinkKey::generate("peer0").unwrap();
+        let bytes = package(&definition(), "127.0.0.1:9999", "PEM", &link).unwrap();
+        assert_eq!(bytes, package(&definition(), "127.0.0.1:9999", "PEM", &link).unwrap());
         let outer = unpack(&bytes);
         assert_eq!(outer["metadata.json"], br#"{"label":"confab_1.0","type":"ccaas"}"#);
         let connection: serde_json::Value =
             serde_json::from_slice(&unpack(&outer["code.tar.gz"])["connection.json"]).unwrap();
         assert_eq!(connection["address"], "127.0.0.1:9999");
         assert_eq!(connection["root_cert"], "PEM");
-        assert!(connection.get("client_auth_required").is_none());
+        assert_eq!(connection["client_auth_required"], true);
+        assert_eq!(connection["client_cert"], link.cert.as_str());
         let id = package_id(&definition(), &bytes);
         assert!(id.starts_with("confab_1.0:") && id.len() == "confab_1.0:".len() + 64, "{id}");
     }

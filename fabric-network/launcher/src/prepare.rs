@@ -167,7 +167,7 @@ fn describe(options: &Options, kind: Kind, dir: &Path, material: &Material) -> R
                 address: addresses.next(),
                 package_id: String::new(),
                 tls: node_tls(&chaincode),
-                client_ca: None,
+                client: None,
             },
             admin: user_identity(org.admin()),
             user: user_identity(org.user("User1")?),
@@ -209,29 +209,27 @@ fn make_packages(network: &mut Network) -> Result<(), Error> {
     let mut made = Vec::new();
     for org in &network.orgs {
         let path = package_file(network, org);
-        let client_ca = PathBuf::from("packages").join(format!("{}-client-ca.pem", org.id()));
+        let file = |name: &str| PathBuf::from("packages").join(format!("{}-client-{name}.pem", org.id()));
+        let client = Tls { cert: file("cert"), key: file("key"), ca: file("ca") };
         if !path.exists() {
             let ca = network.path(&org.chaincode.tls.ca);
             let ca = fs::read_to_string(&ca).map_err(Error::io(ca))?;
-            let link = match network.kind {
-                Kind::Fabric => Some(LinkKey::generate(&org.peer.host)?),
-                Kind::Dev => None,
-            };
-            if let Some(link) = &link {
-                network::write(&network.path(&client_ca), link.ca.as_bytes())?;
-            }
-            let bytes = package::package(&network.chaincode, &org.chaincode.address, &ca, link.as_ref())
+            let link = LinkKey::generate(&org.peer.host)?;
+            network::write(&network.path(&client.ca), link.ca.as_bytes())?;
+            network::write(&network.path(&client.cert), link.cert.as_bytes())?;
+            network::write_private(&network.path(&client.key), link.key.as_bytes())?;
+            let bytes = package::package(&network.chaincode, &org.chaincode.address, &ca, &link)
                 .map_err(Error::io(&path))?;
             network::write_private(&path, &bytes)?;
         }
         let bytes = fs::read(&path).map_err(Error::io(path))?;
         // Networks of earlier versions have none.
-        let client_ca = Some(client_ca).filter(|path| network.path(path).exists());
-        made.push((package::package_id(&network.chaincode, &bytes), client_ca));
+        let client = Some(client).filter(|client| network.path(&client.key).exists());
+        made.push((package::package_id(&network.chaincode, &bytes), client));
     }
-    for (org, (id, client_ca)) in network.orgs.iter_mut().zip(made) {
+    for (org, (id, client)) in network.orgs.iter_mut().zip(made) {
         org.chaincode.package_id = id;
-        org.chaincode.client_ca = client_ca;
+        org.chaincode.client = client;
     }
     Ok(())
 }
@@ -250,7 +248,8 @@ fn service(network: &Network, org: &Organization, command: &ChaincodeCommand) ->
         ("CHAINCODE_TLS_CERT".into(), file(&org.chaincode.tls.cert)),
         ("CHAINCODE_TLS_KEY".into(), file(&org.chaincode.tls.key)),
     ]);
-    env.extend(org.chaincode.client_ca.iter().map(|ca| ("CHAINCODE_CLIENT_CA_CERT".into(), file(ca))));
+    let client = org.chaincode.client.iter();
+    env.extend(client.map(|client| ("CHAINCODE_CLIENT_CA_CERT".into(), file(&client.ca))));
     ProcessSpec {
         name: format!("chaincode-{}", org.id()),
         program: command.program.clone(),
@@ -289,13 +288,16 @@ mod tests {
     }
 
     #[test]
-    fn a_real_peer_shows_its_chaincode_service_a_key_that_only_it_has() {
+    fn a_peer_shows_its_chaincode_service_a_key_that_only_it_has() {
         let dir = tempfile::tempdir().unwrap();
         let (network, _lock) = prepare(&options(dir.path(), 2), Kind::Fabric).unwrap();
         let authorities = network.orgs.iter().map(|org| {
-            let mode = fs::metadata(package_file(&network, org)).unwrap().permissions().mode();
-            assert_eq!(mode & 0o077, 0, "the package holds the key");
-            let path = network.path(org.chaincode.client_ca.as_ref().unwrap());
+            let client = org.chaincode.client.as_ref().unwrap();
+            for path in [package_file(&network, org), network.path(&client.key)] {
+                let mode = fs::metadata(&path).unwrap().permissions().mode();
+                assert_eq!(mode & 0o077, 0, "{} holds the key", path.display());
+            }
+            let path = network.path(&client.ca);
             let process = network.process(&format!("chaincode-{}", org.id())).unwrap();
             assert_eq!(process.env["CHAINCODE_CLIENT_CA_CERT"], path.display().to_string());
             fs::read(path).unwrap()

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic::transport::{ClientTlsConfig, Endpoint};
 
 /// Fabric's words, which clients of the gateway look for.
 const STREAM_TERMINATED: &str = "chaincode stream terminated";
@@ -119,8 +119,8 @@ pub struct Outcome {
 /// service went away.
 pub struct Link {
     config: ChaincodeConfig,
-    /// The certificate to trust, PEM; without it the connection is not encrypted.
-    tls_root: Option<Vec<u8>>,
+    /// Without it the connection is not encrypted.
+    tls: Option<ClientTlsConfig>,
     dial_timeout: Duration,
     execute_timeout: Duration,
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
@@ -129,11 +129,11 @@ pub struct Link {
 impl Link {
     pub fn new(
         config: ChaincodeConfig,
-        tls_root: Option<Vec<u8>>,
+        tls: Option<ClientTlsConfig>,
         dial_timeout: Duration,
         execute_timeout: Duration,
     ) -> Self {
-        Self { config, tls_root, dial_timeout, execute_timeout, session: Default::default() }
+        Self { config, tls, dial_timeout, execute_timeout, session: Default::default() }
     }
 
     /// The session that there is, or a new one.
@@ -187,7 +187,7 @@ impl Link {
     }
 
     async fn dial(&self) -> Result<tonic::transport::Channel, tonic::transport::Error> {
-        let scheme = if self.tls_root.is_some() { "https" } else { "http" };
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{}", self.config.address))?
             .connect_timeout(self.dial_timeout)
             .tcp_nodelay(true)
@@ -196,9 +196,8 @@ impl Link {
             .http2_keep_alive_interval(Duration::from_secs(60))
             .keep_alive_timeout(Duration::from_secs(20))
             .keep_alive_while_idle(true);
-        if let Some(root) = &self.tls_root {
-            endpoint =
-                endpoint.tls_config(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(root)))?;
+        if let Some(tls) = &self.tls {
+            endpoint = endpoint.tls_config(tls.clone())?;
         }
         endpoint.connect().await
     }

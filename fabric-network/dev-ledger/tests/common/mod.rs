@@ -277,6 +277,7 @@ fn service_config(org: &crypto_material::Org, address: &str) -> ChaincodeConfig 
     ChaincodeConfig {
         address: address.into(),
         tls_root: Some(org.tls_ca_cert()),
+        client: None,
         package_id: "keys_1:abc".into(),
     }
 }

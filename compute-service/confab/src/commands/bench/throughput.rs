@@ -190,6 +190,7 @@ async fn start(dir: &Path, rule: Rule) -> Done<Ledger> {
         let service = ChaincodeConfig {
             address: format!("localhost:{}", listener.local_addr()?.port()),
             tls_root: Some(org.tls_ca_cert()),
+            client: None,
             package_id: PACKAGE.into(),
         };
         let tls = Tls::new(std::fs::read(peer.tls_cert())?, std::fs::read(peer.tls_key())?);
