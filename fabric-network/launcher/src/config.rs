@@ -11,6 +11,10 @@ pub const PROFILE: &str = "Confab";
 /// The private data collections of the chaincode.
 pub const COLLECTIONS: &str = "config/collections.json";
 
+/// How frequent pings may be. Gateways send one every 10 s; by default peers and orderers hang up on them for that,
+/// with whatever is under way on the connection.
+const PING_INTERVAL: &str = "5s";
+
 /// Writes every configuration file of the network under `config`.
 pub fn write_all(network: &Network, orderer: &Orderer, generation: Generation) -> Result<(), Error> {
     let file = |name: &str, content: Value| {
@@ -139,6 +143,7 @@ fn orderer_yaml(network: &Network, orderer: &Orderer) -> Value {
             "Cluster": { "ClientCertificate": cert, "ClientPrivateKey": key },
             "LocalMSPDir": network.path(&orderer.identity.msp),
             "LocalMSPID": orderer.msp_id,
+            "Keepalive": { "ServerMinInterval": PING_INTERVAL },
         },
         "FileLedger": { "Location": data },
         "Consensus": { "WALDir": data.join("etcdraft/wal"), "SnapDir": data.join("etcdraft/snapshot") },
@@ -185,6 +190,7 @@ fn core_yaml(network: &Network, org: &Organization, generation: Generation) -> V
                 "key": { "file": network.path(&peer.tls.key) },
                 "rootcert": { "file": network.path(&peer.tls.ca) },
             },
+            "keepalive": { "minInterval": PING_INTERVAL },
             // By default a frozen peer holds an endorsement for 30 s, and an unreachable one for 2 minutes.
             "gateway": {
                 "enabled": true,
