@@ -189,7 +189,9 @@ impl Builder {
         let service = ChaincodeServer::new(service)
             .max_decoding_message_size(MAX_MESSAGE_SIZE)
             .max_encoding_message_size(MAX_MESSAGE_SIZE);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        // A connection that says nothing has no HTTP/2 yet that could probe it.
+        let incoming =
+            TcpIncoming::from(listener).with_nodelay(Some(true)).with_keepalive(Some(KEEPALIVE_INTERVAL));
         let mut on_stop = stopped;
         let serving = server.add_service(service).serve_with_incoming_shutdown(incoming, async move {
             // An error means that the sender is gone, which is a reason to stop as well.

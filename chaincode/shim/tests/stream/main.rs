@@ -465,7 +465,7 @@ async fn a_lost_stream_fails_its_calls_at_once_and_starts_none_of_those_that_wai
 async fn a_stream_ends_though_a_contract_computes_on() {
     let running = Running::start(Duration::from_millis(100), None).await;
     let peer = running.peer().await;
-    let slow = call("slow", &[b"sleep", b"10000"], b"", BTreeMap::new());
+    let slow = call("slow", &[b"sleep", b"6000"], b"", BTreeMap::new());
     peer.to_chaincode.send(slow).await.unwrap();
     peer.to_chaincode.send(message(Type::Keepalive)).await.unwrap();
     while peer.ledger.lock().unwrap().count(Type::Keepalive) == 0 {
