@@ -29,7 +29,8 @@ async fn ranges_and_tables_are_read_whole_and_by_pages(one: &Org) {
     assert_eq!(one.json(&["table", "t", "0000"]).await, json!([]), "attributes are whole");
     assert_eq!(one.get(&["count", "t"]).await, "25");
 
-    let page = |keys: Value, count: usize, bookmark: &str| json!({ "keys": keys, "count": count, "bookmark": bookmark });
+    let page =
+        |keys: Value, count: usize, mark: &str| json!({ "keys": keys, "count": count, "bookmark": mark });
     assert_eq!(one.json(&["page", "", "", "2", ""]).await, page(json!(["a", "b"]), 2, "c"));
     assert_eq!(one.json(&["page", "", "", "2", "c"]).await, page(json!(["c", "probe"]), 2, "\u{e4}"));
     assert_eq!(one.json(&["page", "", "", "2", "\u{e4}"]).await, page(json!(["\u{e4}"]), 1, ""));
@@ -142,7 +143,7 @@ async fn other_chaincodes_can_be_called(kind: Kind, one: &Org) {
     let refusal = one.refusal(&["call", "confab", "", "get", "a"]).await;
     assert!(refusal.contains("INVOKE_CHAINCODE failed"), "it is at work on this transaction: {refusal}");
     if kind == Kind::Fabric {
-        // The one chaincode beside ours that lets itself be called, with what the first field of a message is on the wire.
+        // The one chaincode beside ours that lets itself be called; its argument is a message with one field.
         let definition = call(&["call", "_lifecycle", "", "QueryChaincodeDefinition", "\n\u{6}confab"]);
         let definition = one.0.evaluate(definition).await.unwrap();
         assert!(definition.windows(3).any(|part| part == b"1.0"), "{definition:?}");

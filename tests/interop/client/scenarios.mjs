@@ -232,7 +232,8 @@ const scenarios = {
             [event.chaincodeName, event.eventName, text(event.payload), event.blockNumber],
             [network.chaincode, 'put', 'event', blockNumber],
         );
-        const [again] = await take(1, await channel.getChaincodeEvents(network.chaincode, { startBlock: blockNumber }), ours);
+        const replayed = await channel.getChaincodeEvents(network.chaincode, { startBlock: blockNumber });
+        const [again] = await take(1, replayed, ours);
         assert.equal(text(again.payload), 'event');
     },
 
