@@ -57,9 +57,7 @@ impl Chaincodes {
                 }
                 Response::ok("")
             }
-            "ReadPrivateData" => {
-                Response::ok(stub.get_private_data(text(1)?, text(2)?)?.unwrap_or_default())
-            }
+            "ReadPrivateData" => Response::ok(stub.get_private_data(text(1)?, text(2)?)?.unwrap_or_default()),
             "SetStateWithEndorser" => {
                 stub.put_state(text(1)?, text(2)?)?;
                 set_endorsers(stub, text(1)?, &[text(3)?])?

@@ -7,7 +7,10 @@ use tokio::time::timeout;
 
 /// A write of the value to collections, separated by commas.
 fn write(collections: &str, key: &str, value: &str) -> Call {
-    Call::new("WritePrivateData").transient("collection", collections).transient("key", key).transient("value", value)
+    Call::new("WritePrivateData")
+        .transient("collection", collections)
+        .transient("key", key)
+        .transient("value", value)
 }
 
 fn read(collection: &str, key: &str, org: &str) -> Call {
