@@ -199,13 +199,13 @@ impl<B: BlockForm> Reader<B> {
         let requests = tokio_stream::once(self.request.signed.envelope()).chain(tokio_stream::pending());
         let mut answers = match B::open(client, requests).await {
             Ok(answers) => answers.into_inner(),
-            Err(status) => return lost(status.message()),
+            Err(status) => return End::of(Operation::Blocks, status),
         };
         loop {
             let answer = match answers.message().await {
                 Ok(Some(answer)) => answer.r#type,
                 Ok(None) => return lost("the peer ended the stream"),
-                Err(status) => return lost(status.message()),
+                Err(status) => return End::of(Operation::Blocks, status),
             };
             let block = match answer {
                 Some(deliver_response::Type::Status(status)) => return self.ended(status),

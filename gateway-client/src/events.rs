@@ -2,11 +2,10 @@
 
 use crate::signed::{Signed, damaged, read};
 use crate::stream::{End, Sender, Source};
-use crate::{CallError, Checkpoint, Error, EventStream, Gateway, Network, Operation, Start};
+use crate::{Checkpoint, Error, EventStream, Gateway, Network, Operation, Start};
 use fabric_protos::gateway::{self, ChaincodeEventsResponse, SignedChaincodeEventsRequest};
 use fabric_protos::prost::Message;
 use std::fmt;
-use tonic::Code;
 
 /// How many events wait for a reader that is slow.
 const AHEAD: usize = 64;
@@ -167,7 +166,7 @@ impl Reader {
     async fn read(&mut self, mut client: crate::gateway::Client, sender: &Sender<ChaincodeEvent>) -> End {
         let mut answers = match client.chaincode_events(self.request.request()).await {
             Ok(answers) => answers.into_inner(),
-            Err(status) => return ended(status),
+            Err(status) => return End::of(Operation::Events, status),
         };
         loop {
             match answers.message().await {
@@ -177,7 +176,7 @@ impl Reader {
                     }
                 }
                 Ok(None) => return End::lost(Operation::Events, "the peer ended the stream"),
-                Err(status) => return ended(status),
+                Err(status) => return End::of(Operation::Events, status),
             }
         }
     }
@@ -200,17 +199,5 @@ impl Reader {
             self.passed += 1;
         }
         true
-    }
-}
-
-/// What a status that ends the stream means.
-fn ended(status: tonic::Status) -> End {
-    let code = status.code();
-    let error = CallError::from_status(Operation::Events, "", status);
-    match code {
-        Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::Unimplemented => {
-            End::Failed(error.into())
-        }
-        _ => End::Lost(error),
     }
 }

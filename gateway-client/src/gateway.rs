@@ -162,9 +162,11 @@ impl Gateway {
     {
         let deadline = Instant::now() + limit;
         let mut others = self.shared.peers.len() - 1;
+        let mut message = Some(message);
         loop {
             let (index, client) = self.gateway_client();
-            let mut request = tonic::Request::new(message.clone());
+            let copy = if others > 0 { message.clone() } else { message.take() };
+            let mut request = tonic::Request::new(copy.expect("it is taken for the last peer"));
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
             let error = match timeout_at(deadline, call(client, request)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
+use tonic::Code;
 
 /// Pauses between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -73,12 +74,20 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// The connection is of no more use.
+    /// The peer said something that leaves the connection of no more use.
     pub(crate) fn lost(operation: Operation, reason: impl Into<String>) -> Self {
-        let status = tonic::Status::unavailable(reason);
-        let mut error = CallError::from_status(operation, "", status);
-        error.connection = true;
-        Self::Lost(error)
+        Self::Lost(CallError::from_status(operation, "", tonic::Status::unavailable(reason)))
+    }
+
+    /// The connection ended with a status.
+    pub(crate) fn of(operation: Operation, status: tonic::Status) -> Self {
+        let error = CallError::from_status(operation, "", status);
+        match error.code {
+            Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::Unimplemented => {
+                Self::Failed(error.into())
+            }
+            _ => Self::Lost(error),
+        }
     }
 }
 

@@ -351,13 +351,14 @@ async fn a_lost_submission_is_asked_for_then_repeated_then_endorsed_anew() {
     .await;
     let done = result.unwrap();
     assert_eq!(done.retries, Retries { unavailable: 2, resubmitted: 2, ..Retries::default() });
-    let seen = &fixture.script.0.lock().unwrap().seen;
+    let script = fixture.script.0.lock().unwrap();
+    let seen = &script.seen;
     assert!(seen[..7].iter().all(|(_, id)| *id == seen[0].1), "the same envelope: {seen:?}");
     assert!(
         seen[7..].iter().all(|(_, id)| *id == done.transaction_id && *id != seen[0].1),
         "a new one: {seen:?}"
     );
-    assert_eq!(fixture.script.0.lock().unwrap().submitted.len(), 4);
+    assert_eq!(script.submitted.len(), 4);
 }
 
 #[tokio::test]

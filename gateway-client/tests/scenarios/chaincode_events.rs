@@ -8,7 +8,7 @@ use gateway_client::{
 use tokio::time::timeout;
 
 async fn listen(ledger: &Ledger, start: Start) -> EventStream<ChaincodeEvent> {
-    let request = ledger.network(1).chaincode_events_request(ledger.chaincode("basic"), start);
+    let request = ledger.network(1).chaincode_events_request("basic", start);
     request.events().await.unwrap()
 }
 
@@ -40,7 +40,7 @@ pub async fn receive_chaincode_event(ledger: &Ledger) {
     let status = submit(ledger, "foo", "bar").await;
     let event = receive(&mut events, &status, "foo", "bar").await;
     assert_eq!(event.block_number, status.block_number);
-    assert_eq!(event.chaincode, ledger.chaincode("basic"));
+    assert_eq!(event.chaincode, "basic");
 }
 
 pub async fn replay_chaincode_event(ledger: &Ledger) {

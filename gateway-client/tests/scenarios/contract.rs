@@ -1,6 +1,6 @@
 //! The functions of the three chaincodes that the official scenarios call: `basic`, `private` and `errors`.
 
-use shim::{Response, Server, Stub, StubError, Tls};
+use shim::{KeyEndorsementPolicy, Response, RoleType, Server, Stub, StubError, Tls};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::{env, fs};
@@ -47,6 +47,28 @@ impl Chaincodes {
                 self.msp_id
             )),
 
+            "WritePrivateData" => {
+                let transient = |name: &str| {
+                    let value = stub.transient().get(name).cloned().unwrap_or_default();
+                    String::from_utf8(value).unwrap_or_default()
+                };
+                for collection in transient("collection").split(',') {
+                    stub.put_private_data(collection, &transient("key"), transient("value"))?;
+                }
+                Response::ok("")
+            }
+            "ReadPrivateData" => Response::ok(stub.get_private_data(text(1)?, text(2)?)?.unwrap_or_default()),
+            "SetStateWithEndorser" => {
+                stub.put_state(text(1)?, text(2)?)?;
+                set_endorsers(stub, text(1)?, &[text(3)?])?
+            }
+            "SetStateEndorsers" => set_endorsers(stub, text(1)?, &[text(2)?, text(3)?])?,
+            "GetState" => Response::ok(stub.get_state(text(1)?)?.unwrap_or_default()),
+            "ChangeState" => {
+                stub.put_state(text(1)?, text(2)?)?;
+                Response::ok("")
+            }
+
             "exists" => match stub.params().len() {
                 1 => Response::ok((!stub.get_state(text(1)?)?.unwrap_or_default().is_empty()).to_string()),
                 n => Response::error(format!("Expected 1 parameters, but {n} have been supplied")),
@@ -68,6 +90,14 @@ impl Chaincodes {
     }
 }
 
+/// From now on peers of all these organisations must endorse what is written to the key.
+fn set_endorsers(stub: &Stub, key: &str, msp_ids: &[&str]) -> Result<Response, StubError> {
+    let mut policy = KeyEndorsementPolicy::default();
+    policy.add_orgs(RoleType::Peer, msp_ids.iter().copied());
+    stub.set_state_validation_parameter(key, policy.to_bytes())?;
+    Ok(Response::ok(""))
+}
+
 /// The chaincode service of the organisation whose service listens at this address.
 pub async fn serve() -> ExitCode {
     let variable = |name| env::var(name).expect("the launcher sets it");
@@ -77,7 +107,11 @@ pub async fn serve() -> ExitCode {
     let server =
         Server::builder(Chaincodes { msp_id: org.msp_id.clone() }).package_id(variable("CHAINCODE_ID"));
     let read = |name| fs::read(variable(name)).expect("the launcher wrote it");
-    let server = server.tls(Tls::new(read("CHAINCODE_TLS_CERT"), read("CHAINCODE_TLS_KEY")));
+    let mut tls = Tls::new(read("CHAINCODE_TLS_CERT"), read("CHAINCODE_TLS_KEY"));
+    if env::var_os("CHAINCODE_CLIENT_CA_CERT").is_some() {
+        tls = tls.client_ca(read("CHAINCODE_CLIENT_CA_CERT"));
+    }
+    let server = server.tls(tls);
     let listener = tokio::net::TcpListener::bind(address).await.expect("the port is free");
     server.serve(listener, std::future::pending()).await.expect("the service runs");
     ExitCode::SUCCESS

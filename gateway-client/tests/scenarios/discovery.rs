@@ -32,7 +32,7 @@ pub async fn another_peer_is_called_when_one_is_gone(ledger: &Ledger) {
     }
     let gateway = Gateway::connect_any(&endpoints, ledger.user(1), Options::default()).unwrap();
     let network = gateway.network(&ledger.launched.channel);
-    let contract = network.contract(ledger.chaincode("private"));
+    let contract = network.contract("private");
     if ledger.is_fabric() {
         contract.evaluate(Call::new("echo").arg("before")).await.unwrap();
         assert_eq!(gateway.address(), endpoints[0].address);

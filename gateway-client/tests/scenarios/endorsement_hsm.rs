@@ -31,7 +31,7 @@ fn contract(ledger: &Ledger) -> Contract {
         }
     };
     let user = User::new(ledger.user(1).identity().clone(), Arc::new(Callback::new(ask)));
-    ledger.gateway(1, user).network(&ledger.launched.channel).contract(ledger.chaincode("private"))
+    ledger.gateway(1, user).network(&ledger.launched.channel).contract("private")
 }
 
 pub async fn submit_to_org1(ledger: &Ledger) {

@@ -94,8 +94,7 @@ pub async fn ready(contract: &Contract) {
 pub async fn evaluate_with_signer_from_unauthorized_msp(ledger: &Ledger) {
     let nobody = User::without_signer(ledger.user(1).identity().clone());
     let network = ledger.gateway(1, nobody).network(&ledger.launched.channel);
-    let proposal =
-        network.contract(ledger.chaincode("errors")).propose(Call::new("exists").arg("123")).unwrap();
+    let proposal = network.contract("errors").propose(Call::new("exists").arg("123")).unwrap();
     let signature = crate::offlinesign::sign(ledger, 3, &proposal.digest()).await;
     let error = proposal.with_signature(signature).evaluate().await.unwrap_err();
     let channel = &ledger.launched.channel;

@@ -1,9 +1,11 @@
 //! A network of three organisations with the chaincodes of the scenarios, and its clients.
 
 use crate::contract;
+use dev_ledger::{ChaincodeDefinition, Collection, EndorsementPolicy, Policy};
 use gateway_client::{Call, Contract, Gateway, Network, Options, User};
 use launcher::ledger::LedgerCommand;
 use launcher::{ChaincodeCommand, Kind, Organization, fabric, ledger};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -14,17 +16,63 @@ pub const SERVICE: &str = "ledger-service";
 /// How long anything may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The chaincodes, with their endorsement policies: the same program under several names.
+/// The chaincodes of the features, with their endorsement policies: the same program under several names.
 const CHAINCODES: [(&str, &str); 3] = [
     ("basic", "AND('Org1MSP.member','Org2MSP.member')"),
     ("private", "OR('Org1MSP.member','Org2MSP.member','Org3MSP.member')"),
     ("errors", "AND('Org1MSP.member','Org2MSP.member','Org3MSP.member')"),
 ];
 
+/// The private data collections of the chaincode `private`, in the form of Fabric's own command.
+fn collections() -> serde_json::Value {
+    let org1 = "OR('Org1MSP.member')";
+    let org3 = "OR('Org3MSP.member')";
+    serde_json::json!([
+        {
+            "name": "SharedCollection", "policy": "OR('Org1MSP.member', 'Org3MSP.member')",
+            "requiredPeerCount": 1, "maxPeerCount": 1, "blockToLive": 1_000_000,
+            "memberOnlyRead": true, "memberOnlyWrite": true,
+        },
+        {
+            "name": "Org1Collection", "policy": org1, "requiredPeerCount": 0, "maxPeerCount": 1,
+            "blockToLive": 3, "memberOnlyRead": true, "memberOnlyWrite": false,
+            "endorsementPolicy": { "signaturePolicy": org1 },
+        },
+        {
+            "name": "Org3Collection", "policy": org3, "requiredPeerCount": 0, "maxPeerCount": 1,
+            "blockToLive": 3, "memberOnlyRead": false, "memberOnlyWrite": false,
+            "endorsementPolicy": { "signaturePolicy": org3 },
+        },
+    ])
+}
+
 /// The development ledger, in the network's folder.
 pub async fn serve() -> ExitCode {
     let network = launcher::Network::load(".".as_ref()).expect("the launcher wrote it");
-    let config = ledger::config(&network).expect("the launcher wrote it");
+    let mut config = ledger::config(&network).expect("the launcher wrote it");
+    let policy = |text: &str| text.parse::<Policy>().expect("a signature policy");
+    for (name, endorsers) in CHAINCODES {
+        let mut definition = ChaincodeDefinition::new(name, "1.0");
+        definition.policy = EndorsementPolicy::Signature(policy(endorsers));
+        for collection in collections().as_array().into_iter().flatten().filter(|_| name == "private") {
+            let text = |value: &serde_json::Value| value.as_str().map(policy);
+            let is = |field: &str| collection[field].as_bool().expect("yes or no");
+            let members = text(&collection["policy"]).expect("a policy");
+            definition.collections.push(Collection {
+                member_only_read: is("memberOnlyRead"),
+                member_only_write: is("memberOnlyWrite"),
+                block_to_live: collection["blockToLive"].as_u64().expect("a number"),
+                policy: text(&collection["endorsementPolicy"]["signaturePolicy"])
+                    .map(EndorsementPolicy::Signature),
+                ..Collection::new(collection["name"].as_str().expect("a name"), members)
+            });
+        }
+        config.channels[0].chaincodes.push(definition);
+        for org in &mut config.orgs {
+            let service = org.chaincodes[&network.chaincode.name].clone();
+            org.chaincodes.insert(name.into(), service);
+        }
+    }
     let _running = dev_ledger::serve(config).await.expect("the ledger starts");
     std::future::pending().await
 }
@@ -61,10 +109,10 @@ impl Ledger {
             for (name, policy) in CHAINCODES {
                 ledger.define(name, policy).await?;
             }
-            for org in 1..=3 {
-                for (name, _) in CHAINCODES {
-                    ledger.wait_for(org, name).await?;
-                }
+        }
+        for org in 1..=3 {
+            for (name, _) in CHAINCODES {
+                ledger.wait_for(org, name).await?;
             }
         }
         Ok(ledger)
@@ -96,11 +144,6 @@ impl Ledger {
         self.gateway(org, self.user(org)).network(&self.launched.channel)
     }
 
-    /// The name under which a chaincode of the scenarios is on the channel.
-    pub fn chaincode<'a>(&'a self, name: &'a str) -> &'a str {
-        if self.is_fabric() { name } else { &self.launched.chaincode.name }
-    }
-
     /// A chaincode of the scenarios, as organisation 1's first user calls it.
     pub fn contract(&self, name: &str) -> Contract {
         self.contract_of(1, name)
@@ -108,18 +151,25 @@ impl Ledger {
 
     /// A chaincode of the scenarios, as an organisation's first user calls it.
     pub fn contract_of(&self, org: usize, name: &str) -> Contract {
-        self.network(org).contract(self.chaincode(name))
+        self.network(org).contract(name)
     }
 
     /// Approves and commits the chaincode under another name, with a policy of its own.
     async fn define(&self, name: &str, policy: &str) -> Result<(), String> {
-        let terms = ["-n", name, "-v", "1.0", "--sequence", "1", "--signature-policy", policy];
+        let mut terms = ["-n", name, "-v", "1.0", "--sequence", "1", "--signature-policy", policy]
+            .map(OsString::from)
+            .to_vec();
+        if name == "private" {
+            let file = self.path("collections.json");
+            fs::write(&file, collections().to_string()).map_err(|e| e.to_string())?;
+            terms.extend(["--collections-config".into(), file.into()]);
+        }
         for org in &self.launched.orgs {
             let mut command = self.peer(org, "approveformyorg")?;
-            run(command.args(terms).args(["--package-id", &org.chaincode.package_id])).await?;
+            run(command.args(&terms).args(["--package-id", &org.chaincode.package_id])).await?;
         }
         let mut command = self.peer(&self.launched.orgs[0], "commit")?;
-        command.args(terms);
+        command.args(&terms);
         for org in &self.launched.orgs {
             command.args(["--peerAddresses", &org.peer.address, "--tlsRootCertFiles"]);
             command.arg(self.launched.path(&org.peer.tls.ca));

@@ -14,7 +14,10 @@ mod endorsement;
 mod endorsement_hsm;
 mod errors;
 mod ledger;
+mod mutual_tls;
 mod offlinesign;
+mod private_data;
+mod sbe;
 mod transactions;
 
 use ledger::Ledger;
@@ -91,6 +94,24 @@ fn features() -> Vec<(&'static str, Vec<(&'static str, Scenario)>)> {
             evaluate_on_org1,
             evaluate_on_org2,
         ),
+        feature!(private_data:
+            org1_writes_private_data_to_org1collection_and_can_read_it_back,
+            org1_writes_private_data_to_org1collection_but_fails_to_read_it_via_an_org2_peer,
+            org2_can_write_private_data_to_org1collection_but_cannot_read_it_back,
+            org2_writes_private_data_to_org1collection_and_org1_can_read_it,
+            org1_writes_private_data_to_sharedcollection_and_org2_fails_to_read_it,
+            org2_cannot_write_data_to_sharedcollection,
+            org1_writes_private_data_to_sharedcollection_without_specifying_endorsers,
+            org1_writes_private_data_to_sharedcollection_and_org3collection_without_specifying_endorsers,
+            blocks_bring_private_data_to_members_only,
+        ),
+        feature!(sbe:
+            state_change_must_be_endorsed_by_org1_peer,
+            state_change_fails_if_endorsed_only_by_org2_peer,
+            set_sbe_policy_for_org1_and_org3_state_change_succeeds_without_specifying_endorsers,
+            set_sbe_policy_for_org2_and_org3_state_change_succeeds_without_specifying_endorsers,
+            set_sbe_policy_for_org1_and_org3_state_change_fails_with_incorrect_endorsers,
+        ),
         feature!(errors:
             evaluate_fails_with_incorrect_arguments,
             submit_fails_with_incorrect_chaincode_name,
@@ -107,21 +128,9 @@ fn features() -> Vec<(&'static str, Vec<(&'static str, Scenario)>)> {
             submit_succeeds_with_sufficient_endorsers,
             another_peer_is_called_when_one_is_gone,
         ),
+        feature!(mutual_tls: a_peer_that_wants_a_certificate_is_read_and_called),
     ]
 }
-
-/// What the development ledger cannot show yet: its one chaincode wants a majority.
-const NOT_ON_DEV: [&str; 9] = [
-    "endorsement::submit_to_org1",
-    "endorsement::submit_to_org2",
-    "endorsement::submit_to_org3",
-    "endorsement_hsm::submit_to_org1",
-    "endorsement_hsm::submit_to_org2",
-    "endorsement_hsm::submit_to_org3",
-    "errors::org3_fails_to_endorse",
-    "discovery::submit_fails_with_insufficient_endorsers",
-    "discovery::another_peer_is_called_when_one_is_gone",
-];
 
 /// A ledger that is started when the first scenario needs it.
 struct Lazy {
@@ -158,9 +167,9 @@ fn main() -> ExitCode {
         for (feature, scenarios) in features() {
             for (scenario, run) in scenarios {
                 let lazy = lazy.clone();
-                let path = format!("{feature}::{scenario}");
-                let skipped = skipped || kind == launcher::Kind::Dev && NOT_ON_DEV.contains(&path.as_str());
-                let trial = Trial::test(format!("{name}::{path}"), move || lazy.run(run));
+                // The development ledger asks nobody for a certificate.
+                let skipped = skipped || kind == launcher::Kind::Dev && feature == "mutual_tls";
+                let trial = Trial::test(format!("{name}::{feature}::{scenario}"), move || lazy.run(run));
                 trials.push(trial.with_ignored_flag(skipped));
             }
         }

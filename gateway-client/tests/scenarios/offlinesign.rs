@@ -23,7 +23,7 @@ fn network(ledger: &Ledger) -> Network {
 }
 
 fn echo(ledger: &Ledger) -> Proposal {
-    let contract = network(ledger).contract(ledger.chaincode("basic"));
+    let contract = network(ledger).contract("basic");
     contract.propose(Call::new("echo").arg("conga")).unwrap()
 }
 
@@ -85,7 +85,7 @@ pub async fn events_with_offline_signing(ledger: &Ledger) {
         ledger.contract("basic").submit(Call::new("event").arg("offline").arg("signed")).await.unwrap();
     let from = Checkpoint::at(status.block_number);
 
-    let request = network(ledger).chaincode_events_request(ledger.chaincode("basic"), from.clone());
+    let request = network(ledger).chaincode_events_request("basic", from.clone());
     let signature = sign(ledger, 1, &request.digest()).await;
     let request = ChaincodeEventsRequest::from_bytes(&gateway, &request.to_bytes()).unwrap();
     let mut events = request.with_signature(signature).events().await.unwrap();

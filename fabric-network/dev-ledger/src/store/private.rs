@@ -20,7 +20,7 @@ pub fn write(
     let mut private = transaction.open_table(PRIVATE)?;
     for writes in &changes.private {
         let PrivateWrites { namespace, collection, version: Version { block, tx }, tx_id, hash } = writes;
-        let Some(found) = transient.remove((tx_id.as_str(), hash.as_slice()))? else {
+        let Some(found) = transient.get((tx_id.as_str(), hash.as_slice()))? else {
             tracing::warn!(tx = tx_id, block, "private data for {namespace}/{collection} is missing");
             continue;
         };
@@ -48,6 +48,10 @@ pub fn write(
             }
         }
         private.insert((*block, *tx, namespace.as_str(), collection.as_str()), bytes.as_slice())?;
+    }
+    // Not before: what a transaction wrote alike to two collections waits once for both.
+    for PrivateWrites { tx_id, hash, .. } in &changes.private {
+        transient.remove((tx_id.as_str(), hash.as_slice()))?;
     }
     for one in &changes.purges {
         purge(state, &mut private, one)?;
