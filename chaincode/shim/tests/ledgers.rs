@@ -198,7 +198,6 @@ async fn on_real_fabric() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the development ledger has no private data, history and policies of keys yet"]
 async fn on_the_development_ledger() {
     everything(Kind::Dev).await;
 }
