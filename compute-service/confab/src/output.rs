@@ -11,9 +11,11 @@ use std::{
 };
 use tracing_subscriber::EnvFilter;
 
-/// Sends the log to standard error: warnings, or what RUST_LOG says.
+/// Sends the log to standard error: warnings and why connections were refused, or what RUST_LOG says.
 pub fn init_log(verbose: bool) {
-    let default = if verbose { "info" } else { "warn" };
+    // Why a server refuses a connection it tells on the level of details only.
+    let default =
+        if verbose { "info,tonic::transport::server=debug" } else { "warn,tonic::transport::server=debug" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

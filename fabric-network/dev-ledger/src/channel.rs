@@ -3,7 +3,7 @@
 use crate::chaincode::Link;
 use crate::config::{ChannelConfig, Config, OrgConfig};
 use crate::definition::{Definitions, Signer};
-use crate::store::Store;
+use crate::store::{Place, Store};
 use crate::{Error, genesis};
 use fabric_protos::msp::{FabricMspConfig, SerializedIdentity};
 use msp::{Identity, Msp, Msps, Role};
@@ -13,9 +13,9 @@ use prost::Message;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tonic::transport::{self, Certificate, ClientTlsConfig};
 
 /// How many identities are remembered as valid.
@@ -203,11 +203,13 @@ pub struct Peer {
     height: watch::Sender<u64>,
     /// How much later than the others it commits.
     delay: Mutex<Duration>,
+    /// Who waits for transactions, by their ids.
+    awaited: Mutex<HashMap<String, Vec<oneshot::Sender<Place>>>>,
 }
 
 impl Peer {
     fn new(node: Arc<Node>, height: u64) -> Self {
-        Self { node, height: watch::Sender::new(height), delay: Mutex::default() }
+        Self { node, height: watch::Sender::new(height), delay: Mutex::default(), awaited: Mutex::default() }
     }
 
     pub fn msp_id(&self) -> &str {
@@ -224,9 +226,33 @@ impl Peer {
         self.height.subscribe()
     }
 
-    /// Has it see everything up to `height` blocks.
-    pub fn advance(&self, height: u64) {
+    /// Has it see everything up to `height` blocks, the last of which holds these transactions.
+    pub fn advance(&self, height: u64, places: &[(String, Place)]) {
         self.height.send_replace(height);
+        let mut awaited = self.awaited();
+        for (id, place) in places {
+            for waiting in awaited.remove(id).into_iter().flatten() {
+                // Whoever waited may have gone.
+                let _ = waiting.send(*place);
+            }
+        }
+    }
+
+    /// Where a transaction is, once it is committed here.
+    pub async fn place(&self, store: &Store, id: &str) -> Result<Place, Error> {
+        let (sender, committed) = oneshot::channel();
+        // Before the look-up, so that what is committed in between is not missed.
+        self.awaited().entry(id.to_owned()).or_default().push(sender);
+        let mut waiting = Awaiting { peer: self, id, committed };
+        if let Some(place) = store.transaction(id)?.filter(|place| place.block < self.height()) {
+            return Ok(place);
+        }
+        (&mut waiting.committed).await.map_err(|_| Error::Store("the ledger is shutting down".into()))
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, HashMap<String, Vec<oneshot::Sender<Place>>>> {
+        // Whoever panicked held it for insertions and removals only.
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn delay(&self) -> Duration {
@@ -235,6 +261,26 @@ impl Peer {
 
     pub fn set_delay(&self, delay: Duration) {
         *self.delay.lock().unwrap_or_else(PoisonError::into_inner) = delay;
+    }
+}
+
+/// Somebody who waits for a transaction, until he no longer does.
+struct Awaiting<'a> {
+    peer: &'a Peer,
+    id: &'a str,
+    committed: oneshot::Receiver<Place>,
+}
+
+impl Drop for Awaiting<'_> {
+    fn drop(&mut self) {
+        self.committed.close();
+        let mut awaited = self.peer.awaited();
+        if let Some(waiting) = awaited.get_mut(self.id) {
+            waiting.retain(|one| !one.is_closed());
+            if waiting.is_empty() {
+                awaited.remove(self.id);
+            }
+        }
     }
 }
 

@@ -191,19 +191,13 @@ impl Gateway for Service {
         let joined =
             self.reading(&request.channel_id, &request.identity, &signed.request, &signed.signature)?;
 
-        let mut heights = joined.peer.heights();
-        loop {
-            let height = *heights.borrow_and_update();
-            let place = joined.channel.store.transaction(&request.transaction_id).map_err(internal)?;
-            if let Some(place) = place.filter(|place| place.block < height) {
+        tokio::select! {
+            place = joined.peer.place(&joined.channel.store, &request.transaction_id) => {
+                let place = place.map_err(internal)?;
                 let answer = CommitStatusResponse { result: place.code as i32, block_number: place.block };
-                return Ok(Response::new(answer));
+                Ok(Response::new(answer))
             }
-            tokio::select! {
-                // The peer, which holds the sender, lives as long as the channel.
-                _ = heights.changed() => {}
-                () = joined.channel.stopped() => return Err(Status::unavailable("the ledger is shutting down")),
-            }
+            () = joined.channel.stopped() => Err(Status::unavailable("the ledger is shutting down")),
         }
     }
 

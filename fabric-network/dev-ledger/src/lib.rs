@@ -75,6 +75,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
+/// What a client may take for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// What clients may take for closing their connections.
 const CLOSING: Duration = Duration::from_secs(3);
 
@@ -150,7 +153,7 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .tls_config(ServerTlsConfig::new().identity(identity))
+            .tls_config(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE))
             .map_err(|source| Error::Tls { msp_id: org.msp_id.clone(), source })?;
         servers.push(server);
     }

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::channel::{Channel, Peer};
+use crate::store::Place;
 use crate::validation::{Checked, validate};
 use fabric_protos::common::{
     Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, LastConfig, Metadata,
@@ -98,14 +99,15 @@ pub async fn run(channel: Arc<Channel>, batching: Batching, mut incoming: mpsc::
     };
     let mut next = None;
     while let Some(batch) = cut(batching, &mut incoming, &mut next).await {
-        last = match write(&channel, last, batch).await {
-            Some(written) => written,
-            None => return,
+        let Some((header, places)) = write(&channel, last, batch).await else {
+            return;
         };
+        let places: Arc<[_]> = places.into();
         for peer in &peers {
             // The followers live as long as this task.
-            let _ = peer.send((last.number + 1, Instant::now()));
+            let _ = peer.send((header.number + 1, places.clone(), Instant::now()));
         }
+        last = header;
     }
 }
 
@@ -143,13 +145,17 @@ async fn cut(
 
 /// Makes a block of the batch and writes it, as often as it takes: once taken, a transaction is not dropped
 /// because there is no room for it now. Nothing where no block can be written any more.
-async fn write(channel: &Arc<Channel>, last: BlockHeader, batch: Vec<Checked>) -> Option<BlockHeader> {
+async fn write(
+    channel: &Arc<Channel>,
+    last: BlockHeader,
+    batch: Vec<Checked>,
+) -> Option<(BlockHeader, Vec<(String, Place)>)> {
     let batch = Arc::new(batch);
     loop {
         let (committing, last, batch) = (channel.clone(), last.clone(), batch.clone());
         let written = tokio::task::spawn_blocking(move || commit(&committing, last, &batch)).await;
         match written {
-            Ok(Ok(header)) => return Some(header),
+            Ok(Ok(written)) => return Some(written),
             Ok(Err(e)) => tracing::error!("a block cannot be written now: {e}"),
             Err(e) => {
                 tracing::error!("no further blocks: {e}");
@@ -189,23 +195,31 @@ fn last_header(channel: &Channel) -> Result<BlockHeader, Error> {
     header.ok_or_else(|| Error::Store(format!("block {number} is missing")))
 }
 
-/// Validates a batch on the state after block `last` and makes the next block durable. Gives its header.
-fn commit(channel: &Channel, last: BlockHeader, batch: &[Checked]) -> Result<BlockHeader, Error> {
+/// Validates a batch on the state after block `last` and makes the next block durable. Gives its header, and
+/// where its transactions are.
+fn commit(
+    channel: &Channel,
+    last: BlockHeader,
+    batch: &[Checked],
+) -> Result<(BlockHeader, Vec<(String, Place)>), Error> {
     let verdicts = validate(channel, last.number + 1, batch)?;
     let data = batch.iter().map(|checked| checked.envelope.clone()).collect();
     let block = block(last, data, &verdicts.codes);
     channel.store.commit(&block, &verdicts.changes)?;
-    Ok(block.header.unwrap_or_default())
+    Ok((block.header.unwrap_or_default(), verdicts.changes.places))
 }
 
+/// A block that was written: how many there are now, where its transactions are, and when that was.
+type Written = (u64, Arc<[(String, Place)]>, Instant);
+
 /// The task that has a peer see new blocks, late where it is to lag.
-fn follower(peer: &Arc<Peer>) -> mpsc::UnboundedSender<(u64, Instant)> {
-    let (sender, mut heights) = mpsc::unbounded_channel::<(u64, Instant)>();
+fn follower(peer: &Arc<Peer>) -> mpsc::UnboundedSender<Written> {
+    let (sender, mut blocks) = mpsc::unbounded_channel::<Written>();
     let peer = peer.clone();
     tokio::spawn(async move {
-        while let Some((height, committed)) = heights.recv().await {
+        while let Some((height, places, committed)) = blocks.recv().await {
             sleep_until(committed + peer.delay()).await;
-            peer.advance(height);
+            peer.advance(height, &places);
         }
     });
     sender

@@ -33,3 +33,29 @@ async fn a_round_is_one_block() {
     assert!(height <= 3 * rounds as u64 + 1, "{height} blocks");
     ledger.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_in_flight_share_blocks() {
+    let network = Network::new(1).await;
+    let ledger = network.serve().await;
+    let client = network.client(&ledger, 1);
+    client.clone().transact(&["blind", "first", "v"]).await.unwrap();
+    let writers: Vec<_> = (0..64)
+        .map(|writer| {
+            let mut client = client.clone();
+            tokio::spawn(async move {
+                for i in 0..5 {
+                    let verdict = client.transact(&["blind", &format!("{writer}-{i}"), "v"]).await.unwrap();
+                    assert_eq!(verdict.0, TxValidationCode::Valid);
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let blocks = ledger.height("Org1MSP").unwrap() - 2;
+    println!("{blocks} blocks for 320 transactions");
+    assert!(blocks < 160, "{blocks} blocks");
+    ledger.shutdown().await;
+}
