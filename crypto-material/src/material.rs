@@ -336,6 +336,11 @@ impl Node {
         &self.host
     }
 
+    /// Host name without the domain, such as `peer0`.
+    pub fn hostname(&self) -> &str {
+        &self.spec.hostname
+    }
+
     /// Its folder.
     pub fn dir(&self) -> &Path {
         &self.dir

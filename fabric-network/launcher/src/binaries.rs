@@ -46,7 +46,16 @@ impl Binaries {
     /// # Errors
     /// [`Error::Missing`] names the programs that are nowhere and says how to get them.
     pub fn find() -> Result<Self, Error> {
-        Self::search(env::var_os("FABRIC_HOME"), env::var_os("PATH"))
+        Self::find_in(None)
+    }
+
+    /// As [`Binaries::find`], with another folder than `FABRIC_HOME` where one is given.
+    ///
+    /// # Errors
+    /// As [`Binaries::find`].
+    pub fn find_in(home: Option<&Path>) -> Result<Self, Error> {
+        let home = home.map(|home| home.as_os_str().to_owned()).or_else(|| env::var_os("FABRIC_HOME"));
+        Self::search(home, env::var_os("PATH"))
     }
 
     fn search(home: Option<OsString>, path: Option<OsString>) -> Result<Self, Error> {

@@ -3,10 +3,7 @@
 
 use crate::{Error, Generation, Network, Orderer, Organization, network};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fmt::Write, path::Path};
-
-/// The profile of `configtx.yaml` from which the channel is made.
-pub const PROFILE: &str = "Confab";
+use std::{collections::BTreeMap, fmt::Write, net::IpAddr, path::Path};
 
 /// The private data collections of the chaincode.
 pub const COLLECTIONS: &str = "config/collections.json";
@@ -15,119 +12,32 @@ pub const COLLECTIONS: &str = "config/collections.json";
 /// with whatever is under way on the connection.
 const PING_INTERVAL: &str = "5s";
 
-/// Writes every configuration file of the network under `config`.
-pub fn write_all(network: &Network, orderer: &Orderer, generation: Generation) -> Result<(), Error> {
-    let file = |name: &str, content: Value| {
-        let mut text = String::from("# Written by confab at every start; changes are lost.\n");
-        yaml(&content, 0, &mut text);
-        network::write(&network.path("config").join(name), text.as_bytes())
-    };
-    file("configtx.yaml", configtx(network, orderer, generation))?;
-    file("orderer/orderer.yaml", orderer_yaml(network, orderer))?;
+/// Writes the configuration of orderers and peers under `config`.
+pub fn write_all(network: &Network, generation: Generation) -> Result<(), Error> {
+    let file = |name: String, content: Value| write(&network.path("config").join(name), &content);
+    for orderer in &network.orderers {
+        file(format!("{}/orderer.yaml", orderer.name), orderer_yaml(network, orderer))?;
+    }
     let collections = serde_json::to_vec_pretty(&network.chaincode.collections);
     let collections = collections.expect("strings and numbers have a JSON form");
     network::write(&network.path(COLLECTIONS), &collections)?;
     for org in &network.orgs {
-        file(&format!("{}/core.yaml", org.id()), core_yaml(network, org, generation))?;
+        file(format!("{}/core.yaml", org.id()), core_yaml(network, org, generation))?;
     }
     crate::package::write_builder(&network.path("config/builder"))
 }
 
-/// The channel, with the organisations' roots and anchor peers in its first block.
-fn configtx(network: &Network, orderer: &Orderer, generation: Generation) -> Value {
-    let signature = |rule: String| json!({ "Type": "Signature", "Rule": rule });
-    let implicit = |rule: &str| json!({ "Type": "ImplicitMeta", "Rule": rule });
-    let policies = |msp_id: &str| {
-        json!({
-            "Readers": signature(format!("OR('{msp_id}.member')")),
-            "Writers": signature(format!("OR('{msp_id}.member')")),
-            "Admins": signature(format!("OR('{msp_id}.admin')")),
-            "Endorsement": signature(format!("OR('{msp_id}.peer')")),
-        })
-    };
-    let group = || {
-        json!({
-            "Readers": implicit("ANY Readers"),
-            "Writers": implicit("ANY Writers"),
-            "Admins": implicit("MAJORITY Admins"),
-        })
-    };
-    let with = |mut policies: Value, more: &[(&str, &str)]| {
-        for (name, rule) in more {
-            policies[name] = implicit(rule);
-        }
-        policies
-    };
-    let organization = |org: &Organization| {
-        let (host, port) = host_and_port(&org.peer.address);
-        json!({
-            "Name": org.msp_id,
-            "ID": org.msp_id,
-            "MSPDir": network.path(&org.msp),
-            "Policies": policies(&org.msp_id),
-            // Without anchor peers no gateway ever learns of another organisation's peer.
-            "AnchorPeers": [{ "Host": host, "Port": port }],
-        })
-    };
-    let (host, port) = host_and_port(&orderer.address);
-    let consenter = json!({
-        "Host": host,
-        "Port": port,
-        "ClientTLSCert": network.path(&orderer.tls.cert),
-        "ServerTLSCert": network.path(&orderer.tls.cert),
-    });
-    let ordering = json!({
-        "OrdererType": "etcdraft",
-        // A round of one record from every organisation fills a block, which is then cut at once.
-        "BatchTimeout": "10ms",
-        "BatchSize": {
-            "MaxMessageCount": network.orgs.len(),
-            "AbsoluteMaxBytes": "10 MB",
-            "PreferredMaxBytes": "2 MB",
-        },
-        "EtcdRaft": {
-            "Consenters": [consenter],
-            // The one orderer elects itself after 10 ticks when it is started again.
-            "Options": {
-                "TickInterval": "100ms",
-                "ElectionTick": 10,
-                "HeartbeatTick": 1,
-                "MaxInflightBlocks": 5,
-                "SnapshotIntervalSize": "16 MB",
-            },
-        },
-        "Organizations": [{
-            "Name": orderer.msp_id,
-            "ID": orderer.msp_id,
-            "MSPDir": network.path(&orderer.msp),
-            "Policies": policies(&orderer.msp_id),
-            "OrdererEndpoints": [orderer.address],
-        }],
-        "Policies": with(group(), &[("BlockValidation", "ANY Writers")]),
-        "Capabilities": { "V2_0": true },
-    });
-    let majority = "MAJORITY Endorsement";
-    let application = json!({
-        "Organizations": network.orgs.iter().map(organization).collect::<Vec<_>>(),
-        "Policies": with(group(), &[("LifecycleEndorsement", majority), ("Endorsement", majority)]),
-        // 2.5 and 3.x share this one.
-        "Capabilities": { "V2_5": true },
-    });
-    json!({
-        "Profiles": {
-            PROFILE: {
-                "Policies": group(),
-                "Capabilities": { generation.channel_capability(): true },
-                "Orderer": ordering,
-                "Application": application,
-            },
-        },
-    })
+/// Writes one configuration file.
+pub fn write(path: &Path, content: &Value) -> Result<(), Error> {
+    let mut text = String::from("# Written by confab at every start; changes are lost.\n");
+    yaml(content, 0, &mut text);
+    network::write(path, text.as_bytes())
 }
 
 fn orderer_yaml(network: &Network, orderer: &Orderer) -> Value {
-    let (host, port) = host_and_port(&orderer.address);
-    let data = network.path("data/orderer");
+    let listens = listen_address(&orderer.address);
+    let (host, port) = host_and_port(&listens);
+    let data = network.path("data").join(&orderer.name);
     let (cert, key) = (network.path(&orderer.tls.cert), network.path(&orderer.tls.key));
     json!({
         "General": {
@@ -176,7 +86,7 @@ fn core_yaml(network: &Network, org: &Organization, generation: Generation) -> V
         "peer": {
             "id": peer.host,
             "networkId": "confab",
-            "listenAddress": peer.address,
+            "listenAddress": listen_address(&peer.address),
             "address": peer.address,
             // Chaincode is dialled, it never dials; the default port would be the same for all peers.
             "chaincodeListenAddress": "127.0.0.1:0",
@@ -257,8 +167,17 @@ fn core_yaml(network: &Network, org: &Organization, generation: Generation) -> V
     })
 }
 
-/// Splits `host:port`; addresses are made by this crate.
-fn host_and_port(address: &str) -> (&str, u16) {
+/// Where a server listens that is reached at an address: there, or everywhere if that is a name.
+fn listen_address(address: &str) -> String {
+    let (host, port) = host_and_port(address);
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(_) => address.into(),
+        Err(_) => format!("0.0.0.0:{port}"),
+    }
+}
+
+/// Splits `host:port`; addresses were checked where they came in.
+pub fn host_and_port(address: &str) -> (&str, u16) {
     let (host, port) = address.rsplit_once(':').expect("an address has a port");
     (host, port.parse().expect("a port is a number"))
 }

@@ -133,7 +133,7 @@ pub fn down(dir: &Path, purge: bool) -> Result<usize, Error> {
     names.dedup();
     let stopped = process::stop(&network.dir, names.iter().map(String::as_str));
     if purge {
-        for folder in ["config", "data", "crypto", "packages", "logs", "run"] {
+        for folder in ["config", "data", "crypto", "packages", "remote", "logs", "run"] {
             remove(fs::remove_dir_all(network.path(folder)), &network.path(folder))?;
         }
         let profiles = network.orgs.iter().map(|org| network.path(&org.profile));

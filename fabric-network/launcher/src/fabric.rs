@@ -1,7 +1,7 @@
 //! A real Fabric network: `confab network up`.
 
 use crate::{
-    Binaries, Error, Kind, Network, Options, Orderer, ProcessSpec, config, control::Started,
+    Binaries, Error, Generation, Kind, Network, Options, ProcessSpec, channel, config, control::Started,
     lifecycle::Lifecycle, prepare, ready,
 };
 use std::path::Path;
@@ -16,50 +16,74 @@ use std::path::Path;
 /// [`Error::Missing`] without Fabric's programs; [`Error::Conflict`] when the folder holds another network;
 /// [`Error::PortInUse`]; [`Error::Died`], [`Error::Command`] and [`Error::NotReady`] with what Fabric said.
 pub async fn up(options: &Options, progress: &mut (dyn FnMut(&str) + Send)) -> Result<Network, Error> {
-    let binaries = Binaries::find()?;
+    let binaries = Binaries::find_in(options.fabric_home.as_deref())?;
     let generation = binaries.generation()?;
 
     progress("writing certificates and configuration");
     let (mut network, _lock) = prepare::prepare(options, Kind::Fabric)?;
-    let orderer = network.orderer.clone().ok_or_else(|| Error::Description {
-        path: network.path("network.json"),
-        reason: "a real network has an orderer".into(),
-    })?;
-    network.processes.splice(0..0, servers(&network, &orderer, &binaries));
-    config::write_all(&network, &orderer, generation)?;
-    network.save()?;
-
-    let mut started = Started::new(&network.dir);
-    started.start_missing(&network, progress)?;
-    let lifecycle = Lifecycle { binaries: &binaries, network: &network, orderer: &orderer };
+    let started = start(&mut network, &binaries, generation, progress)?;
     if !network.ready {
         progress("making the channel");
-        lifecycle.first_block().await?;
+        let (folder, plan) = (network.path("config"), channel::Plan::of(&network));
+        let name = (network.channel.as_str(), generation.channel_capability());
+        channel::first_block(&binaries, &folder, name, &plan, &network.first_block()).await?;
     }
-    wait(&network, &orderer).await?;
-
-    if !network.ready {
-        progress("joining the channel");
-        lifecycle.join_orderer().await?;
-        lifecycle.join_peers().await?;
-        progress("installing the chaincode");
-        lifecycle.install().await?;
-        progress("approving the chaincode");
-        lifecycle.approve().await?;
-        progress("committing the chaincode");
-        lifecycle.commit().await?;
-    }
-
-    progress("waiting for endorsements through every organisation");
-    ready::endorsing(&network, started.any()).await?;
-    network.ready = true;
-    network.save()?;
+    join(&mut network, &binaries, &started, progress).await?;
     started.keep();
     Ok(network)
 }
 
-/// Orderer and peers as processes.
-fn servers(network: &Network, orderer: &Orderer, binaries: &Binaries) -> Vec<ProcessSpec> {
+/// Writes configuration and description, and starts what does not run.
+pub(crate) fn start(
+    network: &mut Network,
+    binaries: &Binaries,
+    generation: Generation,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<Started, Error> {
+    network.processes.splice(0..0, servers(network, binaries));
+    config::write_all(network, generation)?;
+    network.save()?;
+    let mut started = Started::new(&network.dir);
+    started.start_missing(network, progress)?;
+    Ok(started)
+}
+
+/// Has what was started join the channel, whose first block is there, sets up the chaincode, and returns when every
+/// organisation of this machine gets endorsements.
+pub(crate) async fn join(
+    network: &mut Network,
+    binaries: &Binaries,
+    started: &Started,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<(), Error> {
+    wait(network).await?;
+    if !network.ready {
+        let lifecycle = Lifecycle { binaries, network, orderer: network.ordering()? };
+        progress("joining the channel");
+        lifecycle.join_orderers().await?;
+        lifecycle.join_peers().await?;
+        progress("installing the chaincode");
+        lifecycle.install().await?;
+        let waits = match network.remote.peers.is_empty() {
+            true => "",
+            false => "; other organisations are waited for",
+        };
+        progress(&format!("approving the chaincode{waits}"));
+        lifecycle.approve().await?;
+        progress(&format!("committing the chaincode{waits}"));
+        lifecycle.commit().await?;
+    }
+    // When an organisation of several machines is started again the others may be away.
+    if network.remote.peers.is_empty() || !network.ready {
+        progress("waiting for endorsements through every organisation");
+        ready::endorsing(network, started.any()).await?;
+    }
+    network.ready = true;
+    network.save()
+}
+
+/// Orderers and peers as processes.
+fn servers(network: &Network, binaries: &Binaries) -> Vec<ProcessSpec> {
     let folder = |name: &str| network.path("config").join(name);
     let server =
         |name: String, program: &Path, args: &[&str], folder: &Path, listens: Vec<String>| ProcessSpec {
@@ -69,8 +93,12 @@ fn servers(network: &Network, orderer: &Orderer, binaries: &Binaries) -> Vec<Pro
             env: config::environment(folder),
             listens,
         };
-    let listens = vec![orderer.address.clone(), orderer.operations.clone(), orderer.admin_address.clone()];
-    let mut servers = vec![server("orderer".into(), &binaries.orderer, &[], &folder("orderer"), listens)];
+    let mut servers = Vec::new();
+    for orderer in &network.orderers {
+        let listens =
+            vec![orderer.address.clone(), orderer.operations.clone(), orderer.admin_address.clone()];
+        servers.push(server(orderer.name.clone(), &binaries.orderer, &[], &folder(&orderer.name), listens));
+    }
     for org in &network.orgs {
         let listens = [Some(&org.peer.address), org.peer.operations.as_ref()].into_iter().flatten().cloned();
         let (name, folder) = (format!("peer-{}", org.id()), folder(&org.id()));
@@ -79,14 +107,16 @@ fn servers(network: &Network, orderer: &Orderer, binaries: &Binaries) -> Vec<Pro
     servers
 }
 
-/// Waits until every process listens and the orderer and the peers are well.
-async fn wait(network: &Network, orderer: &Orderer) -> Result<(), Error> {
+/// Waits until every process listens and the orderers and the peers are well.
+async fn wait(network: &Network) -> Result<(), Error> {
     for process in &network.processes {
         for address in &process.listens {
             ready::listening(&network.dir, &process.name, address).await?;
         }
     }
-    ready::healthy(&network.dir, "orderer", &orderer.operations).await?;
+    for orderer in &network.orderers {
+        ready::healthy(&network.dir, &orderer.name, &orderer.operations).await?;
+    }
     for org in &network.orgs {
         if let Some(operations) = &org.peer.operations {
             ready::healthy(&network.dir, &format!("peer-{}", org.id()), operations).await?;

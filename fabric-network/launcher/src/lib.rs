@@ -11,7 +11,9 @@
 //! D/config/, D/data/           configuration and data (real Fabric; the development ledger has its own data)
 //! ```
 //!
-//! Processes are named `orderer`, `peer-org1`, `chaincode-org1`, … or, on the development ledger,
+//! [`org`] makes networks of organisations that each run their own part on their own machine.
+//!
+//! Processes are named `orderer` (`orderer2`, `orderer3`), `peer-org1`, `chaincode-org1`, … or, on the development ledger,
 //! `ledger`, `chaincode-org1`, …. They outlive the program that started them. Everything listens on
 //! 127.0.0.1, on ports that were free when the network was first made and are kept in `network.json`.
 //!
@@ -20,6 +22,7 @@
 //! every organisation's peer. When they fail, or their future is dropped (Ctrl-C), they stop what they started.
 
 mod binaries;
+mod channel;
 mod config;
 mod control;
 mod error;
@@ -28,6 +31,7 @@ pub mod ledger;
 mod lifecycle;
 mod link;
 mod network;
+pub mod org;
 mod package;
 mod ports;
 mod prepare;
@@ -39,9 +43,10 @@ pub use binaries::{Binaries, Generation};
 pub use control::{Health, PeerHealth, ProcessStatus, Status, down, status};
 pub use error::Error;
 pub use network::{
-    Chaincode, ChaincodeDefinition, Collection, Identity, Kind, Network, Orderer, Organization, Peer,
-    ProcessSpec, Tls,
+    Chaincode, ChaincodeDefinition, Collection, Identity, Kind, Network, Orderer, OrdererEndpoint,
+    Organization, Peer, PeerEndpoint, ProcessSpec, Remote, Tls,
 };
+pub use package::service_package;
 pub use process::State;
 
 use std::path::PathBuf;
@@ -67,6 +72,10 @@ pub struct Options {
     pub dir: PathBuf,
     /// Number of organisations, 1 to 64.
     pub orgs: usize,
+    /// Number of Raft orderers of real Fabric: 1, or 3, of which one may fail.
+    pub orderers: usize,
+    /// Where Fabric's programs are looked for first; where `FABRIC_HOME` says unless given.
+    pub fabric_home: Option<PathBuf>,
     /// The chaincode service of each organisation.
     pub chaincode: ChaincodeCommand,
     /// Name, version, sequence and private data collections of the chaincode.
@@ -85,6 +94,8 @@ impl Options {
         Self {
             dir: dir.into(),
             orgs,
+            orderers: 1,
+            fabric_home: None,
             chaincode,
             definition: ChaincodeDefinition::new("confab", "1.0"),
             probe: ["probe", "network", "up"].map(String::from).to_vec(),

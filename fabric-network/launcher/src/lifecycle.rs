@@ -2,10 +2,9 @@
 //!
 //! Every step may be repeated: what was done before is recognised by Fabric's answer and taken for done.
 
-use crate::{Binaries, Error, Network, Orderer, Organization, config, prepare, process};
+use crate::{Binaries, Error, Network, Orderer, OrdererEndpoint, Organization, config, prepare, process};
 use std::{
     ffi::OsStr,
-    fs,
     future::{Future, poll_fn},
     path::{Path, PathBuf},
     process::Stdio,
@@ -19,6 +18,8 @@ use tokio::{
 
 /// For one command.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For other organisations, whom a person has to start.
+const OTHERS: Duration = Duration::from_secs(15 * 60);
 
 /// Fabric's commands on one network.
 pub struct Lifecycle<'a> {
@@ -26,39 +27,24 @@ pub struct Lifecycle<'a> {
     pub binaries: &'a Binaries,
     /// The network.
     pub network: &'a Network,
-    /// Its orderer.
-    pub orderer: &'a Orderer,
+    /// One of its orderers.
+    pub orderer: OrdererEndpoint,
 }
 
 impl Lifecycle<'_> {
-    /// Makes the channel's first block, once.
-    pub async fn first_block(&self) -> Result<(), Error> {
-        let block = self.block();
-        if block.exists() {
-            return Ok(());
-        }
-        let folder = self.network.path("config");
-        let staging = block.with_extension("new");
-        let mut command = self.command(&self.binaries.configtxgen, &folder);
-        command.args(["-profile", config::PROFILE, "-channelID", &self.network.channel]);
-        command.args([
-            "-outputBlock".as_ref(),
-            staging.as_os_str(),
-            "-configPath".as_ref(),
-            folder.as_os_str(),
-        ]);
-        run("making the channel's first block", command, |output| output.success).await?;
-        fs::rename(&staging, &block).map_err(Error::io(block))
+    /// Has every own orderer serve the channel.
+    pub async fn join_orderers(&self) -> Result<(), Error> {
+        together(self.network.orderers.iter().map(|orderer| self.join_orderer(orderer))).await
     }
 
-    /// Has the orderer serve the channel.
-    pub async fn join_orderer(&self) -> Result<(), Error> {
-        let tls = &self.orderer.admin_tls;
-        let mut command = self.command(&self.binaries.osnadmin, &self.network.path("config/orderer"));
+    async fn join_orderer(&self, orderer: &Orderer) -> Result<(), Error> {
+        let tls = &orderer.admin_tls;
+        let mut command =
+            self.command(&self.binaries.osnadmin, &self.network.path("config").join(&orderer.name));
         command
             .args(["channel", "join", "--channelID", &self.network.channel, "--config-block"])
-            .arg(self.block());
-        command.args(["-o", &self.orderer.admin_address, "--ca-file"]).arg(self.network.path(&tls.ca));
+            .arg(self.network.first_block());
+        command.args(["-o", &orderer.admin_address, "--ca-file"]).arg(self.network.path(&tls.ca));
         command.arg("--client-cert").arg(self.network.path(&tls.cert));
         command.arg("--client-key").arg(self.network.path(&tls.key));
         // It succeeds whatever the orderer answers.
@@ -66,7 +52,7 @@ impl Lifecycle<'_> {
             let text = &output.text;
             text.contains("Status: 201") || text.contains("Status: 405") && text.contains("already exists")
         };
-        run("having the orderer join the channel", command, done).await
+        run(&format!("having {} join the channel", orderer.host), command, done).await
     }
 
     /// Has every peer join the channel.
@@ -76,7 +62,7 @@ impl Lifecycle<'_> {
             |text| text.contains("already exists"),
             |org| {
                 let mut command = self.peer(org);
-                command.args(["channel", "join", "-b"]).arg(self.block());
+                command.args(["channel", "join", "-b"]).arg(self.network.first_block());
                 command
             },
         )
@@ -141,13 +127,13 @@ impl Lifecycle<'_> {
             let mut command = self.peer(&self.network.orgs[0]);
             command.args(["lifecycle", "chaincode", "commit"]);
             self.definition(&mut command);
-            for org in &self.network.orgs {
-                command.args(["--peerAddresses", &org.peer.address, "--tlsRootCertFiles"]);
-                command.arg(self.network.path(&org.peer.tls.ca));
+            for peer in self.network.peers() {
+                command.args(["--peerAddresses", &peer.address, "--tlsRootCertFiles"]);
+                command.arg(self.network.path(&peer.tls_ca));
             }
             command
         };
-        patiently(
+        self.patiently(
             "committing the chaincode's definition",
             |text| text.contains("new definition must be sequence"),
             command,
@@ -155,8 +141,32 @@ impl Lifecycle<'_> {
         .await
     }
 
-    fn block(&self) -> PathBuf {
-        self.network.path("config").join(format!("{}.block", self.network.channel))
+    /// Runs a command until Fabric does not say that it comes too early.
+    async fn patiently(
+        &self,
+        what: &str,
+        already: impl Fn(&str) -> bool,
+        command: impl Fn() -> Command,
+    ) -> Result<(), Error> {
+        let alone = self.network.remote.peers.is_empty();
+        let (patience, pause) = match alone {
+            true => (PATIENCE, Duration::from_millis(100)),
+            false => (OTHERS, Duration::from_secs(1)),
+        };
+        let comes_too_early = |output: &str| {
+            let others = OTHERS_NOT_YET.iter().filter(|_| !alone);
+            NOT_YET.iter().chain(others).any(|text| output.contains(text))
+        };
+        let start = Instant::now();
+        loop {
+            let done = |output: &Output| output.success || already(&output.text);
+            match run(what, command(), done).await {
+                Err(Error::Command { output, .. })
+                    if comes_too_early(&output) && start.elapsed() < patience => {}
+                result => return result,
+            }
+            sleep(pause).await;
+        }
     }
 
     /// Runs a command for every organisation at the same time; an answer that is `already` counts as done.
@@ -168,7 +178,7 @@ impl Lifecycle<'_> {
     ) -> Result<(), Error> {
         let commands = self.network.orgs.iter().map(|org| {
             let (what, command) = (format!("having {} {what}", org.peer.host), &command);
-            async move { patiently(&what, already, || command(org)).await }
+            async move { self.patiently(&what, already, || command(org)).await }
         });
         together(commands).await
     }
@@ -185,7 +195,7 @@ impl Lifecycle<'_> {
         let (network, chaincode) = (self.network, &self.network.chaincode);
         command
             .args(["-o", &self.orderer.address, "--tls", "--cafile"])
-            .arg(network.path(&self.orderer.tls.ca));
+            .arg(network.path(&self.orderer.tls_ca));
         command.args(["-C", &network.channel, "-n", &chaincode.name, "-v", &chaincode.version]);
         command.args(["--sequence", &chaincode.sequence.to_string()]);
         if !chaincode.collections.is_empty() {
@@ -194,14 +204,19 @@ impl Lifecycle<'_> {
     }
 
     fn command(&self, program: impl AsRef<OsStr>, configuration: &Path) -> Command {
-        let mut command = Command::new(program);
-        for name in process::foreign_settings() {
-            command.env_remove(name);
-        }
-        command.envs(config::environment(configuration));
-        command.env("FABRIC_LOGGING_SPEC", "error").current_dir(&self.network.dir);
-        command
+        command(program, configuration, &self.network.dir)
     }
+}
+
+/// One of Fabric's commands with its folder of configuration, run in a folder.
+pub fn command(program: impl AsRef<OsStr>, configuration: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    for name in process::foreign_settings() {
+        command.env_remove(name);
+    }
+    command.envs(config::environment(configuration));
+    command.env("FABRIC_LOGGING_SPEC", "error").current_dir(dir);
+    command
 }
 
 /// Whether the peer's answer means that the organisation has approved this very definition before.
@@ -209,28 +224,13 @@ fn is_approved(text: &str) -> bool {
     text.contains("attempted to redefine") && !text.contains("with different parameters")
 }
 
-/// Answers that mean: not yet. The orderer has no leader for a second after it was started again, and a step
-/// that an interrupted start began may still be on its way into a block.
+/// Answers that mean: not yet. Orderers have no leader for a second after they were started, and a step that an
+/// interrupted start began may still be on its way into a block.
 const NOT_YET: [&str; 2] = ["SERVICE_UNAVAILABLE", "MVCC_READ_CONFLICT"];
 
-/// Runs a command until Fabric does not say that it comes too early.
-async fn patiently(
-    what: &str,
-    already: impl Fn(&str) -> bool,
-    command: impl Fn() -> Command,
-) -> Result<(), Error> {
-    const TRY_AGAIN: Duration = Duration::from_millis(100);
-    let start = Instant::now();
-    loop {
-        let done = |output: &Output| output.success || already(&output.text);
-        match run(what, command(), done).await {
-            Err(Error::Command { output, .. })
-                if NOT_YET.iter().any(|text| output.contains(text)) && start.elapsed() < PATIENCE => {}
-            result => return result,
-        }
-        sleep(TRY_AGAIN).await;
-    }
-}
+/// Answers that mean: other organisations have not come so far. Nobody listens yet, or has approved.
+const OTHERS_NOT_YET: [&str; 4] =
+    ["not agreed to by this org", "connection error", "connection refused", "deadline exceeded"];
 
 /// Polls all futures at the same time; the first error ends the others.
 async fn together(
@@ -256,14 +256,15 @@ async fn together(
 }
 
 /// What a command left.
-struct Output {
-    success: bool,
+pub struct Output {
+    /// Its exit status.
+    pub success: bool,
     /// Both streams.
-    text: String,
+    pub text: String,
 }
 
 /// Runs a command; it is killed when it is no longer waited for.
-async fn run(what: &str, mut command: Command, done: impl FnOnce(&Output) -> bool) -> Result<(), Error> {
+pub async fn run(what: &str, mut command: Command, done: impl FnOnce(&Output) -> bool) -> Result<(), Error> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let program = PathBuf::from(command.as_std().get_program());
     let failed = |output: String| Err(Error::Command { what: what.into(), output });

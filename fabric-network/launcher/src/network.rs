@@ -1,7 +1,7 @@
 //! The description of a network, kept in `network.json`.
 
 use crate::Error;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
@@ -31,8 +31,12 @@ pub struct Network {
     pub ready: bool,
     /// The peer organisations, `Org1` first.
     pub orgs: Vec<Organization>,
-    /// The ordering service of real Fabric.
-    pub orderer: Option<Orderer>,
+    /// The ordering service of real Fabric, one Raft cluster; none on the development ledger.
+    #[serde(alias = "orderer", deserialize_with = "none_one_or_many")]
+    pub orderers: Vec<Orderer>,
+    /// What other organisations run of the channel, on machines of their own.
+    #[serde(default, skip_serializing_if = "Remote::is_empty")]
+    pub remote: Remote,
     /// The processes, in the order in which they are started.
     pub processes: Vec<ProcessSpec>,
     /// The network's folder, absolute; where the file is, not in it.
@@ -161,10 +165,13 @@ pub struct Peer {
     pub identity: Identity,
 }
 
-/// The ordering service: one Raft orderer.
+/// An orderer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Orderer {
+    /// Name of its process and of its folder of configuration.
+    #[serde(default = "first_orderer")]
+    pub name: String,
     /// MSP ID, `OrdererMSP`.
     pub msp_id: String,
     /// Host name in its certificates, `orderer.example.com`.
@@ -183,6 +190,48 @@ pub struct Orderer {
     pub identity: Identity,
     /// TLS certificate and key of its administrator.
     pub admin_tls: Tls,
+}
+
+/// What other organisations run of a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remote {
+    /// Their peers.
+    pub peers: Vec<PeerEndpoint>,
+    /// Their orderers.
+    pub orderers: Vec<OrdererEndpoint>,
+}
+
+impl Remote {
+    fn is_empty(&self) -> bool {
+        self.peers.is_empty() && self.orderers.is_empty()
+    }
+}
+
+/// How to reach an organisation's peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerEndpoint {
+    /// The organisation's short name, `Org1`.
+    pub org: String,
+    /// Its MSP ID.
+    pub msp_id: String,
+    /// Host name in the peer's certificate.
+    pub host: String,
+    /// Where its gRPC services listen, with TLS.
+    pub address: String,
+    /// Certificate of the TLS authority.
+    pub tls_ca: PathBuf,
+}
+
+/// How to reach an orderer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrdererEndpoint {
+    /// Where its gRPC services listen, with TLS.
+    pub address: String,
+    /// Certificate of the TLS authority.
+    pub tls_ca: PathBuf,
 }
 
 /// A chaincode service.
@@ -240,6 +289,26 @@ pub struct ProcessSpec {
     pub listens: Vec<String>,
 }
 
+fn first_orderer() -> String {
+    "orderer".into()
+}
+
+/// Descriptions that were written before there could be several orderers have one or `null`.
+fn none_one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Orderer>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Orderers {
+        Many(Vec<Orderer>),
+        One(Box<Orderer>),
+        None(()),
+    }
+    Ok(match Orderers::deserialize(deserializer)? {
+        Orderers::Many(orderers) => orderers,
+        Orderers::One(orderer) => vec![*orderer],
+        Orderers::None(()) => Vec::new(),
+    })
+}
+
 impl Network {
     /// MSP identifiers of the first `count` organisations, or of all where there are fewer, with their connection
     /// profiles.
@@ -286,7 +355,8 @@ impl Network {
             probe: Vec::new(),
             ready: false,
             orgs: Vec::new(),
-            orderer: None,
+            orderers: Vec::new(),
+            remote: Remote::default(),
             processes: Vec::new(),
             dir: dir.to_owned(),
         }
@@ -295,6 +365,36 @@ impl Network {
     /// The absolute form of one of this description's paths.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.dir.join(relative)
+    }
+
+    /// The peers of the channel, own ones first.
+    pub fn peers(&self) -> Vec<PeerEndpoint> {
+        let own = self.orgs.iter().map(|org| PeerEndpoint {
+            org: org.name.clone(),
+            msp_id: org.msp_id.clone(),
+            host: org.peer.host.clone(),
+            address: org.peer.address.clone(),
+            tls_ca: org.peer.tls.ca.clone(),
+        });
+        own.chain(self.remote.peers.iter().cloned()).collect()
+    }
+
+    /// The file with the channel's first block (real Fabric).
+    pub(crate) fn first_block(&self) -> PathBuf {
+        self.path("config").join(format!("{}.block", self.channel))
+    }
+
+    /// An orderer of the channel, an own one if there is any.
+    pub(crate) fn ordering(&self) -> Result<OrdererEndpoint, Error> {
+        let endpoint = |orderer: &Orderer| OrdererEndpoint {
+            address: orderer.address.clone(),
+            tls_ca: orderer.tls.ca.clone(),
+        };
+        let own = self.orderers.first().map(endpoint);
+        own.or_else(|| self.remote.orderers.first().cloned()).ok_or_else(|| Error::Description {
+            path: self.path("network.json"),
+            reason: "a real network has an orderer".into(),
+        })
     }
 
     /// The organisation of this name (in any case), MSP ID or domain.
@@ -372,6 +472,26 @@ mod tests {
         network.save().unwrap();
         assert_eq!(Network::load(&dir).unwrap(), network);
         assert!(matches!(network.process("peer-org1"), Err(Error::UnknownProcess { .. })));
+    }
+
+    #[test]
+    fn descriptions_with_one_orderer_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = serde_json::to_string(&example(dir.path())).unwrap();
+        let read = |orderers: &str| {
+            let text = text.replace("\"orderers\":[]", &format!("\"orderer\":{orderers}"));
+            fs::write(dir.path().join("network.json"), text).unwrap();
+            Network::load(dir.path()).unwrap().orderers
+        };
+        assert_eq!(read("null"), []);
+        let pair = r#"{"msp":"m","cert":"c","key":"k"}"#;
+        let tls = r#"{"cert":"c","key":"k","ca":"a"}"#;
+        let one = format!(
+            r#"{{"msp_id":"OrdererMSP","host":"o","address":"a:1","operations":"a:2","admin_address":"a:3",
+                "msp":"m","tls":{tls},"identity":{pair},"admin_tls":{tls}}}"#
+        );
+        let orderers = read(&one);
+        assert_eq!((orderers.len(), orderers[0].name.as_str()), (1, "orderer"));
     }
 
     #[test]

@@ -6,25 +6,41 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
+/// Makes the package of a chaincode service that others are to install, and says under which id a peer will know it:
+/// where to dial the service, and by which authority to know it; without one the connection is not encrypted.
+///
+/// # Errors
+/// None that depends on the input.
+pub fn service_package(
+    definition: &ChaincodeDefinition,
+    address: &str,
+    tls_ca: Option<&str>,
+) -> io::Result<(Vec<u8>, String)> {
+    let bytes = package(definition, address, tls_ca, None)?;
+    let id = package_id(definition, &bytes);
+    Ok((bytes, id))
+}
+
 /// Makes the package of a chaincode service: where to dial it, by which authority to know it, and by which
-/// key to be known.
+/// key to be known; without an authority the connection is not encrypted.
 ///
 /// The same input gives the same bytes, and with them the same package id.
 pub fn package(
     definition: &ChaincodeDefinition,
     address: &str,
-    tls_ca: &str,
-    link: &LinkKey,
+    tls_ca: Option<&str>,
+    link: Option<&LinkKey>,
 ) -> io::Result<Vec<u8>> {
-    let connection = json!({
-        "address": address,
-        "dial_timeout": "3s",
-        "tls_required": true,
-        "root_cert": tls_ca,
-        "client_auth_required": true,
-        "client_cert": link.cert,
-        "client_key": link.key,
-    });
+    let mut connection =
+        json!({ "address": address, "dial_timeout": "3s", "tls_required": tls_ca.is_some() });
+    if let Some(ca) = tls_ca {
+        connection["root_cert"] = ca.into();
+    }
+    if let Some(link) = link {
+        connection["client_auth_required"] = true.into();
+        connection["client_cert"] = link.cert.as_str().into();
+        connection["client_key"] = link.key.as_str().into();
+    }
     let metadata = json!({ "type": "ccaas", "label": definition.label() });
     let code = archive(&[("connection.json", connection.to_string().as_bytes())])?;
     archive(&[("metadata.json", metadata.to_string().as_bytes()), ("code.tar.gz", &code)])
@@ -105,14 +121,14 @@ mod tests {
     #[test]
     fn the_package_holds_the_services_address_and_is_reproducible() {
         let link = LinkKey::generate("peer0").unwrap();
-        let bytes = package(&definition(), "127.0.0.1:9999", "PEM", &link).unwrap();
-        assert_eq!(bytes, package(&definition(), "127.0.0.1:9999", "PEM", &link).unwrap());
+        let bytes = package(&definition(), "127.0.0.1:9999", Some("PEM"), Some(&link)).unwrap();
+        assert_eq!(bytes, package(&definition(), "127.0.0.1:9999", Some("PEM"), Some(&link)).unwrap());
         let outer = unpack(&bytes);
         assert_eq!(outer["metadata.json"], br#"{"label":"confab_1.0","type":"ccaas"}"#);
         let connection: serde_json::Value =
             serde_json::from_slice(&unpack(&outer["code.tar.gz"])["connection.json"]).unwrap();
         assert_eq!(connection["address"], "127.0.0.1:9999");
-        assert_eq!(connection["root_cert"], "PEM");
+        assert_eq!((&connection["root_cert"], &connection["tls_required"]), (&"PEM".into(), &true.into()));
         assert_eq!(connection["client_auth_required"], true);
         assert_eq!(connection["client_cert"], link.cert.as_str());
         let id = package_id(&definition(), &bytes);

@@ -4,6 +4,7 @@ use crate::Error;
 use std::{
     fs,
     hash::{BuildHasher, RandomState},
+    io::ErrorKind,
     net::{Ipv4Addr, TcpListener},
 };
 
@@ -44,6 +45,12 @@ pub fn choose(count: usize, base: Option<u16>) -> Result<Vec<u16>, Error> {
 /// Whether one can listen there.
 pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// Whether somebody else listens on an address of this machine. Of a name that belongs to another machine, or to the
+/// outside of a router, nothing is known.
+pub fn is_taken(address: &str) -> bool {
+    matches!(TcpListener::bind(address), Err(error) if error.kind() == ErrorKind::AddrInUse)
 }
 
 fn first_outgoing_port() -> u16 {

@@ -42,6 +42,9 @@ pub fn prepare(options: &Options, kind: Kind) -> Result<(Network, Lock), Error> 
     if !(1..=64).contains(&options.orgs) {
         return Err(Error::Conflict(format!("{} organisations: 1 to 64 are possible", options.orgs)));
     }
+    if !matches!(options.orderers, 1 | 3) {
+        return Err(Error::Conflict(format!("{} orderers: 1 or 3 are possible", options.orderers)));
+    }
     check_definition(&options.definition)?;
     fs::create_dir_all(&options.dir).map_err(Error::io(&options.dir))?;
     let dir = options.dir.canonicalize().map_err(Error::io(&options.dir))?;
@@ -56,7 +59,8 @@ pub fn prepare(options: &Options, kind: Kind) -> Result<(Network, Lock), Error> 
             network
         }
         Err(Error::Absent(_)) => {
-            let material = crypto_material::generate(&specification(options.orgs), &crypto)?;
+            let material =
+                crypto_material::generate(&specification(options.orgs, options.orderers), &crypto)?;
             describe(options, kind, &dir, &material)?
         }
         Err(error) => return Err(error),
@@ -68,7 +72,8 @@ pub fn prepare(options: &Options, kind: Kind) -> Result<(Network, Lock), Error> 
     Ok((network, lock))
 }
 
-fn check_definition(definition: &ChaincodeDefinition) -> Result<(), Error> {
+/// Names become parts of file names and of packages.
+pub fn check_definition(definition: &ChaincodeDefinition) -> Result<(), Error> {
     let allowed = |text: &str, marks: &str| {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.len() <= 64
@@ -102,6 +107,10 @@ fn check_same(network: &Network, options: &Options, kind: Kind) -> Result<(), Er
         let count = |n: usize| format!("one of {n} organisation{}", if n == 1 { "" } else { "s" });
         return conflict(count(network.orgs.len()), count(options.orgs));
     }
+    if kind == Kind::Fabric && network.orderers.len() != options.orderers {
+        let count = |n: usize| format!("one with {n} orderer{}", if n == 1 { "" } else { "s" });
+        return conflict(count(network.orderers.len()), count(options.orderers));
+    }
     if network.chaincode != options.definition {
         let is = |c: &ChaincodeDefinition| {
             let collections = c.collections.iter().map(|collection| collection.name.as_str());
@@ -119,15 +128,21 @@ fn check_same(network: &Network, options: &Options, kind: Kind) -> Result<(), Er
 }
 
 /// The standard organisations; the chaincode service has a TLS certificate of its own.
-fn specification(orgs: usize) -> NetworkSpec {
+fn specification(orgs: usize, orderers: usize) -> NetworkSpec {
     let mut specification = NetworkSpec::standard(orgs);
-    for org in specification.orgs.iter_mut().filter(|org| org.kind == OrgKind::Peer) {
-        org.nodes.push(NodeSpec::new("chaincode"));
+    for org in &mut specification.orgs {
+        match org.kind {
+            OrgKind::Peer => org.nodes.push(NodeSpec::new("chaincode")),
+            OrgKind::Orderer => {
+                org.nodes.extend((2..=orderers).map(|i| NodeSpec::new(&format!("orderer{i}"))));
+            }
+        }
     }
     specification
 }
 
-fn describe(options: &Options, kind: Kind, dir: &Path, material: &Material) -> Result<Network, Error> {
+/// The description of a network with this material, on ports of this machine.
+pub fn describe(options: &Options, kind: Kind, dir: &Path, material: &Material) -> Result<Network, Error> {
     let relative = |path: PathBuf| path.strip_prefix(dir).map(Path::to_owned).unwrap_or(path);
     let node_tls = |node: &Node| Tls {
         cert: relative(node.tls_cert()),
@@ -145,7 +160,7 @@ fn describe(options: &Options, kind: Kind, dir: &Path, material: &Material) -> R
         key: relative(user.signing_key()),
     };
     let real = kind == Kind::Fabric;
-    let count = if real { 3 + 3 * options.orgs } else { 2 * options.orgs };
+    let count = if real { 3 * (options.orderers + options.orgs) } else { 2 * options.orgs };
     let mut addresses = Addresses(ports::choose(count, options.base_port)?.into_iter());
 
     let mut network = Network::new(dir, kind, options.definition.clone());
@@ -174,23 +189,26 @@ fn describe(options: &Options, kind: Kind, dir: &Path, material: &Material) -> R
             profile: format!("connection-{}.json", org.name().to_lowercase()).into(),
         });
     }
-    if let Some(org) = material.orderer_orgs().next().filter(|_| real) {
-        let (node, admin) = (org.node("orderer")?, org.admin());
-        network.orderer = Some(Orderer {
-            msp_id: org.msp_id().into(),
-            host: node.host().into(),
-            address: addresses.next(),
-            operations: addresses.next(),
-            admin_address: addresses.next(),
-            msp: relative(org.msp_dir()),
-            tls: node_tls(&node),
-            identity: node_identity(&node),
-            admin_tls: Tls {
-                cert: relative(admin.tls_cert()),
-                key: relative(admin.tls_key()),
-                ca: relative(admin.tls_ca_cert()),
-            },
-        });
+    for org in material.orderer_orgs().filter(|_| real) {
+        let admin = org.admin();
+        for node in org.nodes() {
+            network.orderers.push(Orderer {
+                name: node.hostname().into(),
+                msp_id: org.msp_id().into(),
+                host: node.host().into(),
+                address: addresses.next(),
+                operations: addresses.next(),
+                admin_address: addresses.next(),
+                msp: relative(org.msp_dir()),
+                tls: node_tls(&node),
+                identity: node_identity(&node),
+                admin_tls: Tls {
+                    cert: relative(admin.tls_cert()),
+                    key: relative(admin.tls_key()),
+                    ca: relative(admin.tls_ca_cert()),
+                },
+            });
+        }
     }
     Ok(network)
 }
@@ -205,7 +223,7 @@ impl Addresses {
 }
 
 /// Writes the packages that are missing. One that is there stays: its id is what the peers know.
-fn make_packages(network: &mut Network) -> Result<(), Error> {
+pub fn make_packages(network: &mut Network) -> Result<(), Error> {
     let mut made = Vec::new();
     for org in &network.orgs {
         let path = package_file(network, org);
@@ -218,7 +236,7 @@ fn make_packages(network: &mut Network) -> Result<(), Error> {
             network::write(&network.path(&client.ca), link.ca.as_bytes())?;
             network::write(&network.path(&client.cert), link.cert.as_bytes())?;
             network::write_private(&network.path(&client.key), link.key.as_bytes())?;
-            let bytes = package::package(&network.chaincode, &org.chaincode.address, &ca, &link)
+            let bytes = package::package(&network.chaincode, &org.chaincode.address, Some(&ca), Some(&link))
                 .map_err(Error::io(&path))?;
             network::write_private(&path, &bytes)?;
         }
@@ -240,7 +258,7 @@ pub fn package_file(network: &Network, org: &Organization) -> PathBuf {
 }
 
 /// The organisation's chaincode service as a process.
-fn service(network: &Network, org: &Organization, command: &ChaincodeCommand) -> ProcessSpec {
+pub fn service(network: &Network, org: &Organization, command: &ChaincodeCommand) -> ProcessSpec {
     let file = |path: &PathBuf| network.path(path).display().to_string();
     let mut env = BTreeMap::from([
         ("CHAINCODE_SERVER_ADDRESS".into(), org.chaincode.address.clone()),

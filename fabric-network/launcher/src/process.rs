@@ -146,8 +146,7 @@ pub fn state(dir: &Path, name: &str) -> (State, Option<u32>) {
 /// [`Error::PortInUse`] where it could not listen, [`Error::Io`].
 pub fn start(dir: &Path, spec: &ProcessSpec) -> Result<(), Error> {
     for address in &spec.listens {
-        let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        if !port.is_some_and(ports::is_free) {
+        if ports::is_taken(address) {
             return Err(Error::PortInUse { address: address.clone(), process: spec.name.clone() });
         }
     }

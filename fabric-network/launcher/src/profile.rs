@@ -1,6 +1,6 @@
 //! Connection profiles: the JSON files from which Fabric's clients learn how to reach a network.
 
-use crate::{Error, Network, Organization, network};
+use crate::{Error, Network, Organization, PeerEndpoint, network};
 use serde_json::{Map, Value, json};
 use std::fs;
 
@@ -11,14 +11,14 @@ use std::fs;
 /// paths, for clients differ in what they hold a relative one to be relative to.
 pub fn write_all(network: &Network) -> Result<(), Error> {
     let mut peers = Map::new();
-    for org in &network.orgs {
-        let ca = network.path(&org.peer.tls.ca);
+    for peer in network.peers() {
+        let ca = network.path(&peer.tls_ca);
         let pem = fs::read_to_string(&ca).map_err(Error::io(ca))?;
-        let host = &org.peer.host;
+        let host = &peer.host;
         peers.insert(
             host.clone(),
             json!({
-                "url": format!("grpcs://{}", org.peer.address),
+                "url": format!("grpcs://{}", peer.address),
                 "tlsCACerts": { "pem": pem },
                 "grpcOptions": { "ssl-target-name-override": host, "hostnameOverride": host },
             }),
@@ -34,14 +34,14 @@ pub fn write_all(network: &Network) -> Result<(), Error> {
 }
 
 fn profile(network: &Network, client: &Organization, peers: &Map<String, Value>) -> Value {
-    let organization = |org: &Organization| {
-        let mut entry = json!({ "mspid": org.msp_id, "peers": [org.peer.host] });
+    let organization = |peer: PeerEndpoint| {
+        let mut entry = json!({ "mspid": peer.msp_id, "peers": [peer.host] });
         // One's own administrator only: no organisation has another's key.
-        if org.name == client.name {
-            entry["adminPrivateKey"] = json!({ "path": network.path(&org.admin.key) });
-            entry["signedCert"] = json!({ "path": network.path(&org.admin.cert) });
+        if peer.org == client.name {
+            entry["adminPrivateKey"] = json!({ "path": network.path(&client.admin.key) });
+            entry["signedCert"] = json!({ "path": network.path(&client.admin.cert) });
         }
-        (org.name.clone(), entry)
+        (peer.org, entry)
     };
     let roles = json!({
         "endorsingPeer": true,
@@ -58,7 +58,7 @@ fn profile(network: &Network, client: &Organization, peers: &Map<String, Value>)
             "connection": { "timeout": { "peer": { "endorser": "300" } } },
         },
         "channels": { network.channel.as_str(): { "peers": members } },
-        "organizations": network.orgs.iter().map(organization).collect::<Map<_, _>>(),
+        "organizations": network.peers().into_iter().map(organization).collect::<Map<_, _>>(),
         "peers": peers,
     })
 }

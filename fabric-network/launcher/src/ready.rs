@@ -138,7 +138,7 @@ pub async fn endorse(network: &Network, org: &Organization, by: Endorsers) -> Re
     let (function, args) = network.probe.split_first().ok_or("the network has no probe")?;
     let mut call = args.iter().fold(Call::new(function.as_str()), |call, arg| call.arg(arg.as_str()));
     if by == Endorsers::All {
-        call = call.organizations(network.orgs.iter().map(|org| org.msp_id.as_str()));
+        call = call.organizations(network.peers().into_iter().map(|peer| peer.msp_id));
     }
     let contract = gateway.network(network.channel.as_str()).contract(network.chaincode.name.as_str());
     contract.propose(call).map_err(reason)?.endorse().await.map_err(reason)

@@ -2,22 +2,10 @@
 
 mod common;
 
-use common::{Folder, get, options, pids, put};
-use launcher::{Binaries, Error, Health, Network, Options, State, fabric};
-use std::{io::Write, net::TcpListener, time::Duration};
+use common::{Folder, fabric_is_here, get, options, pids, put, put_at_last, say};
+use launcher::{Error, Health, Network, Options, State, fabric};
+use std::{net::TcpListener, time::Duration};
 use tokio::sync::mpsc;
-
-fn fabric_is_here(test: &str) -> bool {
-    match Binaries::find() {
-        Ok(_) => true,
-        Err(_) => {
-            // Not `eprintln!`, which the test harness keeps to itself.
-            let text = format!("SKIPPED: {test}: real Fabric not found; set FABRIC_HOME\n");
-            std::io::stderr().write_all(text.as_bytes()).unwrap();
-            false
-        }
-    }
-}
 
 async fn up(options: &Options) -> Result<(Network, Vec<String>), Error> {
     let mut steps = Vec::new();
@@ -30,8 +18,20 @@ async fn a_network_of_three_survives_kills_and_goes_without_a_trace() {
     if !fabric_is_here("a_network_of_three_survives_kills_and_goes_without_a_trace") {
         return;
     }
-    let folder = Folder::new("three");
-    let options = options(&folder.0, 3);
+    survives_kills(options(&Folder::new("three").0, 3)).await;
+}
+
+#[tokio::test]
+async fn so_does_one_of_the_long_term_release() {
+    let Some(home) = std::env::var_os("FABRIC_HOME_2_5") else {
+        return say("SKIPPED: so_does_one_of_the_long_term_release: set FABRIC_HOME_2_5");
+    };
+    let fabric_home = Some(home.into());
+    survives_kills(Options { fabric_home, ..options(&Folder::new("long-term").0, 3) }).await;
+}
+
+async fn survives_kills(options: Options) {
+    let folder = Folder(options.dir.clone());
     let (network, _) = up(&options).await.unwrap();
     for org in &network.orgs {
         put(&network, &org.name, &org.name, "before").await;
@@ -78,6 +78,31 @@ async fn a_network_of_three_survives_kills_and_goes_without_a_trace() {
     assert!(pids(&network).iter().all(Option::is_none));
     assert!(!folder.0.exists());
     assert!(matches!(launcher::down(&folder.0, false), Err(Error::Absent(_))));
+}
+
+#[tokio::test]
+async fn with_three_orderers_any_one_may_fail() {
+    if !fabric_is_here("with_three_orderers_any_one_may_fail") {
+        return;
+    }
+    let folder = Folder::new("orderers");
+    let options = Options { orderers: 3, ..options(&folder.0, 2) };
+    let (network, _) = up(&options).await.unwrap();
+    for (index, orderer) in ["orderer", "orderer2", "orderer3"].into_iter().enumerate() {
+        network.kill(orderer).unwrap();
+        // One of the three was the leader; another is elected within two seconds.
+        let value = index.to_string();
+        put_at_last(&network, "org1", orderer, &value).await;
+        put_at_last(&network, "org2", "killed", &value).await;
+        let status = launcher::status(&folder.0).await.unwrap();
+        let ended = status.processes.iter().filter(|process| process.health == Health::Ended);
+        assert_eq!(ended.map(|process| process.name.as_str()).collect::<Vec<_>>(), [orderer]);
+        let (_, steps) = up(&options).await.unwrap();
+        assert_eq!(steps.iter().filter(|step| step.starts_with("starting")).count(), 1, "{steps:?}");
+    }
+    assert_eq!(get(&network, "org2", "orderer").await, "0");
+    let other = up(&Options { orderers: 1, ..options.clone() }).await.unwrap_err().to_string();
+    assert!(other.contains("3 orderers, not one with 1 orderer"), "{other}");
 }
 
 #[tokio::test]

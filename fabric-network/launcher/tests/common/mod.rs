@@ -1,11 +1,29 @@
-//! What the tests of both kinds of network share.
+//! What the tests of all kinds of network share.
+
+// Every test binary uses a part of it.
+#![allow(dead_code)]
 
 use gateway_client::{Call, Contract, Gateway};
-use launcher::{ChaincodeCommand, Network, Options};
+use launcher::{Binaries, ChaincodeCommand, Network, Options};
 use std::{
     env,
+    io::Write,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
+
+/// Writes to standard error past the test harness, which keeps to itself what a passing test prints.
+pub fn say(text: &str) {
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
+}
+
+pub fn fabric_is_here(test: &str) -> bool {
+    let found = Binaries::find().is_ok();
+    if !found {
+        say(&format!("SKIPPED: {test}: real Fabric not found; set FABRIC_HOME"));
+    }
+    found
+}
 
 /// The example `network`, which is also a chaincode and a development ledger.
 pub fn program() -> PathBuf {
@@ -51,6 +69,21 @@ pub async fn put(network: &Network, org: &str, key: &str, value: &str) {
     let call = Call::new("put").arg(key).arg(value);
     let (_, status) = contract(network, org).submit(call).await.unwrap();
     status.into_valid().unwrap();
+}
+
+/// As [`put`], while the network may be electing a leader.
+pub async fn put_at_last(network: &Network, org: &str, key: &str, value: &str) {
+    let start = Instant::now();
+    loop {
+        let call = Call::new("put").arg(key).arg(value);
+        let result = contract(network, org).submit(call).await.map(|(_, status)| status.into_valid());
+        match result {
+            Ok(Ok(_)) => return,
+            Err(error) if start.elapsed() > Duration::from_secs(60) => panic!("{error}"),
+            Ok(Err(error)) if start.elapsed() > Duration::from_secs(60) => panic!("{error}"),
+            _ => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
 }
 
 /// Reads a key from the organisation's peer.
