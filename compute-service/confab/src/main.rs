@@ -42,9 +42,12 @@ enum Command {
     /// Negotiate, list, refresh and carry threshold keys.
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
-    /// Start, inspect and stop a real Fabric network on this machine, without Docker.
+    /// Start, inspect and stop a real Fabric network, without Docker, or join one that exists.
     #[command(subcommand)]
     Network(commands::network::NetworkCommand),
+    /// Make one organisation of a network across machines, and start its part.
+    #[command(subcommand)]
+    Org(commands::org::OrgCommand),
     /// Start, inspect and stop the embedded development ledger.
     #[command(subcommand)]
     Ledger(commands::ledger::LedgerCommand),
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
             Command::Job(command) => commands::job::run(command).await,
             Command::Key(command) => commands::key::run(command).await,
             Command::Network(command) => commands::network::run(command).await,
+            Command::Org(command) => commands::org::run(command).await,
             Command::Ledger(command) => commands::ledger::run(command).await,
             Command::Crypto(command) => commands::crypto::run(&command),
             Command::Bench(command) => commands::bench::run(command).await,

@@ -1,12 +1,15 @@
-use super::{Done, chaincode_command};
+use super::{Done, chaincode_command, join, org};
 use crate::{output::Steps, shutdown};
 use clap::Subcommand;
 use launcher::{Network, Options};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 #[derive(Subcommand)]
 pub enum NetworkCommand {
-    /// Start a real Fabric network: a peer for each organisation, one Raft orderer, channel and chaincode `confab`.
+    /// Start a real Fabric network: a peer for each organisation, Raft orderers, channel and chaincode `confab`.
     ///
     /// The binaries peer, orderer, configtxgen and osnadmin of an official Fabric release (3.1 or 2.5) are looked for in
     /// FABRIC_HOME/bin, FABRIC_HOME and PATH. Doing it again starts what is missing. Connection profiles for any Fabric
@@ -15,13 +18,29 @@ pub enum NetworkCommand {
         /// Number of organisations.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
         orgs: u16,
+        /// Number of Raft orderers: 1, or 3, of which one may fail.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=3))]
+        orderers: u16,
         /// Where keys, configuration, data and logs go.
         #[arg(long)]
         dir: PathBuf,
         /// The first of the consecutive ports to use; free ones unless given.
         #[arg(long)]
         base_port: Option<u16>,
+        /// Where an official Fabric release was unpacked; FABRIC_HOME unless given.
+        #[arg(long)]
+        fabric_home: Option<PathBuf>,
     },
+    /// Attach this organisation's node to a network that exists, by its standard connection profile.
+    ///
+    /// Writes DIR/node.toml for `confab node` and the other commands, and says whether the channel can be read and the
+    /// job contract answers. Nothing is changed on the network.
+    Join(join::JoinArgs),
+    /// Make the channel of a network whose organisations run on machines of their own (`confab org`).
+    ///
+    /// One of the organisations does it, and gives what comes out to all; nothing in it is secret. Each of them then
+    /// looks at it and starts its part.
+    Create(org::CreateArgs),
     #[command(flatten)]
     Inspect(Inspect),
     /// Stop all processes.
@@ -68,8 +87,14 @@ pub async fn inspect(command: Inspect) -> Done {
 
 pub async fn run(command: NetworkCommand) -> Done {
     match command {
-        NetworkCommand::Up { orgs, dir, base_port } => {
-            let options = Options { base_port, ..Options::new(dir, usize::from(orgs), chaincode_command()?) };
+        NetworkCommand::Up { orgs, orderers, dir, base_port, fabric_home } => {
+            let start = Instant::now();
+            let options = Options {
+                orderers: usize::from(orderers),
+                base_port,
+                fabric_home,
+                ..Options::new(dir, usize::from(orgs), chaincode_command()?)
+            };
             let steps = Steps::new();
             let mut progress = |step: &str| steps.step(step);
             let network = tokio::select! {
@@ -78,8 +103,14 @@ pub async fn run(command: NetworkCommand) -> Done {
             };
             steps.clear();
             show(&network?);
+            say!(
+                "endorsed by all organisations, through each of them, after {:.1} s",
+                start.elapsed().as_secs_f64()
+            );
             Ok(())
         }
+        NetworkCommand::Join(args) => join::run(args).await,
+        NetworkCommand::Create(args) => org::create(args).await,
         NetworkCommand::Inspect(inspect) => self::inspect(inspect).await,
         NetworkCommand::Down { dir, purge } => down(&dir, purge),
     }

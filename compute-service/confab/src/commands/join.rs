@@ -1,0 +1,138 @@
+use super::{Done, org::definition};
+use clap::Args;
+use gateway_client::{Call, Checkpoint};
+use node::{config::Config, ledger};
+use records::JobView;
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// For the first block: a peer that is up has it at hand.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Args)]
+pub struct JoinArgs {
+    /// The organisation's common connection profile (JSON).
+    #[arg(long)]
+    profile: PathBuf,
+    /// The channel.
+    #[arg(long, default_value = "confab")]
+    channel: String,
+    /// The name under which the job contract is committed.
+    #[arg(long, default_value = "confab")]
+    chaincode: String,
+    /// The identity's MSP identifier, where the profile has no identity.
+    #[arg(long, requires = "cert")]
+    msp_id: Option<String>,
+    /// Its certificate, PEM.
+    #[arg(long, requires_all = ["key", "msp_id"])]
+    cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, requires = "cert")]
+    key: Option<PathBuf>,
+    /// The folder in which the node is to live; made when it does not exist.
+    #[arg(long)]
+    dir: PathBuf,
+    /// HOST:PORT at which the organisation's peer is to dial the job contract: writes its package, DIR/confab.tar.gz.
+    #[arg(long, value_name = "HOST:PORT")]
+    service: Option<String>,
+    /// With --service: the authority of the service's TLS certificate, PEM; not encrypted unless given.
+    #[arg(long, requires = "service")]
+    service_tls_ca: Option<PathBuf>,
+}
+
+fn absolute(path: &Path) -> Done<String> {
+    let path = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(path.display().to_string())
+}
+
+fn configuration(args: &JoinArgs) -> Done<String> {
+    // Strings of JSON are strings of TOML.
+    let text = |value: &str| serde_json::Value::from(value).to_string();
+    let mut toml = String::new();
+    writeln!(toml, "data_dir = \"state\"")?;
+    writeln!(toml, "connection_profile = {}", text(&absolute(&args.profile)?))?;
+    writeln!(toml, "channel = {}", text(&args.channel))?;
+    writeln!(toml, "chaincode = {}", text(&args.chaincode))?;
+    if let (Some(msp_id), Some(cert), Some(key)) = (&args.msp_id, &args.cert, &args.key) {
+        writeln!(toml, "\n[identity]\nmsp_id = {}", text(msp_id))?;
+        writeln!(toml, "certificate = {}", text(&absolute(cert)?))?;
+        writeln!(toml, "private_key = {}", text(&absolute(key)?))?;
+    }
+    writeln!(toml, "\n# The organisation's table; without one the node takes part in jobs about keys only.")?;
+    writeln!(toml, "# [data]\n# file = \"visits.csv\"\n# id = \"patient\"\n# label = \"diagnosis\"")?;
+    Ok(toml)
+}
+
+pub async fn run(args: JoinArgs) -> Done {
+    fs::create_dir_all(&args.dir).map_err(|e| format!("cannot make {}: {e}", args.dir.display()))?;
+    let (path, toml) = (args.dir.join("node.toml"), configuration(&args)?);
+    // Somebody has added a table to it.
+    if fs::read_to_string(&path).is_ok_and(|known| known != toml) {
+        return Err(format!("{} exists; move it away, or name another --dir", path.display()).into());
+    }
+    fs::write(&path, toml).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    let config = Config::load(&path)?;
+    if let Some(address) = &args.service {
+        package(&args, address)?;
+    }
+    let gateway = ledger::connect(&config).map_err(|e| {
+        format!("{e}\nwhere the profile has no identity, name one with --msp-id, --cert and --key")
+    })?;
+    let network = gateway.network(&config.channel);
+    let unread = |reason: String| format!("channel {} cannot be read: {reason}", config.channel);
+    let mut blocks = network.past_blocks(Checkpoint::start());
+    match tokio::time::timeout(PATIENCE, blocks.next()).await {
+        Ok(Some(first)) => drop(first.map_err(|e| unread(e.to_string()))?),
+        Ok(None) => return Err(unread("it has no block".into()).into()),
+        Err(_) => {
+            let reason = format!(
+                "no block within {} s; has the peer joined it, is it up, and is {} a member?",
+                PATIENCE.as_secs(),
+                gateway.user().identity().msp_id()
+            );
+            return Err(unread(reason).into());
+        }
+    }
+    say!("{}: {} on channel {}", path.display(), gateway.user().identity().msp_id(), config.channel);
+    match network.contract(&config.chaincode).evaluate(Call::new("jobs")).await {
+        Ok(jobs) => {
+            let jobs: Vec<JobView> = serde_json::from_slice(&jobs).map_err(|e| {
+                format!("chaincode {} is another one than the job contract: {e}", config.chaincode)
+            })?;
+            say!("the job contract answers; {} jobs so far", jobs.len());
+            say!("start the node: confab node --config {}", path.display());
+        }
+        Err(e) => {
+            say!("chaincode {} does not answer: {e}", config.chaincode);
+            say!(
+                "every organisation installs its own package (--service) and runs its service; see docs/network.md"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Writes the package with which the organisation's peer finds the service.
+fn package(args: &JoinArgs, address: &str) -> Done {
+    let ca = args.service_tls_ca.as_ref().map(fs::read_to_string).transpose();
+    let ca = ca.map_err(|e| format!("the service's TLS authority: {e}"))?;
+    let definition = launcher::ChaincodeDefinition { name: args.chaincode.clone(), ..definition()? };
+    let (bytes, id) = launcher::service_package(&definition, address, ca.as_deref())?;
+    let file = args.dir.join(format!("{}.tar.gz", args.chaincode));
+    fs::write(&file, &bytes).map_err(|e| format!("cannot write {}: {e}", file.display()))?;
+    let (name, version) = (&definition.name, &definition.version);
+    say!("package      {}", file.display());
+    say!("package id   {id}");
+    say!("install      peer lifecycle chaincode install {}", file.display());
+    say!(
+        "approve      peer lifecycle chaincode approveformyorg -C {} -n {name} -v {version} --sequence {} --package-id ID -o ORDERER …",
+        args.channel,
+        definition.sequence
+    );
+    say!("serve        confab chaincode --address {address} --id ID");
+    Ok(())
+}

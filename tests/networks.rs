@@ -1,0 +1,185 @@
+//! Networks that exist are joined by a connection profile, and organisations make one of their own machines: the
+//! commands, as people type them.
+
+mod fixture;
+
+use fixture::{Ledger, program, say};
+use launcher::Kind;
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+fn confab(args: &[&str]) -> Output {
+    Command::new(program()).args(args).output().unwrap()
+}
+
+fn ok(args: &[&str]) -> String {
+    let output = confab(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn error(args: &[&str]) -> String {
+    let output = confab(args);
+    assert!(!output.status.success(), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A profile without an identity in it, as most networks have them.
+fn without_identity(profile: &Path, out: &Path) {
+    let mut content: Value = serde_json::from_slice(&fs::read(profile).unwrap()).unwrap();
+    for org in content["organizations"].as_object_mut().unwrap().values_mut() {
+        org.as_object_mut().unwrap().retain(|key, _| key == "mspid" || key == "peers");
+    }
+    fs::write(out, content.to_string()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_joins_the_development_ledger() {
+    a_node_joins(Kind::Dev).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_joins_fabric() {
+    a_node_joins(Kind::Fabric).await;
+}
+
+async fn a_node_joins(kind: Kind) {
+    let Some(ledger) = Ledger::start(kind, 2).await else { return };
+    let (network, org) = (&ledger.network, &ledger.network.orgs[1]);
+    let dir = network.dir.join("joined");
+    let (profile, node) = (network.dir.join("foreign.json"), dir.join("node.toml"));
+    without_identity(&network.path(&org.profile), &profile);
+    let join = ["network", "join", "--profile", text(&profile), "--dir", text(&dir)];
+    let said = error(&join);
+    assert!(said.contains("--msp-id, --cert and --key"), "{said}");
+    fs::remove_dir_all(&dir).unwrap();
+
+    let (cert, key) = (network.path(&org.user.cert), network.path(&org.user.key));
+    let identity = ["--msp-id", "Org2MSP", "--cert", text(&cert), "--key", text(&key)];
+    let join = [&join[..], &identity].concat();
+    let said = ok(&join);
+    assert!(said.contains("Org2MSP on channel confab") && said.contains("0 jobs so far"), "{said}");
+    assert_eq!(ok(&["job", "watch", "--config", text(&node)]), "");
+    // Again: nothing has changed. What somebody wrote into it is not lost.
+    ok(&join);
+    let table = fs::read_to_string(&node).unwrap() + "patience_secs = 5\n";
+    fs::write(&node, &table).unwrap();
+    assert!(error(&join).contains("exists"));
+    assert_eq!(fs::read_to_string(&node).unwrap(), table);
+
+    let elsewhere = network.dir.join("elsewhere");
+    let elsewhere = [&join[..4], &["--dir", text(&elsewhere)], &identity].concat();
+    let said = error(&[&elsewhere[..], &["--channel", "other"]].concat());
+    assert!(said.contains("channel other cannot be read"), "{said}");
+    fs::remove_dir_all(network.dir.join("elsewhere")).unwrap();
+    let service = ["--chaincode", "absent", "--service", "127.0.0.1:9999"];
+    let said = ok(&[&elsewhere[..], &service].concat());
+    assert!(
+        said.contains("chaincode absent does not answer") && said.contains("package id   absent_1.0:"),
+        "{said}"
+    );
+    assert!(network.dir.join("elsewhere/absent.tar.gz").exists());
+}
+
+/// A child that is stopped when this is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An organisation's folder, whose processes are stopped when this is dropped.
+struct Machine(PathBuf);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = launcher::down(&self.0, true);
+    }
+}
+
+/// An address of a machine of its own, for which 127.0.0.2, … stand.
+fn address(machine: u8) -> String {
+    let listener = TcpListener::bind(format!("127.0.0.{machine}:0")).unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// A clinic with peer and orderer and a laboratory with a peer make a network, and a key on it.
+#[test]
+fn organisations_make_a_network_of_their_machines() {
+    if let Err(error) = launcher::Binaries::find() {
+        return say(&format!("SKIPPED: real Fabric not found; set FABRIC_HOME ({error})"));
+    }
+    let dir = tempfile::Builder::new().prefix("confab-test-").tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let machines = [Machine(dir.path().join("Clinic")), Machine(dir.path().join("Lab"))];
+    for (machine, name) in [(2, "Clinic"), (3, "Lab")] {
+        let (folder, peer, orderer) = (at(name), address(machine), address(machine));
+        let init = ["org", "init", "--name", name, "--domain", &format!("{name}.example.com").to_lowercase()];
+        let init = [&init[..], &["--dir", &folder, "--peer", &peer]].concat();
+        match name {
+            "Clinic" => ok(&[&init[..], &["--orderer", &orderer]].concat()),
+            _ => ok(&init),
+        };
+        assert!(error(&init).contains("already"));
+        ok(&["org", "export", "--dir", &folder, "--out", &at(&format!("{name}.json"))]);
+    }
+    let (clinic, lab, channel) = (at("Clinic.json"), at("Lab.json"), at("channel.json"));
+    let alone = ["network", "create", "--out", &channel, "--org", &lab];
+    assert!(error(&alone).contains("none of the organisations runs an orderer"));
+    let said = ok(&[&alone[..], &["--org", &clinic]].concat());
+    assert!(said.contains("Lab") && said.contains("confab org start --dir DIR"), "{said}");
+    let start = |name: &str| {
+        let args = ["org", "start", "--dir", &at(name), "--channel", &channel];
+        Command::new(program()).args(args).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    for started in ["Lab", "Clinic"].map(start) {
+        let output = started.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    for machine in &machines {
+        let status = ok(&["network", "status", "--dir", text(&machine.0)]);
+        assert!(status.contains("gets endorsements"), "{status}");
+    }
+
+    let nodes: Vec<(String, Running)> = ["Clinic", "Lab"]
+        .map(|name| {
+            let (profile, node) = (
+                format!("{}/connection-{}.json", at(name), name.to_lowercase()),
+                at(&format!("{name}-node")),
+            );
+            ok(&["network", "join", "--profile", &profile, "--dir", &node]);
+            let config = format!("{node}/node.toml");
+            let mut command = Command::new(program());
+            command.args(["node", "--config", &config]).stdout(Stdio::null()).stderr(Stdio::null());
+            (config, Running(command.spawn().unwrap()))
+        })
+        .into();
+    let size = ["--key-bits", "256", "--insecure-key-bits"];
+    let members = ["ClinicMSP", "LabMSP"];
+    let mut command = Command::new(program());
+    command.args(["key", "negotiate", "--config", &nodes[0].0]).args(members).args(size);
+    let mut negotiate = Running(command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+    let mut said = BufReader::new(negotiate.0.stderr.take().unwrap()).lines();
+    let proposed = said.next().unwrap().unwrap();
+    let job = proposed.strip_prefix("proposed job ").and_then(|rest| rest.split_once(';')).unwrap().0;
+    for (config, _) in &nodes {
+        ok(&["job", "accept", "--config", config, job]);
+    }
+    let rest: Vec<String> = said.map(Result::unwrap).collect();
+    assert!(negotiate.0.wait().unwrap().success(), "{rest:?}");
+    let verified = ok(&["verify", job, "--config", &nodes[1].0]);
+    assert!(verified.contains("the job is complete and everything holds"), "{verified}");
+}
