@@ -29,16 +29,21 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_development_ledger() {
-    on(Kind::Dev).await;
+    on(Ledger::start(Kind::Dev, 4).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_fabric() {
-    on(Kind::Fabric).await;
+    on(Ledger::start(Kind::Fabric, 4).await).await;
 }
 
-async fn on(kind: Kind) {
-    let Some(ledger) = Ledger::start(kind, 4).await else { return };
+#[tokio::test(flavor = "multi_thread")]
+async fn on_fabrics_long_term_release() {
+    on(Ledger::start_long_term(4).await).await;
+}
+
+async fn on(ledger: Option<Ledger>) {
+    let Some(ledger) = ledger else { return };
     let all = participants(&ledger, "members");
     let first_three = some(&all, 0..3);
     let (params, report) = a_key_is_negotiated_though_a_node_is_killed(&ledger, &first_three).await;
