@@ -10,9 +10,6 @@ use node::{audit, ledger, store::Store};
 use records::JobId;
 use std::path::{Path, PathBuf};
 
-/// Refused unless the node has read that the job ended without a key: then its candidates are used for nothing, and the
-/// secret was used for nothing else. Stop the node meanwhile. The secret of a job that made a key, of a refresh or of a
-/// training is never opened.
 #[derive(Args)]
 pub struct OpenArgs {
     #[command(flatten)]
@@ -24,9 +21,6 @@ pub struct OpenArgs {
     out: PathBuf,
 }
 
-/// Replays the job as `confab verify` does, and makes every record of a member who opened its secret anew. The first that
-/// differs names its sender; so does a secret that does not give the HPKE key with which the member began. Who posted and
-/// opened nothing is named as not accounted for.
 #[derive(Args)]
 pub struct AuditArgs {
     /// The job.

@@ -80,8 +80,16 @@ pub enum KeyCommand {
         file: PathBuf,
     },
     /// Open this node's secret of a negotiation that came to nothing, so that others see that it followed the protocol.
+    ///
+    /// Refused unless the node has read that the job ended without a key: then its candidates are used for nothing, and
+    /// the secret was used for nothing else. Stop the node meanwhile. The secret of a job that made a key, of a refresh
+    /// or of a training is never opened.
     Open(OpenArgs),
     /// Find out who spoilt a negotiation that came to nothing, from the secrets that its members opened.
+    ///
+    /// Replays the job as `confab verify` does, and makes every record of a member who opened its secret anew. The first
+    /// that differs names its sender; so does a secret that does not give the HPKE key with which the member began. Who
+    /// posted and opened nothing is named as not accounted for.
     Audit(AuditArgs),
     /// Deal a threshold key: one file for each member, to be carried there by hand.
     ///
