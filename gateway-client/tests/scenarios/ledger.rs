@@ -182,7 +182,7 @@ impl Ledger {
         let name = format!("peer-{}", org.id());
         let peer = self.launched.processes.iter().find(|process| process.name == name);
         let peer = peer.ok_or_else(|| format!("no process {name}"))?;
-        let orderer = self.launched.orderer.as_ref().ok_or("no orderer")?;
+        let orderer = self.launched.orderers.first().ok_or("no orderer")?;
         let mut command = Command::new(&peer.program);
         command.envs(&peer.env).env("FABRIC_LOGGING_SPEC", "error").current_dir(&self.launched.dir);
         command.env("CORE_PEER_MSPCONFIGPATH", self.launched.path(&org.admin.msp));
