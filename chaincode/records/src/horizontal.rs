@@ -162,7 +162,9 @@ impl HorizontalSvm {
         check(
             !weak || self.weak_blinding,
             "key_bits",
-            format!("they leave {range} bits of blinding, less than {MIN_RANGE}; use a longer key, or consent with --weak-blinding"),
+            format!(
+                "they leave {range} bits of blinding, less than {MIN_RANGE}; use a longer key, or consent with --weak-blinding"
+            ),
         )?;
         let most = Decimal::from_units(1_000_000 * crate::SCALE);
         let positive = |d: Decimal| d > Decimal::default() && d <= most;

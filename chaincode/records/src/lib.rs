@@ -19,8 +19,8 @@ mod refusal;
 pub mod rules;
 
 pub use body::{
-    Body, Closing, DataDigest, Dv, Iv, MemberKeys, Model, PaperIv, Proof, Result, SeedCommit, SeedOpen, Setup,
-    ThresholdKey,
+    Body, Closing, DataDigest, Dv, Iv, MemberKeys, Model, PaperIv, Proof, Result, SeedCommit, SeedOpen,
+    Setup, ThresholdKey,
 };
 pub use bytes::Bytes;
 pub use decimal::{Decimal, DecimalError, SCALE};

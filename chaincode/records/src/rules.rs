@@ -10,8 +10,8 @@ mod training;
 
 use crate::{Body, JobParams, Kind, Phase, Slot};
 pub use check::is_digest;
-pub use keys::KeySizes;
 use horizontal::Horizontal;
+pub use keys::KeySizes;
 use keys::{Generation, Refresh};
 use std::{fmt::Debug, ops::Range, sync::Arc};
 use training::Training;

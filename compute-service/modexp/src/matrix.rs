@@ -30,7 +30,10 @@ impl Ring {
             return Ok(Vec::new());
         };
         assert!(rows.iter().all(|row| row.len() == bases.len()), "an exponent for each base");
-        assert!(width > 0 && rows.iter().all(|row| row.iter().all(|e| e.width() == width)), "exponents of one width");
+        assert!(
+            width > 0 && rows.iter().all(|row| row.iter().all(|e| e.width() == width)),
+            "exponents of one width"
+        );
         let lowest = self.invert_batch(&[self.product(bases)])?;
         let lowest = self.pow_public_all(&lowest, &(BigUint::from(1u32) << (width - 1)));
         let products = with_engine!(self, engine => products(&**engine, bases, &rows, width));
@@ -49,7 +52,8 @@ fn products<E: Engine>(engine: &E, bases: &[Residue], rows: &[&[Secret]], width:
         .par_chunks(TOGETHER)
         .enumerate()
         .map(|(group, bases)| {
-            let tables: Vec<Vec<E::Word>> = bases.chunks(E::LANES).flat_map(|bases| tables(engine, bases, w)).collect();
+            let tables: Vec<Vec<E::Word>> =
+                bases.chunks(E::LANES).flat_map(|bases| tables(engine, bases, w)).collect();
             let first = group * TOGETHER;
             let block = |rows: &[&[Secret]]| {
                 let rows: Vec<&[Secret]> = rows.iter().map(|row| &row[first..first + bases.len()]).collect();

@@ -411,14 +411,17 @@ fn signed_multi_powers_and_multiples_of_n() {
 #[test]
 fn a_matrix_of_secret_exponents() {
     let mut random = Random::new(12);
-    for (n_bits, width, bases, rows) in [(256, 20, 70, 3), (1024, 5, 3, 17), (300, 33, 9, 9), (256, 1, 1, 1)] {
+    for (n_bits, width, bases, rows) in [(256, 20, 70, 3), (1024, 5, 3, 17), (300, 33, 9, 9), (256, 1, 1, 1)]
+    {
         let n = random.modulus(n_bits);
         let n2 = &n * &n;
         let numbers: Vec<BigUint> = (0..bases)
-            .map(|_| loop {
-                let base = random.below(&n2);
-                if gcd(&base, &n) == BigUint::from(1u32) {
-                    return base;
+            .map(|_| {
+                loop {
+                    let base = random.below(&n2);
+                    if gcd(&base, &n) == BigUint::from(1u32) {
+                        return base;
+                    }
                 }
             })
             .collect();

@@ -234,7 +234,11 @@ impl EncryptionKey {
     ///
     /// # Panics
     /// If a row has not as many secrets as there are ciphertexts, or widths differ, or there is no ciphertext.
-    pub fn dot_rows_secret<R: AsRef<[Secret]> + Sync>(&self, a: &[Ciphertext], rows: &[R]) -> Vec<Ciphertext> {
+    pub fn dot_rows_secret<R: AsRef<[Secret]> + Sync>(
+        &self,
+        a: &[Ciphertext],
+        rows: &[R],
+    ) -> Vec<Ciphertext> {
         wrapped(self.ring().multi_pow_secret_matrix(&residues(a), rows).expect("a ciphertext is a unit"))
     }
 
@@ -244,7 +248,8 @@ impl EncryptionKey {
         let mut packed: Vec<Residue> = vec![self.ring().one(); groups.len()];
         for slot in (0..groups.iter().map(|group| group.len()).max().unwrap_or(0)).rev() {
             let one = self.ring().one();
-            let next = groups.iter().map(|group| group.get(slot).map_or_else(|| one.clone(), |c| c.0.clone()));
+            let next =
+                groups.iter().map(|group| group.get(slot).map_or_else(|| one.clone(), |c| c.0.clone()));
             let next: Vec<Residue> = next.collect();
             packed = self.ring().mul_pairs(&self.ring().pow_public_all(&packed, &shift), &next);
         }

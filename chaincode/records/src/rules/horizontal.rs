@@ -117,7 +117,9 @@ impl Table for Horizontal {
             Body::SeedCommit(commit) => check::length("commitment", &commit.commitment, 32),
             Body::SeedOpen(open) => check::length("seed", &open.seed, 32),
             // Training may end before its last round, and does not go on after it.
-            Body::Ciphertexts(list) if slot.phase == Phase::Weights && list.is_empty() && slot.round > 0 => Ok(()),
+            Body::Ciphertexts(list) if slot.phase == Phase::Weights && list.is_empty() && slot.round > 0 => {
+                Ok(())
+            }
             Body::Ciphertexts(_) if slot.phase == Phase::Weights && slot.round == self.params.iterations => {
                 Err("ciphertexts: training has ended".into())
             }
