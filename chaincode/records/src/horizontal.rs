@@ -83,14 +83,23 @@ pub struct GradientNoise {
     pub delta: Decimal,
 }
 
+impl GradientNoise {
+    /// Draws of this many bits and more, at scale 2^12, are drawn again: 16σ at least.
+    pub fn bits(&self) -> u32 {
+        let product = i128::from(self.multiplier.units()) * i128::from(self.norm.units());
+        let sigma = (product.unsigned_abs() << 12) / (crate::SCALE as u128 * crate::SCALE as u128);
+        (sigma + 1).next_power_of_two().ilog2() + 4
+    }
+}
+
 /// Bytes of one masked sum over all rows: of ones, of values, or of their squares.
 pub const MOMENT_BYTES: usize = 24;
 /// κ: what σ hides of a blinding factor ρ, in bits.
 const KAPPA: u32 = 32;
 /// L of a blinding that is not weak.
 const MIN_RANGE: u32 = 256;
-/// Bits of |x|, at scale 2^12, of a column's value, and of the noise at most.
-const VALUE_BITS: u32 = 31;
+/// Bits of |x| at scale 2^12 of a scaled value: it is below 32.
+pub const VALUE_BITS: u32 = 17;
 
 impl HorizontalSvm {
     /// Number of the model's weights, the intercept included.
@@ -123,8 +132,10 @@ impl HorizontalSvm {
 
     /// Bits of a slot that holds one coordinate of the sum of all gradients, sign included.
     pub fn gradient_slot_bits(&self, parties: u32) -> u32 {
-        let summands = u64::from(self.providers(parties)) * (u64::from(self.active()) + 1);
-        VALUE_BITS + summands.next_power_of_two().ilog2() + 2
+        let noise = self.gradient_noise.as_ref().map_or(0, |noise| 1u128 << noise.bits());
+        let one = (u128::from(self.active()) << VALUE_BITS) + noise;
+        let all = one * u128::from(self.providers(parties));
+        all.next_power_of_two().ilog2() + 2
     }
 
     /// Ciphertexts of a provider's gradient.
@@ -175,8 +186,9 @@ impl HorizontalSvm {
         let Some(noise) = &self.gradient_noise else { return Ok(()) };
         let hidden = self.comparison == Comparison::Hidden;
         check(hidden, "gradient_noise", "the paper's protocol has none")?;
-        check(positive(noise.multiplier), "gradient_noise.multiplier", "not in (0, 1,000,000]")?;
-        check(positive(noise.norm), "gradient_noise.norm", "not in (0, 1,000,000]")?;
+        let moderate = |d: Decimal| d > Decimal::default() && d <= Decimal::from_units(10_000 * crate::SCALE);
+        check(moderate(noise.multiplier), "gradient_noise.multiplier", "not in (0, 10,000]")?;
+        check(moderate(noise.norm), "gradient_noise.norm", "not in (0, 10,000]")?;
         let below_one = positive(noise.delta) && noise.delta < Decimal::from_units(crate::SCALE);
         check(below_one, "gradient_noise.delta", "not in (0, 1)")
     }

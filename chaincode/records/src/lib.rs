@@ -24,7 +24,7 @@ pub use body::{
 };
 pub use bytes::Bytes;
 pub use decimal::{Decimal, DecimalError, SCALE};
-pub use horizontal::{Comparison, GradientNoise, HorizontalSvm, MOMENT_BYTES};
+pub use horizontal::{Comparison, GradientNoise, HorizontalSvm, MOMENT_BYTES, VALUE_BITS};
 pub use job::{
     Acceptance, Ending, Job, JobId, JobParams, JobView, Judge, Kind, Outcome, ParamsError, Publication,
     VerticalSvm,

@@ -242,7 +242,7 @@ impl EncryptionKey {
         wrapped(self.ring().multi_pow_secret_matrix(&residues(a), rows).expect("a ciphertext is a unit"))
     }
 
-    /// `[[Σᵢ aᵢ·2^(width·i)]]` of each group: what [`Packing::pack`](crate::Packing::pack) makes of the plaintexts.
+    /// `[[Σᵢ aᵢ·2^(width·i)]]` of each group: what [`Packing::pack`](crate::packing::Packing::pack) makes of the plaintexts.
     pub fn pack_each(&self, groups: &[&[Ciphertext]], width: u64) -> Vec<Ciphertext> {
         let shift = BigUint::from(1u32) << width;
         let mut packed: Vec<Residue> = vec![self.ring().one(); groups.len()];

@@ -188,16 +188,27 @@ impl Board {
         hash.finalize().into()
     }
 
-    /// What a party posted in a step of the current round, chunks joined.
-    pub fn payload(&self, step: Step, party: u32) -> Vec<u8> {
+    /// Digest of everything so far.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new().chain_update(self.past);
+        self.digests.values().for_each(|digest| hash.update(digest));
+        hash.finalize().into()
+    }
+
+    /// What a party posted in a step of the current round, chunk after chunk.
+    pub fn bodies(&self, step: Step, party: u32) -> impl Iterator<Item = &Body> {
         let Step { round, phase, .. } = step;
         let chunks = self.rules.pass(phase, step.pass);
-        let parts =
-            chunks.filter_map(|chunk| match self.bodies.get(&Slot { phase, round, party, chunk })? {
-                Body::Part(part) => Some(part.0.as_slice()),
-                _ => None,
-            });
-        parts.collect::<Vec<_>>().concat()
+        chunks.filter_map(move |chunk| self.bodies.get(&Slot { phase, round, party, chunk }))
+    }
+
+    /// The bytes that a party posted in a step of the current round, chunks joined.
+    pub fn payload(&self, step: Step, party: u32) -> Vec<u8> {
+        let part = |body| match body {
+            &Body::Part(ref part) | &Body::Moments(ref part) => Some(part.0.as_slice()),
+            _ => None,
+        };
+        self.bodies(step, party).filter_map(part).collect::<Vec<_>>().concat()
     }
 
     /// What all parties posted in [`Phase::Keys`].

@@ -78,7 +78,8 @@ impl Table for Horizontal {
             Phase::Moments => room / 2,
             Phase::Indicators if self.is_paper() => room / 8,
             Phase::Weights | Phase::Margins | Phase::Indicators | Phase::Gradient => {
-                room / ((self.ciphertext_bytes() * 4).div_ceil(3) + 8)
+                // An even number: the paper's margins come in pairs.
+                room / ((self.ciphertext_bytes() * 4).div_ceil(3) + 8) / 2 * 2
             }
             _ => 1,
         }
