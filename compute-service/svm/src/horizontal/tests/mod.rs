@@ -1,3 +1,5 @@
+mod attack;
+
 use super::*;
 use crate::{
     reference::{self, Reference, Variant},
