@@ -322,7 +322,7 @@ impl Plan {
                 config.key_share = matches!(key, Key::Dealt(_)).then(|| key_share.clone());
                 config.data = Some(Data {
                     file: data,
-                    id: "id".into(),
+                    id: Some("id".into()),
                     label: "label".into(),
                     positive: Some("positive".into()),
                     scale: self.scale,

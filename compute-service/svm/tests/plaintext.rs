@@ -149,13 +149,7 @@ fn unsplit(
         &setting.parameters,
         reference::Variant::default(),
     );
-    let float = float::train(
-        &training,
-        &pick(&split.train),
-        schedule,
-        &setting.parameters,
-        reference::Variant::default(),
-    );
+    let float = float::train(&training, &pick(&split.train), schedule, &setting.parameters);
     let predictions = run.predict(&scaler.apply(table, &split.test).unwrap());
     let differing = differing(&run.indicators, &float.indicators);
     (run, predictions, pick(&split.test), differing)

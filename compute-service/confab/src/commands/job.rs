@@ -267,9 +267,8 @@ fn state(view: &JobView) -> String {
         answers.filter(|(_, acceptance)| acceptance.is_none()).map(|(name, _)| name.as_str()).collect();
     match waiting.is_empty() {
         true => match &view.job.params.kind {
-            Kind::VerticalSvm(_) => {
-                format!("running: {} iterations", Rules::new(&view.job.params).rounds(Phase::Iv))
-            }
+            Kind::VerticalSvm(training) => format!("running: {} iterations", training.iterations),
+            Kind::HorizontalSvm(training) => format!("running: at most {} iterations", training.iterations),
             other => format!("running: {}", other.name()),
         },
         false => format!("proposed by {}; waits for {}", view.job.proposer, waiting.join(", ")),
