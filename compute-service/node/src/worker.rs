@@ -99,6 +99,10 @@ pub struct RowsReport {
     pub ending: Ending,
     /// Updates of the model that were made.
     pub iterations: u32,
+    /// Seconds of secure polynomial multiplication (table 4.4 of the book), since the node was started.
+    pub multiplication: f64,
+    /// Seconds of secure comparison.
+    pub comparison: f64,
     /// The model, at the analyst, and at everybody where it was published.
     pub model: Option<Model>,
     /// Work.
@@ -281,6 +285,8 @@ impl Worker {
                 party: self.party,
                 ending: finished.ending.clone(),
                 iterations: output.iterations,
+                multiplication: output.times.multiplication.as_secs_f64(),
+                comparison: output.times.comparison.as_secs_f64(),
                 model: weights
                     .map(|weights| Model::by_rows(&self.job.params, training, output.scaler, weights)),
                 seconds: finished.seconds,

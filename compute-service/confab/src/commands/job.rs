@@ -3,7 +3,7 @@ use crate::output::{is_stdout, write_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract};
 use node::{answer, config::Config, data, experiment, ledger, worker};
-use records::{Code, JobId, JobParams, JobView, Kind, Phase, Rules, VerticalSvm};
+use records::{Code, JobId, JobParams, JobView, Kind, VerticalSvm};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},

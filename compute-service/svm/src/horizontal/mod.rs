@@ -33,6 +33,7 @@ use records::{
 };
 use sha2::{Digest, Sha256};
 use std::{
+    cell::Cell,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -100,6 +101,8 @@ pub struct Output {
     pub weights: Option<Vec<i64>>,
     /// Digest of the model, hexadecimal.
     pub digest: String,
+    /// What this party's building blocks took since it was started.
+    pub times: Times,
     gradients: Vec<Vec<Vec<Ciphertext>>>,
 }
 
@@ -116,7 +119,7 @@ impl Output {
     }
 }
 
-/// Processor-bound time of the building blocks of table 4.4, as far as this party has done them.
+/// Time that this party spent in the building blocks of table 4.4.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Times {
     /// Secure polynomial multiplication: margins and gradients under encryption.
@@ -226,11 +229,6 @@ impl HorizontalSvm {
         let (_, range) = params.margin_slots();
         let hidden = params.comparison == Comparison::Hidden;
         hidden.then(|| Blinding::of_one(params.margin_bits, params.margin_floor(), range))
-    }
-
-    /// What this party's building blocks took since it was started.
-    pub fn times(&self) -> Times {
-        self.memo().times
     }
 
     fn memo(&self) -> MutexGuard<'_, Memo> {
@@ -490,9 +488,23 @@ impl HorizontalSvm {
         let inputs = digest::digest("plan", &self.job.id, [before, private.digest]);
         let mut rng = StepRng::new(&private.secret, &self.job.id, first, &inputs);
         let plan = Plan::draw(&batch, self.params.active() as usize, &mut rng);
-        let provider =
-            Provider { params: &self.params, encryptor: self.encryptor(), rows: &prepared.rows, plan: &plan };
-        Ok(self.write(run(&provider, &prepared, &batch)))
+        let provider = Provider {
+            params: &self.params,
+            encryptor: self.encryptor(),
+            rows: &prepared.rows,
+            plan: &plan,
+            multiplied: Cell::default(),
+        };
+        let start = Instant::now();
+        let list = run(&provider, &prepared, &batch);
+        let (all, multiplied) = (start.elapsed(), provider.multiplied.get());
+        let times = &mut self.memo().times;
+        times.multiplication += multiplied;
+        // What a provider does for the margins beside multiplying is for the comparison.
+        if slot.phase == Phase::Margins {
+            times.comparison += all - multiplied;
+        }
+        Ok(self.write(list))
     }
 
     fn make_margins(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
@@ -709,6 +721,7 @@ impl Protocol for HorizontalSvm {
             scaler: self.scaler.clone().expect("scaling comes before training"),
             weights: published(model),
             digest: model.digest.clone(),
+            times: self.memo().times,
             gradients: self.gradients.clone(),
         })
     }

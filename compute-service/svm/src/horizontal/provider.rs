@@ -12,7 +12,11 @@ use paillier::{Ciphertext, Encryptor, packing::Packing};
 use protocol::StepRng;
 use rand_core::{CryptoRng, Rng};
 use records::{HorizontalSvm, VALUE_BITS};
-use std::ops::Range;
+use std::{
+    cell::Cell,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 /// Which rows a round compares, in which order, and which signs are flipped. Drawn anew from the job's secret whenever it
 /// is needed.
@@ -80,6 +84,8 @@ pub(super) struct Provider<'a> {
     pub(super) encryptor: &'a Encryptor,
     pub(super) rows: &'a Rows,
     pub(super) plan: &'a Plan,
+    /// Time spent in secure polynomial multiplication.
+    pub(super) multiplied: Cell<Duration>,
 }
 
 impl Provider<'_> {
@@ -96,7 +102,15 @@ impl Provider<'_> {
                 self.rows.values(row).iter().map(|x| signed(y * i64::from(*x), width)).collect()
             })
             .collect();
-        self.encryptor.key().dot_rows_secret(weights, &exponents)
+        self.multiply(weights, &exponents)
+    }
+
+    /// Eq. 4.15, timed.
+    fn multiply(&self, ciphertexts: &[Ciphertext], exponents: &[Vec<Secret>]) -> Vec<Ciphertext> {
+        let start = Instant::now();
+        let products = self.encryptor.key().dot_rows_secret(ciphertexts, exponents);
+        self.multiplied.set(self.multiplied.get() + start.elapsed());
+        products
     }
 
     /// The ciphertexts in `chunk` of a round's: s·(ρ(2d+1)+σ) of each slot, packed.
@@ -169,7 +183,7 @@ impl Provider<'_> {
                 constants[coordinate] += flipped * product;
             }
         }
-        let sums = key.dot_rows_secret(&bases, &exponents);
+        let sums = self.multiply(&bases, &exponents);
         let groups: Vec<&[Ciphertext]> = sums.chunks(packing.slots()).collect();
         let packed = key.pack_each(&groups, packing.width());
         let constants: Vec<BigInt> = constants.into_iter().map(BigInt::from).collect();
