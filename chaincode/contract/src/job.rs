@@ -382,7 +382,7 @@ fn key_entry(job: &Job, key: &ThresholdKey) -> KeyEntry {
             (&refresh.purpose, members, refresh.key_bits, Some(refresh.key.clone()))
         }
         Kind::KeyGeneration(generation) => (&generation.purpose, names.clone(), generation.key_bits, None),
-        Kind::VerticalSvm(_) => unreachable!("the rules of a training admit no key"),
+        Kind::VerticalSvm(_) | Kind::HorizontalSvm(_) => unreachable!("the rules of a training admit no key"),
     };
     KeyEntry {
         version: records::VERSION,
@@ -407,7 +407,7 @@ fn check_key(world: &mut dyn WorldState, params: &JobParams) -> Result<(), Failu
     let fingerprint = match &params.kind {
         Kind::VerticalSvm(training) => training.key.as_ref(),
         Kind::KeyRefresh(refresh) => Some(&refresh.key),
-        Kind::KeyGeneration(_) => None,
+        Kind::HorizontalSvm(_) | Kind::KeyGeneration(_) => None,
     };
     let Some(fingerprint) = fingerprint else { return Ok(()) };
     let mut entries = key_entries(world, &[fingerprint])?;
@@ -443,7 +443,7 @@ fn unfit(entry: &KeyEntry, params: &JobParams) -> Option<String> {
                 && (entry.quorum, entry.bits) == (training.quorum, training.key_bits);
             ("key", fits, TRAINING)
         }
-        Kind::KeyGeneration(_) => return None,
+        Kind::HorizontalSvm(_) | Kind::KeyGeneration(_) => return None,
     };
     if entry.purpose != purpose {
         return Some(format!("key: it is for {}, not for {purpose}", entry.purpose));

@@ -31,6 +31,15 @@ pub enum Body {
     Part(Bytes),
     /// The public key that came out.
     Key(ThresholdKey),
+    /// Of each column the number of its values, their sum and the sum of their squares, each
+    /// [`MOMENT_BYTES`](crate::MOMENT_BYTES) long and masked so that only the sums over all providers show.
+    Moments(Bytes),
+    /// Ciphertexts under the analyst's key: one chunk of the model, of margins, of indicators or of gradients.
+    Ciphertexts(Vec<Bytes>),
+    /// One chunk of the paper's indicators, which everybody sees.
+    Indicators(Vec<bool>),
+    /// See [`Closing`].
+    Closing(Closing),
 }
 
 impl Body {
@@ -49,6 +58,10 @@ impl Body {
             Self::Keys(_) => phase == Phase::Keys,
             Self::Part(_) => (Phase::Units..=Phase::Verification).contains(&phase),
             Self::Key(_) => phase == Phase::Key,
+            Self::Moments(_) => phase == Phase::Moments,
+            Self::Ciphertexts(_) => (Phase::Weights..=Phase::Gradient).contains(&phase),
+            Self::Indicators(_) => phase == Phase::Indicators,
+            Self::Closing(_) => phase == Phase::Result,
         }
     }
 
@@ -67,6 +80,10 @@ impl Body {
             Self::Keys(_) => "a keys body",
             Self::Part(_) => "a part body",
             Self::Key(_) => "a key body",
+            Self::Moments(_) => "a moments body",
+            Self::Ciphertexts(_) => "a ciphertexts body",
+            Self::Indicators(_) => "an indicators body",
+            Self::Closing(_) => "a closing body",
         }
     }
 }
@@ -203,13 +220,23 @@ pub struct Result {
     pub model: String,
 }
 
+/// What a participant of a training by rows holds to be its course and result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Closing {
+    /// SHA-256, hexadecimal, of all records before.
+    pub transcript: String,
+    /// The digest in the analyst's model record.
+    pub model: String,
+}
+
 /// What a member of a key generation or refresh is sent messages under, and what it knows of the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemberKeys {
     /// X25519 public key for HPKE (RFC 9180), for this job only; 32 bytes.
     pub hpke: Bytes,
-    /// The modulus of an ordinary Paillier key, where members multiply in pairs.
+    /// The modulus of an ordinary Paillier key, where members multiply in pairs; the analyst's in a training by rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paillier: Option<Bytes>,
     /// The old public key, from those who deal in a refresh.

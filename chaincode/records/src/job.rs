@@ -1,5 +1,5 @@
 use crate::{
-    Bytes, Decimal, KeyGeneration, KeyRefresh, VERSION,
+    Bytes, Decimal, HorizontalSvm, KeyGeneration, KeyRefresh, VERSION,
     rules::{Rules, is_digest},
 };
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ pub struct JobParams {
 pub enum Kind {
     /// Training of chapter 5.
     VerticalSvm(VerticalSvm),
+    /// Training of chapter 4.
+    HorizontalSvm(HorizontalSvm),
     /// A threshold key that nobody deals (`protocols.md` 1).
     KeyGeneration(KeyGeneration),
     /// The same key in new shares.
@@ -191,6 +193,7 @@ impl JobParams {
         check(self.nonce.0.len() == 16, "nonce", "not 16 bytes")?;
         match &self.kind {
             Kind::VerticalSvm(training) => training.validate(n as u32)?,
+            Kind::HorizontalSvm(training) => training.validate(n as u32)?,
             Kind::KeyGeneration(generation) => generation.validate(n as u32)?,
             Kind::KeyRefresh(refresh) => refresh.validate(n as u32)?,
         }
@@ -201,10 +204,11 @@ impl JobParams {
 }
 
 impl Kind {
-    /// What it is called: `vertical-svm`, `key-generation`, `key-refresh`.
+    /// What it is called: `vertical-svm`, `horizontal-svm`, `key-generation`, `key-refresh`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::VerticalSvm(_) => "vertical-svm",
+            Self::HorizontalSvm(_) => "horizontal-svm",
             Self::KeyGeneration(_) => "key-generation",
             Self::KeyRefresh(_) => "key-refresh",
         }

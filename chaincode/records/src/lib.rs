@@ -10,6 +10,7 @@
 mod body;
 mod bytes;
 mod decimal;
+mod horizontal;
 mod job;
 pub mod key;
 mod keys;
@@ -18,11 +19,12 @@ mod refusal;
 pub mod rules;
 
 pub use body::{
-    Body, DataDigest, Dv, Iv, MemberKeys, Model, PaperIv, Proof, Result, SeedCommit, SeedOpen, Setup,
-    ThresholdKey,
+    Body, Closing, DataDigest, Dv, Iv, MemberKeys, Model, PaperIv, Proof, Result, SeedCommit, SeedOpen,
+    Setup, ThresholdKey,
 };
 pub use bytes::Bytes;
 pub use decimal::{Decimal, DecimalError, SCALE};
+pub use horizontal::{Comparison, GradientNoise, HorizontalSvm, MOMENT_BYTES, VALUE_BITS};
 pub use job::{
     Acceptance, Ending, Job, JobId, JobParams, JobView, Judge, Kind, Outcome, ParamsError, Publication,
     VerticalSvm,

@@ -65,6 +65,16 @@ pub enum Phase {
     Trial,
     /// Key generation and refresh: the public key that everybody holds to be the result.
     Key,
+    /// Training by rows: masked sums of the columns, from which their scaling follows.
+    Moments,
+    /// Training by rows: the encrypted model, one round an iteration; nothing where training has ended.
+    Weights,
+    /// Training by rows: blinded margins.
+    Margins,
+    /// Training by rows: which margins are below 1, encrypted.
+    Indicators,
+    /// Training by rows: masked gradients.
+    Gradient,
 }
 
 impl Phase {
@@ -100,6 +110,11 @@ impl Phase {
             Self::Verification => "verification",
             Self::Trial => "trial",
             Self::Key => "key",
+            Self::Moments => "moments",
+            Self::Weights => "weights",
+            Self::Margins => "margins",
+            Self::Indicators => "indicators",
+            Self::Gradient => "gradient",
         }
     }
 }
@@ -116,7 +131,7 @@ impl fmt::Display for Phase {
 pub struct Slot {
     /// The step.
     pub phase: Phase,
-    /// Iteration for [`Phase::Iv`] and [`Phase::Dv`], batch of candidates in key generation, else 0.
+    /// Iteration of a training, batch of candidates in key generation, else 0.
     pub round: u32,
     /// Index of the participant.
     pub party: u32,

@@ -4,11 +4,13 @@
 //! job's parameters alone.
 
 mod check;
+mod horizontal;
 mod keys;
 mod training;
 
 use crate::{Body, JobParams, Kind, Phase, Slot};
 pub use check::is_digest;
+use horizontal::Horizontal;
 pub use keys::KeySizes;
 use keys::{Generation, Refresh};
 use std::{fmt::Debug, ops::Range, sync::Arc};
@@ -59,6 +61,7 @@ impl Rules {
         let parties = params.parties();
         let table: Arc<dyn Table> = match &params.kind {
             Kind::VerticalSvm(training) => Arc::new(Training::new(parties, training)),
+            Kind::HorizontalSvm(training) => Arc::new(Horizontal::new(parties, training)),
             Kind::KeyGeneration(generation) => Arc::new(Generation::new(parties, generation)),
             Kind::KeyRefresh(refresh) => Arc::new(Refresh::new(parties, refresh)),
         };

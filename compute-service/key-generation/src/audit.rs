@@ -7,8 +7,8 @@
 //!
 //! A refresh is never opened. What its dealers sealed would give away their shares of a key that goes on.
 
-use crate::{Generation, Private, sealed::Keys};
-use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng};
+use crate::{Generation, Private};
+use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng, sealed::Keys};
 use records::{Body, Bytes, Job, JobId, Kind, Phase, Slot};
 use serde::{Deserialize, Serialize};
 use std::fmt;

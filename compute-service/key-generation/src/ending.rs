@@ -1,17 +1,15 @@
 //! How a key generation and a refresh end: shares are dealt, verification keys published, and the key tried.
 
-use crate::{
-    Private,
-    board::{Board, Step},
-    sealed::{self, Keys, Place},
-    wire,
-};
+use crate::{Private, wire};
 use num_bigint::BigUint;
 use paillier::{
     Contribution, EncryptionKey, KeyError, KeyShare, Partial, Proof, ProofContext, PublicKey,
     keygen::{assembly, exponent::IntegerSharing},
 };
-use protocol::{Fault, Status, StepRng};
+use protocol::{
+    Board, Fault, Status, Step, StepRng,
+    sealed::{self, Keys, Place},
+};
 use records::{Body, Bytes, Dv, Job, JobId, Phase, Record, Slot};
 use zeroize::Zeroizing;
 
@@ -40,7 +38,7 @@ impl Output {
         let purpose = match &job.params.kind {
             records::Kind::KeyGeneration(generation) => &generation.purpose,
             records::Kind::KeyRefresh(refresh) => &refresh.purpose,
-            records::Kind::VerticalSvm(_) => return Err(Fault::Input("a training makes no key".into())),
+            _ => return Err(Fault::Input("a training makes no key".into())),
         };
         let unfit = || Fault::Input("the dealt shares do not open with this node's secret".into());
         let index = self.dealing.index(party).ok_or_else(unfit)?;

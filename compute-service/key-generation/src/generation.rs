@@ -2,7 +2,6 @@
 
 use crate::{
     Output, Private,
-    board::{Board, Step},
     ending::{self, Ending},
     member::{Member, Memo},
     wire,
@@ -20,7 +19,7 @@ use paillier::{
         seal,
     },
 };
-use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
+use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng};
 use records::{Body, Bytes, Collusion, Job, KeyGeneration, KeySizes, Kind, Phase, Slot};
 use std::{
     f64::consts::LN_2,
@@ -68,6 +67,16 @@ impl Batch {
     pub(crate) fn n(&self) -> (usize, &BigUint) {
         let k = self.passed.expect("a candidate passed");
         (k, &self.candidates[k])
+    }
+}
+
+/// Whose fault a step of the arithmetic says it is.
+pub(crate) fn fault_of(board: &Board, step: Step, fault: paillier::keygen::Fault) -> Fault {
+    use paillier::keygen::Fault::{Member, Together};
+    match fault {
+        Member { party, reason } => board.blame(party, format!("{}: {reason}", step.name())),
+        Together(reason) => Fault::Disagreement(format!("{}: {reason}", step.name())),
+        other => Fault::Input(other.to_string()),
     }
 }
 
@@ -143,7 +152,7 @@ impl Generation {
         let mut shares = self.opened(step, count + 1)?;
         let coins: Vec<Message> = shares.iter_mut().map(|message| message.split_off(count)).collect();
         let candidates =
-            self.plan.open_products(&shares, count).map_err(|fault| self.board.fault(step, fault))?;
+            self.plan.open_products(&shares, count).map_err(|fault| fault_of(&self.board, step, fault))?;
         let mut survivors = biprimality::trial_division(&candidates);
         // What fits into a record of powers.
         let entries = self.board.rules.chunk_entries(Phase::PowerOpen);
@@ -167,7 +176,8 @@ impl Generation {
                 let powers = self.opened(step, self.batch.survivors.len())?;
                 let survivors = self.batch.survivors();
                 let moduli: Vec<&BigUint> = survivors.iter().map(|(_, n)| *n).collect();
-                biprimality::check_powers(&powers, &moduli).map_err(|fault| self.board.fault(step, fault))?;
+                biprimality::check_powers(&powers, &moduli)
+                    .map_err(|fault| fault_of(&self.board, step, fault))?;
                 let passed =
                     (0..survivors.len()).find(|&place| Self::fits(survivors[place].1, &powers, place));
                 self.batch.passed = passed.map(|place| survivors[place].0);
@@ -177,19 +187,19 @@ impl Generation {
                 let powers = self.opened(step, BASES)?;
                 let (_, n) = self.batch.n();
                 biprimality::check_powers(&powers, &[n; BASES])
-                    .map_err(|fault| self.board.fault(step, fault))?;
+                    .map_err(|fault| fault_of(&self.board, step, fault))?;
                 return Ok((0..BASES).all(|place| Self::fits(n, &powers, place)));
             }
             Phase::GcdOpen => {
                 let shares = self.opened(step, 1)?;
                 let one = biprimality::gcd_is_one(self.plan.group(), self.batch.n().1, &shares);
-                return one.map_err(|fault| self.board.fault(step, fault));
+                return one.map_err(|fault| fault_of(&self.board, step, fault));
             }
             Phase::ThetaOpen => {
                 let shares = self.opened(step, 1)?;
                 let n = self.batch.n().1.clone();
                 let opened = exponent::opened(self.plan.group(), &n, &shares);
-                let opened = opened.map_err(|fault| self.board.fault(step, fault))?;
+                let opened = opened.map_err(|fault| fault_of(&self.board, step, fault))?;
                 let delta: BigUint = (1..=self.board.rules.parties()).map(BigUint::from).product();
                 let theta = delta * &opened % &n;
                 let good = theta.gcd(&n).is_one();

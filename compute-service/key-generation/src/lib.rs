@@ -2,7 +2,7 @@
 //!
 //! [`Generation`] and [`Refresh`] are one member's side as a [`protocol::Protocol`], like a training job: the steps of
 //! [`paillier::keygen`] in their order, each a phase of records. A message to one member is sealed with HPKE to a key
-//! that the member published in the job's first record, which its Fabric identity signed ([`sealed`]). What all members
+//! that the member published in the job's first record, which its Fabric identity signed ([`protocol::sealed`]). What all members
 //! publish in a step is committed to in the step before.
 //!
 //! A member's secrets are a function of its job secret and the records, so a node that restarts makes them again. An
@@ -11,12 +11,10 @@
 //! [`Audit`] of the members' opened secrets finds once a generation has come to nothing.
 
 mod audit;
-mod board;
 mod ending;
 mod generation;
 mod member;
 mod refresh;
-pub mod sealed;
 mod wire;
 
 pub use audit::{Audit, Audited, Findings, Opening, Verdict};

@@ -2,9 +2,7 @@
 
 use crate::{
     Private,
-    board::Step,
-    generation::{Generation, commitment_of},
-    sealed::{self, Keys, Place},
+    generation::{Generation, commitment_of, fault_of},
     wire,
 };
 use num_bigint::BigUint;
@@ -15,7 +13,10 @@ use paillier::keygen::{
     pairwise::{OwnKey, Peers, Product, Replied},
     seal,
 };
-use protocol::{Fault, StepRng};
+use protocol::{
+    Fault, Step, StepRng,
+    sealed::{self, Keys, Place},
+};
 use records::{Bytes, MemberKeys, Phase, Slot};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, sync::Arc};
@@ -78,7 +79,7 @@ impl<'a> Member<'a> {
     }
 
     fn fault(&self, step: Step) -> impl Fn(paillier::keygen::Fault) -> Fault {
-        move |fault| self.generation.board.fault(step, fault)
+        move |fault| fault_of(&self.generation.board, step, fault)
     }
 
     /// The member's record of keys.

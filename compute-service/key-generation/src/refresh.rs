@@ -2,12 +2,10 @@
 
 use crate::{
     Output, Private,
-    board::{Board, Step},
     ending::{self, Ending},
-    sealed::Keys,
 };
 use paillier::{KeyError, KeyShare, PublicKey, keygen::refresh};
-use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
+use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, sealed::Keys};
 use records::{Body, Bytes, Job, KeyRefresh, Kind, MemberKeys, Phase, Slot};
 
 /// Checks that a share is the one with which a party deals in a refresh.

@@ -43,7 +43,7 @@ pub(crate) trait Engine: Send + Sync {
             self.select(out, table, index);
         }
     }
-    /// A table of residues that all lanes share, in the form that `select_shared` wants. A power of two of them.
+    /// A table of residues that all lanes share, in the form that `select_shared` wants. A power of two of them, at least 16.
     fn share(&self, entries: &[Residue]) -> Vec<Self::Word>;
     /// `out` = in lane l, entry `index[l]` of a shared table of `entries` entries. Reads the whole table.
     fn select_shared(&self, out: &mut [Self::Word], table: &[Self::Word], entries: usize, index: &[u64]);

@@ -35,6 +35,7 @@ mod jacobi;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod many;
+mod matrix;
 mod multi;
 mod number;
 mod ring;

@@ -12,7 +12,11 @@ fn best_window<E: Engine>(bits: usize) -> usize {
 }
 
 /// Powers 0..2^w of the bases.
-fn powers<'a, E: Engine>(engine: &E, bases: impl Iterator<Item = &'a Residue>, w: usize) -> Blocks<E> {
+pub(crate) fn powers<'a, E: Engine>(
+    engine: &E,
+    bases: impl Iterator<Item = &'a Residue>,
+    w: usize,
+) -> Blocks<E> {
     let mut table = Blocks::new(engine, 1 << w);
     table.get_mut(0).copy_from_slice(engine.one());
     engine.load(table.get_mut(1), bases);

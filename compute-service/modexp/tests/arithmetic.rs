@@ -409,6 +409,53 @@ fn signed_multi_powers_and_multiples_of_n() {
 }
 
 #[test]
+fn a_matrix_of_secret_exponents() {
+    let mut random = Random::new(12);
+    for (n_bits, width, bases, rows) in [(256, 20, 70, 3), (1024, 5, 3, 17), (300, 33, 9, 9), (256, 1, 1, 1)]
+    {
+        let n = random.modulus(n_bits);
+        let n2 = &n * &n;
+        let numbers: Vec<BigUint> = (0..bases)
+            .map(|_| {
+                loop {
+                    let base = random.below(&n2);
+                    if gcd(&base, &n) == BigUint::from(1u32) {
+                        return base;
+                    }
+                }
+            })
+            .collect();
+        let shift = BigUint::from(1u32) << (width - 1);
+        let mut exponents: Vec<Vec<BigUint>> =
+            (0..rows).map(|_| (0..bases).map(|_| random.bits(width)).collect()).collect();
+        (exponents[0][0], exponents[rows - 1][bases - 1]) = (BigUint::ZERO, (&shift << 1u32) - 1u32);
+        let inverses: Vec<BigUint> = numbers.iter().map(|base| base.modinv(&n2).unwrap()).collect();
+        let power = |j: usize, e: &BigUint| match *e >= shift {
+            true => numbers[j].modpow(&(e - &shift), &n2),
+            false => inverses[j].modpow(&(&shift - e), &n2),
+        };
+        let product = |row: &Vec<BigUint>| {
+            row.iter().enumerate().fold(BigUint::from(1u32), |product, (j, e)| product * power(j, e) % &n2)
+        };
+        let expected: Vec<BigUint> = exponents.iter().map(product).collect();
+        let secrets: Vec<Vec<Secret>> = exponents
+            .iter()
+            .map(|row| row.iter().map(|e| Secret::from_biguint(e, width as usize).unwrap()).collect())
+            .collect();
+        for backend in backends() {
+            let modulus = Modulus::with_backend(&n, backend).unwrap();
+            let ring = modulus.mod_n2();
+            let got = ring.multi_pow_secret_matrix(&take_in(ring, &numbers), &secrets).unwrap();
+            assert_eq!(ring.values(&got), expected, "{rows} rows of {bases}, {n_bits} bits, {backend}");
+            let zero = ring.residue(&BigUint::ZERO).unwrap();
+            let refused = ring.multi_pow_secret_matrix(&vec![zero; bases], &secrets);
+            assert!(matches!(refused, Err(Error::NotInvertible { .. })));
+            assert!(ring.multi_pow_secret_matrix(&[], &[] as &[Vec<Secret>]).unwrap().is_empty());
+        }
+    }
+}
+
+#[test]
 fn a_modulus_for_each() {
     let mut random = Random::new(6);
     let jobs: Vec<(BigUint, BigUint, BigUint)> =

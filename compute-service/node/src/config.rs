@@ -56,8 +56,10 @@ pub struct Identity {
 pub struct Data {
     /// The file: comma, semicolon, tab or blanks; with or without a header.
     pub file: PathBuf,
-    /// The column of the unique identifiers by which the participants' rows are joined: a name, or a number from 1.
-    pub id: String,
+    /// The column of the unique identifiers by which the participants' rows are joined, a name or a number from 1; in a
+    /// training by rows, where nothing is joined, there need be none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// The label column.
     pub label: String,
     /// The label's value that counts as positive.

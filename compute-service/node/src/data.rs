@@ -7,10 +7,11 @@ use crate::{
 };
 use paillier::{KeyShare, ShareError};
 use protocol::{Fault, JobSecret};
-use records::{Job, JobParams, TRAINING, VERSION};
+use records::{Job, JobParams, Kind, TRAINING, VERSION};
 use std::{fmt::Display, path::Path};
 use svm::{
     fixed::Features,
+    horizontal,
     scaling::Scaler,
     table::{Columns, Table},
     vertical::Private,
@@ -45,9 +46,41 @@ pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Resul
         version: VERSION,
         positive: classes.positive,
         negative: classes.negative.join("/"),
-        parts: vec![Part { msp_id, scaler, weights: Vec::new() }],
+        parts: vec![Part { msp_id, scaler, weights: Vec::new(), intercept: 0 }],
     };
     Ok(Loaded { private, frame })
+}
+
+/// A party's side of a training by rows.
+///
+/// # Errors
+/// [`Fault::Input`] with file, line and column.
+pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result<horizontal::Private, Fault> {
+    let Kind::HorizontalSvm(training) = &job.params.kind else {
+        return Err(Fault::Input(format!("a {} job is no training by rows", job.params.kind.name())));
+    };
+    if party == training.analyst {
+        return Ok(horizontal::Private::analyst(secret));
+    }
+    let data = config.data.as_ref().ok_or_else(no_data)?;
+    let table = read(data)?;
+    if !data.fill_missing {
+        table.require_no_gaps().map_err(|e| in_file(&data.file)(&e))?;
+    }
+    horizontal::Private::provider(training, table, secret).map_err(|fault| match fault {
+        Fault::Input(reason) => in_file(&data.file)(&reason),
+        other => other,
+    })
+}
+
+fn read(data: &Data) -> Result<Table, Fault> {
+    let columns = Columns {
+        label: Some(data.label.clone()),
+        positive: data.positive.clone(),
+        id: data.id.clone(),
+        ..Columns::default()
+    };
+    Table::read(&data.file, &columns).map_err(|e| in_configuration(e.to_string()))
 }
 
 /// Finds what is wrong with key share and table before a job is accepted.
@@ -132,13 +165,12 @@ fn share(config: &Config, params: &JobParams, party: u32) -> Result<KeyShare, Fa
 /// [`Fault::Input`] with file, line and column.
 pub fn table(data: &Data) -> Result<(Table, Scaler), Fault> {
     let input = in_file(&data.file);
-    let columns = Columns {
-        label: Some(data.label.clone()),
-        positive: data.positive.clone(),
-        id: Some(data.id.clone()),
-        ..Columns::default()
-    };
-    let mut table = Table::read(&data.file, &columns).map_err(|e| in_configuration(e.to_string()))?;
+    if data.id.is_none() {
+        return Err(Fault::Input(
+            "name the column of the identifiers as `id` in [data]: rows are joined by it".into(),
+        ));
+    }
+    let mut table = read(data)?;
     table.order_by_id().map_err(|e| input(&e))?;
     if !data.fill_missing {
         table.require_no_gaps().map_err(|e| input(&e))?;

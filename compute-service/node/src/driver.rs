@@ -104,6 +104,7 @@ impl Seconds {
             Phase::Setup | Phase::SeedCommit | Phase::SeedOpen => self.keys += elapsed,
             Phase::Chain | Phase::Noise => self.preparation += elapsed,
             Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => self.training += elapsed,
+            Phase::Weights | Phase::Margins | Phase::Indicators | Phase::Gradient => self.training += elapsed,
             _ => self.keys += elapsed,
         }
         self.cpu += cpu_seconds() - cpu;

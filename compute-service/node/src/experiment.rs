@@ -32,21 +32,28 @@ use svm::{
 };
 use tokio::process::{Child, Command};
 
-/// What is to be trained, on what, by how many.
+/// The table of an experiment, and what of it is kept for the test.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct Source {
     /// The table.
     pub data: PathBuf,
     /// Which of its columns are what.
     pub columns: Columns,
     /// What is done about gaps.
     pub missing: Missing,
-    /// How the columns are scaled.
-    pub scale: Scaling,
     /// Share of the rows that are kept for the test.
     pub test_fraction: f64,
     /// Decides the split.
     pub seed: u64,
+}
+
+/// What is to be trained, on what, by how many.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The table.
+    pub source: Source,
+    /// How the columns are scaled.
+    pub scale: Scaling,
     /// Everything else; `instances` is filled in.
     pub training: VerticalSvm,
     /// MSP identifiers with the connection profiles of the participants' organisations.
@@ -84,11 +91,11 @@ pub enum ExperimentError {
     Unfinished(String),
 }
 
-fn input(e: impl std::fmt::Display) -> ExperimentError {
+pub(crate) fn input(e: impl std::fmt::Display) -> ExperimentError {
     ExperimentError::Input(e.to_string())
 }
 
-fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> ExperimentError + '_ {
+pub(crate) fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> ExperimentError + '_ {
     move |source| ExperimentError::File { path: path.display().to_string(), source }
 }
 
@@ -192,13 +199,12 @@ pub struct DealtKey {
     seconds: f64,
 }
 
-impl Plan {
-    /// A training on a generated table of so many patients, which is written to the file `table`; the organisations'
-    /// network is still to be named.
+impl Source {
+    /// A generated table of so many patients, which is written to the file `table`.
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub fn generated(table: &Path, rows: usize, training: VerticalSvm) -> Result<Self, ExperimentError> {
+    pub fn generated(table: &Path, rows: usize) -> Result<Self, ExperimentError> {
         fs::write(table, generate::patients(rows, 1)).map_err(file_error(table))?;
         Ok(Self {
             data: table.to_path_buf(),
@@ -208,9 +214,34 @@ impl Plan {
                 ..Columns::default()
             },
             missing: Missing::Drop,
-            scale: Scaling::Std,
             test_fraction: 0.2,
             seed: 1,
+        })
+    }
+
+    /// The table, its training and test rows, and the lines that were left out because of gaps.
+    pub(crate) fn read(&self) -> Result<(Table, Split, Vec<u64>), ExperimentError> {
+        let mut table = Table::read(&self.data, &self.columns).map_err(input)?;
+        let dropped = match self.missing {
+            Missing::Drop => table.drop_gaps().map_err(input)?,
+            Missing::Mean => Vec::new(),
+        };
+        let labels = table.labels().map_err(input)?;
+        let split = split::stratified(&labels, self.test_fraction, self.seed).map_err(input)?;
+        Ok((table, split, dropped))
+    }
+}
+
+impl Plan {
+    /// A training on a generated table of so many patients, which is written to the file `table`; the organisations'
+    /// network is still to be named.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn generated(table: &Path, rows: usize, training: VerticalSvm) -> Result<Self, ExperimentError> {
+        Ok(Self {
+            source: Source::generated(table, rows)?,
+            scale: Scaling::Std,
             training,
             organisations: Vec::new(),
             channel: String::new(),
@@ -224,7 +255,7 @@ impl Plan {
     /// # Errors
     /// As [`Plan::prepare`].
     pub fn check(&self, participants: u32) -> Result<(), ExperimentError> {
-        let (table, split, _) = self.read()?;
+        let (table, split, _) = self.source.read()?;
         split::deal(table.columns.len(), participants as usize).map_err(input)?;
         let names = (0..participants).map(|party| party.to_string()).collect();
         self.params(split.train.len(), names)?.validate().map_err(input)?;
@@ -237,17 +268,6 @@ impl Plan {
                 .map_err(input)?;
         }
         Ok(())
-    }
-
-    fn read(&self) -> Result<(Table, Split, Vec<u64>), ExperimentError> {
-        let mut table = Table::read(&self.data, &self.columns).map_err(input)?;
-        let dropped = match self.missing {
-            Missing::Drop => table.drop_gaps().map_err(input)?,
-            Missing::Mean => Vec::new(),
-        };
-        let labels = table.labels().map_err(input)?;
-        let split = split::stratified(&labels, self.test_fraction, self.seed).map_err(input)?;
-        Ok((table, split, dropped))
     }
 
     fn params(&self, instances: usize, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
@@ -290,7 +310,7 @@ impl Plan {
     /// # Errors
     /// What is wrong with table or parameters, or a file that cannot be written.
     pub fn lay_out(&self, participants: &Participants, key: Key) -> Result<Prepared, ExperimentError> {
-        let (table, split, dropped) = self.read()?;
+        let (table, split, dropped) = self.source.read()?;
         let blocks = split::deal(table.columns.len(), self.organisations.len()).map_err(input)?;
         let names = self.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
         let mut params = self.params(split.train.len(), names)?;
@@ -322,11 +342,11 @@ impl Plan {
                 config.key_share = matches!(key, Key::Dealt(_)).then(|| key_share.clone());
                 config.data = Some(Data {
                     file: data,
-                    id: "id".into(),
+                    id: Some("id".into()),
                     label: "label".into(),
                     positive: Some("positive".into()),
                     scale: self.scale,
-                    fill_missing: self.missing == Missing::Mean,
+                    fill_missing: self.source.missing == Missing::Mean,
                 });
             })?;
         }
@@ -399,7 +419,11 @@ impl Participants {
     }
 
     /// Changes a participant's configuration.
-    fn configure(&self, party: usize, change: impl FnOnce(&mut Config)) -> Result<(), ExperimentError> {
+    pub(crate) fn configure(
+        &self,
+        party: usize,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<(), ExperimentError> {
         let path = &self.configs[party];
         let mut config = Config::load(path).map_err(input)?;
         change(&mut config);
@@ -476,7 +500,7 @@ impl Participants {
 }
 
 /// The training rows with some of the columns, as a participant would have them.
-fn participant_table(table: &Table, rows: &[usize], columns: std::ops::Range<usize>) -> String {
+pub(crate) fn participant_table(table: &Table, rows: &[usize], columns: std::ops::Range<usize>) -> String {
     let mut text = String::from("id,label");
     for name in &table.columns[columns.clone()] {
         let _ = write!(text, ",\"{}\"", name.replace('"', "\"\""));

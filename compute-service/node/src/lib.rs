@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod model;
 pub mod poster;
 pub mod report;
+pub mod rows;
 pub mod run;
 pub mod store;
 pub mod verify;

@@ -1,6 +1,6 @@
 //! Trained models as files: what a participant keeps, and what `predict` reads.
 
-use records::VERSION;
+use records::{HorizontalSvm, JobParams, VERSION};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -24,6 +24,13 @@ pub struct Part {
     /// wⁱ at scale 2^24, in the order of the columns.
     #[serde(with = "decimal_strings")]
     pub weights: Vec<i64>,
+    /// b at scale 2^24: the score is w·x − b.
+    #[serde(default, skip_serializing_if = "is_zero", with = "decimal_string")]
+    pub intercept: i64,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// A linear model: the parts of all participants, or of some.
@@ -79,6 +86,23 @@ pub struct Prediction {
 }
 
 impl Model {
+    /// What came of a training by rows; `weights` with the intercept's behind them, where there is one.
+    pub fn by_rows(
+        params: &JobParams,
+        training: &HorizontalSvm,
+        scaler: Scaler,
+        mut weights: Vec<i64>,
+    ) -> Self {
+        let intercept = weights.split_off(training.columns.len()).first().copied().unwrap_or(0);
+        let msp_id = params.participants[training.analyst as usize].clone();
+        Self {
+            version: VERSION,
+            positive: training.positive.clone(),
+            negative: training.negative.clone(),
+            parts: vec![Part { msp_id, scaler, weights, intercept }],
+        }
+    }
+
     /// Reads one model from files that hold parts of it, as participants keep them, or from the one file that holds all.
     ///
     /// # Errors
@@ -147,7 +171,8 @@ impl Model {
             let scaled = part.scaler.apply(&own, &all).map_err(|e| rows(&e))?;
             let features = Features::encode(&scaled).map_err(|e| rows(&e))?;
             for (index, score) in scores.iter_mut().enumerate() {
-                *score += fixed::score(&part.weights, features.row(index));
+                let intercept = i128::from(part.intercept) << fixed::FEATURE_PLACES;
+                *score += fixed::score(&part.weights, features.row(index)) - intercept;
             }
         }
         let predict = |(row, score): (&svm::table::Row, &i128)| Prediction {
@@ -160,6 +185,19 @@ impl Model {
             score: *score as f64 / fixed::ONE as f64,
         };
         Ok(table.rows.iter().zip(&scores).map(predict).collect())
+    }
+}
+
+/// An integer beyond 2^53 as a string.
+mod decimal_string {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(number: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(number)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -14,7 +14,7 @@ use svm::{
     fixed::{self, Features},
     float,
     metrics::{self, Metrics},
-    reference,
+    reference::{self, Variant},
     scaling::Scaler,
     vertical::Blinding,
 };
@@ -152,7 +152,8 @@ impl Report {
         let test = scaler.apply(table, test_rows).map_err(|e| input(&e))?;
         let test_labels = of(test_rows);
         let hyper = Hyperparameters::from(training);
-        let reference = reference::train(&train, &of(&split.train), &first.schedule, &hyper);
+        let reference =
+            reference::train(&train, &of(&split.train), &first.schedule, &hyper, Variant::default());
         let float = float::train(&train, &of(&split.train), &first.schedule, &hyper);
         let weights: Vec<i64> = reports.iter().flat_map(|report| report.part().weights.clone()).collect();
         let test_features = Features::encode(&test).map_err(|e| input(&e))?;

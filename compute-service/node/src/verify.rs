@@ -11,7 +11,7 @@ use protocol::{Committed, Fault, Protocol, Role, Status};
 use records::{Acceptance, Ending, Job, JobId, Kind, Outcome, Record, Rules, Slot};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use svm::vertical::VerticalSvm;
+use svm::{horizontal::HorizontalSvm, vertical::VerticalSvm};
 
 /// What a replay found.
 #[derive(Debug, Serialize)]
@@ -78,6 +78,7 @@ pub async fn verify(
 /// The protocol of a job without any secret.
 enum Observed {
     Training(Box<VerticalSvm>),
+    Rows(Box<HorizontalSvm>),
     Generation(Box<Generation>),
     Refresh(Box<Refresh>),
 }
@@ -86,6 +87,7 @@ impl Observed {
     fn start(job: &Job) -> Result<Self, Fault> {
         Ok(match &job.params.kind {
             Kind::VerticalSvm(_) => Self::Training(Box::new(VerticalSvm::start(job, Role::Observer)?)),
+            Kind::HorizontalSvm(_) => Self::Rows(Box::new(HorizontalSvm::start(job, Role::Observer)?)),
             Kind::KeyGeneration(_) => Self::Generation(Box::new(Generation::start(job, Role::Observer)?)),
             Kind::KeyRefresh(_) => Self::Refresh(Box::new(Refresh::start(job, Role::Observer)?)),
         })
@@ -94,6 +96,7 @@ impl Observed {
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
         match self {
             Self::Training(protocol) => protocol.apply(committed),
+            Self::Rows(protocol) => protocol.apply(committed),
             Self::Generation(protocol) => protocol.apply(committed),
             Self::Refresh(protocol) => protocol.apply(committed),
         }
@@ -103,6 +106,7 @@ impl Observed {
     fn proofs(&self) -> u64 {
         match self {
             Self::Training(protocol) => protocol.proofs(),
+            Self::Rows(_) => 0,
             Self::Generation(protocol) => protocol.proofs(),
             Self::Refresh(protocol) => protocol.proofs(),
         }
@@ -115,6 +119,7 @@ impl Observed {
                 Status::Done(output) => Some(output.indicators.iter().flatten().count() as u64),
                 Status::Running { .. } => None,
             },
+            Self::Rows(protocol) => matches!(protocol.status(), Status::Done(_)).then_some(0),
             Self::Generation(protocol) => matches!(protocol.status(), Status::Done(_)).then_some(0),
             Self::Refresh(protocol) => matches!(protocol.status(), Status::Done(_)).then_some(0),
         }

@@ -14,8 +14,8 @@ use crate::{
 use gateway_client::{Contract, Retries};
 use key_generation::{Generation, Output, Private, Refresh};
 use paillier::KeyShare;
-use protocol::{Fault, Protocol, Role};
-use records::{Ending, Job, JobId, Kind, Outcome};
+use protocol::{Fault, JobSecret, Protocol, Role};
+use records::{Ending, HorizontalSvm as RowsTraining, Job, JobId, Kind, Outcome};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -26,7 +26,7 @@ use std::{
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
-use svm::vertical::VerticalSvm;
+use svm::{horizontal::HorizontalSvm, vertical::VerticalSvm};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Transactions of a node for one job.
@@ -80,6 +80,31 @@ pub struct KeyReport {
     pub share: Option<PathBuf>,
     /// Candidates for N that were opened.
     pub candidates: u64,
+    /// Work.
+    pub seconds: Seconds,
+    /// Seconds from acceptance to the end, since the node was started.
+    pub elapsed: f64,
+    /// Ledger traffic.
+    pub traffic: Traffic,
+}
+
+/// What a node keeps of a finished training by rows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RowsReport {
+    /// The job.
+    pub job: Job,
+    /// The node's party index.
+    pub party: u32,
+    /// How it ended.
+    pub ending: Ending,
+    /// Updates of the model that were made.
+    pub iterations: u32,
+    /// Seconds of secure polynomial multiplication (table 4.4 of the book), since the node was started.
+    pub multiplication: f64,
+    /// Seconds of secure comparison.
+    pub comparison: f64,
+    /// The model, at the analyst, and at everybody where it was published.
+    pub model: Option<Model>,
     /// Work.
     pub seconds: Seconds,
     /// Seconds from acceptance to the end, since the node was started.
@@ -145,6 +170,7 @@ impl Worker {
         let job = self.job.id.clone();
         let done = match &self.job.params.kind {
             Kind::VerticalSvm(_) => self.train(inputs, start),
+            Kind::HorizontalSvm(training) => self.train_rows(inputs, start, training),
             Kind::KeyGeneration(_) => self.make_key::<Generation>(inputs, start),
             Kind::KeyRefresh(_) => self.make_key::<Refresh>(inputs, start),
         };
@@ -232,6 +258,41 @@ impl Worker {
             seconds: finished.seconds,
             elapsed: start.elapsed().as_secs_f64(),
             traffic: self.poster.traffic(),
+        });
+        Ok((finished.ending, report.as_ref().map(pretty)))
+    }
+
+    /// A training by rows.
+    fn train_rows(
+        &self,
+        inputs: &mpsc::Receiver<Input>,
+        start: Instant,
+        training: &RowsTraining,
+    ) -> Result<Ended, DriverError> {
+        let secret = self.store.secret(&self.job.id)?;
+        let private = match data::rows(&self.config, &self.job, self.party, secret) {
+            Ok(private) => Arc::new(private),
+            Err(fault) => return self.give_up(inputs, fault),
+        };
+        let finished = self.drive::<HorizontalSvm>(inputs, private.clone())?;
+        let report = finished.output.map(|output| {
+            let weights = match (&output.weights, self.party == training.analyst) {
+                (None, true) => output.weights_of_analyst(&self.job, &private).ok(),
+                (published, _) => published.clone(),
+            };
+            RowsReport {
+                job: self.job.clone(),
+                party: self.party,
+                ending: finished.ending.clone(),
+                iterations: output.iterations,
+                multiplication: output.times.multiplication.as_secs_f64(),
+                comparison: output.times.comparison.as_secs_f64(),
+                model: weights
+                    .map(|weights| Model::by_rows(&self.job.params, training, output.scaler, weights)),
+                seconds: finished.seconds,
+                elapsed: start.elapsed().as_secs_f64(),
+                traffic: self.poster.traffic(),
+            }
         });
         Ok((finished.ending, report.as_ref().map(pretty)))
     }
@@ -332,6 +393,7 @@ fn pretty(report: &impl Serialize) -> Vec<u8> {
 pub fn check(config: &Config, job: &Job, party: u32) -> Result<(), Fault> {
     match &job.params.kind {
         Kind::VerticalSvm(_) => data::check(config, job, party),
+        Kind::HorizontalSvm(_) => data::rows(config, job, party, JobSecret::new([0; 32])).map(drop),
         Kind::KeyGeneration(_) => Generation::start(job, Role::Member(party)).map(drop),
         Kind::KeyRefresh(_) => {
             Refresh::start(job, Role::Member(party))?;

@@ -228,6 +228,34 @@ impl EncryptionKey {
         wrapped(self.ring().multi_pow_secret_signed(&columns).expect("a ciphertext is a unit"))
     }
 
+    /// `[[Σⱼ aⱼ·(kᵢⱼ − 2^(w−1))]]` for each row kᵢ of secrets of one width w, in constant time: many dot products with the
+    /// same encrypted vector (eq. 4.15). As with [`scale_each_secret`](Self::scale_each_secret), add zeros before the
+    /// results leave.
+    ///
+    /// # Panics
+    /// If a row has not as many secrets as there are ciphertexts, or widths differ, or there is no ciphertext.
+    pub fn dot_rows_secret<R: AsRef<[Secret]> + Sync>(
+        &self,
+        a: &[Ciphertext],
+        rows: &[R],
+    ) -> Vec<Ciphertext> {
+        wrapped(self.ring().multi_pow_secret_matrix(&residues(a), rows).expect("a ciphertext is a unit"))
+    }
+
+    /// `[[Σᵢ aᵢ·2^(width·i)]]` of each group: what [`Packing::pack`](crate::packing::Packing::pack) makes of the plaintexts.
+    pub fn pack_each(&self, groups: &[&[Ciphertext]], width: u64) -> Vec<Ciphertext> {
+        let shift = BigUint::from(1u32) << width;
+        let mut packed: Vec<Residue> = vec![self.ring().one(); groups.len()];
+        for slot in (0..groups.iter().map(|group| group.len()).max().unwrap_or(0)).rev() {
+            let one = self.ring().one();
+            let next =
+                groups.iter().map(|group| group.get(slot).map_or_else(|| one.clone(), |c| c.0.clone()));
+            let next: Vec<Residue> = next.collect();
+            packed = self.ring().mul_pairs(&self.ring().pow_public_all(&packed, &shift), &next);
+        }
+        wrapped(packed)
+    }
+
     /// `[[kᵢ]]` without randomness for each i, of secret kᵢ ≥ 0 shorter than N, in constant time. They are as secret as
     /// their plaintexts: add zeros before they leave.
     ///

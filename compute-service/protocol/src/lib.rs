@@ -5,10 +5,13 @@
 //! of it, without I/O, clock or randomness of the operating system; a driver (the node's, or [`simulate`]) carries
 //! its records to the ledger and back. An observer folds the same records without owing any.
 
+mod board;
 mod fault;
 mod rng;
+pub mod sealed;
 mod simulator;
 
+pub use board::{Board, Step};
 pub use fault::Fault;
 pub use rng::{JobSecret, StepRng};
 pub use simulator::{Trace, simulate};

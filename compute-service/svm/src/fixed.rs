@@ -209,6 +209,11 @@ impl Update {
         }
     }
 
+    /// As `self`, for a weight that the regulariser leaves alone.
+    pub(crate) fn unregularised(&self) -> Self {
+        Self { keep: UNIT, ..*self }
+    }
+
     /// One iteration: `batch` names the visited instances and `indicators` says for each whether it is inside the
     /// margin. `iteration` is for the error only.
     ///
@@ -242,7 +247,7 @@ impl Update {
     }
 
     /// round((1 − ηλ)·w + ηC·g), where it is below 2^63 (so that 2^39 in reals).
-    fn coordinate(&self, weight: i64, gradient: i64) -> Option<i64> {
+    pub(crate) fn coordinate(&self, weight: i64, gradient: i64) -> Option<i64> {
         let kept = self.keep.checked_mul(i128::from(weight))?;
         let gained = self.gain.checked_mul(i128::from(gradient) << FEATURE_PLACES)?;
         i64::try_from(round_half_even(kept.checked_add(gained)?, UNIT)).ok()

@@ -1,8 +1,10 @@
 //! Support vector machines trained on data that nobody pools.
 
+mod digest;
 pub mod fixed;
 pub mod float;
 pub mod generate;
+pub mod horizontal;
 pub mod metrics;
 mod params;
 pub mod reference;

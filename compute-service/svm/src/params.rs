@@ -1,4 +1,4 @@
-use records::{Decimal, VerticalSvm};
+use records::{Decimal, HorizontalSvm, VerticalSvm};
 use serde::{Deserialize, Serialize};
 
 /// The class y of an instance, as the indicator of eq. 5.4 uses it.
@@ -43,6 +43,12 @@ pub struct Hyperparameters {
 
 impl From<&VerticalSvm> for Hyperparameters {
     fn from(job: &VerticalSvm) -> Self {
+        Self { learning_rate: job.learning_rate, lambda: job.lambda, c: job.c }
+    }
+}
+
+impl From<&HorizontalSvm> for Hyperparameters {
+    fn from(job: &HorizontalSvm) -> Self {
         Self { learning_rate: job.learning_rate, lambda: job.lambda, c: job.c }
     }
 }

@@ -7,10 +7,20 @@ use crate::{Hyperparameters, Label, scaling::Scaled};
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_traits::{One, Signed, Zero};
+use records::Decimal;
 
 /// Features are multiples of 2^−12, weights of 2^−24.
 const X_PLACES: usize = 12;
 const W_PLACES: usize = 24;
+
+/// What a training by rows adds (eqs 4.7 to 4.10); a training by columns has none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Variant {
+    /// Whether the model is w·x − b. b is then the last weight, and λ leaves it alone.
+    pub intercept: bool,
+    /// Training ends when ‖λw − C·Σ I·y·x‖, b included, is not above this.
+    pub tolerance: Option<Decimal>,
+}
 
 /// What the reference learned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +31,8 @@ pub struct Reference {
     pub weights: Vec<BigInt>,
     /// The largest |y·w·x| of all visits, in units of 2^−36.
     pub largest_margin: BigInt,
+    /// As it was asked for.
+    pub variant: Variant,
 }
 
 /// Trains on scaled rows; `schedule` names the rows that each iteration visits.
@@ -32,9 +44,9 @@ pub fn train(
     labels: &[Label],
     schedule: &[Vec<u32>],
     parameters: &Hyperparameters,
+    variant: Variant,
 ) -> Reference {
-    let rows: Vec<Vec<BigInt>> =
-        training.rows.iter().map(|row| row.iter().map(|x| feature(*x)).collect()).collect();
+    let rows: Vec<Vec<BigInt>> = training.rows.iter().map(|row| variant.row(row)).collect();
     assert_eq!(rows.len(), labels.len(), "a label for each row");
     let y: Vec<BigInt> = labels.iter().map(|label| BigInt::from(label.sign())).collect();
 
@@ -45,7 +57,8 @@ pub fn train(
     let c = BigInt::from(parameters.c.units());
     let one = BigInt::one() << (X_PLACES + W_PLACES);
 
-    let mut w = vec![BigInt::zero(); training.columns.len()];
+    let features = training.columns.len();
+    let mut w = vec![BigInt::zero(); features + usize::from(variant.intercept)];
     let mut indicators = Vec::with_capacity(schedule.len());
     let mut largest_margin = BigInt::zero();
     for batch in schedule {
@@ -62,15 +75,29 @@ pub fn train(
                 }
             }
         }
-        for (w, loss) in w.iter_mut().zip(loss) {
+        let mut norm = BigInt::zero();
+        for (place, (w, loss)) in w.iter_mut().zip(loss).enumerate() {
             // Δ = λw − C·Σ I·y·x in units of 2^−24·10^−9, then w − ηΔ in units of 2^−24·10^−18.
-            let delta = &lambda * &*w - ((&c * loss) << (W_PLACES - X_PLACES));
+            let regulariser = if place < features { &lambda * &*w } else { BigInt::zero() };
+            let delta = regulariser - ((&c * loss) << (W_PLACES - X_PLACES));
+            norm += &delta * &delta;
             let denominator = &nine_places * &nine_places;
             *w = nearest(&(&*w * &denominator - &eta * delta), &denominator);
         }
         indicators.push(inside);
+        let most = variant.tolerance.map(|tolerance| BigInt::from(tolerance.units()) << W_PLACES);
+        if most.is_some_and(|most| norm <= &most * &most) {
+            break;
+        }
     }
-    Reference { indicators, weights: w, largest_margin }
+    Reference { indicators, weights: w, largest_margin, variant }
+}
+
+impl Variant {
+    fn row(&self, row: &[f64]) -> Vec<BigInt> {
+        let intercept = self.intercept.then(|| -(BigInt::one() << X_PLACES));
+        row.iter().map(|x| feature(*x)).chain(intercept).collect()
+    }
 }
 
 impl Reference {
@@ -80,7 +107,7 @@ impl Reference {
     /// Where the rows have other columns than the training rows had.
     pub fn predict(&self, rows: &Scaled) -> Vec<Label> {
         let class = |row: &Vec<f64>| {
-            let row: Vec<_> = row.iter().map(|x| feature(*x)).collect();
+            let row = self.variant.row(row);
             if dot(&self.weights, &row).is_negative() { Label::Negative } else { Label::Positive }
         };
         rows.rows.iter().map(class).collect()
@@ -139,7 +166,7 @@ mod tests {
             c: "1".parse().unwrap(),
         };
         let labels = [Label::Positive, Label::Negative];
-        let run = train(&training, &labels, &[vec![0, 1], vec![0], vec![1]], &parameters);
+        let run = train(&training, &labels, &[vec![0, 1], vec![0], vec![1]], &parameters, Variant::default());
         // w: (1, −2), then margin 2 ≥ 1: (0.75, −1.5), then margin 6 ≥ 1: (0.5625, −1.125).
         assert_eq!(run.indicators, [vec![true, true], vec![false], vec![false]]);
         assert_eq!(run.weights, [BigInt::from(9 << 20), BigInt::from(-18 << 20)]);
@@ -155,7 +182,13 @@ mod tests {
             lambda: "0".parse().unwrap(),
             c: "1".parse().unwrap(),
         };
-        let run = train(&training, &[Label::Positive; 2], &[vec![0], vec![0], vec![1]], &parameters);
+        let run = train(
+            &training,
+            &[Label::Positive; 2],
+            &[vec![0], vec![0], vec![1]],
+            &parameters,
+            Variant::default(),
+        );
         assert_eq!(run.indicators, [[true], [false], [true]]);
         assert!(run.weights[0].is_zero());
         assert_eq!(run.predict(&training), [Label::Positive; 2]);

@@ -105,6 +105,27 @@ impl Scaler {
         Ok(Self { scaling, columns: table.columns.iter().enumerate().map(fit).collect::<Result<_, _>>()? })
     }
 
+    /// From each column's name, mean and standard deviation; a deviation of 0 leaves the column's scale as it is.
+    ///
+    /// # Errors
+    /// [`ScalingError::TooLarge`].
+    pub fn standard(moments: &[(String, f64, f64)]) -> Result<Self, ScalingError> {
+        let column = |(name, mean, deviation): &(String, f64, f64)| {
+            let divisor = if *deviation == 0.0 { 1.0 } else { *deviation };
+            match mean.is_finite() && divisor.is_finite() && divisor > 0.0 {
+                true => Ok(Column { name: name.clone(), fill: *mean, centre: *mean, divisor }),
+                false => Err(ScalingError::TooLarge { column: name.clone() }),
+            }
+        };
+        Ok(Self { scaling: Scaling::Std, columns: moments.iter().map(column).collect::<Result<_, _>>()? })
+    }
+
+    /// That leaves columns as they are.
+    pub fn identity(columns: &[String]) -> Self {
+        let column = |name: &String| Column { name: name.clone(), fill: 0.0, centre: 0.0, divisor: 1.0 };
+        Self { scaling: Scaling::None, columns: columns.iter().map(column).collect() }
+    }
+
     /// Names of the columns.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|c| c.name.as_str())

@@ -142,7 +142,13 @@ fn unsplit(
     let pick = |rows: &[usize]| -> Vec<Label> { rows.iter().map(|&row| labels[row]).collect() };
     let scaler = Scaler::fit(table, &split.train, setting.scaling).unwrap();
     let training = scaler.apply(table, &split.train).unwrap();
-    let run = reference::train(&training, &pick(&split.train), schedule, &setting.parameters);
+    let run = reference::train(
+        &training,
+        &pick(&split.train),
+        schedule,
+        &setting.parameters,
+        reference::Variant::default(),
+    );
     let float = float::train(&training, &pick(&split.train), schedule, &setting.parameters);
     let predictions = run.predict(&scaler.apply(table, &split.test).unwrap());
     let differing = differing(&run.indicators, &float.indicators);

@@ -124,25 +124,27 @@ impl Table for Training {
                 }
             }
             Body::Dv(dv) => check::dv(dv, entries, self.ciphertext_bytes()),
-            Body::Model(model) => {
-                check::digest("digest", &model.digest)?;
-                let published = self.params.model == Publication::Published;
-                match (&model.weights, published) {
-                    (None, true) => Err("weights: missing".into()),
-                    (Some(_), false) => Err("weights: the model stays split".into()),
-                    (None, false) => Ok(()),
-                    (Some(weights), true) => match weights.iter().all(|w| w.parse::<i64>().is_ok()) {
-                        true => Ok(()),
-                        false => Err("weights: not integers".into()),
-                    },
-                }
-            }
+            Body::Model(model) => check_model(model, self.params.model),
             Body::Result(result) => {
                 check::digest("indicators", &result.indicators)?;
                 check::digest("model", &result.model)
             }
-            Body::Keys(_) | Body::Part(_) | Body::Key(_) => Err("not part of a training job".into()),
+            _ => Err("not part of a training job".into()),
         }
+    }
+}
+
+/// Form of a model, or of a part of one.
+pub(super) fn check_model(model: &crate::Model, publication: Publication) -> Result<(), String> {
+    check::digest("digest", &model.digest)?;
+    match (&model.weights, publication) {
+        (None, Publication::Published) => Err("weights: missing".into()),
+        (Some(_), Publication::Split) => Err("weights: the model stays split".into()),
+        (None, Publication::Split) => Ok(()),
+        (Some(weights), Publication::Published) => match weights.iter().all(|w| w.parse::<i64>().is_ok()) {
+            true => Ok(()),
+            false => Err("weights: not integers".into()),
+        },
     }
 }
 

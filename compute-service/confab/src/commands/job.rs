@@ -3,7 +3,7 @@ use crate::output::{is_stdout, write_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract};
 use node::{answer, config::Config, data, experiment, ledger, worker};
-use records::{Code, JobId, JobParams, JobView, Kind, Phase, Rules, VerticalSvm};
+use records::{Code, JobId, JobParams, JobView, Kind, VerticalSvm};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -267,9 +267,8 @@ fn state(view: &JobView) -> String {
         answers.filter(|(_, acceptance)| acceptance.is_none()).map(|(name, _)| name.as_str()).collect();
     match waiting.is_empty() {
         true => match &view.job.params.kind {
-            Kind::VerticalSvm(_) => {
-                format!("running: {} iterations", Rules::new(&view.job.params).rounds(Phase::Iv))
-            }
+            Kind::VerticalSvm(training) => format!("running: {} iterations", training.iterations),
+            Kind::HorizontalSvm(training) => format!("running: at most {} iterations", training.iterations),
             other => format!("running: {}", other.name()),
         },
         false => format!("proposed by {}; waits for {}", view.job.proposer, waiting.join(", ")),

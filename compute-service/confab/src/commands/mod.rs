@@ -14,6 +14,7 @@ pub mod node;
 pub mod nodes;
 pub mod org;
 pub mod predict;
+pub mod rows;
 pub mod train;
 pub mod training;
 pub mod verify;

@@ -98,11 +98,13 @@ impl Shown {
         let rules = Rules::new(params);
         let of = |phase: Phase| {
             let slots = u64::from(rules.chunks(phase)) * rules.authors(phase).len() as u64;
-            u64::from(rules.rounds(phase)) * slots
+            // Only one of the rounds that could end with a model does.
+            let rounds = if phase == Phase::Model { 1 } else { rules.rounds(phase) };
+            u64::from(rounds) * slots
         };
         let all = || Some(rules.phases().into_iter().map(of).sum());
         let (begin, records) = match &params.kind {
-            Kind::VerticalSvm(_) => ("proposing the training", all()),
+            Kind::VerticalSvm(_) | Kind::HorizontalSvm(_) => ("proposing the training", all()),
             Kind::KeyGeneration(_) => ("proposing the negotiation of a threshold key", None),
             Kind::KeyRefresh(_) => ("proposing the refresh of a threshold key", all()),
         };

@@ -1,7 +1,8 @@
 use super::{
     Done, ledger,
     nodes::{negotiate, run_job},
-    training::{KeyArg, KeyArgs, TrainingArgs},
+    rows,
+    training::{KeyArg, KeyArgs, RowsArgs, TrainingArgs},
     verify,
 };
 use crate::{
@@ -11,9 +12,10 @@ use crate::{
 use clap::{Args, ValueEnum};
 use launcher::{Kind, Network, Options};
 use node::{
-    experiment::{Key, Plan},
+    experiment::{Key, Plan, Source},
     report::Report,
 };
+use records::JobId;
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
@@ -49,12 +51,25 @@ pub struct TrainArgs {
     missing: MissingArg,
     #[command(flatten)]
     run: RunArgs,
-    /// Number T of updates of the model.
-    #[arg(long, default_value_t = 24)]
-    iterations: u32,
-    /// Instances B of one update.
-    #[arg(long, default_value_t = 64)]
-    batch: u32,
+    /// What is divided. `columns`: participants hold different columns of the same rows, and decrypt together. `rows`:
+    /// participants are providers of different rows with the same columns, and one more organisation, the analyst, trains
+    /// on all of them without seeing any.
+    #[arg(long, value_enum, default_value = "columns")]
+    partition: PartitionArg,
+    #[command(flatten)]
+    rows: RowsArgs,
+    /// Number T of updates of the model: 24 by default; by rows 100, at most.
+    #[arg(long)]
+    iterations: Option<u32>,
+    /// Instances of one update: 64 by default; by rows all, else so many of each provider.
+    #[arg(long)]
+    batch: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PartitionArg {
+    Columns,
+    Rows,
 }
 
 /// Shows three organisations that train one model on data which none of them shows the others.
@@ -91,9 +106,9 @@ pub struct RunArgs {
     dir: Option<PathBuf>,
     /// Number of participants; an organisation each.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=64))]
-    participants: u32,
+    pub participants: u32,
     #[command(flatten)]
-    training: TrainingArgs,
+    pub training: TrainingArgs,
     #[command(flatten)]
     key: KeyArgs,
     /// How columns are scaled, by each participant alone: mean 0 and deviation 1, to [-1, 1], or not at all.
@@ -107,13 +122,13 @@ pub struct RunArgs {
     seed: u64,
     /// Where model.json, report.json and the participants' folders are kept; nothing is kept unless given.
     #[arg(long)]
-    out: Option<PathBuf>,
+    pub out: Option<PathBuf>,
     /// Replay the job as an observer afterwards (`confab verify`).
     #[arg(long)]
     verify: bool,
     /// Write the report as JSON, `-` for standard output.
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    pub json: Option<PathBuf>,
 }
 
 /// What keeps the ledger.
@@ -153,15 +168,43 @@ pub async fn demo(args: DemoArgs) -> Done {
     };
     let (iterations, batch) = if args.full { (1500, 1) } else { (24, 16) };
     let run = RunArgs { verify: true, ..args.run };
-    train(TrainArgs { data, label, id, positive: None, missing: MissingArg::Drop, run, iterations, batch })
-        .await
+    let columns = Columns { label: Some(label), id, ..Columns::default() };
+    let source = run.source(data, columns, MissingArg::Drop);
+    by_columns(source, run, iterations, batch).await
 }
 
 pub async fn train(args: TrainArgs) -> Done {
-    let json = args.run.json.clone();
+    let columns =
+        Columns { label: Some(args.label), positive: args.positive, id: args.id, ..Columns::default() };
+    let source = args.run.source(args.data, columns, args.missing);
+    match args.partition {
+        PartitionArg::Columns => {
+            by_columns(source, args.run, args.iterations.unwrap_or(24), args.batch.unwrap_or(64)).await
+        }
+        PartitionArg::Rows => {
+            rows::train(source, &args.run, &args.rows, args.iterations.unwrap_or(100), args.batch).await
+        }
+    }
+}
+
+async fn by_columns(source: Source, run: RunArgs, iterations: u32, batch: u32) -> Done {
+    let json = run.json.clone();
     let steps = Steps::new();
+    let plan = Plan {
+        source,
+        scale: match run.scale {
+            ScaleArg::Std => Scaling::Std,
+            ScaleArg::Unit => Scaling::Unit,
+            ScaleArg::None => Scaling::None,
+        },
+        training: run.training.parameters(0, iterations, batch, run.participants),
+        organisations: Vec::new(),
+        channel: String::new(),
+        chaincode: String::new(),
+        patience_secs: PATIENCE_SECS,
+    };
     let done = tokio::select! {
-        done = conduct(&args, &steps) => done,
+        done = conduct(plan, &run, &steps) => done,
         () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
     };
     steps.clear();
@@ -181,35 +224,59 @@ pub async fn train(args: TrainArgs) -> Done {
     }
 }
 
-impl TrainArgs {
-    /// Everything but the organisations, which are known when a network runs.
-    fn plan(&self) -> Plan {
-        let run = &self.run;
-        Plan {
-            data: self.data.clone(),
-            columns: Columns {
-                label: Some(self.label.clone()),
-                positive: self.positive.clone(),
-                id: self.id.clone(),
-                ..Columns::default()
-            },
-            missing: match self.missing {
+/// Longest wait for a peer that lags or is gone, in seconds.
+pub const PATIENCE_SECS: u64 = 600;
+
+impl RunArgs {
+    fn source(&self, data: PathBuf, columns: Columns, missing: MissingArg) -> Source {
+        Source {
+            data,
+            columns,
+            missing: match missing {
                 MissingArg::Drop => Missing::Drop,
                 MissingArg::Mean => Missing::Mean,
             },
-            scale: match run.scale {
-                ScaleArg::Std => Scaling::Std,
-                ScaleArg::Unit => Scaling::Unit,
-                ScaleArg::None => Scaling::None,
-            },
-            test_fraction: run.test_fraction,
-            seed: run.seed,
-            training: run.training.parameters(0, self.iterations, self.batch, run.participants),
-            organisations: Vec::new(),
-            channel: String::new(),
-            chaincode: String::new(),
-            patience_secs: 600,
+            test_fraction: self.test_fraction,
+            seed: self.seed,
         }
+    }
+
+    /// The folder for what the run makes, and that of the participants in it, which must not be there yet.
+    pub fn folders(&self, temporary: &Path) -> Done<(PathBuf, PathBuf)> {
+        let work = match &self.out {
+            Some(out) => {
+                std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?;
+                std::fs::canonicalize(out)?
+            }
+            None => temporary.to_path_buf(),
+        };
+        let participants = work.join("participants");
+        if participants.exists() {
+            let shown = participants.display();
+            return Err(
+                format!("{shown} is there from an earlier run: remove it, or name another --out").into()
+            );
+        }
+        Ok((work, participants))
+    }
+
+    /// The network of this run, of so many organisations.
+    pub async fn network(&self, temporary: &Path, orgs: usize, steps: &Steps) -> Done<Borrowed> {
+        let dir = self.dir.clone().unwrap_or_else(|| temporary.join("ledger"));
+        borrow_network(self.ledger.kind(), &dir, orgs, steps).await
+    }
+
+    /// Replays the job where that was asked for; whether all is well.
+    pub async fn replay(&self, network: &Network, job: &JobId, steps: &Steps) -> Done<Option<bool>> {
+        if !self.verify {
+            return Ok(None);
+        }
+        steps.step("replaying the job from the blocks as an observer");
+        let found = verify::replay(network, job, |_| {}).await?;
+        for defect in &found.defects {
+            eprintln!("DEFECT {defect}");
+        }
+        Ok(Some(found.complete))
     }
 }
 
@@ -295,26 +362,12 @@ pub async fn borrow_network(kind: Kind, dir: &Path, orgs: usize, steps: &Steps) 
     Ok(Borrowed { network, started: true, users })
 }
 
-async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)> {
-    let run = &args.run;
+async fn conduct(mut plan: Plan, run: &RunArgs, steps: &Steps) -> Done<(Report, Option<bool>)> {
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
     // What is wrong with the input shows before anything is started.
-    let mut plan = args.plan();
     plan.check(run.participants)?;
-    let work = match &run.out {
-        Some(out) => {
-            std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?;
-            std::fs::canonicalize(out)?
-        }
-        None => temporary.path().to_path_buf(),
-    };
-    let participants = work.join("participants");
-    if participants.exists() {
-        let shown = participants.display();
-        return Err(format!("{shown} is there from an earlier run: remove it, or name another --out").into());
-    }
-    let dir = run.dir.clone().unwrap_or_else(|| temporary.path().join("ledger"));
-    let borrowed = borrow_network(run.ledger.kind(), &dir, run.participants as usize, steps).await?;
+    let (work, participants) = run.folders(temporary.path())?;
+    let borrowed = run.network(temporary.path(), run.participants as usize, steps).await?;
     let network = &borrowed.network;
     plan.organisations = network.organisations(run.participants as usize);
     plan.channel = network.channel.clone();
@@ -343,27 +396,22 @@ async fn conduct(args: &TrainArgs, steps: &Steps) -> Done<(Report, Option<bool>)
     let total = start.elapsed().as_secs_f64();
     let reports = prepared.reports()?;
     steps.step("comparing with the plaintext reference");
-    let kind = match network.kind {
-        Kind::Dev => "dev",
-        Kind::Fabric => "fabric",
-    };
+    let kind = kind_name(network.kind);
     let report = Report::new(&prepared, &reports, kind, total)?;
     if run.out.is_some() {
         write_json(&work.join("model.json"), &prepared.model(&reports))?;
         write_json(&work.join("report.json"), &report)?;
     }
-    let verified = match run.verify {
-        true => {
-            steps.step("replaying the job from the blocks as an observer");
-            let found = verify::replay(network, &prepared.params.id(), |_| {}).await?;
-            for defect in &found.defects {
-                eprintln!("DEFECT {defect}");
-            }
-            Some(found.complete)
-        }
-        false => None,
-    };
+    let verified = run.replay(network, &prepared.params.id(), steps).await?;
     Ok((report, verified))
+}
+
+/// In reports.
+pub fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Dev => "dev",
+        Kind::Fabric => "fabric",
+    }
 }
 
 fn show(report: &Report, verified: Option<bool>) {

@@ -1,6 +1,9 @@
 use clap::{Args, ValueEnum};
 use node::experiment;
-use records::{Collusion, Decimal, Judge, KeyGeneration, Publication, VerticalSvm};
+use records::{
+    Collusion, Comparison, Decimal, GradientNoise, HorizontalSvm, Judge, KeyGeneration, Publication, SCALE,
+    VerticalSvm,
+};
 
 /// What is trained and how, in every command that begins a training.
 #[derive(Args, Clone)]
@@ -18,17 +21,18 @@ pub struct TrainingArgs {
     #[arg(long)]
     weak_blinding: bool,
     /// b: margins are less than 2^(b−36) in magnitude; more room for margins is less blinding.
-    #[arg(long, default_value_t = 42)]
-    margin_bits: u32,
-    /// η, the step.
-    #[arg(long, default_value = "0.00095")]
-    learning_rate: Decimal,
-    /// λ of the regulariser.
-    #[arg(long, default_value = "1")]
-    lambda: Decimal,
-    /// C of the hinge loss.
-    #[arg(long, default_value = "1")]
-    c: Decimal,
+    /// 42 by default, 50 in a training by rows.
+    #[arg(long)]
+    margin_bits: Option<u32>,
+    /// η, the step: 0.00095 by default, 0.5 in a training by rows.
+    #[arg(long)]
+    learning_rate: Option<Decimal>,
+    /// λ of the regulariser: 1 by default, 0.001 in a training by rows.
+    #[arg(long)]
+    lambda: Option<Decimal>,
+    /// C of the hinge loss: 1 by default, 1 over the number of rows in a training by rows.
+    #[arg(long)]
+    c: Option<Decimal>,
     /// How many participants decrypt together; all of them unless given. With fewer, a round does not wait for all
     /// partial decryptions, and as many colluding participants can open everything.
     #[arg(long)]
@@ -61,21 +65,87 @@ impl TrainingArgs {
             instances,
             iterations,
             batch,
-            learning_rate: self.learning_rate,
-            lambda: self.lambda,
-            c: self.c,
+            learning_rate: self.learning_rate.unwrap_or(Decimal::from_units(SCALE / 100_000 * 95)),
+            lambda: self.lambda.unwrap_or(ONE),
+            c: self.c.unwrap_or(ONE),
             key: None,
             key_bits: self.key_bits,
             insecure_key_bits: self.insecure_key_bits,
             quorum: self.quorum.unwrap_or(participants),
-            margin_bits: self.margin_bits,
+            margin_bits: self.margin_bits.unwrap_or(42),
             weak_blinding: self.weak_blinding,
-            model: match self.model {
-                ModelArg::Published => Publication::Published,
-                ModelArg::Split => Publication::Split,
-            },
+            model: self.publication(),
         }
     }
+
+    fn publication(&self) -> Publication {
+        match self.model {
+            ModelArg::Published => Publication::Published,
+            ModelArg::Split => Publication::Split,
+        }
+    }
+
+    /// The parameters of a training by rows, as far as they are known without the table; and C, where it was given.
+    pub fn by_rows(
+        &self,
+        rows: &RowsArgs,
+        iterations: u32,
+        batch: Option<u32>,
+    ) -> (HorizontalSvm, Option<Decimal>) {
+        let training = HorizontalSvm {
+            comparison: match self.protocol {
+                ProtocolArg::Blinded => Comparison::Hidden,
+                ProtocolArg::Paper => Comparison::Paper,
+            },
+            analyst: 0,
+            columns: Vec::new(),
+            positive: String::new(),
+            negative: String::new(),
+            standardise: true,
+            rows: 0,
+            batch,
+            iterations,
+            tolerance: rows.tolerance,
+            learning_rate: self.learning_rate.unwrap_or(Decimal::from_units(SCALE / 2)),
+            lambda: self.lambda.unwrap_or(Decimal::from_units(SCALE / 1000)),
+            c: ONE,
+            intercept: !rows.no_intercept,
+            gradient_noise: rows.gradient_noise.map(|multiplier| GradientNoise {
+                multiplier,
+                norm: rows.noise_norm,
+                delta: rows.noise_delta,
+            }),
+            key_bits: self.key_bits,
+            insecure_key_bits: self.insecure_key_bits,
+            margin_bits: self.margin_bits.unwrap_or(50),
+            weak_blinding: self.weak_blinding,
+            model: self.publication(),
+        };
+        (training, self.c)
+    }
+}
+
+const ONE: Decimal = Decimal::from_units(SCALE);
+
+/// What only a training by rows has.
+#[derive(Args, Clone)]
+pub struct RowsArgs {
+    /// By rows: a model w·x instead of w·x − b.
+    #[arg(long)]
+    no_intercept: bool,
+    /// By rows: end when the norm of the gradient is not above this.
+    #[arg(long, value_name = "NORM")]
+    tolerance: Option<Decimal>,
+    /// By rows: let every provider add discrete Gaussian noise to its gradients, of this standard deviation in multiples of
+    /// --noise-norm; the report says which (ε, δ) the run has.
+    #[arg(long, value_name = "MULTIPLIER")]
+    gradient_noise: Option<Decimal>,
+    /// With --gradient-noise: longer rows are shortened to this norm.
+    #[arg(long, default_value = "4")]
+    noise_norm: Decimal,
+    /// With --gradient-noise: the δ for which ε is reported.
+    #[arg(long, default_value = "0.00001")]
+    noise_delta: Decimal,
 }
 
 /// Where the threshold key of an experiment comes from.

@@ -1,13 +1,13 @@
 //! A member of a key generation that deviates: what it posts has the right form, opens and fits its commitment, and is
 //! wrong.
 
-use key_generation::{
-    Generation, Output,
-    sealed::{self, Place},
-};
+use key_generation::{Generation, Output};
 use num_bigint::BigUint;
 use paillier::keygen::seal;
-use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
+use protocol::{
+    Committed, Fault, Protocol, Role, Status, StepRng,
+    sealed::{self, Place},
+};
 use records::{Body, Bytes, Collusion, Job, KeyGeneration, KeySizes, Kind, Phase, Slot};
 
 /// What a member knows, and in which phase it deviates, if it does.

@@ -1,6 +1,6 @@
 //! What the participants must agree on before anything is computed: key, instances, labels, seed.
 
-use super::digest;
+use crate::digest;
 use protocol::Fault;
 use records::{JobId, JobParams, SeedCommit, SeedOpen, Setup, ThresholdKey};
 

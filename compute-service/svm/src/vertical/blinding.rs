@@ -75,6 +75,12 @@ impl Blinding {
         Ok(Self { parties, margin_bits, range, floor, lift: range + KAPPA + 3 + log_parties })
     }
 
+    /// For one party's factors, where L and M follow from how margins are packed (`protocols.md` 3); there is no chain
+    /// and no noise.
+    pub fn of_one(margin_bits: u32, floor: u32, range: u32) -> Self {
+        Self { parties: 1, margin_bits, range, floor, lift: 0 }
+    }
+
     /// Width in bits of a factor ρₖ.
     pub fn factor_bits(&self) -> usize {
         (self.floor + self.range) as usize
@@ -161,7 +167,8 @@ impl Sampler {
         secret(&self.draw_top_noise(rng), self.blinding.noise_bits() + 1)
     }
 
-    fn draw_factor(&self, rng: &mut impl CryptoRng) -> Zeroizing<Vec<u8>> {
+    /// As [`factor`](Self::factor), big-endian.
+    pub(crate) fn draw_factor(&self, rng: &mut impl CryptoRng) -> Zeroizing<Vec<u8>> {
         let draw = rng.next_u64() >> 11;
         let octave = self.cumulative.partition_point(|&up_to| up_to <= draw);
         let exponent = self.blinding.floor as usize + octave;
@@ -217,7 +224,7 @@ fn secret(bytes: &[u8], width: usize) -> Secret {
 }
 
 /// Fills a big-endian number with `bits` uniform bits; the rest is zero.
-fn uniform_bits(bytes: &mut [u8], bits: usize, rng: &mut impl Rng) {
+pub(crate) fn uniform_bits(bytes: &mut [u8], bits: usize, rng: &mut impl Rng) {
     rng.fill_bytes(bytes);
     let zeros = 8 * bytes.len() - bits;
     bytes[..zeros / 8].fill(0);

@@ -7,8 +7,7 @@
 //! output.
 
 mod agreement;
-mod blinding;
-mod digest;
+pub(crate) mod blinding;
 mod judge;
 mod key;
 mod private;
@@ -22,7 +21,7 @@ pub use blinding::{Blinding, BlindingError, KAPPA, MIN_RANGE, Sampler};
 pub use private::Private;
 pub use schedule::schedule;
 
-use crate::fixed::FixedError;
+use crate::{digest, fixed::FixedError};
 use agreement::Agreement;
 use key::Key;
 use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
@@ -296,8 +295,7 @@ impl Protocol for VerticalSvm {
                 true => Ok(()),
                 false => Err("its result differs from what the records give".into()),
             },
-            (Body::Keys(_) | Body::Part(_) | Body::Key(_), _) => unreachable!("refused by the rules"),
-            (_, None) => unreachable!("what needs the key comes after the set-up"),
+            _ => unreachable!("refused by the rules, or due after the set-up only"),
         };
         folded.map_err(|reason| self.blame(slot.party, format!("{slot}: {reason}")))?;
         self.note(record);

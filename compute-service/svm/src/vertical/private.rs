@@ -1,4 +1,5 @@
-use super::{Output, digest};
+use super::Output;
+use crate::digest;
 use crate::fixed::{self, Features, FixedError, MarginBound, Update};
 use crate::{Hyperparameters, Label};
 use paillier::KeyShare;

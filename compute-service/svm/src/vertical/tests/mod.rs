@@ -6,7 +6,7 @@ mod runs;
 
 use super::{Private, VerticalSvm};
 use crate::fixed::Features;
-use crate::reference::{self, Reference};
+use crate::reference::{self, Reference, Variant};
 use crate::scaling::Scaled;
 use crate::split;
 use crate::{Hyperparameters, Label};
@@ -137,6 +137,6 @@ impl Bench {
 
     fn reference(&self, schedule: &[Vec<u32>]) -> Reference {
         let parameters = Hyperparameters::from(self.job.params.training());
-        reference::train(&self.table, &self.labels, schedule, &parameters)
+        reference::train(&self.table, &self.labels, schedule, &parameters, Variant::default())
     }
 }

@@ -3,17 +3,17 @@
 //! The sender is known because the record that carries the message is signed; job, place, sender and recipient are
 //! bound into the message.
 
+use crate::{JobSecret, StepRng};
 use hpke::{
     Deserializable, Kem as _, OpModeR, OpModeS, Serializable, aead::ChaCha20Poly1305, kdf::HkdfSha256,
     kem::X25519HkdfSha256 as Kem, single_shot_open, single_shot_seal_with_rng,
 };
-use protocol::{JobSecret, StepRng};
 use records::JobId;
 use sha2::{Digest, Sha256};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-const INFO: &[u8] = b"confab key generation 1";
+const INFO: &[u8] = b"confab message 1";
 /// Bytes of an encapsulated key and a tag.
 pub const OVERHEAD: usize = 32 + 16;
 

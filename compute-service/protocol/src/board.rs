@@ -1,34 +1,39 @@
-//! The records of a job, step after step.
+//! The records of a job whose parties go on together, step after step.
 
-use protocol::{Committed, Fault, Role};
+use crate::{Committed, Fault, Role};
 use records::{Body, Job, JobId, MemberKeys, Phase, Record, Rules, Slot};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One exchange: everybody posts, then everybody goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Step {
-    pub(crate) round: u32,
-    pub(crate) phase: Phase,
-    pub(crate) pass: u32,
+pub struct Step {
+    /// The round.
+    pub round: u32,
+    /// The phase.
+    pub phase: Phase,
+    /// The pass, where the chunks of a phase repeat.
+    pub pass: u32,
 }
 
 impl Step {
-    pub(crate) fn first(phase: Phase, round: u32) -> Self {
+    /// The first pass of a phase.
+    pub fn first(phase: Phase, round: u32) -> Self {
         Self { round, phase, pass: 0 }
     }
 
     /// What is bound into sealed messages and commitments.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("{} {} {}", self.phase, self.round, self.pass)
     }
 }
 
 /// The open step, and what was posted in the steps of its round before.
-pub(crate) struct Board {
+pub struct Board {
     job: JobId,
     participants: Vec<String>,
-    pub(crate) rules: Rules,
+    /// Who posts what, after what.
+    pub rules: Rules,
     role: Role,
     step: Option<Step>,
     seen: BTreeSet<Slot>,
@@ -39,7 +44,11 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub(crate) fn new(job: &Job, role: Role) -> Result<Self, Fault> {
+    /// Before the first record.
+    ///
+    /// # Errors
+    /// Parameters that are not valid, or a party that the job has not.
+    pub fn new(job: &Job, role: Role) -> Result<Self, Fault> {
         job.params.validate().map_err(|e| Fault::Input(e.to_string()))?;
         if job.id != job.params.id() {
             return Err(Fault::Input("the job's identifier is not that of its parameters".into()));
@@ -64,30 +73,23 @@ impl Board {
         })
     }
 
-    pub(crate) fn job(&self) -> &JobId {
+    /// The job.
+    pub fn job(&self) -> &JobId {
         &self.job
     }
 
-    pub(crate) fn me(&self) -> Option<u32> {
+    /// The member's index; an observer has none.
+    pub fn me(&self) -> Option<u32> {
         match self.role {
             Role::Member(party) => Some(party),
             Role::Observer => None,
         }
     }
 
-    pub(crate) fn blame(&self, party: u32, reason: impl Into<String>) -> Fault {
+    /// A fault of a party.
+    pub fn blame(&self, party: u32, reason: impl Into<String>) -> Fault {
         let msp_id = self.participants[party as usize].clone();
         Fault::Participant { party, msp_id, reason: reason.into() }
-    }
-
-    /// Whose fault a step of the arithmetic says it is.
-    pub(crate) fn fault(&self, step: Step, fault: paillier::keygen::Fault) -> Fault {
-        use paillier::keygen::Fault::{Member, Together};
-        match fault {
-            Member { party, reason } => self.blame(party, format!("{}: {reason}", step.name())),
-            Together(reason) => Fault::Disagreement(format!("{}: {reason}", step.name())),
-            other => Fault::Input(other.to_string()),
-        }
     }
 
     /// The slots of a step.
@@ -102,21 +104,26 @@ impl Board {
     }
 
     /// Slots of the open step that were not seen.
-    pub(crate) fn open_slots(&self) -> Vec<Slot> {
+    pub fn open_slots(&self) -> Vec<Slot> {
         let slots = self.step.map(|step| self.slots(step)).unwrap_or_default();
         slots.into_iter().filter(|slot| !self.seen.contains(slot)).collect()
     }
 
-    pub(crate) fn owed(&self) -> Vec<Slot> {
+    /// Those of the member.
+    pub fn owed(&self) -> Vec<Slot> {
         self.open_slots().into_iter().filter(|slot| Some(slot.party) == self.me()).collect()
     }
 
-    pub(crate) fn step_of(&self, slot: &Slot) -> Step {
+    /// The step to which a slot belongs.
+    pub fn step_of(&self, slot: &Slot) -> Step {
         Step { round: slot.round, phase: slot.phase, pass: self.rules.place(slot).0 }
     }
 
     /// Takes a record; the step that it completes, if it does.
-    pub(crate) fn fold(&mut self, committed: &Committed) -> Result<Option<Step>, Fault> {
+    ///
+    /// # Errors
+    /// A record that is not due or of the wrong form.
+    pub fn fold(&mut self, committed: &Committed) -> Result<Option<Step>, Fault> {
         let record: &Record = &committed.record;
         let slot = record.slot;
         if record.job != self.job || slot.party as usize >= self.participants.len() {
@@ -153,7 +160,7 @@ impl Board {
     }
 
     /// Opens a step. A new round forgets the records of the one before.
-    pub(crate) fn open(&mut self, next: Option<Step>) {
+    pub fn open(&mut self, next: Option<Step>) {
         if let (Some(last), Some(next)) = (self.step, next)
             && next.round > last.round
         {
@@ -165,7 +172,7 @@ impl Board {
     }
 
     /// The step after one: the next pass, or the next phase.
-    pub(crate) fn after(&self, step: Step) -> Option<Step> {
+    pub fn after(&self, step: Step) -> Option<Step> {
         if step.pass + 1 < self.rules.passes(step.phase) {
             return Some(Step { pass: step.pass + 1, ..step });
         }
@@ -175,26 +182,40 @@ impl Board {
     }
 
     /// Digest of everything before a step.
-    pub(crate) fn digest_before(&self, step: Step) -> [u8; 32] {
+    pub fn digest_before(&self, step: Step) -> [u8; 32] {
         let mut hash = Sha256::new().chain_update(self.past);
         self.digests.range(..step).for_each(|(_, digest)| hash.update(digest));
         hash.finalize().into()
     }
 
-    /// What a party posted in a step of the current round, chunks joined.
-    pub(crate) fn payload(&self, step: Step, party: u32) -> Vec<u8> {
-        let Step { round, phase, .. } = step;
-        let chunks = self.rules.pass(phase, step.pass);
-        let parts =
-            chunks.filter_map(|chunk| match self.bodies.get(&Slot { phase, round, party, chunk })? {
-                Body::Part(part) => Some(part.0.as_slice()),
-                _ => None,
-            });
-        parts.collect::<Vec<_>>().concat()
+    /// Digest of everything so far.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new().chain_update(self.past);
+        self.digests.values().for_each(|digest| hash.update(digest));
+        hash.finalize().into()
     }
 
-    /// What all parties posted in the first phase.
-    pub(crate) fn keys(&self) -> Result<Vec<&MemberKeys>, Fault> {
+    /// What a party posted in a step of the current round, chunk after chunk.
+    pub fn bodies(&self, step: Step, party: u32) -> impl Iterator<Item = &Body> {
+        let Step { round, phase, .. } = step;
+        let chunks = self.rules.pass(phase, step.pass);
+        chunks.filter_map(move |chunk| self.bodies.get(&Slot { phase, round, party, chunk }))
+    }
+
+    /// The bytes that a party posted in a step of the current round, chunks joined.
+    pub fn payload(&self, step: Step, party: u32) -> Vec<u8> {
+        let part = |body| match body {
+            &Body::Part(ref part) | &Body::Moments(ref part) => Some(part.0.as_slice()),
+            _ => None,
+        };
+        self.bodies(step, party).filter_map(part).collect::<Vec<_>>().concat()
+    }
+
+    /// What all parties posted in [`Phase::Keys`].
+    ///
+    /// # Errors
+    /// A party that posted none.
+    pub fn keys(&self) -> Result<Vec<&MemberKeys>, Fault> {
         let of = |party| match self.body(Phase::Keys, 0, party) {
             Some(Body::Keys(keys)) => Ok(keys),
             _ => Err(self.blame(party, "no keys")),
@@ -203,7 +224,10 @@ impl Board {
     }
 
     /// Everybody's HPKE key, each its own.
-    pub(crate) fn hpke(&self) -> Result<Vec<[u8; 32]>, Fault> {
+    ///
+    /// # Errors
+    /// A key that is another party's.
+    pub fn hpke(&self) -> Result<Vec<[u8; 32]>, Fault> {
         let mut all = Vec::new();
         for (party, keys) in (0..).zip(self.keys()?) {
             let hpke = keys.hpke.0.as_slice().try_into().expect("checked by the rules");
@@ -216,7 +240,7 @@ impl Board {
     }
 
     /// What a party posted in a phase of one chunk.
-    pub(crate) fn body(&self, phase: Phase, round: u32, party: u32) -> Option<&Body> {
+    pub fn body(&self, phase: Phase, round: u32, party: u32) -> Option<&Body> {
         self.bodies.get(&Slot { phase, round, party, chunk: 0 })
     }
 }

@@ -6,7 +6,7 @@ use records::{DataDigest, JobId};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 over a purpose, the job and parts.
-pub(super) fn digest<P: AsRef<[u8]>>(
+pub(crate) fn digest<P: AsRef<[u8]>>(
     purpose: &str,
     job: &JobId,
     parts: impl IntoIterator<Item = P>,
@@ -16,7 +16,7 @@ pub(super) fn digest<P: AsRef<[u8]>>(
         hash.update((bytes.len() as u64).to_be_bytes());
         hash.update(bytes);
     };
-    part(b"confab vertical svm");
+    part(b"confab svm");
     part(purpose.as_bytes());
     part(job.0.as_bytes());
     parts.into_iter().for_each(|bytes| part(bytes.as_ref()));
@@ -24,32 +24,32 @@ pub(super) fn digest<P: AsRef<[u8]>>(
 }
 
 /// Commitment to a contribution to the seed.
-pub(super) fn commitment(job: &JobId, party: u32, contribution: &[u8]) -> [u8; 32] {
+pub(crate) fn commitment(job: &JobId, party: u32, contribution: &[u8]) -> [u8; 32] {
     digest("seed commitment", job, [&party.to_be_bytes()[..], contribution])
 }
 
 /// Digest of a partial model, with a salt where it stays split.
-pub(super) fn model(job: &JobId, party: u32, weights: &[i64], salt: Option<&[u8; 32]>) -> String {
+pub(crate) fn model(job: &JobId, party: u32, weights: &[i64], salt: Option<&[u8; 32]>) -> String {
     let weights: Vec<u8> = weights.iter().flat_map(|w| w.to_be_bytes()).collect();
     let salt = salt.map_or(&[][..], |salt| &salt[..]);
     hex::encode(digest("model", job, [&party.to_be_bytes()[..], salt, &weights]))
 }
 
 /// Digest of all indicators in order, one byte each.
-pub(super) fn indicators(indicators: &[Vec<bool>]) -> String {
+pub(crate) fn indicators(indicators: &[Vec<bool>]) -> String {
     let bytes: Vec<u8> = indicators.iter().flatten().map(|&inside| u8::from(inside)).collect();
     hex::encode(Sha256::digest(bytes))
 }
 
 /// Digest of the model digests in the order of the parties.
-pub(super) fn models<'a>(digests: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn models<'a>(digests: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     digests.into_iter().for_each(|digest| hash.update(digest));
     hex::encode(hash.finalize())
 }
 
 /// Digest of a member's data: what its records are made from besides key and randomness.
-pub(super) fn private(job: &JobId, features: &Features, data: &DataDigest) -> [u8; 32] {
+pub(crate) fn private(job: &JobId, features: &Features, data: &DataDigest) -> [u8; 32] {
     let rows = (0..features.len())
         .map(|s| features.row(s).iter().flat_map(|x| x.to_be_bytes()).collect::<Vec<u8>>());
     digest("private", job, rows.chain([data.ids.clone().into_bytes(), data.labels.clone().into_bytes()]))

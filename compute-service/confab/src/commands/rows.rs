@@ -1,0 +1,139 @@
+use super::{
+    Done,
+    nodes::run_job,
+    train::{PATIENCE_SECS, RunArgs, kind_name},
+    training::RowsArgs,
+};
+use crate::{
+    output::{Steps, is_stdout, write_json},
+    shutdown,
+};
+use node::{
+    experiment::{Participants, Source},
+    rows::{RowsPlan, RowsSummary},
+};
+use std::time::Instant;
+
+/// A training by rows: `confab train --partition rows`.
+pub async fn train(
+    source: Source,
+    run: &RunArgs,
+    rows: &RowsArgs,
+    iterations: u32,
+    batch: Option<u32>,
+) -> Done {
+    let (training, c) = run.training.by_rows(rows, iterations, batch);
+    let plan = RowsPlan { source, c, training };
+    let steps = Steps::new();
+    let done = tokio::select! {
+        done = conduct(&plan, run, &steps) => done,
+        () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
+    };
+    steps.clear();
+    let (summary, verified) = done?;
+    if !is_stdout(run.json.as_deref()) {
+        show(&summary, verified);
+    }
+    if let Some(path) = &run.json {
+        write_json(path, &summary)?;
+    }
+    if summary.identical_weights == Some(false) || summary.identical_predictions == Some(false) {
+        return Err("the secure run differs from the plaintext reference; this is a defect of Confab".into());
+    }
+    match verified {
+        Some(false) => Err("the observer's replay found defects".into()),
+        _ => Ok(()),
+    }
+}
+
+async fn conduct(plan: &RowsPlan, run: &RunArgs, steps: &Steps) -> Done<(RowsSummary, Option<bool>)> {
+    let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
+    plan.check(run.participants)?;
+    let (work, folders) = run.folders(temporary.path())?;
+    // The providers, and the analyst behind them.
+    let orgs = run.participants as usize + 1;
+    let borrowed = run.network(temporary.path(), orgs, steps).await?;
+    let network = &borrowed.network;
+    let (channel, chaincode) = (network.channel.clone(), network.chaincode.name.clone());
+    let nodes = Participants::new(&folders, network.organisations(orgs), channel, chaincode, PATIENCE_SECS)?;
+    let prepared = plan.lay_out(&nodes)?;
+    let start = Instant::now();
+    run_job(&prepared.participants, &prepared.params, steps).await?;
+    let total = start.elapsed().as_secs_f64();
+    let reports = prepared.reports()?;
+    steps.step("comparing with the plaintext reference");
+    let summary = prepared.summary(&reports, kind_name(network.kind), total)?;
+    if run.out.is_some() {
+        write_json(&work.join("model.json"), &prepared.model(&reports)?)?;
+        write_json(&work.join("report.json"), &summary)?;
+    }
+    let verified = run.replay(network, &prepared.params.id(), steps).await?;
+    Ok((summary, verified))
+}
+
+fn show(r: &RowsSummary, verified: Option<bool>) {
+    say!("job           {}", r.job);
+    say!(
+        "data          {} training and {} test instances, {} features; rows dealt to {} providers",
+        r.instances,
+        r.test_instances,
+        r.features,
+        r.providers
+    );
+    if !r.dropped_lines.is_empty() {
+        say!("              {} lines with gaps were left out", r.dropped_lines.len());
+    }
+    let (made, most) = r.iterations;
+    say!(
+        "training      {made} of at most {most} updates, {} rows of each provider, {:?} comparison",
+        r.batch,
+        r.protocol
+    );
+    say!("key           {} bits, the analyst's own", r.key_bits);
+    if let Some(epsilon) = r.epsilon {
+        say!("noise         ε = {epsilon:.2} for a row of one provider, by that provider's own noise");
+    }
+    let s = &r.seconds;
+    say!(
+        "time          {:.1} s: work of all providers {:.1} s and the analyst {:.1} s; of it comparison {:.1} s, \
+         polynomial multiplication {:.1} s",
+        s.total,
+        s.providers,
+        s.analyst,
+        s.comparison,
+        s.multiplication
+    );
+    say!("processor     {:.1} s of all participants together while at work", s.cpu_all_participants);
+    say!(
+        "ledger        {}: {} transactions, {:.1} MB of records, {} retries",
+        r.ledger.kind,
+        r.ledger.transactions,
+        r.ledger.bytes as f64 / 1e6,
+        r.ledger.retries.total()
+    );
+    say!("");
+    say!("{:<24} {:>9} {:>9} {:>9} {:>9}", "on the test instances", "accuracy", "precision", "recall", "F1");
+    for (name, metrics) in [("secure", &r.secure), ("plaintext reference", &r.plaintext)] {
+        let m = &metrics.scores;
+        say!("{name:<24} {:>9.4} {:>9.4} {:>9.4} {:>9.4}", m.accuracy, m.precision, m.recall, m.f1);
+    }
+    say!("");
+    let answer = |holds: Option<bool>| match holds {
+        Some(true) => "yes",
+        Some(false) => "NO",
+        None => "not compared (noise, or batches)",
+    };
+    say!("every weight equals the reference's       {}", answer(r.identical_weights));
+    say!("every prediction equals the reference's   {}", answer(r.identical_predictions));
+    if let Some(verified) = verified {
+        say!(
+            "an observer's replay of the blocks        {}",
+            if verified { "found nothing wrong" } else { "FOUND DEFECTS" }
+        );
+    }
+    say!("");
+    say!("what this run reveals");
+    for line in &r.reveals {
+        say!("  - {line}");
+    }
+}

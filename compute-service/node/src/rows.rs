@@ -1,0 +1,323 @@
+//! An experiment by rows: one table's rows are dealt to providers, an analyst trains on all of them, and what comes out is
+//! compared with training on the pooled rows.
+
+use crate::{
+    config::Data,
+    experiment::{ExperimentError, Participants, Source, file_error, input, job_params, participant_table},
+    model::Model,
+    report::LedgerReport,
+    worker::{RowsReport, write_private},
+};
+use gateway_client::Retries;
+use num_bigint::BigInt;
+use records::{Comparison, Decimal, HorizontalSvm, JobParams, Kind, Outcome, Publication, SCALE};
+use serde::{Deserialize, Serialize};
+use svm::{
+    Hyperparameters, Label,
+    fixed::{self, Features},
+    horizontal,
+    metrics::Metrics,
+    reference::{self, Variant},
+    scaling::Scaling,
+    split::Split,
+    table::{Missing, Table},
+};
+
+/// What is to be trained, on what, by how many.
+#[derive(Clone, Debug)]
+pub struct RowsPlan {
+    /// The table.
+    pub source: Source,
+    /// C of the hinge loss; 1/m for m training rows unless given.
+    pub c: Option<Decimal>,
+    /// Everything else; columns, classes and rows are filled in.
+    pub training: HorizontalSvm,
+}
+
+/// An experiment whose files are laid out: a folder for each participant, the analyst's being the last.
+#[derive(Debug)]
+pub struct RowsPrepared {
+    /// The job to be proposed.
+    pub params: JobParams,
+    table: Table,
+    split: Split,
+    /// The training rows of each provider.
+    dealt: Vec<Vec<usize>>,
+    dropped: Vec<u64>,
+    /// The nodes.
+    pub participants: Participants,
+}
+
+impl RowsPlan {
+    /// Finds what is wrong with table and parameters before anything is started.
+    ///
+    /// # Errors
+    /// What is wrong with table or parameters.
+    pub fn check(&self, providers: u32) -> Result<(), ExperimentError> {
+        let (table, split, _) = self.source.read()?;
+        let names = (0..=providers).map(|party| party.to_string()).collect();
+        self.params(&table, &split, names).map(drop)
+    }
+
+    fn params(&self, table: &Table, split: &Split, names: Vec<String>) -> Result<JobParams, ExperimentError> {
+        let classes = table.classes.as_ref().ok_or_else(|| input("no label column"))?;
+        if classes.negative.len() > 1 {
+            let all = classes.negative.join("`, `");
+            return Err(input(format!("column `{}` has more than two classes: `{all}`", classes.column)));
+        }
+        let (rows, providers) = (split.train.len(), names.len() - 1);
+        let training = HorizontalSvm {
+            analyst: providers as u32,
+            columns: table.columns.clone(),
+            positive: "positive".into(),
+            negative: "negative".into(),
+            rows: rows.div_ceil(providers.max(1)) as u32,
+            c: self.c.unwrap_or(Decimal::from_units((SCALE / rows as i64).max(1))),
+            ..self.training.clone()
+        };
+        let params = job_params(Kind::HorizontalSvm(training), names)?;
+        params.validate().map_err(input)?;
+        Ok(params)
+    }
+
+    /// Reads the table, deals its training rows to all participants but the last, and gives each its files and its
+    /// configuration.
+    ///
+    /// # Errors
+    /// What is wrong with table or parameters, or a file that cannot be written.
+    pub fn lay_out(&self, participants: &Participants) -> Result<RowsPrepared, ExperimentError> {
+        let (table, split, dropped) = self.source.read()?;
+        let names = participants.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
+        let params = self.params(&table, &split, names)?;
+        let providers = participants.configs.len() - 1;
+        // Like cards: whatever order the table is in, everybody gets of everything.
+        let dealt: Vec<Vec<usize>> = (0..providers)
+            .map(|party| split.train.iter().skip(party).step_by(providers).copied().collect())
+            .collect();
+        for (party, rows) in dealt.iter().enumerate() {
+            let file = participants.configs[party].with_file_name("data.csv");
+            let text = participant_table(&table, rows, 0..table.columns.len());
+            write_private(&file, text.as_bytes()).map_err(file_error(&file))?;
+            participants.configure(party, |config| {
+                config.data = Some(Data {
+                    file,
+                    id: Some("id".into()),
+                    label: "label".into(),
+                    positive: Some("positive".into()),
+                    scale: Scaling::Std,
+                    fill_missing: self.source.missing == Missing::Mean,
+                });
+            })?;
+        }
+        participants.accept(&params.id())?;
+        Ok(RowsPrepared { params, table, split, dealt, dropped, participants: participants.clone() })
+    }
+}
+
+/// The report of `confab train --partition rows`; what `--json` writes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RowsSummary {
+    /// Layout version.
+    pub version: u32,
+    /// The job on the ledger.
+    pub job: String,
+    /// Number of providers; the analyst comes on top.
+    pub providers: u32,
+    /// Training rows of all providers together.
+    pub instances: u32,
+    /// Number of test rows.
+    pub test_instances: u32,
+    /// Number of columns.
+    pub features: u32,
+    /// Lines that were left out because of gaps.
+    pub dropped_lines: Vec<u64>,
+    /// Updates that were made, and the most that were allowed.
+    pub iterations: (u32, u32),
+    /// Rows of each provider in one iteration.
+    pub batch: u32,
+    /// How margins were compared.
+    pub protocol: Comparison,
+    /// Bits of the analyst's N.
+    pub key_bits: u32,
+    /// L, the octaves of the blinding; absent for the paper's protocol.
+    pub blinding_bits: Option<u32>,
+    /// ε of the whole run at the δ that was asked for, where there is gradient noise.
+    pub epsilon: Option<f64>,
+    /// The ledger and what went over it.
+    pub ledger: LedgerReport,
+    /// As table 4.4 of the book splits it.
+    pub seconds: RowsTimes,
+    /// The model of the secure run on the test rows.
+    pub secure: Metrics,
+    /// The plaintext reference on the same rows.
+    pub plaintext: Metrics,
+    /// Whether every weight is the reference's; absent where noise was added or the model stayed with the analyst.
+    pub identical_weights: Option<bool>,
+    /// Whether every prediction is the reference's; absent where noise was added.
+    pub identical_predictions: Option<bool>,
+    /// What the run reveals, in words.
+    pub reveals: Vec<String>,
+}
+
+/// Seconds, split as in table 4.4 of the book. Those of the providers are added up, as there.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct RowsTimes {
+    /// From the proposal to the last participant's end.
+    pub total: f64,
+    /// Work of all providers.
+    pub providers: f64,
+    /// Work of the analyst.
+    pub analyst: f64,
+    /// Secure comparison, of all.
+    pub comparison: f64,
+    /// Secure polynomial multiplication, of all providers.
+    pub multiplication: f64,
+    /// Processor time of all participants' processes together while at work.
+    pub cpu_all_participants: f64,
+}
+
+impl RowsPrepared {
+    /// What the nodes kept of the finished job, by party.
+    ///
+    /// # Errors
+    /// A report that is missing or cannot be read.
+    pub fn reports(&self) -> Result<Vec<RowsReport>, ExperimentError> {
+        self.participants.reports(&self.params.id())
+    }
+
+    fn training(&self) -> &HorizontalSvm {
+        match &self.params.kind {
+            Kind::HorizontalSvm(training) => training,
+            _ => unreachable!("prepared as a training by rows"),
+        }
+    }
+
+    /// The trained model in the words of the table, as the analyst has it.
+    ///
+    /// # Errors
+    /// A job that did not finish.
+    pub fn model(&self, reports: &[RowsReport]) -> Result<Model, ExperimentError> {
+        let analyst = &reports[self.training().analyst as usize];
+        if analyst.ending.outcome != Outcome::Finished {
+            return Err(ExperimentError::Unfinished(analyst.ending.to_string()));
+        }
+        let model = analyst.model.clone().ok_or_else(|| ExperimentError::Unfinished("no model".into()))?;
+        let classes = self.table.classes.as_ref().expect("a table without labels is not prepared");
+        Ok(Model { positive: classes.positive.clone(), negative: classes.negative.join("/"), ..model })
+    }
+
+    /// Compares what came out with the plaintext reference of the same schedule.
+    ///
+    /// # Errors
+    /// A job that did not finish.
+    pub fn summary(
+        &self,
+        reports: &[RowsReport],
+        ledger_kind: &str,
+        total: f64,
+    ) -> Result<RowsSummary, ExperimentError> {
+        let training = self.training();
+        let model = self.model(reports)?;
+        let part = &model.parts[0];
+        let (table, pooled) = (&self.table, self.dealt.concat());
+        let labels = table.labels().map_err(input)?;
+        let of = |rows: &[usize]| rows.iter().map(|&row| labels[row]).collect::<Vec<Label>>();
+        let test_rows = if self.split.test.is_empty() { &self.split.train } else { &self.split.test };
+        let train = part.scaler.apply(table, &pooled).map_err(input)?;
+        let test = part.scaler.apply(table, test_rows).map_err(input)?;
+        let variant = Variant { intercept: training.intercept, tolerance: training.tolerance };
+        let exact = training.gradient_noise.is_none() && training.batch.is_none();
+        let all: Vec<u32> = (0..pooled.len() as u32).collect();
+        let schedule = vec![all; training.iterations as usize];
+        let reference =
+            reference::train(&train, &of(&pooled), &schedule, &Hyperparameters::from(training), variant);
+        let test_features = Features::encode(&test).map_err(input)?;
+        let intercept = i128::from(part.intercept) << fixed::FEATURE_PLACES;
+        let predictions: Vec<Label> = (0..test_features.len())
+            .map(|row| fixed::predict(fixed::score(&part.weights, test_features.row(row)) - intercept))
+            .collect();
+        let reference_predictions = reference.predict(&test);
+        let mut weights: Vec<BigInt> = part.weights.iter().map(|w| BigInt::from(*w)).collect();
+        weights.extend(training.intercept.then(|| BigInt::from(part.intercept)));
+        let work = |report: &RowsReport| report.seconds.keys + report.seconds.training;
+        let providers = || reports.iter().filter(|report| report.party != training.analyst);
+        let mut retries = Retries::default();
+        reports.iter().for_each(|report| retries += report.traffic.retries);
+        let test_labels = of(test_rows);
+        let iterations = reports[training.analyst as usize].iterations;
+        Ok(RowsSummary {
+            version: records::VERSION,
+            job: self.params.id().0,
+            providers: training.providers(self.params.parties()),
+            instances: pooled.len() as u32,
+            test_instances: self.split.test.len() as u32,
+            features: table.columns.len() as u32,
+            dropped_lines: self.dropped.clone(),
+            iterations: (iterations, training.iterations),
+            batch: training.active(),
+            protocol: training.comparison,
+            key_bits: training.key_bits,
+            blinding_bits: horizontal::HorizontalSvm::blinding(training).map(|blinding| blinding.range),
+            epsilon: training.gradient_noise.as_ref().map(|noise| horizontal::epsilon(noise, iterations)),
+            ledger: LedgerReport {
+                kind: ledger_kind.into(),
+                transactions: reports.iter().map(|r| r.traffic.transactions).sum(),
+                bytes: reports.iter().map(|r| r.traffic.bytes).sum(),
+                retries,
+            },
+            seconds: RowsTimes {
+                total,
+                providers: providers().map(work).sum(),
+                analyst: work(&reports[training.analyst as usize]),
+                comparison: reports.iter().map(|r| r.comparison).sum(),
+                multiplication: reports.iter().map(|r| r.multiplication).sum(),
+                cpu_all_participants: reports.iter().map(|r| r.seconds.cpu).sum(),
+            },
+            secure: Metrics::new(&test_labels, &predictions),
+            plaintext: Metrics::new(&test_labels, &reference_predictions),
+            identical_weights: exact.then(|| weights == reference.weights),
+            identical_predictions: exact.then(|| predictions == reference_predictions),
+            reveals: reveals(training, iterations, pooled.len()),
+        })
+    }
+}
+
+fn reveals(training: &HorizontalSvm, iterations: u32, rows: usize) -> Vec<String> {
+    let mut list = vec![
+        "to everybody on the channel: columns, classes, room for rows, number of iterations".to_string(),
+    ];
+    if training.standardise {
+        list.push(
+            "to everybody: number, mean and deviation of each column over all providers' rows together"
+                .into(),
+        );
+    }
+    match horizontal::HorizontalSvm::blinding(training) {
+        None => list.extend([
+            "to analyst and provider, and to everybody on the channel: every indicator of every row and iteration".to_string(),
+            "to the analyst: every provider's gradient; with the indicators it can solve for single rows".to_string(),
+        ]),
+        Some(blinding) => {
+            let providers = f64::from(training.active().max(1));
+            let visits = f64::from(iterations.max(1)) * providers;
+            list.push(
+                "to the analyst: the sum of all gradients of each iteration, while one provider at least does not collude \
+                 with it; differences between iterations can expose single rows unless --gradient-noise hides them"
+                    .into(),
+            );
+            list.push(format!(
+                "to the analyst, of a provider: its mean log₂|2d+1| to about {:.1} octaves",
+                f64::from(blinding.range) / (2.0 * std::f64::consts::PI * visits.sqrt())
+            ));
+            if training.active() < 10 {
+                list.push("fewer than ten rows of a provider in an iteration: means over so few say more of each".into());
+            }
+            list.push("an analyst that deviates (a crafted model, wrong answers) is not covered".into());
+        }
+    }
+    list.push(match training.model {
+        Publication::Published => format!("the whole model, trained on {rows} rows"),
+        Publication::Split => "no weights: the analyst keeps the model".into(),
+    });
+    list
+}

@@ -1,0 +1,728 @@
+//! Training by rows (chapter 4, `protocols.md` 3): providers hold different rows of the same columns, an analyst with an
+//! ordinary Paillier key trains a linear model on all of them without seeing one.
+//!
+//! [`HorizontalSvm`] is one party's side as a [`Protocol`]. Every iteration is four steps: the analyst posts the encrypted
+//! model (Weights), the providers blinded margins with secretly flipped signs (Margins), the analyst the encrypted answer
+//! which are negative (Indicators), and the providers their masked gradients (Gradient). Neither side sees an indicator;
+//! the analyst decrypts the sum of all gradients. With [`Comparison::Paper`] the steps are those of the book.
+
+mod analyst;
+mod masks;
+mod moments;
+mod noise;
+mod paper;
+mod provider;
+mod rows;
+
+#[cfg(test)]
+mod tests;
+
+pub use noise::epsilon;
+pub use rows::{Rows, check};
+
+use crate::{digest, scaling::Scaler, table::Table, vertical::Blinding, vertical::schedule};
+use masks::Masks;
+use noise::Gaussian;
+use num_bigint::BigUint;
+use paillier::{Ciphertext, EncryptionKey, Encryptor, PrivateKey, Randomness};
+use protocol::{Board, Committed, Fault, JobSecret, Protocol, Role, Status, Step, StepRng, sealed::Keys};
+use provider::{Plan, Provider, Slots, gradient_packing};
+use records::{
+    Body, Bytes, Closing, Comparison, HorizontalSvm as Params, Job, Kind, MemberKeys, Model, Phase,
+    Publication, SeedCommit, SeedOpen, Slot,
+};
+use sha2::{Digest, Sha256};
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// What a party knows and never posts.
+pub struct Private {
+    secret: JobSecret,
+    /// A provider's rows; the analyst has none.
+    table: Option<Table>,
+    digest: [u8; 32],
+}
+
+impl fmt::Debug for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Private")
+            .field("rows", &self.table.as_ref().map(|table| table.rows.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Private {
+    /// The analyst's side: its Paillier key follows from the job's secret.
+    pub fn analyst(secret: JobSecret) -> Self {
+        Self { secret, table: None, digest: [0; 32] }
+    }
+
+    /// A provider's side.
+    ///
+    /// # Errors
+    /// [`Fault::Input`]: columns or classes that are not the job's, no rows or too many, gaps without standardisation.
+    pub fn provider(params: &Params, table: Table, secret: JobSecret) -> Result<Self, Fault> {
+        check(params, &table).map_err(Fault::Input)?;
+        let mut hash = Sha256::new();
+        for row in &table.rows {
+            hash.update([row.label.map_or(0, |label| label.sign() as u8)]);
+            row.values.iter().for_each(|v| hash.update(v.map_or([0xff; 8], f64::to_be_bytes)));
+        }
+        Ok(Self { secret, table: Some(table), digest: hash.finalize().into() })
+    }
+
+    fn salt(&self, job: &Job) -> [u8; 32] {
+        self.secret.derive(&job.id, "model salt")
+    }
+
+    fn contribution(&self, job: &Job) -> [u8; 32] {
+        self.secret.derive(&job.id, "seed contribution")
+    }
+
+    fn key(&self, job: &Job, params: &Params) -> PrivateKey {
+        let slot = Slot { phase: Phase::Keys, round: 0, party: params.analyst, chunk: 0 };
+        let mut rng = StepRng::new(&self.secret, &job.id, slot, &[0; 32]);
+        PrivateKey::generate(params.key_bits.into(), &mut rng).expect("key bits of valid parameters")
+    }
+}
+
+/// What everybody learns.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Updates that were made.
+    pub iterations: u32,
+    /// How columns are scaled.
+    pub scaler: Scaler,
+    /// w, and b where there is an intercept, at scale 2^24, where the model was published.
+    pub weights: Option<Vec<i64>>,
+    /// Digest of the model, hexadecimal.
+    pub digest: String,
+    /// What this party's building blocks took since it was started.
+    pub times: Times,
+    gradients: Vec<Vec<Vec<Ciphertext>>>,
+}
+
+impl Output {
+    /// The model as the analyst knows it, published or not.
+    ///
+    /// # Errors
+    /// Another party's or job's secret.
+    pub fn weights_of_analyst(&self, job: &Job, private: &Private) -> Result<Vec<i64>, Fault> {
+        let params = params_of(job)?;
+        let mut analyst = Analyst::new(job, params, private);
+        analyst.follow(params, job.params.parties(), &self.gradients).map_err(Fault::Input)?;
+        Ok(analyst.model.weights().to_vec())
+    }
+}
+
+/// Time that this party spent in the building blocks of table 4.4.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Times {
+    /// Secure polynomial multiplication: margins and gradients under encryption.
+    pub multiplication: Duration,
+    /// Secure comparison: blinding, and the analyst's answers.
+    pub comparison: Duration,
+}
+
+/// The analyst's secrets, and how far it has come.
+struct Analyst {
+    key: PrivateKey,
+    model: analyst::Model,
+    /// Gradients that the model has in it.
+    done: usize,
+}
+
+impl Analyst {
+    fn new(job: &Job, params: &Params, private: &Private) -> Self {
+        Self { key: private.key(job, params), model: analyst::Model::new(params), done: 0 }
+    }
+
+    /// Takes in the gradients that are new.
+    fn follow(
+        &mut self,
+        params: &Params,
+        parties: u32,
+        gradients: &[Vec<Vec<Ciphertext>>],
+    ) -> Result<(), String> {
+        for round in &gradients[self.done..] {
+            let gradient = match params.comparison {
+                Comparison::Hidden => analyst::open(&self.key, params, parties, &round[0])?,
+                Comparison::Paper => {
+                    let mut sum = vec![0; params.weights()];
+                    for one in round {
+                        let values = self.key.decrypt(&one[..params.weights()]);
+                        for (sum, value) in sum.iter_mut().zip(values) {
+                            *sum +=
+                                i64::try_from(value).map_err(|_| "a gradient is too large".to_string())?;
+                        }
+                    }
+                    sum
+                }
+            };
+            self.model.step(&gradient)?;
+            self.done += 1;
+        }
+        Ok(())
+    }
+}
+
+/// A provider's rows and masks, from when scaling and keys are known.
+struct Prepared {
+    rows: Rows,
+    masks: Masks,
+    schedule: Option<Vec<Vec<u32>>>,
+    noise: Option<Gaussian>,
+}
+
+#[derive(Default)]
+struct Memo {
+    analyst: Option<Analyst>,
+    prepared: Option<Arc<Prepared>>,
+    times: Times,
+}
+
+/// One party's side of a training by rows.
+pub struct HorizontalSvm {
+    job: Job,
+    params: Params,
+    board: Board,
+    providers: Vec<u32>,
+    hpke: Vec<[u8; 32]>,
+    /// Of the analyst's public key.
+    encryptor: Option<Encryptor>,
+    slots: Option<Slots>,
+    scaler: Option<Scaler>,
+    seed: Option<[u8; 32]>,
+    commitments: Vec<[u8; 32]>,
+    /// `[[w]]` of the current round.
+    weights: Vec<Ciphertext>,
+    /// Each provider's margins of the current round, at the analyst and observers.
+    margins: Vec<Vec<Ciphertext>>,
+    /// The own comparisons of the current round: encrypted, or the paper's.
+    comparisons: Vec<Ciphertext>,
+    indicators: Vec<bool>,
+    /// Of each round the ciphertexts of the summed gradient, or with the paper's protocol every provider's.
+    gradients: Vec<Vec<Vec<Ciphertext>>>,
+    model: Option<Model>,
+    memo: Mutex<Memo>,
+}
+
+fn params_of(job: &Job) -> Result<&Params, Fault> {
+    match &job.params.kind {
+        Kind::HorizontalSvm(params) => Ok(params),
+        other => Err(Fault::Input(format!("a {} job is no training by rows", other.name()))),
+    }
+}
+
+impl HorizontalSvm {
+    /// Number of finished iterations.
+    pub fn iterations(&self) -> u32 {
+        self.gradients.len() as u32
+    }
+
+    /// The blinding of margins; none with the paper's protocol.
+    pub fn blinding(params: &Params) -> Option<Blinding> {
+        let (_, range) = params.margin_slots();
+        let hidden = params.comparison == Comparison::Hidden;
+        hidden.then(|| Blinding::of_one(params.margin_bits, params.margin_floor(), range))
+    }
+
+    fn memo(&self) -> MutexGuard<'_, Memo> {
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn encryptor(&self) -> &Encryptor {
+        self.encryptor.as_ref().expect("keys come first")
+    }
+
+    fn slots(&self) -> &Slots {
+        self.slots.as_ref().expect("keys come first")
+    }
+
+    fn is_paper(&self) -> bool {
+        self.params.comparison == Comparison::Paper
+    }
+
+    fn is_analyst(&self) -> bool {
+        self.board.me() == Some(self.params.analyst)
+    }
+
+    /// Reads the ciphertexts of a complete step.
+    fn read(&self, step: Step, party: u32) -> Result<Vec<Ciphertext>, Fault> {
+        let lists = self.board.bodies(step, party).filter_map(|body| match body {
+            Body::Ciphertexts(list) => Some(list),
+            _ => None,
+        });
+        let bytes: Vec<&[u8]> = lists.flatten().map(|bytes| bytes.0.as_slice()).collect();
+        self.take(step, party, &bytes)
+    }
+
+    fn take(&self, step: Step, party: u32, bytes: &[&[u8]]) -> Result<Vec<Ciphertext>, Fault> {
+        let taken = Ciphertext::from_bytes_batch(self.encryptor().key(), bytes);
+        taken.map_err(|e| self.board.blame(party, format!("{}: {e}", step.name())))
+    }
+
+    fn write(&self, list: Vec<Ciphertext>) -> Body {
+        let bytes = Ciphertext::to_bytes_batch(self.encryptor().key(), &list);
+        Body::Ciphertexts(bytes.into_iter().map(Bytes).collect())
+    }
+
+    fn fold_keys(&mut self) -> Result<(), Fault> {
+        self.hpke = self.board.hpke()?;
+        let analyst = self.params.analyst;
+        let n = self.board.keys()?[analyst as usize].paillier.as_ref().expect("checked by the rules");
+        let blame = |reason: String| self.board.blame(analyst, reason);
+        let key =
+            EncryptionKey::new(&BigUint::from_bytes_be(&n.0)).map_err(|e| blame(format!("paillier: {e}")))?;
+        if key.bits() != u64::from(self.params.key_bits) {
+            return Err(blame(format!("paillier: a modulus of {} bits", key.bits())));
+        }
+        self.slots = Some(Slots::new(&self.params, &key));
+        self.encryptor = Some(Encryptor::new(&key, Randomness::Short));
+        if !self.params.standardise {
+            self.scaler = Some(Scaler::identity(&self.params.columns));
+        }
+        Ok(())
+    }
+
+    fn fold_moments(&mut self, step: Step) -> Result<(), Fault> {
+        let posted: Vec<Vec<u8>> =
+            self.providers.iter().map(|party| self.board.payload(step, *party)).collect();
+        let scaler = moments::scaler(&self.params.columns, &posted);
+        self.scaler = Some(scaler.map_err(|e| Fault::Disagreement(format!("over all providers, {e}")))?);
+        Ok(())
+    }
+
+    fn fold_commitments(&mut self, step: Step) {
+        let commitment = |party| match self.board.bodies(step, party).next() {
+            Some(Body::SeedCommit(commit)) => {
+                commit.commitment.0.clone().try_into().expect("checked by the rules")
+            }
+            _ => unreachable!("the step is complete"),
+        };
+        self.commitments = (0..self.board.rules.parties()).map(commitment).collect();
+    }
+
+    fn fold_openings(&mut self, step: Step) -> Result<(), Fault> {
+        let mut contributions = Vec::new();
+        for (party, commitment) in (0..).zip(&self.commitments) {
+            let Some(Body::SeedOpen(open)) = self.board.bodies(step, party).next() else {
+                unreachable!("the step is complete")
+            };
+            if digest::commitment(&self.job.id, party, &open.seed.0) != *commitment {
+                return Err(self.board.blame(party, "the opening of its seed does not fit the commitment"));
+            }
+            contributions.push(&open.seed.0);
+        }
+        self.seed = Some(digest::digest("seed", &self.job.id, contributions));
+        Ok(())
+    }
+
+    /// What the analyst's answer says of the own margins.
+    fn fold_indicators(&mut self, step: Step) -> Result<(), Fault> {
+        let active = self.params.active() as usize;
+        let own = self.board.me().and_then(|me| self.providers.iter().position(|party| *party == me));
+        let range =
+            own.map_or(0..self.providers.len() * active, |place| place * active..(place + 1) * active);
+        let analyst = self.params.analyst;
+        if self.is_paper() {
+            let lists = self.board.bodies(step, analyst).filter_map(|body| match body {
+                Body::Indicators(list) => Some(list),
+                _ => None,
+            });
+            self.indicators = lists.flatten().copied().skip(range.start).take(range.len()).collect();
+            return Ok(());
+        }
+        if self.is_analyst() {
+            return Ok(());
+        }
+        let lists = self.board.bodies(step, analyst).filter_map(|body| match body {
+            Body::Ciphertexts(list) => Some(list),
+            _ => None,
+        });
+        let bytes: Vec<&[u8]> =
+            lists.flatten().skip(range.start).take(range.len()).map(|bytes| bytes.0.as_slice()).collect();
+        self.comparisons = self.take(step, analyst, &bytes)?;
+        Ok(())
+    }
+
+    fn fold_gradients(&mut self, step: Step) -> Result<(), Fault> {
+        let mut parts =
+            self.providers.iter().map(|party| self.read(step, *party)).collect::<Result<Vec<_>, _>>()?;
+        if !self.is_paper() {
+            let key = self.encryptor().key();
+            let sum = parts.into_iter().reduce(|a, b| key.add_each(&a, &b)).expect("two providers at least");
+            parts = vec![sum];
+        }
+        self.gradients.push(parts);
+        Ok(())
+    }
+
+    fn fold_model(&mut self, step: Step) -> Result<(), Fault> {
+        let analyst = self.params.analyst;
+        let Some(Body::Model(model)) = self.board.bodies(step, analyst).next().cloned() else {
+            unreachable!("the step is complete")
+        };
+        let blame = |reason: String| Err(self.board.blame(analyst, reason));
+        if let Some(weights) = published(&model) {
+            if weights.len() != self.params.weights() {
+                return blame(format!("{} weights instead of {}", weights.len(), self.params.weights()));
+            }
+            if digest::model(&self.job.id, analyst, &weights, None) != model.digest {
+                return blame("the digest is not that of the weights".into());
+            }
+        }
+        self.model = Some(model);
+        Ok(())
+    }
+
+    fn closing(&self) -> Closing {
+        let model = self.model.as_ref().expect("the model comes before the result");
+        Closing { transcript: hex::encode(self.board.digest()), model: model.digest.clone() }
+    }
+
+    /// Takes in a complete step; the next one.
+    fn complete(&mut self, step: Step) -> Result<Option<Step>, Fault> {
+        let observes = self.board.me().is_none();
+        match step.phase {
+            Phase::Keys => self.fold_keys()?,
+            Phase::Moments => self.fold_moments(step)?,
+            Phase::SeedCommit => self.fold_commitments(step),
+            Phase::SeedOpen => self.fold_openings(step)?,
+            Phase::Weights => {
+                self.weights = self.read(step, self.params.analyst)?;
+                if !self.weights.is_empty() && self.weights.len() != self.params.weights() {
+                    return Err(self
+                        .board
+                        .blame(self.params.analyst, "it ended training in a part of its records only"));
+                }
+                if self.weights.is_empty() {
+                    return Ok(Some(Step::first(Phase::Model, step.round)));
+                }
+            }
+            Phase::Margins => {
+                if self.is_analyst() || observes {
+                    self.margins = self
+                        .providers
+                        .iter()
+                        .map(|party| self.read(step, *party))
+                        .collect::<Result<_, _>>()?;
+                }
+            }
+            Phase::Indicators => self.fold_indicators(step)?,
+            Phase::Gradient => {
+                self.fold_gradients(step)?;
+                return Ok(Some(Step::first(Phase::Weights, step.round + 1)));
+            }
+            Phase::Model => {
+                self.fold_model(step)?;
+                return Ok(Some(Step::first(Phase::Result, 0)));
+            }
+            _ => return Ok(None),
+        }
+        Ok(self.board.after(step))
+    }
+
+    /// Runs something with the analyst's secrets, all gradients so far taken in.
+    fn with_analyst<T>(
+        &self,
+        private: &Private,
+        run: impl FnOnce(&mut Analyst, &mut Times) -> Result<T, String>,
+    ) -> Result<T, Fault> {
+        let mut memo = self.memo();
+        let Memo { analyst, times, .. } = &mut *memo;
+        let analyst = analyst.get_or_insert_with(|| Analyst::new(&self.job, &self.params, private));
+        if let Some(encryptor) = &self.encryptor
+            && encryptor.key().n() != analyst.key.public().n()
+        {
+            return Err(Fault::Input("the own key on the ledger was made with another job secret".into()));
+        }
+        let followed = analyst.follow(&self.params, self.board.rules.parties(), &self.gradients);
+        followed.and_then(|()| run(analyst, times)).map_err(Fault::Input)
+    }
+
+    fn prepared(&self, private: &Private, me: u32) -> Result<Arc<Prepared>, Fault> {
+        let mut memo = self.memo();
+        if let Some(prepared) = &memo.prepared {
+            return Ok(prepared.clone());
+        }
+        let table = private.table.as_ref().ok_or_else(|| Fault::Input("this provider has no rows".into()))?;
+        let scaler = self.scaler.as_ref().expect("scaling comes before training");
+        let rows = Rows::new(&self.params, table, scaler).map_err(Fault::Input)?;
+        let masks = Masks::new(&self.board, me, &private.secret, &self.providers, &self.hpke)?;
+        let schedule = self.params.batch.map(|batch| {
+            batches(
+                &self.job,
+                &self.params,
+                &self.seed.expect("seeds come before training"),
+                me,
+                rows.len() as u32,
+                batch,
+            )
+        });
+        let noise = self.params.gradient_noise.as_ref().map(Gaussian::new);
+        let prepared = Arc::new(Prepared { rows, masks, schedule, noise });
+        memo.prepared = Some(prepared.clone());
+        Ok(prepared)
+    }
+
+    /// Runs something with a provider's side of a round.
+    fn with_provider(
+        &self,
+        slot: Slot,
+        private: &Private,
+        run: impl FnOnce(&Provider, &Prepared, &[usize]) -> Vec<Ciphertext>,
+    ) -> Result<Body, Fault> {
+        let prepared = self.prepared(private, slot.party)?;
+        let batch: Vec<usize> = match &prepared.schedule {
+            Some(schedule) => schedule[slot.round as usize].iter().map(|row| *row as usize).collect(),
+            None => (0..prepared.rows.len()).collect(),
+        };
+        // The same for the margins and the gradient of a round.
+        let first = Slot { phase: Phase::Margins, chunk: 0, ..slot };
+        let before = self.board.digest_before(self.board.step_of(&first));
+        let inputs = digest::digest("plan", &self.job.id, [before, private.digest]);
+        let mut rng = StepRng::new(&private.secret, &self.job.id, first, &inputs);
+        let plan = Plan::draw(&batch, self.params.active() as usize, &mut rng);
+        let provider = Provider {
+            params: &self.params,
+            encryptor: self.encryptor(),
+            rows: &prepared.rows,
+            plan: &plan,
+            multiplied: Cell::default(),
+        };
+        let start = Instant::now();
+        let list = run(&provider, &prepared, &batch);
+        let (all, multiplied) = (start.elapsed(), provider.multiplied.get());
+        let times = &mut self.memo().times;
+        times.multiplication += multiplied;
+        // What a provider does for the margins beside multiplying is for the comparison.
+        if slot.phase == Phase::Margins {
+            times.comparison += all - multiplied;
+        }
+        Ok(self.write(list))
+    }
+
+    fn make_margins(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+        let chunk = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        self.with_provider(slot, private, |provider, _, batch| match self.is_paper() {
+            true => paper::pairs(provider, &self.weights, batch, chunk, rng),
+            false => provider.blinded(self.slots(), &self.weights, chunk, rng),
+        })
+    }
+
+    fn make_gradient(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+        let chunk = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        self.with_provider(slot, private, |provider, prepared, batch| {
+            let all = if self.is_paper() {
+                paper::gradient(provider, &self.weights, batch, &self.indicators, rng)
+            } else {
+                let packing =
+                    gradient_packing(&self.params, self.board.rules.parties(), self.encryptor().key());
+                let mut noise = vec![0; self.params.weights()];
+                if let (Some(gaussian), Some(params)) = (&prepared.noise, &self.params.gradient_noise) {
+                    noise.fill_with(|| {
+                        loop {
+                            let draw = gaussian.draw(rng);
+                            if draw.unsigned_abs() < 1 << params.bits() {
+                                return draw;
+                            }
+                        }
+                    });
+                }
+                let step = self.board.step_of(&slot).name();
+                provider.gradient(&packing, &self.comparisons, (&prepared.masks, &step), &noise, rng)
+            };
+            all[chunk].to_vec()
+        })
+    }
+
+    fn make_weights(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+        let range = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        let list = self.with_analyst(private, |analyst, _| {
+            if slot.round == self.params.iterations || analyst.model.has_converged() {
+                return Ok(Vec::new());
+            }
+            let weights: Vec<_> = analyst.model.weights()[range].iter().map(|w| (*w).into()).collect();
+            self.encryptor().encrypt(&weights, rng).map_err(|e| e.to_string())
+        })?;
+        Ok(self.write(list))
+    }
+
+    fn make_indicators(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+        let active = self.params.active() as usize;
+        let range = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        self.with_analyst(private, |analyst, times| {
+            let start = Instant::now();
+            let mut bits = Vec::new();
+            // Only the providers of whose margins this chunk speaks.
+            for place in range.start / active..range.end.div_ceil(active) {
+                let margins = &self.margins[place];
+                let all = match self.is_paper() {
+                    true => paper::compare(&analyst.key, margins),
+                    false => {
+                        let party = self.providers[place];
+                        analyst::compare(&analyst.key, self.slots(), margins, active)
+                            .map_err(|e| format!("party {party}: {e}"))?
+                    }
+                };
+                let from = range.start.max(place * active) - place * active;
+                let to = range.end.min((place + 1) * active) - place * active;
+                bits.extend_from_slice(&all[from..to]);
+            }
+            let body = match self.is_paper() {
+                true => Body::Indicators(bits),
+                false => {
+                    let bits: Vec<_> = bits.into_iter().map(|bit| u8::from(bit).into()).collect();
+                    self.write(self.encryptor().encrypt(&bits, rng).map_err(|e| e.to_string())?)
+                }
+            };
+            times.comparison += start.elapsed();
+            Ok(body)
+        })
+    }
+
+    fn make_model(&self, private: &Private) -> Result<Body, Fault> {
+        let weights = self.with_analyst(private, |analyst, _| Ok(analyst.model.weights().to_vec()))?;
+        let split = self.params.model == Publication::Split;
+        let salt = private.salt(&self.job);
+        Ok(Body::Model(Model {
+            digest: digest::model(&self.job.id, self.params.analyst, &weights, split.then_some(&salt)),
+            weights: (!split).then(|| weights.iter().map(i64::to_string).collect()),
+        }))
+    }
+
+    fn make_keys(&self, slot: Slot, private: &Private) -> Result<Body, Fault> {
+        let hpke = Bytes(Keys::derive(&private.secret, &self.job.id).public().to_vec());
+        let paillier = match slot.party == self.params.analyst {
+            false => None,
+            true => Some(
+                self.with_analyst(private, |analyst, _| Ok(Bytes(analyst.key.public().n().to_bytes_be())))?,
+            ),
+        };
+        Ok(Body::Keys(MemberKeys { hpke, paillier, threshold: None }))
+    }
+
+    fn make_moments(&self, slot: Slot, private: &Private) -> Result<Body, Fault> {
+        let table = private.table.as_ref().ok_or_else(|| Fault::Input("this provider has no rows".into()))?;
+        let sums = moments::sums(table).map_err(Fault::Input)?;
+        let masks = Masks::new(&self.board, slot.party, &private.secret, &self.providers, &self.hpke)?;
+        let step = self.board.step_of(&slot).name();
+        let payload = moments::encode(&sums, &masks.draw(&step, &moments::modulus(), sums.len()));
+        let range = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        Ok(Body::Moments(Bytes(payload[range].to_vec())))
+    }
+}
+
+/// The rows of one provider that each iteration visits, where it does not visit all.
+pub fn batches(
+    job: &Job,
+    params: &Params,
+    seed: &[u8; 32],
+    party: u32,
+    rows: u32,
+    batch: u32,
+) -> Vec<Vec<u32>> {
+    let seed = digest::digest("batches", &job.id, [&seed[..], &party.to_be_bytes()]);
+    schedule(&seed, rows, params.iterations, batch.min(params.rows))
+}
+
+fn published(model: &Model) -> Option<Vec<i64>> {
+    // The rules let only integers pass.
+    model.weights.as_ref().map(|weights| weights.iter().filter_map(|w| w.parse().ok()).collect())
+}
+
+impl Protocol for HorizontalSvm {
+    type Private = Private;
+    type Output = Output;
+
+    fn start(job: &Job, role: Role) -> Result<Self, Fault> {
+        let params = params_of(job)?.clone();
+        let board = Board::new(job, role)?;
+        let providers = (0..job.params.parties()).filter(|party| *party != params.analyst).collect();
+        Ok(Self {
+            job: job.clone(),
+            params,
+            board,
+            providers,
+            hpke: Vec::new(),
+            encryptor: None,
+            slots: None,
+            scaler: None,
+            seed: None,
+            commitments: Vec::new(),
+            weights: Vec::new(),
+            margins: Vec::new(),
+            comparisons: Vec::new(),
+            indicators: Vec::new(),
+            gradients: Vec::new(),
+            model: None,
+            memo: Mutex::default(),
+        })
+    }
+
+    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
+        let record = &committed.record;
+        if let (Body::Closing(closing), Some(_)) = (&record.body, &self.model)
+            && *closing != self.closing()
+        {
+            return Err(self.board.blame(record.slot.party, "its result differs from what the records give"));
+        }
+        if let Some(step) = self.board.fold(committed)? {
+            let next = self.complete(step)?;
+            self.board.open(next);
+        }
+        Ok(())
+    }
+
+    fn owed(&self) -> Vec<Slot> {
+        self.board.owed()
+    }
+
+    fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+        match slot.phase {
+            Phase::Keys => self.make_keys(slot, private),
+            Phase::Moments => self.make_moments(slot, private),
+            Phase::SeedCommit => {
+                let commitment =
+                    digest::commitment(&self.job.id, slot.party, &private.contribution(&self.job));
+                Ok(Body::SeedCommit(SeedCommit { commitment: commitment.to_vec().into() }))
+            }
+            Phase::SeedOpen => {
+                Ok(Body::SeedOpen(SeedOpen { seed: private.contribution(&self.job).to_vec().into() }))
+            }
+            Phase::Weights => self.make_weights(slot, private, rng),
+            Phase::Margins => self.make_margins(slot, private, rng),
+            Phase::Indicators => self.make_indicators(slot, private, rng),
+            Phase::Gradient => self.make_gradient(slot, private, rng),
+            Phase::Model => self.make_model(private),
+            Phase::Result => Ok(Body::Closing(self.closing())),
+            other => Err(Fault::Input(format!("{other} is not part of a training by rows"))),
+        }
+    }
+
+    fn inputs(&self, slot: Slot, private: &Private) -> [u8; 32] {
+        let before = self.board.digest_before(self.board.step_of(&slot));
+        digest::digest("inputs", &self.job.id, [before, private.digest])
+    }
+
+    fn status(&self) -> Status<Output> {
+        let waiting_for = self.board.open_slots();
+        if !waiting_for.is_empty() {
+            return Status::Running { waiting_for };
+        }
+        let model = self.model.as_ref().expect("nothing is open after the model only");
+        Status::Done(Output {
+            iterations: self.iterations(),
+            scaler: self.scaler.clone().expect("scaling comes before training"),
+            weights: published(model),
+            digest: model.digest.clone(),
+            times: self.memo().times,
+            gradients: self.gradients.clone(),
+        })
+    }
+}

@@ -1,0 +1,252 @@
+//! What a provider computes under encryption: blinded margins, and its gradient.
+
+use super::{masks::Masks, noise::below, rows::Rows};
+use crate::{
+    fixed::ONE,
+    vertical::{Blinding, Sampler, blinding::uniform_bits},
+};
+use modexp::Secret;
+use num_bigint::{BigInt, BigUint, Sign};
+use num_traits::One;
+use paillier::{Ciphertext, Encryptor, packing::Packing};
+use protocol::StepRng;
+use rand_core::{CryptoRng, Rng};
+use records::{HorizontalSvm, VALUE_BITS};
+use std::{
+    cell::Cell,
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+/// Which rows a round compares, in which order, and which signs are flipped. Drawn anew from the job's secret whenever it
+/// is needed.
+pub(super) struct Plan {
+    /// The row in each slot; none where a number only fills up.
+    rows: Vec<Option<usize>>,
+    flipped: Vec<bool>,
+}
+
+impl Plan {
+    /// For `active` slots.
+    pub(super) fn draw(batch: &[usize], active: usize, rng: &mut StepRng) -> Self {
+        let mut rows: Vec<Option<usize>> = batch.iter().copied().map(Some).collect();
+        rows.resize(active, None);
+        for place in (1..active).rev() {
+            let other = below(rng, &BigUint::from(place + 1));
+            rows.swap(place, other.try_into().expect("a place"));
+        }
+        let flipped = (0..active).map(|_| rng.next_u32() & 1 == 1).collect();
+        Self { rows, flipped }
+    }
+
+    /// Slots that hold a row.
+    fn filled(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.rows.iter().enumerate().filter_map(|(slot, row)| Some((slot, (*row)?)))
+    }
+}
+
+/// How blinded margins lie in ciphertexts.
+pub(super) struct Slots {
+    pub(super) packing: Packing,
+    sampler: Sampler,
+    blinding: Blinding,
+}
+
+impl Slots {
+    pub(super) fn new(params: &HorizontalSvm, key: &paillier::EncryptionKey) -> Self {
+        let (slots, range) = params.margin_slots();
+        let blinding = Blinding::of_one(params.margin_bits, params.margin_floor(), range);
+        let bits = params.margin_floor() + range + params.margin_bits + 2;
+        let packing = Packing::new(key, bits, 0).expect("slots of valid parameters fit");
+        assert_eq!(packing.slots(), slots as usize, "one way to count slots");
+        Self { packing, sampler: Sampler::new(blinding), blinding }
+    }
+}
+
+/// s·ρ as a signed exponent of one width, and s·σ.
+struct Factor {
+    factor: Secret,
+    noise: BigInt,
+}
+
+/// How gradients lie in ciphertexts.
+pub(super) fn gradient_packing(
+    params: &HorizontalSvm,
+    parties: u32,
+    key: &paillier::EncryptionKey,
+) -> Packing {
+    Packing::new(key, params.gradient_slot_bits(parties), 0).expect("slots of valid parameters fit")
+}
+
+/// One provider with what it needs for a round.
+pub(super) struct Provider<'a> {
+    pub(super) params: &'a HorizontalSvm,
+    pub(super) encryptor: &'a Encryptor,
+    pub(super) rows: &'a Rows,
+    pub(super) plan: &'a Plan,
+    /// Time spent in secure polynomial multiplication.
+    pub(super) multiplied: Cell<Duration>,
+}
+
+impl Provider<'_> {
+    /// `[[a]]`, a = y(w·x − b), for rows (eq. 4.15).
+    pub(super) fn margins(&self, weights: &[Ciphertext], rows: &[usize], factor: i64) -> Vec<Ciphertext> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let width = VALUE_BITS as usize + 1 + factor.ilog2() as usize;
+        let exponents: Vec<Vec<Secret>> = rows
+            .iter()
+            .map(|&row| {
+                let y = factor * self.rows.label(row).sign();
+                self.rows.values(row).iter().map(|x| signed(y * i64::from(*x), width)).collect()
+            })
+            .collect();
+        self.multiply(weights, &exponents)
+    }
+
+    /// Eq. 4.15, timed.
+    fn multiply(&self, ciphertexts: &[Ciphertext], exponents: &[Vec<Secret>]) -> Vec<Ciphertext> {
+        let start = Instant::now();
+        let products = self.encryptor.key().dot_rows_secret(ciphertexts, exponents);
+        self.multiplied.set(self.multiplied.get() + start.elapsed());
+        products
+    }
+
+    /// The ciphertexts in `chunk` of a round's: s·(ρ(2d+1)+σ) of each slot, packed.
+    pub(super) fn blinded(
+        &self,
+        slots: &Slots,
+        weights: &[Ciphertext],
+        chunk: Range<usize>,
+        rng: &mut StepRng,
+    ) -> Vec<Ciphertext> {
+        let key = self.encryptor.key();
+        let each = slots.packing.slots();
+        let places = chunk.start * each..(chunk.end * each).min(self.plan.rows.len());
+        let rows: Vec<usize> = self.plan.rows[places.clone()].iter().flatten().copied().collect();
+        // 2d + 1 = 2a − 2S + 1.
+        let doubled = self.margins(weights, &rows, 2);
+        let constant = key.constant(&BigInt::from(1 - 2 * ONE)).expect("a small constant");
+        let values = key.add_each(&doubled, &vec![constant; doubled.len()]);
+
+        let (mut factors, mut noise) = (Vec::new(), Vec::new());
+        for place in places.clone() {
+            let negative = self.plan.flipped[place];
+            match self.plan.rows[place] {
+                Some(_) => {
+                    let Factor { factor, noise: sigma } = slots.factor(negative, rng);
+                    factors.push(factor);
+                    noise.push(sigma);
+                }
+                None => noise.push(slots.filler(negative, rng)),
+            }
+        }
+        let blinded = match values.is_empty() {
+            true => Vec::new(),
+            false => key.dot_each_secret(&[(&values, &factors)]),
+        };
+        let mut blinded = blinded.into_iter();
+        let zero = key.sum(&[]);
+        let in_slots: Vec<Ciphertext> = self.plan.rows[places]
+            .iter()
+            .map(|row| row.and_then(|_| blinded.next()).unwrap_or_else(|| zero.clone()))
+            .collect();
+        let groups: Vec<&[Ciphertext]> = in_slots.chunks(each).collect();
+        let packed = key.pack_each(&groups, slots.packing.width());
+        self.finished(&packed, &slots.packing.pack(&noise).expect("σ is far below a slot"), rng)
+    }
+
+    /// `[[Σ I·y·x]]` from the encrypted comparisons of the round's slots, with noise and masks, packed.
+    pub(super) fn gradient(
+        &self,
+        packing: &Packing,
+        comparisons: &[Ciphertext],
+        (masks, step): (&Masks, &str),
+        noise: &[i64],
+        rng: &mut StepRng,
+    ) -> Vec<Ciphertext> {
+        let key = self.encryptor.key();
+        let width = VALUE_BITS as usize + 1;
+        let coordinates = self.params.weights();
+        let mut exponents: Vec<Vec<Secret>> = vec![Vec::new(); coordinates];
+        let mut constants: Vec<i64> = noise.to_vec();
+        let mut bases = Vec::new();
+        for (slot, row) in self.plan.filled() {
+            bases.push(comparisons[slot].clone());
+            let y = self.rows.label(row).sign();
+            // The comparison of −d says when I = 0.
+            let flipped = i64::from(self.plan.flipped[slot]);
+            for (coordinate, x) in self.rows.values(row).iter().enumerate() {
+                let product = y * i64::from(*x);
+                exponents[coordinate].push(signed((1 - 2 * flipped) * product, width));
+                constants[coordinate] += flipped * product;
+            }
+        }
+        let sums = self.multiply(&bases, &exponents);
+        let groups: Vec<&[Ciphertext]> = sums.chunks(packing.slots()).collect();
+        let packed = key.pack_each(&groups, packing.width());
+        let constants: Vec<BigInt> = constants.into_iter().map(BigInt::from).collect();
+        let constants = packing.pack(&constants).expect("a part of a sum that fits");
+        let masks = masks.draw(step, key.n(), packed.len());
+        let added: Vec<BigInt> =
+            constants.iter().zip(masks).map(|(c, mask)| centred(c + BigInt::from(mask), key.n())).collect();
+        self.finished(&packed, &added, rng)
+    }
+
+    /// Adds plaintexts, and randomness that the owner of the key cannot take roots of.
+    pub(super) fn finished(
+        &self,
+        ciphertexts: &[Ciphertext],
+        plaintexts: &[BigInt],
+        rng: &mut impl CryptoRng,
+    ) -> Vec<Ciphertext> {
+        let plaintexts = self.encryptor.encrypt(plaintexts, rng).expect("plaintexts within ±N/2");
+        let sums = self.encryptor.key().add_each(ciphertexts, &plaintexts);
+        self.encryptor.rerandomise_fully(&sums, rng)
+    }
+}
+
+impl Slots {
+    fn factor(&self, negative: bool, rng: &mut impl CryptoRng) -> Factor {
+        let factor = BigUint::from_bytes_be(&self.sampler.draw_factor(rng));
+        let noise = self.noise(&factor, negative, rng);
+        let width = self.blinding.factor_bits() + 1;
+        let half = BigUint::one() << (width - 1);
+        let shifted = if negative { half - factor } else { half + factor };
+        Factor { factor: Secret::from_biguint(&shifted, width).expect("ρ is below 2^(M+L)"), noise }
+    }
+
+    /// s·σ, σ uniform with |σ| ≤ (ρ−1)/2.
+    fn noise(&self, factor: &BigUint, negative: bool, rng: &mut impl CryptoRng) -> BigInt {
+        let most = (factor - 1u32) >> 1u32;
+        let sigma = BigInt::from(below(rng, &((&most << 1u32) + 1u32))) - BigInt::from(most);
+        if negative { -sigma } else { sigma }
+    }
+
+    /// What looks like a comparison of some d: its octave is uniform.
+    fn filler(&self, negative: bool, rng: &mut impl CryptoRng) -> BigInt {
+        let bits = (rng.next_u32() % self.blinding.margin_bits) as usize + 1;
+        let mut bytes = vec![0; bits.div_ceil(8)];
+        uniform_bits(&mut bytes, bits, rng);
+        let sign = if rng.next_u32() & 1 == 1 { Sign::Minus } else { Sign::Plus };
+        let d = BigInt::from_biguint(sign, BigUint::from_bytes_be(&bytes));
+        let factor = BigUint::from_bytes_be(&self.sampler.draw_factor(rng));
+        let sigma = self.noise(&factor, false, rng);
+        let value: BigInt = BigInt::from(factor) * (2 * d + 1) + sigma;
+        if negative { -value } else { value }
+    }
+}
+
+/// v as a secret exponent: v + 2^(width−1).
+pub(super) fn signed(value: i64, width: usize) -> Secret {
+    let shifted = (value + (1 << (width - 1))) as u64;
+    Secret::from_be_bytes(&shifted.to_be_bytes(), width).expect("values are checked to be of this width")
+}
+
+/// The residue of least magnitude.
+fn centred(value: BigInt, n: &BigUint) -> BigInt {
+    let n = BigInt::from(n.clone());
+    let rest = ((value % &n) + &n) % &n;
+    if &rest * 2 > n { rest - n } else { rest }
+}

@@ -1,0 +1,119 @@
+//! A provider's rows as the arithmetic wants them.
+
+use crate::{
+    Label,
+    fixed::{FEATURE_PLACES, Features},
+    scaling::Scaler,
+    table::Table,
+};
+use records::{GradientNoise, HorizontalSvm, VALUE_BITS};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// x at scale 2^12, the intercept's −1 behind them, and y.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Rows {
+    values: Vec<Vec<i32>>,
+    #[zeroize(skip)]
+    labels: Vec<Label>,
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Rows({})", self.values.len())
+    }
+}
+
+impl Rows {
+    /// Scales and rounds a table's rows; with gradient noise rows of more than the agreed norm are shortened.
+    ///
+    /// # Errors
+    /// Columns or classes that are not the job's, gaps without standardisation, or a scaled value of 32 or more.
+    pub fn new(params: &HorizontalSvm, table: &Table, scaler: &Scaler) -> Result<Self, String> {
+        check(params, table)?;
+        let all: Vec<usize> = (0..table.rows.len()).collect();
+        let scaled = scaler.apply(table, &all).map_err(|e| e.to_string())?;
+        let features = Features::encode(&scaled).map_err(|e| e.to_string())?;
+        let mut values: Vec<Vec<i32>> = (0..features.len()).map(|row| features.row(row).to_vec()).collect();
+        for (row, line) in values.iter_mut().zip(&scaled.lines) {
+            if let Some(place) = row.iter().position(|x| x.unsigned_abs() >= 1 << VALUE_BITS) {
+                let column = &params.columns[place];
+                let most = 1 << (VALUE_BITS - FEATURE_PLACES);
+                return Err(format!(
+                    "line {line}, column `{column}`: the scaled value is {most} or more in magnitude; standardise the \
+                     columns, or correct the cell"
+                ));
+            }
+            if params.intercept {
+                row.push(-(1 << FEATURE_PLACES));
+            }
+            if let Some(noise) = &params.gradient_noise {
+                shorten(row, noise);
+            }
+        }
+        Ok(Self { values, labels: table.labels().map_err(|e| e.to_string())? })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// x of a row, with the intercept's entry.
+    pub fn values(&self, row: usize) -> &[i32] {
+        &self.values[row]
+    }
+
+    /// y of a row.
+    pub fn label(&self, row: usize) -> Label {
+        self.labels[row]
+    }
+}
+
+/// Checks what can be checked before the scaling is known.
+///
+/// # Errors
+/// The first column or class that is not the job's, in words of the table; no rows, or too many.
+pub fn check(params: &HorizontalSvm, table: &Table) -> Result<(), String> {
+    for (place, (found, expected)) in table.columns.iter().zip(&params.columns).enumerate() {
+        if found != expected {
+            return Err(format!("column {} is `{found}`, in the job it is `{expected}`", place + 1));
+        }
+    }
+    if table.columns.len() != params.columns.len() {
+        return Err(format!("{} columns, the job has {}", table.columns.len(), params.columns.len()));
+    }
+    let classes = table.classes.as_ref().ok_or("no label column")?;
+    let agreed = [&params.positive, &params.negative];
+    let found = std::iter::once(&classes.positive).chain(&classes.negative);
+    if let Some((place, other)) =
+        found.enumerate().find(|(place, class)| agreed[usize::from(*place > 0)] != *class)
+    {
+        let expected = agreed[usize::from(place > 0)];
+        return Err(format!("column `{}`: the class `{other}` is `{expected}` in the job", classes.column));
+    }
+    match table.rows.len() {
+        0 => return Err("no rows".into()),
+        rows if rows > params.rows as usize => {
+            return Err(format!("{rows} rows, the job has room for {} of each provider", params.rows));
+        }
+        _ => {}
+    }
+    if !params.standardise {
+        table.require_no_gaps().map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// Multiplies a row by norm/‖x‖ where that is below 1, rounding towards 0.
+fn shorten(row: &mut [i32], noise: &GradientNoise) {
+    let norm = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let most = noise.norm.to_f64() * f64::from(1 << FEATURE_PLACES);
+    if norm > most {
+        row.iter_mut().for_each(|x| *x = (f64::from(*x) * (most / norm)) as i32);
+    }
+}
