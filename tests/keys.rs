@@ -5,7 +5,7 @@ mod deviation;
 mod fixture;
 
 use deviation::Deviating;
-use fixture::{Ledger, Running, Size, play, program, submit};
+use fixture::{Ledger, Running, Size, play, program, run, spawn_quiet, submit};
 use gateway_client::Call;
 use key_generation::Opening;
 use launcher::Kind;
@@ -44,7 +44,7 @@ async fn on_fabrics_long_term_release() {
 
 async fn on(ledger: Option<Ledger>) {
     let Some(ledger) = ledger else { return };
-    let all = participants(&ledger, "members");
+    let all = ledger.participants("members", 4);
     let first_three = some(&all, 0..3);
     let (params, report) = a_key_is_negotiated_though_a_node_is_killed(&ledger, &first_three).await;
     a_training_uses_it_with_a_quorum(&ledger, &first_three, &report.key).await;
@@ -58,14 +58,6 @@ async fn on(ledger: Option<Ledger>) {
     a_share_is_deleted(&all, &report.key);
 }
 
-/// Nodes of all four organisations, with state of their own.
-fn participants(ledger: &Ledger, name: &str) -> Participants {
-    let organisations = ledger.network.organisations(4);
-    let (channel, chaincode) = (ledger.network.channel.clone(), ledger.network.chaincode.name.clone());
-    let dir = ledger.network.dir.join(name);
-    Participants::new(&dir, organisations, channel, chaincode, PATIENCE.as_secs()).unwrap()
-}
-
 fn some(all: &Participants, range: std::ops::Range<usize>) -> Participants {
     Participants {
         organisations: all.organisations[range.clone()].to_vec(),
@@ -76,37 +68,6 @@ fn some(all: &Participants, range: std::ops::Range<usize>) -> Participants {
 
 fn names(participants: &Participants) -> Vec<String> {
     participants.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect()
-}
-
-fn spawn(participants: &Participants, party: usize, params: &JobParams) -> (Child, ChildStdin) {
-    let mut child = participants.spawn_node(&program(), party, &params.id()).unwrap();
-    // Waiting for a child closes its input, at which the node would stop.
-    let stdin = child.stdin.take().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    (child, stdin)
-}
-
-/// Runs a job about a key to its end; one node is killed and started again on the way, if one is named.
-async fn run(participants: &Participants, params: &JobParams, killed: Option<usize>) -> Vec<KeyReport> {
-    participants.accept(&params.id()).unwrap();
-    let parties = participants.configs.len();
-    let mut nodes: Vec<(Child, ChildStdin)> =
-        (0..parties).map(|party| spawn(participants, party, params)).collect();
-    participants.propose(params).await.unwrap();
-    if let Some(party) = killed {
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        nodes[party].0.kill().await.unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        nodes[party] = spawn(participants, party, params);
-    }
-    for (party, (node, _)) in nodes.iter_mut().enumerate() {
-        let log = participants.configs[party].with_file_name("node.log");
-        let status = timeout(PATIENCE, node.wait()).await;
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
-        assert!(matches!(&status, Ok(Ok(status)) if status.success()), "{status:?}: {said}");
-    }
-    participants.reports(&params.id()).unwrap()
 }
 
 fn share(participants: &Participants, party: usize, key: &str) -> KeyShare {
@@ -140,7 +101,8 @@ async fn a_key_is_negotiated_though_a_node_is_killed(
     let generation = experiment::key_generation(BITS, true, 2, Collusion::Minority);
     let kind = records::Kind::KeyGeneration(generation);
     let params = experiment::job_params(kind, names(members)).unwrap();
-    let mut reports = run(members, &params, Some(1)).await;
+    let killed = [(1, Duration::from_millis(1500))];
+    let mut reports: Vec<KeyReport> = run(members, &params, &killed).await;
     let key = reports[0].key.clone();
     assert!(reports.iter().all(|report| report.key == key && report.candidates > 0));
     for party in 0..3 {
@@ -214,7 +176,7 @@ async fn a_refresh_changes_the_members(ledger: &Ledger, all: &Participants, key:
     let params = |refresh| experiment::job_params(records::Kind::KeyRefresh(refresh), names(all)).unwrap();
     assert_eq!(refused(ledger, &params(other_purpose)).await, Code::BadInput);
     let params = params(refresh);
-    let reports = run(all, &params, None).await;
+    let reports: Vec<KeyReport> = run(all, &params, &[]).await;
     assert_eq!(reports[0].share, None, "who leaves gets no share");
     let new = share(all, 3, &reports[0].key);
     assert_eq!((new.index(), new.key().n()), (2, old.key().n()));
@@ -228,7 +190,8 @@ async fn two_members_have_a_key_too(ledger: &Ledger, all: &Participants) {
     let two = some(all, 2..4);
     let generation = experiment::key_generation(256, true, 2, Collusion::AllButOne);
     let params = experiment::job_params(records::Kind::KeyGeneration(generation), names(&two)).unwrap();
-    let reports = run(&two, &params, Some(0)).await;
+    let killed = [(0, Duration::from_millis(1500))];
+    let reports: Vec<KeyReport> = run(&two, &params, &killed).await;
     assert_eq!(share(&two, 1, &reports[0].key).key().collusion_bound(), 1);
     let found = ledger.verify(&params.id()).await;
     assert!(found.complete, "{:?}", found.defects);
@@ -243,7 +206,7 @@ async fn who_spoils_a_negotiation_is_named(ledger: &Ledger, members: &Participan
     let params = experiment::job_params(records::Kind::KeyGeneration(generation), names(members)).unwrap();
     let id = params.id();
     members.accept(&id).unwrap();
-    let mut nodes = [0, 1].map(|party| spawn(members, party, &params));
+    let mut nodes = [0, 1].map(|party| spawn_quiet(members, party, &params));
     members.propose(&params).await.unwrap();
     let config = Config::load(&members.configs[2]).unwrap();
     let dir = ledger.network.dir.join("opened");
