@@ -34,6 +34,7 @@ use records::{
 use sha2::{Digest, Sha256};
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -134,11 +135,18 @@ struct Analyst {
     model: analyst::Model,
     /// Gradients that the model has in it.
     done: usize,
+    /// Which of each provider's margins are negative, in one round; decrypted once, however many records that takes.
+    compared: (u32, BTreeMap<usize, Vec<bool>>),
 }
 
 impl Analyst {
     fn new(job: &Job, params: &Params, private: &Private) -> Self {
-        Self { key: private.key(job, params), model: analyst::Model::new(params), done: 0 }
+        Self {
+            key: private.key(job, params),
+            model: analyst::Model::new(params),
+            done: 0,
+            compared: Default::default(),
+        }
     }
 
     /// Takes in the gradients that are new.
@@ -559,20 +567,18 @@ impl HorizontalSvm {
         self.with_analyst(private, |analyst, times| {
             let start = Instant::now();
             let mut bits = Vec::new();
+            if analyst.compared.0 != slot.round {
+                analyst.compared = (slot.round, BTreeMap::new());
+            }
             // Only the providers of whose margins this chunk speaks.
             for place in range.start / active..range.end.div_ceil(active) {
-                let margins = &self.margins[place];
-                let all = match self.is_paper() {
-                    true => paper::compare(&analyst.key, margins),
-                    false => {
-                        let party = self.providers[place];
-                        analyst::compare(&analyst.key, self.slots(), margins, active)
-                            .map_err(|e| format!("party {party}: {e}"))?
-                    }
-                };
+                if !analyst.compared.1.contains_key(&place) {
+                    let all = self.compare(&analyst.key, place)?;
+                    analyst.compared.1.insert(place, all);
+                }
                 let from = range.start.max(place * active) - place * active;
                 let to = range.end.min((place + 1) * active) - place * active;
-                bits.extend_from_slice(&all[from..to]);
+                bits.extend_from_slice(&analyst.compared.1[&place][from..to]);
             }
             let body = match self.is_paper() {
                 true => Body::Indicators(bits),
@@ -584,6 +590,16 @@ impl HorizontalSvm {
             times.comparison += start.elapsed();
             Ok(body)
         })
+    }
+
+    /// Which margins of a provider are negative, or with the paper's protocol below 1.
+    fn compare(&self, key: &PrivateKey, place: usize) -> Result<Vec<bool>, String> {
+        let margins = &self.margins[place];
+        if self.is_paper() {
+            return Ok(paper::compare(key, margins));
+        }
+        let found = analyst::compare(key, self.slots(), margins, self.params.active() as usize);
+        found.map_err(|e| format!("party {}: {e}", self.providers[place]))
     }
 
     fn make_model(&self, private: &Private) -> Result<Body, Fault> {

@@ -134,6 +134,24 @@ fn the_model_is_that_of_the_pooled_rows() {
 }
 
 #[test]
+fn many_rows_take_several_records() {
+    let tables = tables(&[760, 700], false);
+    for comparison in [Comparison::Hidden, Comparison::Paper] {
+        let job = job(2, 760, |params| {
+            params.comparison = comparison;
+            params.c = decimal("0.001");
+            params.iterations = 2;
+        });
+        let trace = run(&job, &tables);
+        let in_pieces = trace.records.iter().any(|committed| committed.record.slot.chunk > 0);
+        assert!(in_pieces, "{comparison:?}");
+        let output = &trace.outputs[0];
+        let (reference, _) = reference(&job, &tables, &output.scaler, full(&job, &tables));
+        assert_eq!(whole(output.weights.as_ref().unwrap()), reference.weights, "{comparison:?}");
+    }
+}
+
+#[test]
 fn scaling_is_that_of_the_pooled_table() {
     let tables = tables(&[8, 11], false);
     let job = job(2, 11, |_| {});
