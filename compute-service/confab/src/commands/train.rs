@@ -146,7 +146,7 @@ enum MissingArg {
     Mean,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ScaleArg {
     Std,
     Unit,
@@ -177,6 +177,14 @@ pub async fn train(args: TrainArgs) -> Done {
     let columns =
         Columns { label: Some(args.label), positive: args.positive, id: args.id, ..Columns::default() };
     let source = args.run.source(args.data, columns, args.missing);
+    let misplaced = match args.partition {
+        PartitionArg::Columns => args.rows.given().map(|name| (name, "rows")),
+        PartitionArg::Rows if args.run.scale != ScaleArg::Std => Some(("--scale", "columns")),
+        PartitionArg::Rows => args.run.training.of_columns_only().map(|name| (name, "columns")),
+    };
+    if let Some((name, partition)) = misplaced {
+        return Err(format!("{name} belongs to --partition {partition}").into());
+    }
     match args.partition {
         PartitionArg::Columns => {
             by_columns(source, args.run, args.iterations.unwrap_or(24), args.batch.unwrap_or(64)).await

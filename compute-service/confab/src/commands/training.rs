@@ -85,6 +85,11 @@ impl TrainingArgs {
         }
     }
 
+    /// One of these that means nothing in a training by rows and was given.
+    pub fn of_columns_only(&self) -> Option<&'static str> {
+        self.quorum.map(|_| "--quorum")
+    }
+
     /// The parameters of a training by rows, as far as they are known without the table; and C, where it was given.
     pub fn by_rows(
         &self,
@@ -146,6 +151,18 @@ pub struct RowsArgs {
     /// With --gradient-noise: the δ for which ε is reported.
     #[arg(long, default_value = "0.00001")]
     noise_delta: Decimal,
+}
+
+impl RowsArgs {
+    /// One of these that was given.
+    pub fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.no_intercept, "--no-intercept"),
+            (self.tolerance.is_some(), "--tolerance"),
+            (self.gradient_noise.is_some(), "--gradient-noise"),
+        ];
+        given.into_iter().find(|(given, _)| *given).map(|(_, name)| name)
+    }
 }
 
 /// Where the threshold key of an experiment comes from.
