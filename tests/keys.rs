@@ -18,11 +18,7 @@ use node::{
 use paillier::KeyShare;
 use records::{Code, Collusion, Dealer, JobParams, Judge, KeyEntry, KeyRefresh, Outcome, Phase, TRAINING};
 use std::{process::Output, time::Duration};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, ChildStdin},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 const BITS: u32 = 512;
 const PATIENCE: Duration = Duration::from_secs(180);

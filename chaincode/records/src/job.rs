@@ -46,7 +46,7 @@ pub enum Kind {
     /// Training of chapter 5.
     VerticalSvm(VerticalSvm),
     /// Training of chapter 4.
-    HorizontalSvm(HorizontalSvm),
+    HorizontalSvm(Box<HorizontalSvm>),
     /// A threshold key that nobody deals (`protocols.md` 1).
     KeyGeneration(KeyGeneration),
     /// The same key in new shares.

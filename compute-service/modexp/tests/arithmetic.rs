@@ -440,7 +440,7 @@ fn a_matrix_of_secret_exponents() {
         let expected: Vec<BigUint> = exponents.iter().map(product).collect();
         let secrets: Vec<Vec<Secret>> = exponents
             .iter()
-            .map(|row| row.iter().map(|e| Secret::from_biguint(e, width as usize).unwrap()).collect())
+            .map(|row| row.iter().map(|e| Secret::from_biguint(e, width).unwrap()).collect())
             .collect();
         for backend in backends() {
             let modulus = Modulus::with_backend(&n, backend).unwrap();

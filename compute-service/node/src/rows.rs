@@ -75,7 +75,7 @@ impl RowsPlan {
             c: self.c.unwrap_or(Decimal::from_units((SCALE / rows as i64).max(1))),
             ..self.training.clone()
         };
-        let params = job_params(Kind::HorizontalSvm(training), names)?;
+        let params = job_params(Kind::HorizontalSvm(Box::new(training)), names)?;
         params.validate().map_err(input)?;
         Ok(params)
     }

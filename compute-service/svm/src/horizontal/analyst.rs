@@ -8,7 +8,7 @@ use crate::{
 use num_bigint::{BigInt, BigUint};
 use num_traits::Signed;
 use paillier::{Ciphertext, PrivateKey};
-use records::{HorizontalSvm, SCALE, VALUE_BITS};
+use records::{HorizontalSvm, VALUE_BITS};
 
 /// Whether each blinded value is negative. What was blinded is not known, nor whether its sign was flipped.
 pub(super) fn compare(
@@ -78,7 +78,6 @@ impl Model {
     pub(super) fn has_converged(&self) -> bool {
         let (Some(tolerance), Some(last)) = (self.params.tolerance, &self.last) else { return false };
         let bound = BigUint::from(tolerance.units().unsigned_abs()) << 24u32;
-        debug_assert!(SCALE == 1_000_000_000);
         *last <= &bound * &bound
     }
 }

@@ -68,7 +68,7 @@ fn job(providers: u32, rows: u32, change: impl FnOnce(&mut Params)) -> Job {
         version: VERSION,
         contract: "1.0".into(),
         participants: (1..=providers + 1).map(|i| format!("Org{i}MSP")).collect(),
-        kind: Kind::HorizontalSvm(params),
+        kind: Kind::HorizontalSvm(Box::new(params)),
         nonce: Bytes(vec![3; 16]),
     };
     params.validate().unwrap();
