@@ -11,6 +11,7 @@ mod masks;
 mod moments;
 mod noise;
 mod paper;
+mod parties;
 mod provider;
 mod rows;
 
@@ -18,173 +19,27 @@ mod rows;
 mod tests;
 
 pub use noise::epsilon;
+pub use parties::{Output, Private, Times};
 pub use rows::{Rows, check};
 
-use crate::{digest, scaling::Scaler, table::Table, vertical::Blinding, vertical::schedule};
+use crate::{digest, scaling::Scaler, vertical::Blinding, vertical::schedule};
 use masks::Masks;
 use noise::Gaussian;
 use num_bigint::BigUint;
 use paillier::{Ciphertext, EncryptionKey, Encryptor, PrivateKey, Randomness};
-use protocol::{Board, Committed, Fault, JobSecret, Protocol, Role, Status, Step, StepRng, sealed::Keys};
+use parties::{Analyst, Prepared};
+use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, sealed::Keys};
 use provider::{Plan, Provider, Slots, gradient_packing};
 use records::{
     Body, Bytes, Closing, Comparison, HorizontalSvm as Params, Job, Kind, MemberKeys, Model, Phase,
     Publication, SeedCommit, SeedOpen, Slot,
 };
-use sha2::{Digest, Sha256};
 use std::{
     cell::Cell,
     collections::BTreeMap,
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
-
-/// What a party knows and never posts.
-pub struct Private {
-    secret: JobSecret,
-    /// A provider's rows; the analyst has none.
-    table: Option<Table>,
-    digest: [u8; 32],
-}
-
-impl fmt::Debug for Private {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Private")
-            .field("rows", &self.table.as_ref().map(|table| table.rows.len()))
-            .finish_non_exhaustive()
-    }
-}
-
-impl Private {
-    /// The analyst's side: its Paillier key follows from the job's secret.
-    pub fn analyst(secret: JobSecret) -> Self {
-        Self { secret, table: None, digest: [0; 32] }
-    }
-
-    /// A provider's side.
-    ///
-    /// # Errors
-    /// [`Fault::Input`]: columns or classes that are not the job's, no rows or too many, gaps without standardisation.
-    pub fn provider(params: &Params, table: Table, secret: JobSecret) -> Result<Self, Fault> {
-        check(params, &table).map_err(Fault::Input)?;
-        let mut hash = Sha256::new();
-        for row in &table.rows {
-            hash.update([row.label.map_or(0, |label| label.sign() as u8)]);
-            row.values.iter().for_each(|v| hash.update(v.map_or([0xff; 8], f64::to_be_bytes)));
-        }
-        Ok(Self { secret, table: Some(table), digest: hash.finalize().into() })
-    }
-
-    fn salt(&self, job: &Job) -> [u8; 32] {
-        self.secret.derive(&job.id, "model salt")
-    }
-
-    fn contribution(&self, job: &Job) -> [u8; 32] {
-        self.secret.derive(&job.id, "seed contribution")
-    }
-
-    fn key(&self, job: &Job, params: &Params) -> PrivateKey {
-        let slot = Slot { phase: Phase::Keys, round: 0, party: params.analyst, chunk: 0 };
-        let mut rng = StepRng::new(&self.secret, &job.id, slot, &[0; 32]);
-        PrivateKey::generate(params.key_bits.into(), &mut rng).expect("key bits of valid parameters")
-    }
-}
-
-/// What everybody learns.
-#[derive(Clone, Debug)]
-pub struct Output {
-    /// Updates that were made.
-    pub iterations: u32,
-    /// How columns are scaled.
-    pub scaler: Scaler,
-    /// w, and b where there is an intercept, at scale 2^24, where the model was published.
-    pub weights: Option<Vec<i64>>,
-    /// Digest of the model, hexadecimal.
-    pub digest: String,
-    /// What this party's building blocks took since it was started.
-    pub times: Times,
-    gradients: Vec<Vec<Vec<Ciphertext>>>,
-}
-
-impl Output {
-    /// The model as the analyst knows it, published or not.
-    ///
-    /// # Errors
-    /// Another party's or job's secret.
-    pub fn weights_of_analyst(&self, job: &Job, private: &Private) -> Result<Vec<i64>, Fault> {
-        let params = params_of(job)?;
-        let mut analyst = Analyst::new(job, params, private);
-        analyst.follow(params, job.params.parties(), &self.gradients).map_err(Fault::Input)?;
-        Ok(analyst.model.weights().to_vec())
-    }
-}
-
-/// Time that this party spent in the building blocks of table 4.4.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Times {
-    /// Secure polynomial multiplication: margins and gradients under encryption.
-    pub multiplication: Duration,
-    /// Secure comparison: blinding, and the analyst's answers.
-    pub comparison: Duration,
-}
-
-/// The analyst's secrets, and how far it has come.
-struct Analyst {
-    key: PrivateKey,
-    model: analyst::Model,
-    /// Gradients that the model has in it.
-    done: usize,
-    /// Which of each provider's margins are negative, in one round; decrypted once, however many records that takes.
-    compared: (u32, BTreeMap<usize, Vec<bool>>),
-}
-
-impl Analyst {
-    fn new(job: &Job, params: &Params, private: &Private) -> Self {
-        Self {
-            key: private.key(job, params),
-            model: analyst::Model::new(params),
-            done: 0,
-            compared: Default::default(),
-        }
-    }
-
-    /// Takes in the gradients that are new.
-    fn follow(
-        &mut self,
-        params: &Params,
-        parties: u32,
-        gradients: &[Vec<Vec<Ciphertext>>],
-    ) -> Result<(), String> {
-        for round in &gradients[self.done..] {
-            let gradient = match params.comparison {
-                Comparison::Hidden => analyst::open(&self.key, params, parties, &round[0])?,
-                Comparison::Paper => {
-                    let mut sum = vec![0; params.weights()];
-                    for one in round {
-                        let values = self.key.decrypt(&one[..params.weights()]);
-                        for (sum, value) in sum.iter_mut().zip(values) {
-                            *sum +=
-                                i64::try_from(value).map_err(|_| "a gradient is too large".to_string())?;
-                        }
-                    }
-                    sum
-                }
-            };
-            self.model.step(&gradient)?;
-            self.done += 1;
-        }
-        Ok(())
-    }
-}
-
-/// A provider's rows and masks, from when scaling and keys are known.
-struct Prepared {
-    rows: Rows,
-    masks: Masks,
-    schedule: Option<Vec<Vec<u32>>>,
-    noise: Option<Gaussian>,
-}
 
 #[derive(Default)]
 struct Memo {

@@ -4,10 +4,10 @@ use super::*;
 use crate::{
     reference::{self, Reference, Variant},
     scaling::{Scaled, Scaling},
-    table::Columns,
+    table::{Columns, Table},
 };
 use num_bigint::BigInt;
-use protocol::{Trace, simulate};
+use protocol::{JobSecret, Trace, simulate};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use records::{Decimal, GradientNoise, JobParams, VERSION};
