@@ -41,6 +41,7 @@ mod interest;
 mod ordering;
 mod plan;
 mod ranges;
+mod replay;
 mod rwset;
 mod simulation;
 mod store;
@@ -52,6 +53,7 @@ pub use config::{
     OrgConfig,
 };
 pub use msp::{Policy, Rule};
+pub use replay::Replay;
 
 use channel::{Channel, Node, read};
 use fabric_protos::services::{DeliverServer, EndorserServer, GatewayServer, MAX_MESSAGE_SIZE};

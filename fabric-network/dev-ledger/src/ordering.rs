@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::channel::{Channel, Peer};
 use crate::store::Place;
-use crate::validation::{Checked, validate};
+use crate::validation::{Checked, Verdicts, validate};
 use fabric_protos::common::{
     Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, LastConfig, Metadata,
     OrdererBlockMetadata, Payload, SignatureHeader, Status,
@@ -189,7 +189,7 @@ pub async fn tend(channel: Arc<Channel>) {
 }
 
 /// The header of the newest block; there is always the configuration's.
-fn last_header(channel: &Channel) -> Result<BlockHeader, Error> {
+pub fn last_header(channel: &Channel) -> Result<BlockHeader, Error> {
     let number = channel.store.height()?.saturating_sub(1);
     let header = channel.store.block(number)?.and_then(|block| block.header);
     header.ok_or_else(|| Error::Store(format!("block {number} is missing")))
@@ -202,7 +202,16 @@ fn commit(
     last: BlockHeader,
     batch: &[Checked],
 ) -> Result<(BlockHeader, Vec<(String, Place)>), Error> {
-    let verdicts = validate(channel, last.number + 1, batch)?;
+    append(channel, last.clone(), batch, validate(channel, last.number + 1, batch)?)
+}
+
+/// Makes the block after `last` durable, with these verdicts. Gives its header, and where its transactions are.
+pub fn append(
+    channel: &Channel,
+    last: BlockHeader,
+    batch: &[Checked],
+    verdicts: Verdicts,
+) -> Result<(BlockHeader, Vec<(String, Place)>), Error> {
     let data = batch.iter().map(|checked| checked.envelope.clone()).collect();
     let block = block(last, data, &verdicts.codes);
     channel.store.commit(&block, &verdicts.changes)?;

@@ -1,9 +1,12 @@
 //! The same calls on real Fabric and here, and the same answers: codes, words, details, verdicts.
 
 mod common;
+#[path = "common/fabric.rs"]
+mod fabric;
 
 use common::tamper::{change_action, change_outcome, results, tamper};
-use common::{Client, Keys, Network, position};
+use common::{Client, Network, position};
+use fabric::Fabric;
 use fabric_protos::common::{Block, ChannelHeader, Envelope, Payload, Status as BlockStatus};
 use fabric_protos::gateway::{
     ChaincodeEventsRequest, CommitStatusRequest, EvaluateRequest, SignedChaincodeEventsRequest,
@@ -17,14 +20,10 @@ use fabric_protos::peer::{
     ChaincodeAction, ChaincodeActionPayload, Endorsement, ProposalResponsePayload, Transaction,
 };
 use fabric_protos::rwset::TxReadWriteSet;
-use launcher::{ChaincodeCommand, Options};
 use prost::Message;
-use shim::{Server, Tls};
 use std::fmt::Debug;
-use std::fs;
-use std::path::Path;
 use tonic::Status;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic::transport::Endpoint;
 
 /// What was asked and what was answered, without ids, numbers of blocks and addresses.
 #[derive(Default)]
@@ -488,51 +487,9 @@ async fn system(t: &mut Transcript, one: &mut Client) {
     }
 }
 
-/// A chaincode service as the launcher starts it; otherwise nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn chaincode_process() {
-    let Ok(address) = std::env::var("CHAINCODE_SERVER_ADDRESS") else {
-        return;
-    };
-    let variable = |name| std::env::var(name).unwrap();
-    let tls = Tls::new(
-        fs::read(variable("CHAINCODE_TLS_CERT")).unwrap(),
-        fs::read(variable("CHAINCODE_TLS_KEY")).unwrap(),
-    );
-    let contract = Keys { msp_id: variable("CHAINCODE_ID") };
-    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    let server = Server::builder(contract).package_id(variable("CHAINCODE_ID")).tls(tls);
-    server.serve(listener, std::future::pending()).await.unwrap();
-}
-
-/// Stops the network when the test ends, however it ends.
-struct Down<'a>(&'a Path);
-
-impl Drop for Down<'_> {
-    fn drop(&mut self) {
-        let _ = launcher::down(self.0, true);
-    }
-}
-
 async fn on_fabric() -> Vec<String> {
-    let dir = tempfile::tempdir().unwrap();
-    let dir = dir.path().join("network");
-    let program = std::env::current_exe().unwrap();
-    let args = ["--exact", "chaincode_process", "--nocapture"].map(String::from).to_vec();
-    let mut options = Options::new(&dir, 2, ChaincodeCommand { program, args });
-    options.probe = ["blind", "0", "up"].map(String::from).to_vec();
-    let _down = Down(&dir);
-    let network = launcher::fabric::up(&options, &mut |_| {}).await.unwrap();
-    let client = |index: usize| {
-        let org = &network.orgs[index];
-        let root = fs::read(network.path(&org.peer.tls.ca)).unwrap();
-        let tls =
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(root)).domain_name(&org.peer.host);
-        let endpoint = Endpoint::from_shared(format!("https://{}", org.peer.address)).unwrap();
-        let connection = endpoint.tls_config(tls).unwrap().connect_lazy();
-        Client::new(connection, &org.msp_id, &network.path(&org.user.cert), &network.path(&org.user.key))
-    };
-    let (mut one, mut two) = (client(0), client(1));
+    let fabric = Fabric::up(Vec::new()).await;
+    let (mut one, mut two) = (fabric.client(0), fabric.client(1));
     let mut stranger = stranger(&one).await;
     run(&mut one, &mut two, &mut stranger).await
 }

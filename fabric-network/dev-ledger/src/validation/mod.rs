@@ -111,6 +111,24 @@ pub fn validate(channel: &Channel, number: u64, batch: &[Checked]) -> Result<Ver
     Ok(Verdicts { codes, changes })
 }
 
+/// Takes over verdicts on the transactions of block `number`, and what the valid ones change.
+pub fn adopt(channel: &Channel, number: u64, batch: &[Checked], codes: &[Code]) -> Result<Verdicts, Error> {
+    let snapshot = channel.store.snapshot(number)?;
+    let mut updates = Updates::default();
+    let mut places = Vec::new();
+    for (index, (checked, &code)) in batch.iter().zip(codes).enumerate() {
+        let version = Version { block: number, tx: index as u64 };
+        if let (Code::Valid, Ok(endorsed)) = (code, &checked.outcome) {
+            updates.apply(&snapshot, &endorsed.sets, &checked.id, version)?;
+        }
+        if !checked.id.is_empty() {
+            places.push((checked.id.clone(), Place { block: number, index: version.tx, code }));
+        }
+    }
+    let changes = Changes { places, ..updates.into_changes() };
+    Ok(Verdicts { codes: codes.to_vec(), changes })
+}
+
 fn check(channel: &Channel, envelope: &Envelope, id: &mut String) -> Result<Endorsed, Code> {
     if envelope.payload.is_empty() {
         return Err(Code::NilEnvelope);

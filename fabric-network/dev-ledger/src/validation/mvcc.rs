@@ -141,7 +141,7 @@ impl Updates {
         Ok(found.into_iter().map(|(key, version)| KvRead { key, version: Some(wire(version)) }).collect())
     }
 
-    fn apply(
+    pub fn apply(
         &mut self,
         snapshot: &Snapshot,
         sets: &[NamespaceSet],

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+mod steps;
 pub mod tamper;
 
 use crypto_material::{Material, NetworkSpec, generate};
@@ -148,6 +149,8 @@ impl Keys {
                     format!("{} {}", response.status, String::from_utf8_lossy(&response.payload)).into()
                 );
             }
+            // Several calls in one transaction.
+            "steps" => return steps::take(stub),
             "whose" => return Ok(self.msp_id.clone().into_bytes()),
             "disagree-with" if arg(0)? == self.msp_id => return Ok(b"other".to_vec()),
             "disagree-with" => return Ok(b"one".to_vec()),
