@@ -1,7 +1,8 @@
 //! What a channel's organisations agreed on for its chaincodes, in the form in which it is applied.
 
+use crate::Error;
 use crate::config::{ChaincodeDefinition, ChannelConfig, Collection, EndorsementPolicy};
-use crate::store::Version;
+use crate::store::{Snapshot, Version, Versioned, hashed_space};
 use msp::{ImplicitMeta, Policy, Principal, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -157,10 +158,7 @@ impl Members {
 
     /// Whether what this version wrote is still there when `height` blocks have been committed.
     pub fn keeps(&self, version: Version, height: u64) -> bool {
-        match self.block_to_live {
-            0 => true,
-            blocks => version.block.saturating_add(blocks).saturating_add(1) >= height,
-        }
+        self.block_to_live == 0 || lives(self.block_to_live, version, height)
     }
 
     /// The block whose data is deleted with block `number`.
@@ -172,11 +170,18 @@ impl Members {
     }
 }
 
+/// Whether what this version wrote, and what lives for so many blocks, is still there at a height.
+fn lives(blocks: u64, version: Version, height: u64) -> bool {
+    version.block.saturating_add(blocks).saturating_add(1) >= height
+}
+
 /// The definitions of a channel's chaincodes.
 #[derive(Debug)]
 pub struct Definitions {
     channel: String,
     chaincodes: BTreeMap<String, Definition>,
+    /// For how many blocks what is in a hashed namespace lives, where it does not for ever.
+    lives: BTreeMap<String, u64>,
 }
 
 impl Definitions {
@@ -184,7 +189,28 @@ impl Definitions {
     pub fn new(channel: &ChannelConfig, orgs: &[String]) -> Self {
         let chaincodes = &channel.chaincodes;
         let definitions = chaincodes.iter().map(|one| (one.name.clone(), Definition::new(one, orgs)));
-        Self { channel: channel.name.clone(), chaincodes: definitions.collect() }
+        let lives = chaincodes.iter().flat_map(|one| {
+            let mortal = one.collections.iter().filter(|collection| collection.block_to_live != 0);
+            mortal.map(|collection| (hashed_space(&one.name, &collection.name), collection.block_to_live))
+        });
+        Self { channel: channel.name.clone(), lives: lives.collect(), chaincodes: definitions.collect() }
+    }
+
+    /// What is committed under a key of a namespace, or of a collection's hashed one unless its life is over.
+    pub fn value(&self, snapshot: &Snapshot, space: &str, key: &str) -> Result<Option<Versioned>, Error> {
+        let found = snapshot.get(space, key)?;
+        Ok(match self.lives.get(space) {
+            Some(blocks) => found.filter(|found| lives(*blocks, found.version, snapshot.height())),
+            None => found,
+        })
+    }
+
+    /// The metadata that is committed with a [`value`](Self::value), and goes with it.
+    pub fn metadata(&self, snapshot: &Snapshot, space: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        if self.lives.contains_key(space) && self.value(snapshot, space, key)?.is_none() {
+            return Ok(None);
+        }
+        snapshot.metadata(space, key)
     }
 
     pub fn get(&self, chaincode: &str) -> Option<&Definition> {

@@ -433,14 +433,15 @@ impl Simulation {
         collection: &str,
         key: &str,
     ) -> Result<Option<Versioned>, String> {
-        let members = self.setting.definitions.collection(namespace, collection)?;
-        let found = self.snapshot.get(&hashed_space(namespace, collection), &hashed_key(key));
-        let found = found.map_err(|e| e.to_string())?;
-        Ok(found.filter(|found| members.keeps(found.version, self.snapshot.height())))
+        let definitions = &self.setting.definitions;
+        definitions.collection(namespace, collection)?;
+        let space = hashed_space(namespace, collection);
+        definitions.value(&self.snapshot, &space, &hashed_key(key)).map_err(|e| e.to_string())
     }
 
     fn committed_metadata(&self, namespace: &str, key: &str) -> Result<Vec<KvMetadataEntry>, String> {
-        let found = self.snapshot.metadata(namespace, key).map_err(|e| e.to_string())?;
+        let found =
+            self.setting.definitions.metadata(&self.snapshot, namespace, key).map_err(|e| e.to_string())?;
         let written = KvMetadataWrite::decode(found.unwrap_or_default().as_slice());
         written.map(|metadata| metadata.entries).map_err(|e| e.to_string())
     }

@@ -119,7 +119,7 @@ pub fn adopt(channel: &Channel, number: u64, batch: &[Checked], codes: &[Code]) 
     for (index, (checked, &code)) in batch.iter().zip(codes).enumerate() {
         let version = Version { block: number, tx: index as u64 };
         if let (Code::Valid, Ok(endorsed)) = (code, &checked.outcome) {
-            updates.apply(&snapshot, &endorsed.sets, &checked.id, version)?;
+            updates.apply(&channel.definitions, &snapshot, &endorsed.sets, &checked.id, version)?;
         }
         if !checked.id.is_empty() {
             places.push((checked.id.clone(), Place { block: number, index: version.tx, code }));

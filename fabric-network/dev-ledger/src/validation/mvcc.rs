@@ -45,7 +45,7 @@ impl Updates {
     ) -> Result<Code, Error> {
         let code = self.check_reads(definitions, snapshot, &endorsed.sets)?;
         if code == Code::Valid {
-            self.apply(snapshot, &endorsed.sets, tx_id, version)?;
+            self.apply(definitions, snapshot, &endorsed.sets, tx_id, version)?;
         }
         Ok(code)
     }
@@ -75,13 +75,9 @@ impl Updates {
             }
             for collection in &set.collections {
                 let space = hashed_space(namespace, &collection.name);
-                let members = definitions.get(namespace).and_then(|found| found.collection(&collection.name));
                 for read in &collection.hashed.hashed_reads {
                     let key = hex(&read.key_hash);
-                    let keeps = |found: &Versioned| {
-                        members.is_none_or(|members| members.keeps(found.version, snapshot.height()))
-                    };
-                    let committed = snapshot.get(&space, &key)?.filter(keeps);
+                    let committed = definitions.value(snapshot, &space, &key)?;
                     if !self.is_unchanged(&space, &key, committed, read.version.as_ref()) {
                         return Ok(Code::MvccReadConflict);
                     }
@@ -143,6 +139,7 @@ impl Updates {
 
     pub fn apply(
         &mut self,
+        definitions: &Definitions,
         snapshot: &Snapshot,
         sets: &[NamespaceSet],
         tx_id: &str,
@@ -158,7 +155,7 @@ impl Updates {
             for write in &set.own.metadata_writes {
                 operations.entry(write.key.clone()).or_default().metadata = Some(serialise(&write.entries));
             }
-            self.apply_operations(snapshot, namespace, operations, version)?;
+            self.apply_operations(definitions, snapshot, namespace, operations, version)?;
 
             for collection in &set.collections {
                 let mut operations: BTreeMap<String, Operation> = BTreeMap::new();
@@ -180,6 +177,7 @@ impl Updates {
                         Some(serialise(&write.entries));
                 }
                 self.apply_operations(
+                    definitions,
                     snapshot,
                     &hashed_space(namespace, &collection.name),
                     operations,
@@ -203,29 +201,33 @@ impl Updates {
     /// and metadata without a value is nothing.
     fn apply_operations(
         &mut self,
+        definitions: &Definitions,
         snapshot: &Snapshot,
         namespace: &str,
         operations: BTreeMap<String, Operation>,
         version: Version,
     ) -> Result<(), Error> {
         for (key, operation) in operations {
-            let known = match self.update(namespace, &key) {
-                Some(update) => update.metadata.clone(),
-                None => snapshot.metadata(namespace, &key)?,
+            // What is stored may have ended its life, and must not come back with a new value.
+            let (stored, known) = match self.update(namespace, &key) {
+                Some(update) => (update.metadata.clone(), update.metadata.clone()),
+                None => {
+                    (snapshot.metadata(namespace, &key)?, definitions.metadata(snapshot, namespace, &key)?)
+                }
             };
             let value = match operation.value {
                 Some(value) => value,
                 None => {
                     let latest = match self.update(namespace, &key) {
                         Some(update) => update.value.clone(),
-                        None => snapshot.get(namespace, &key)?.map(|found| found.value),
+                        None => definitions.value(snapshot, namespace, &key)?.map(|found| found.value),
                     };
                     let Some(latest) = latest else { continue };
                     Some(latest)
                 }
             };
             let metadata = match &value {
-                Some(_) => operation.metadata.unwrap_or_else(|| known.clone()),
+                Some(_) => operation.metadata.unwrap_or(known),
                 None => None,
             };
             let write = |value: Option<Vec<u8>>| Write {
@@ -235,7 +237,7 @@ impl Updates {
                 value,
             };
             self.changes.writes.push(write(value.clone()));
-            if metadata != known {
+            if metadata != stored {
                 self.changes.metadata.push(write(metadata.clone()));
             }
             self.latest.insert((namespace.into(), key), Update { version, value, metadata });
@@ -394,7 +396,7 @@ mod tests {
                 let mut model = models[number].clone();
                 for (index, changes) in transactions.iter().enumerate() {
                     let version = Version { block: number as u64, tx: index as u64 };
-                    updates.apply(&store.snapshot(number as u64).unwrap(), &set(changes), "", version).unwrap();
+                    updates.apply(&definitions(), &store.snapshot(number as u64).unwrap(), &set(changes), "", version).unwrap();
                     apply(&mut model, changes, version);
                 }
                 let header = Some(BlockHeader { number: number as u64, ..Default::default() });
@@ -430,7 +432,7 @@ mod tests {
             let mut written = BTreeSet::new();
             for (index, changes) in earlier.iter().enumerate() {
                 let version = Version { block: number, tx: index as u64 };
-                updates.apply(&store.snapshot(number).unwrap(), &set(changes), "", version).unwrap();
+                updates.apply(&definitions(), &store.snapshot(number).unwrap(), &set(changes), "", version).unwrap();
                 apply(&mut now, changes, version);
                 written.extend(changes.iter().map(|(key, _)| name(*key)));
             }

@@ -88,7 +88,7 @@ impl<'a> Policies<'a> {
         if self.changed.contains(&(space.to_owned(), key.to_owned())) {
             return Ok(false);
         }
-        if let Some(metadata) = self.snapshot.metadata(space, key)? {
+        if let Some(metadata) = self.definitions.metadata(self.snapshot, space, key)? {
             let written = KvMetadataWrite::decode(metadata.as_slice()).unwrap_or_default();
             if let Some(policy) = key_policy(&written.entries) {
                 checks.any = true;

@@ -29,9 +29,9 @@ fn step(stub: &Stub, step: &str) -> Result<Vec<u8>, StubError> {
         }
         ["event", name, payload] => stub.set_event(name, *payload)?,
         ["policy", key, ids @ ..] => stub.set_state_validation_parameter(key, members(ids))?,
-        ["policy-of", key] => return Ok(stub.get_state_validation_parameter(key)?.unwrap_or_default()),
+        ["policy-of", key] => return Ok(hex(&stub.get_state_validation_parameter(key)?.unwrap_or_default())),
         ["hash", collection, key] => {
-            return Ok(stub.get_private_data_hash(collection, key)?.unwrap_or(b"nothing".to_vec()));
+            return Ok(hex(&stub.get_private_data_hash(collection, key)?.unwrap_or_default()));
         }
         ["put-private", collection, key, value] => stub.put_private_data(collection, key, *value)?,
         ["delete-private", collection, key] => stub.del_private_data(collection, key)?,
@@ -40,9 +40,15 @@ fn step(stub: &Stub, step: &str) -> Result<Vec<u8>, StubError> {
             stub.set_private_data_validation_parameter(collection, key, members(ids))?;
         }
         ["private-policy-of", collection, key] => {
-            return Ok(stub.get_private_data_validation_parameter(collection, key)?.unwrap_or_default());
+            return Ok(hex(&stub
+                .get_private_data_validation_parameter(collection, key)?
+                .unwrap_or_default()));
         }
         other => panic!("no step {other:?}"),
     }
     Ok(Vec::new())
+}
+
+fn hex(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into_bytes()
 }
