@@ -126,8 +126,9 @@ fn core_yaml(network: &Network, org: &Organization, generation: Generation) -> V
                 "reconnectInterval": "2s",
                 "state": { "enabled": false },
                 // Without these a peer waits no time for another one to take its private data; and a peer that
-                // lacks some would by default keep its ledger waiting for a minute.
+                // lacks some would by default keep its ledger waiting for a minute, of invalid transactions too.
                 "pvtData": {
+                    "skipPullingInvalidTransactionsDuringCommit": true,
                     "pushAckTimeout": "3s",
                     "pullRetryThreshold": "5s",
                     "transientstoreMaxBlockRetention": 20_000,
