@@ -130,6 +130,29 @@ async fn purged_and_expired_data_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_policy_of_a_private_key_ends_with_its_data() {
+    let network = network().await;
+    let ledger = network.serve().await;
+    let mut one = network.client(&ledger, 1);
+    let put = ["put private", "short", "k", "v"];
+    one.transact(&put).await.unwrap();
+    one.transact(&["private policy", "short", "k", "Org2MSP"]).await.unwrap();
+    let refused = verdict(&mut one, &put, &["Org1MSP"]).await.unwrap();
+    assert_eq!(refused, TxValidationCode::EndorsementPolicyFailure);
+    for _ in 0..2 {
+        one.transact(&["blind", "k", "v"]).await.unwrap();
+    }
+    let policy_of = ["steps", "private-policy-of short k"];
+    assert_eq!(one.evaluate(&policy_of).await.unwrap(), "");
+    // Nor does it come back with the next value.
+    for _ in 0..2 {
+        assert_eq!(verdict(&mut one, &put, &["Org1MSP"]).await.unwrap(), TxValidationCode::Valid);
+        assert_eq!(one.evaluate(&policy_of).await.unwrap(), "");
+    }
+    ledger.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn blocks_come_with_the_private_data_of_members() {
     let network = network().await;
     let ledger = network.serve().await;
