@@ -75,6 +75,8 @@ impl Dice {
         if self.chance(5) { String::new() } else { self.0.next_u32().to_string() }
     }
 
+    /// One step, or two on lines of their own. Whoever sets a policy reads the key too, for Fabric 3.1.5's peer ends in
+    /// a panic ("Nil value not allowed") where the key was deleted in the same block before.
     fn step(&mut self) -> String {
         match self.below(100) {
             0..15 => format!("get {}", self.key()),
@@ -85,7 +87,10 @@ impl Dice {
                 format!("range {start} {end} {}", 1 + self.below(KEYS))
             }
             62..70 => format!("event {} {}", self.key(), self.value()),
-            70..74 => format!("policy {} {}", self.key(), self.orgs(30).join(" ")),
+            70..74 => {
+                let key = self.key();
+                format!("get {key}\npolicy {key} {}", self.orgs(30).join(" "))
+            }
             74..76 => format!("policy-of {}", self.key()),
             76..82 => format!("hash {}", self.private_key()),
             82..91 => format!("put-private {} {}", self.private_key(), self.value()),
@@ -98,14 +103,15 @@ impl Dice {
                 if key.starts_with(COLLECTIONS[2]) && !orgs.contains(&ORGS[0]) {
                     orgs = &ORGS;
                 }
-                format!("private-policy {key} {}", orgs.join(" "))
+                format!("hash {key}\nprivate-policy {key} {}", orgs.join(" "))
             }
             _ => format!("private-policy-of {}", self.private_key()),
         }
     }
 
     fn steps(&mut self) -> Vec<String> {
-        (0..=self.below(4)).map(|_| self.step()).collect()
+        let steps = (0..=self.below(4)).map(|_| self.step());
+        steps.collect::<Vec<_>>().join("\n").lines().map(String::from).collect()
     }
 }
 
