@@ -29,6 +29,13 @@ pub struct Part {
     pub intercept: i64,
 }
 
+impl Part {
+    /// w·x − b of one row of features, exact at scale 2^36.
+    pub fn score(&self, row: &[i32]) -> i128 {
+        fixed::score(&self.weights, row) - (i128::from(self.intercept) << fixed::FEATURE_PLACES)
+    }
+}
+
 fn is_zero(number: &i64) -> bool {
     *number == 0
 }
@@ -171,8 +178,7 @@ impl Model {
             let scaled = part.scaler.apply(&own, &all).map_err(|e| rows(&e))?;
             let features = Features::encode(&scaled).map_err(|e| rows(&e))?;
             for (index, score) in scores.iter_mut().enumerate() {
-                let intercept = i128::from(part.intercept) << fixed::FEATURE_PLACES;
-                *score += fixed::score(&part.weights, features.row(index)) - intercept;
+                *score += part.score(features.row(index));
             }
         }
         let predict = |(row, score): (&svm::table::Row, &i128)| Prediction {

@@ -3,7 +3,7 @@
 use crate::{
     driver::Seconds,
     experiment::{ExperimentError, Prepared},
-    worker::JobReport,
+    worker::{JobReport, Traffic},
 };
 use gateway_client::Retries;
 use num_bigint::BigInt;
@@ -102,6 +102,19 @@ pub struct LedgerReport {
     pub retries: Retries,
 }
 
+impl LedgerReport {
+    /// Of the participants of one job.
+    pub(crate) fn new<'a>(kind: &str, traffic: impl Iterator<Item = &'a Traffic>) -> Self {
+        let nothing = Self { kind: kind.into(), transactions: 0, bytes: 0, retries: Retries::default() };
+        traffic.fold(nothing, |mut sum, traffic| {
+            sum.transactions += traffic.transactions;
+            sum.bytes += traffic.bytes;
+            sum.retries += traffic.retries;
+            sum
+        })
+    }
+}
+
 /// Seconds, by what they were for. Work is the slowest participant's; waiting for others is the ledger's.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Times {
@@ -182,10 +195,6 @@ impl Report {
         });
         let slowest = reports.iter().map(|report| work(&report.seconds)).fold(0.0, f64::max);
         let most = |of: fn(&Seconds) -> f64| reports.iter().map(|r| of(&r.seconds)).fold(0.0, f64::max);
-        let mut retries = Retries::default();
-        for report in reports {
-            retries += report.traffic.retries;
-        }
         Ok(Self {
             version: records::VERSION,
             job: prepared.params.id().0,
@@ -204,12 +213,7 @@ impl Report {
             quorum: training.quorum,
             blinding_bits: blinding.as_ref().map(|blinding| blinding.range),
             leak_bound,
-            ledger: LedgerReport {
-                kind: ledger_kind.into(),
-                transactions: reports.iter().map(|r| r.traffic.transactions).sum(),
-                bytes: reports.iter().map(|r| r.traffic.bytes).sum(),
-                retries,
-            },
+            ledger: LedgerReport::new(ledger_kind, reports.iter().map(|report| &report.traffic)),
             seconds: Times {
                 total: total_seconds,
                 keys: prepared.key_seconds + most(|s| s.keys),

@@ -8,7 +8,6 @@ use crate::{
     report::LedgerReport,
     worker::{RowsReport, write_private},
 };
-use gateway_client::Retries;
 use num_bigint::BigInt;
 use records::{Comparison, Decimal, HorizontalSvm, JobParams, Kind, Outcome, Publication, SCALE};
 use serde::{Deserialize, Serialize};
@@ -232,17 +231,13 @@ impl RowsPrepared {
         let reference =
             reference::train(&train, &of(&pooled), &schedule, &Hyperparameters::from(training), variant);
         let test_features = Features::encode(&test).map_err(input)?;
-        let intercept = i128::from(part.intercept) << fixed::FEATURE_PLACES;
-        let predictions: Vec<Label> = (0..test_features.len())
-            .map(|row| fixed::predict(fixed::score(&part.weights, test_features.row(row)) - intercept))
-            .collect();
+        let predictions: Vec<Label> =
+            (0..test_features.len()).map(|row| fixed::predict(part.score(test_features.row(row)))).collect();
         let reference_predictions = reference.predict(&test);
         let mut weights: Vec<BigInt> = part.weights.iter().map(|w| BigInt::from(*w)).collect();
         weights.extend(training.intercept.then(|| BigInt::from(part.intercept)));
         let work = |report: &RowsReport| report.seconds.keys + report.seconds.training;
         let providers = || reports.iter().filter(|report| report.party != training.analyst);
-        let mut retries = Retries::default();
-        reports.iter().for_each(|report| retries += report.traffic.retries);
         let test_labels = of(test_rows);
         let iterations = reports[training.analyst as usize].iterations;
         Ok(RowsSummary {
@@ -259,12 +254,7 @@ impl RowsPrepared {
             key_bits: training.key_bits,
             blinding_bits: horizontal::HorizontalSvm::blinding(training).map(|blinding| blinding.range),
             epsilon: training.gradient_noise.as_ref().map(|noise| horizontal::epsilon(noise, iterations)),
-            ledger: LedgerReport {
-                kind: ledger_kind.into(),
-                transactions: reports.iter().map(|r| r.traffic.transactions).sum(),
-                bytes: reports.iter().map(|r| r.traffic.bytes).sum(),
-                retries,
-            },
+            ledger: LedgerReport::new(ledger_kind, reports.iter().map(|report| &report.traffic)),
             seconds: RowsTimes {
                 total,
                 providers: providers().map(work).sum(),
@@ -298,8 +288,7 @@ fn reveals(training: &HorizontalSvm, iterations: u32, rows: usize) -> Vec<String
             "to the analyst: every provider's gradient; with the indicators it can solve for single rows".to_string(),
         ]),
         Some(blinding) => {
-            let providers = f64::from(training.active().max(1));
-            let visits = f64::from(iterations.max(1)) * providers;
+            let visits = iterations.saturating_mul(training.active());
             list.push(
                 "to the analyst: the sum of all gradients of each iteration, while one provider at least does not collude \
                  with it; differences between iterations can expose single rows unless --gradient-noise hides them"
@@ -307,7 +296,7 @@ fn reveals(training: &HorizontalSvm, iterations: u32, rows: usize) -> Vec<String
             );
             list.push(format!(
                 "to the analyst, of a provider: its mean log₂|2d+1| to about {:.1} octaves",
-                f64::from(blinding.range) / (2.0 * std::f64::consts::PI * visits.sqrt())
+                blinding.octaves(visits)
             ));
             if training.active() < 10 {
                 list.push("fewer than ten rows of a provider in an iteration: means over so few say more of each".into());

@@ -1,7 +1,7 @@
 use super::{
     Done,
     nodes::run_job,
-    train::{PATIENCE_SECS, RunArgs, kind_name},
+    train::{PATIENCE_SECS, RunArgs, kind_name, show_ledger, show_metrics},
     training::RowsArgs,
 };
 use crate::{
@@ -104,19 +104,9 @@ fn show(r: &RowsSummary, verified: Option<bool>) {
         s.multiplication
     );
     say!("processor     {:.1} s of all participants together while at work", s.cpu_all_participants);
-    say!(
-        "ledger        {}: {} transactions, {:.1} MB of records, {} retries",
-        r.ledger.kind,
-        r.ledger.transactions,
-        r.ledger.bytes as f64 / 1e6,
-        r.ledger.retries.total()
-    );
+    show_ledger(&r.ledger);
     say!("");
-    say!("{:<24} {:>9} {:>9} {:>9} {:>9}", "on the test instances", "accuracy", "precision", "recall", "F1");
-    for (name, metrics) in [("secure", &r.secure), ("plaintext reference", &r.plaintext)] {
-        let m = &metrics.scores;
-        say!("{name:<24} {:>9.4} {:>9.4} {:>9.4} {:>9.4}", m.accuracy, m.precision, m.recall, m.f1);
-    }
+    show_metrics(&[("secure", &r.secure), ("plaintext reference", &r.plaintext)]);
     say!("");
     let answer = |holds: Option<bool>| match holds {
         Some(true) => "yes",

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use launcher::{Kind, Network, Options};
 use node::{
     experiment::{Key, Plan, Source},
-    report::Report,
+    report::{LedgerReport, Report},
 };
 use records::JobId;
 use std::{
@@ -23,6 +23,7 @@ use std::{
 };
 use svm::{
     generate,
+    metrics::Metrics,
     scaling::Scaling,
     table::{Columns, Missing},
 };
@@ -414,6 +415,26 @@ async fn conduct(mut plan: Plan, run: &RunArgs, steps: &Steps) -> Done<(Report, 
     Ok((report, verified))
 }
 
+/// What went over the ledger.
+pub fn show_ledger(ledger: &LedgerReport) {
+    say!(
+        "ledger        {}: {} transactions, {:.1} MB of records, {} retries",
+        ledger.kind,
+        ledger.transactions,
+        ledger.bytes as f64 / 1e6,
+        ledger.retries.total()
+    );
+}
+
+/// A line of measures for each model, by name.
+pub fn show_metrics(models: &[(&str, &Metrics)]) {
+    say!("{:<24} {:>9} {:>9} {:>9} {:>9}", "on the test instances", "accuracy", "precision", "recall", "F1");
+    for (name, metrics) in models {
+        let m = &metrics.scores;
+        say!("{name:<24} {:>9.4} {:>9.4} {:>9.4} {:>9.4}", m.accuracy, m.precision, m.recall, m.f1);
+    }
+}
+
 /// In reports.
 pub fn kind_name(kind: Kind) -> &'static str {
     match kind {
@@ -453,21 +474,13 @@ fn show(report: &Report, verified: Option<bool>) {
         s.ledger
     );
     say!("processor     {:.1} s of all participants together while at work", s.cpu_all_participants);
-    say!(
-        "ledger        {}: {} transactions, {:.1} MB of records, {} retries",
-        r.ledger.kind,
-        r.ledger.transactions,
-        r.ledger.bytes as f64 / 1e6,
-        r.ledger.retries.total()
-    );
+    show_ledger(&r.ledger);
     say!("");
-    say!("{:<24} {:>9} {:>9} {:>9} {:>9}", "on the test instances", "accuracy", "precision", "recall", "F1");
-    for (name, metrics) in
-        [("secure", &r.secure), ("plaintext reference", &r.plaintext), ("64-bit floating point", &r.float)]
-    {
-        let m = &metrics.scores;
-        say!("{name:<24} {:>9.4} {:>9.4} {:>9.4} {:>9.4}", m.accuracy, m.precision, m.recall, m.f1);
-    }
+    show_metrics(&[
+        ("secure", &r.secure),
+        ("plaintext reference", &r.plaintext),
+        ("64-bit floating point", &r.float),
+    ]);
     say!("");
     let yes = |holds: bool| if holds { "yes" } else { "NO" };
     let comparisons = u64::from(r.iterations) * u64::from(r.batch);

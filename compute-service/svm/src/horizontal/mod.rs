@@ -114,13 +114,18 @@ impl HorizontalSvm {
         self.board.me() == Some(self.params.analyst)
     }
 
-    /// Reads the ciphertexts of a complete step.
-    fn read(&self, step: Step, party: u32) -> Result<Vec<Ciphertext>, Fault> {
+    /// The ciphertexts that a party posted in a complete step, as bytes.
+    fn posted(&self, step: Step, party: u32) -> impl Iterator<Item = &[u8]> {
         let lists = self.board.bodies(step, party).filter_map(|body| match body {
             Body::Ciphertexts(list) => Some(list),
             _ => None,
         });
-        let bytes: Vec<&[u8]> = lists.flatten().map(|bytes| bytes.0.as_slice()).collect();
+        lists.flatten().map(|bytes| bytes.0.as_slice())
+    }
+
+    /// Reads the ciphertexts of a complete step.
+    fn read(&self, step: Step, party: u32) -> Result<Vec<Ciphertext>, Fault> {
+        let bytes: Vec<&[u8]> = self.posted(step, party).collect();
         self.take(step, party, &bytes)
     }
 
@@ -203,12 +208,7 @@ impl HorizontalSvm {
         if self.is_analyst() {
             return Ok(());
         }
-        let lists = self.board.bodies(step, analyst).filter_map(|body| match body {
-            Body::Ciphertexts(list) => Some(list),
-            _ => None,
-        });
-        let bytes: Vec<&[u8]> =
-            lists.flatten().skip(range.start).take(range.len()).map(|bytes| bytes.0.as_slice()).collect();
+        let bytes: Vec<&[u8]> = self.posted(step, analyst).skip(range.start).take(range.len()).collect();
         self.comparisons = self.take(step, analyst, &bytes)?;
         Ok(())
     }
