@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use fabric_protos::{msp::SerializedIdentity, prost::Message};
-use p256::ecdsa::signature::hazmat::PrehashSigner;
-use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
-use p256::{PublicKey, SecretKey, elliptic_curve::pkcs8::DecodePublicKey};
+use p256::{PublicKey, elliptic_curve::pkcs8::DecodePublicKey};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io, sync::Arc};
 use zeroize::Zeroizing;
@@ -24,7 +22,7 @@ pub struct SignerError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// A signer whose key is in this process; the key is wiped when it is dropped.
 pub struct P256Signer {
-    key: SigningKey,
+    key: msp::SigningKey,
 }
 
 impl P256Signer {
@@ -33,21 +31,19 @@ impl P256Signer {
     /// # Errors
     /// [`IdentityError::Key`] when the text holds no P-256 key.
     pub fn from_pem(text: &str) -> Result<Self, IdentityError> {
-        let key = SecretKey::from_pem(text).map_err(|_| IdentityError::Key)?;
-        Ok(Self { key: SigningKey::from(key) })
+        Ok(Self { key: msp::SigningKey::from_pem(text).map_err(|_| IdentityError::Key)? })
     }
 
     /// Whether the certificate of this identity holds this key's public half.
     fn belongs_to(&self, identity: &Identity) -> bool {
-        *VerifyingKey::from(&self.key).as_affine() == *identity.public_key.as_affine()
+        *self.key.public_key().as_affine() == *identity.public_key.as_affine()
     }
 }
 
 #[async_trait]
 impl Signer for P256Signer {
     async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
-        let signature: Signature = self.key.sign_prehash(digest).map_err(|e| SignerError(e.into()))?;
-        Ok(signature.normalize_s().to_der().as_bytes().to_vec())
+        self.key.sign(digest).map_err(|e| SignerError(e.into()))
     }
 }
 
@@ -90,9 +86,7 @@ where
 {
     async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
         let der = (self.sign)(*digest).await?;
-        let signature = Signature::from_der(&der)
-            .map_err(|e| SignerError(format!("the signature is not in DER: {e}").into()))?;
-        Ok(signature.normalize_s().to_der().as_bytes().to_vec())
+        msp::low_s(&der).map_err(|e| SignerError(e.into()))
     }
 }
 
@@ -248,7 +242,9 @@ pub enum IdentityError {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use p256::ecdsa::signature::hazmat::PrehashVerifier;
+    use p256::SecretKey;
+    use p256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
+    use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 
     /// A fresh self-signed user for tests.
     pub(crate) fn user(msp_id: &str) -> User {

@@ -6,20 +6,22 @@ use crate::definition::{Definitions, Signer};
 use crate::store::{Place, Store};
 use crate::{Error, genesis};
 use fabric_protos::msp::{FabricMspConfig, SerializedIdentity};
-use msp::{Identity, Msp, Msps, Role};
-use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
-use p256::pkcs8::DecodePrivateKey;
+use msp::{Identity, Msp, Msps, Role, SigningKey};
 use prost::Message;
-use std::collections::{BTreeMap, HashMap};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{oneshot, watch};
 use tonic::transport::{self, Certificate, ClientTlsConfig};
+use zeroize::Zeroizing;
 
 /// How many identities are remembered as valid.
 const KNOWN_IDENTITIES: usize = 10_000;
+/// How many endorsements are remembered between proposal and block.
+const OWN_ENDORSEMENTS: usize = 10_000;
 /// How far a client's clock may be off, as `peer.authentication.timewindow`.
 pub const TIME_WINDOW: Duration = Duration::from_secs(15 * 60);
 
@@ -36,6 +38,8 @@ pub struct Channel {
     stop: watch::Receiver<bool>,
     /// Serialised identities whose chain and role have been checked.
     known: Mutex<HashMap<Vec<u8>, Arc<Known>>>,
+    /// What was signed here, by digest, with the signature: it need not be verified when it comes back.
+    endorsements: Mutex<HashSet<([u8; 32], Vec<u8>)>>,
 }
 
 /// An identity of the channel.
@@ -85,6 +89,7 @@ impl Channel {
             endorsement_timeout: config.endorsement_timeout,
             stop,
             known: Mutex::default(),
+            endorsements: Mutex::default(),
         })
     }
 
@@ -128,6 +133,32 @@ impl Channel {
         known.identity.certificate().verify(message, signature)?;
         Ok(known)
     }
+
+    /// A peer's signature of `message`.
+    pub fn endorse(&self, peer: &Peer, message: &[u8]) -> Result<Vec<u8>, msp::Error> {
+        let digest = Sha256::digest(message).into();
+        let signature = peer.node.signing_key.sign(&digest)?;
+        let mut endorsements = self.endorsements();
+        if endorsements.len() >= OWN_ENDORSEMENTS {
+            // Those that still come are verified as foreign ones are.
+            endorsements.clear();
+        }
+        endorsements.insert((digest, signature.clone()));
+        Ok(signature)
+    }
+
+    /// Whether `endorser` signed `message`.
+    pub fn is_endorsed(&self, endorser: &Known, message: &[u8], signature: &[u8]) -> bool {
+        // An endorser's identity is the end of its message, so that this is nobody else's.
+        let own = (Sha256::digest(message).into(), signature.to_vec());
+        let is_own = self.endorsements().remove(&own);
+        is_own || endorser.identity.certificate().verify(message, signature).is_ok()
+    }
+
+    fn endorsements(&self) -> MutexGuard<'_, HashSet<([u8; 32], Vec<u8>)>> {
+        // Whoever panicked held it for an insertion or removal only.
+        self.endorsements.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One organisation's peer as a process: what is the same on all channels.
@@ -151,10 +182,10 @@ impl Node {
         if Msp::new(&folder)?.role(&identity)? != Role::Peer {
             return Err(Error::Config(format!("{}: not a peer's certificate", org.signing_cert.display())));
         }
-        let key = String::from_utf8(read(&org.signing_key)?).unwrap_or_default();
-        let signing_key = SigningKey::from_pkcs8_pem(&key)
-            .map_err(|_| Error::Config(format!("{}: no P-256 key in PKCS#8", org.signing_key.display())))?;
-        if identity.certificate().public_key()? != signing_key.verifying_key() {
+        let key = Zeroizing::new(String::from_utf8(read(&org.signing_key)?).unwrap_or_default());
+        let signing_key = SigningKey::from_pem(&key)
+            .map_err(|e| Error::Config(format!("{}: {e}", org.signing_key.display())))?;
+        if identity.certificate().public_key()? != signing_key.public_key() {
             return Err(Error::Config(format!(
                 "{} does not belong to its certificate",
                 org.signing_key.display()
@@ -187,12 +218,6 @@ impl Node {
     /// The serialised identity with which it endorses.
     pub fn identity(&self) -> &[u8] {
         &self.identity
-    }
-
-    /// A signature with low s, DER.
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let signature: Signature = self.signing_key.sign(message);
-        signature.normalize_s().to_der().as_bytes().to_vec()
     }
 }
 

@@ -216,7 +216,10 @@ async fn endorse(
         return Ok(ProposalResponse { response: Some(response), ..Default::default() });
     }
     let endorser = peer.node.identity().to_vec();
-    let signature = peer.node.sign(&[payload.as_slice(), &endorser].concat());
+    let signature = match channel.endorse(peer, &[payload.as_slice(), &endorser].concat()) {
+        Ok(signature) => signature,
+        Err(e) => return Ok(failure(e.to_string())),
+    };
     Ok(ProposalResponse {
         version: 1,
         response: Some(response),

@@ -1,9 +1,9 @@
 //! A parsed certificate, and signatures by its key.
 
 use crate::Error;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use p256::ecdsa::{Signature, VerifyingKey};
 use p256::pkcs8::DecodePublicKey;
-use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use x509_parser::prelude::*;
@@ -189,7 +189,7 @@ impl Certificate {
             .map_err(|_| Error::Signature("it does not fit the message"))
     }
 
-    /// Whether `issuer` issued this certificate: names and signature, with any algorithm that ring has.
+    /// Whether `issuer` issued this certificate: names and signature, with any algorithm that AWS-LC has.
     pub(crate) fn issued_by(&self, issuer: &Self) -> bool {
         if self.issuer != issuer.subject {
             return false;

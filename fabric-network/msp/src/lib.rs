@@ -3,7 +3,7 @@
 //! An [`Msp`] is one organisation's membership rules, read from its folder or from a channel's
 //! configuration. It judges an [`Identity`]: whether the certificate leads to the organisation's roots,
 //! and which [`Role`] it has. A [`Policy`] says whose signatures are enough. Signatures are ECDSA P-256
-//! with SHA-256 in DER, with low s as Fabric demands ([`Certificate::verify`], [`low_s`]).
+//! with SHA-256 in DER, with low s as Fabric demands ([`SigningKey`], [`Certificate::verify`], [`low_s`]).
 //!
 //! Everything here comes from other people: no input panics, and an error says what failed.
 //!
@@ -24,12 +24,14 @@ mod folder;
 mod identity;
 mod policy;
 mod provider;
+mod signing;
 
 pub use certificate::{Certificate, low_s};
 pub use folder::read_folder;
 pub use identity::Identity;
 pub use policy::{ImplicitMeta, Policy, Principal, Role, Rule};
 pub use provider::{Msp, Msps};
+pub use signing::SigningKey;
 
 use std::path::PathBuf;
 
@@ -59,6 +61,12 @@ pub enum Error {
     /// The signature does not fit the message, is no signature, or has a high s.
     #[error("signature refused: {0}")]
     Signature(&'static str),
+    /// The text holds no private key that can be used.
+    #[error("not an ECDSA P-256 private key in PEM (PKCS#8 or SEC1, not encrypted)")]
+    Key,
+    /// There was no randomness for a signature.
+    #[error("cannot sign: the operating system gives no randomness")]
+    Signing,
     /// A policy that cannot be read.
     #[error("policy {policy:?}, at character {at}: {what}")]
     Policy {

@@ -225,7 +225,7 @@ fn signers(channel: &Channel, endorsed: &ChaincodeEndorsedAction) -> Vec<Signer>
             continue;
         }
         let message = [endorsed.proposal_response_payload.as_slice(), endorser].concat();
-        if known.identity.certificate().verify(&message, &endorsement.signature).is_ok() {
+        if channel.is_endorsed(&known, &message, &endorsement.signature) {
             seen.push(endorser);
             signers.push(known.signer());
         }
