@@ -35,7 +35,7 @@ pub fn page(e: &Evaluation) -> String {
     page += "</div>\n";
     page += &confusions(e);
     if let Some(secure) = &e.secure {
-        page += &encrypted(e, secure);
+        page += &encrypted(secure);
     }
     page += &all_folds(e);
     page += "<footer><p>Means and standard deviations (of the population, n in the denominator) are over folds. The plaintext \
@@ -82,6 +82,7 @@ fn facts(e: &Evaluation) -> String {
     facts.extend(e.remarks().into_iter().map(|remark| ("Note", remark)));
     if let Some(secure) = &e.secure {
         facts.push(("Encrypted", e.about_secure(secure)));
+        facts.extend(secure.about_key().map(|key| ("Key", key)));
     }
     let fact = |(name, text): &(&str, String)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(text));
     format!("<dl class=\"card\">\n{}</dl>\n", facts.iter().map(fact).collect::<String>())
@@ -153,7 +154,10 @@ fn roc(e: &Evaluation) -> String {
 }
 
 fn confusions(e: &Evaluation) -> String {
-    let once = format!("all {} folds; every row counts {} times", e.folds.len(), e.cross_validation.repeats);
+    let once = match e.cross_validation.repeats {
+        1 => format!("all {} folds", e.folds.len()),
+        repeats => format!("all {} folds; every row counts {repeats} times", e.folds.len()),
+    };
     let mut figures = confusion(e, "Plaintext reference", &e.confusion, &once);
     figures += &confusion(e, "64-bit floating point", &e.float_confusion, &once);
     if let Some(secure) = &e.secure {
@@ -184,12 +188,8 @@ fn confusion(e: &Evaluation, name: &str, c: &Confusion, of: &str) -> String {
     )
 }
 
-fn encrypted(e: &Evaluation, secure: &Secure) -> String {
-    let mut html = format!("<h2>Encrypted folds</h2>\n<p>{}.</p>\n", escape(&e.about_secure(secure)));
-    if let (Some(origin), Some(seconds)) = (&secure.key_origin, secure.key_seconds) {
-        let _ = writeln!(html, "<p>One threshold key for all folds, {}; {seconds:.1} s.</p>", escape(origin));
-    }
-    let Some(first) = secure.folds.first() else { return html };
+fn encrypted(secure: &Secure) -> String {
+    let Some(first) = secure.folds.first() else { return String::new() };
     let mean = secure.mean_parts();
     let parts: Vec<&str> = mean.iter().map(|(part, _)| *part).collect();
     let mut rows = vec![("mean".to_string(), mean.iter().map(|(_, spread)| spread.mean).collect())];
@@ -199,6 +199,7 @@ fn encrypted(e: &Evaluation, secure: &Secure) -> String {
     }));
     let legend: String =
         parts.iter().enumerate().map(|(place, part)| key(&format!("part{place}"), part)).collect();
+    let mut html = "<h2>Encrypted folds</h2>\n".to_string();
     let _ = writeln!(
         html,
         "<figure>\n{}<figcaption>{legend}<br>Seconds {}.</figcaption></figure>",

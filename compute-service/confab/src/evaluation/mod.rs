@@ -64,7 +64,7 @@ pub const ROC_STEPS: u32 = 100;
 /// The table of an evaluation.
 #[derive(Debug, Serialize)]
 pub struct Data {
-    /// The file.
+    /// Name of the file.
     pub file: String,
     /// Rows that were divided into folds.
     pub rows: usize,
@@ -182,7 +182,7 @@ impl Data {
         let classes = table.classes.as_ref();
         let gaps = table.columns.iter().cloned().zip(table.gaps()).filter(|(_, count)| *count > 0).collect();
         Self {
-            file: source.data.display().to_string(),
+            file: source.data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             rows: table.rows.len(),
             positives: table.rows.iter().filter(positive).count(),
             features: table.columns.len(),
@@ -232,6 +232,12 @@ impl Secure {
     pub fn identical(&self) -> Option<bool> {
         let known: Option<Vec<bool>> = self.folds.iter().map(|fold| fold.identical).collect();
         known.map(|all| all.into_iter().all(|same| same))
+    }
+
+    /// Who made the threshold key, for people.
+    pub fn about_key(&self) -> Option<String> {
+        let (origin, seconds) = (self.key_origin.as_ref()?, self.key_seconds?);
+        Some(format!("one for all folds, {origin}; {seconds:.1} s"))
     }
 
     /// Mean seconds of each part.
@@ -442,8 +448,8 @@ pub fn show(e: &Evaluation) {
     let Some(secure) = &e.secure else { return };
     say!("");
     say!("secure        {}", e.about_secure(secure));
-    if let (Some(origin), Some(seconds)) = (&secure.key_origin, secure.key_seconds) {
-        say!("key           one for all folds, {origin}; {seconds:.1} s");
+    if let Some(key) = secure.about_key() {
+        say!("key           {key}");
     }
     for fold in &secure.folds {
         let parts: Vec<String> =
