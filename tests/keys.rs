@@ -119,7 +119,7 @@ async fn a_training_uses_it_with_a_quorum(ledger: &Ledger, members: &Participant
     let mut plan = ledger.plan("negotiated", &size);
     plan.training.quorum = 2;
     let key = Key::Negotiated { fingerprint: key.into(), seconds: 0.0, bound: 1 };
-    let prepared = plan.lay_out(members, key).unwrap();
+    let prepared = plan.lay_out(members, &key).unwrap();
     let finished = Running::start(prepared).await.finish(ledger).await;
     let report = &finished.report;
     assert!(report.identical_indicators && report.identical_predictions && report.identical_weights);

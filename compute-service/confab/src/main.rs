@@ -3,6 +3,7 @@
 #[macro_use]
 mod output;
 mod commands;
+mod evaluation;
 mod shutdown;
 
 use clap::{Parser, Subcommand};
@@ -35,6 +36,8 @@ enum Command {
     Demo(commands::train::DemoArgs),
     /// Split a table by columns, train on it across organisations, and compare with the plaintext reference.
     Train(commands::train::TrainArgs),
+    /// Cross-validate a training in plaintext, some or all folds also encrypted; writes an HTML report.
+    Evaluate(commands::evaluate::EvaluateArgs),
     /// Predict the class of new rows with a published model.
     Predict(commands::predict::PredictArgs),
     /// Replay a job from the ledger's blocks: barriers, creators, proofs, indicators, model.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Demo(args) => commands::train::demo(args).await,
             Command::Train(args) => commands::train::train(args).await,
+            Command::Evaluate(args) => commands::evaluate::run(args).await,
             Command::Predict(args) => commands::predict::run(&args),
             Command::Verify(args) => commands::verify::run(args).await,
             Command::Node(args) => commands::node::run(args).await,

@@ -44,19 +44,26 @@ pub fn is_stdout(path: Option<&Path>) -> bool {
 pub fn write_json(path: &Path, report: &impl Serialize) -> Done {
     let mut json = serde_json::to_vec_pretty(report)?;
     json.push(b'\n');
+    write(path, &json)
+}
+
+/// Writes a file, `-` for standard output.
+pub fn write(path: &Path, bytes: &[u8]) -> Done {
     if is_stdout(Some(path)) {
-        return match io::stdout().write_all(&json) {
+        return match io::stdout().write_all(bytes) {
             Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
             _ => Ok(()),
         };
     }
-    std::fs::write(path, json).map_err(|e| format!("cannot write {}: {e}", path.display()).into())
+    std::fs::write(path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()).into())
 }
 
 /// Progress on a terminal; lines where standard error is none.
 pub struct Steps {
     bar: ProgressBar,
     terminal: bool,
+    /// What all steps are part of.
+    part: String,
 }
 
 impl Steps {
@@ -67,14 +74,20 @@ impl Steps {
         if terminal {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { bar, terminal }
+        Self { bar, terminal, part: String::new() }
+    }
+
+    /// Names what the next steps are part of; it is shown before each.
+    pub fn part(&mut self, name: &str) {
+        self.part = format!("{name}: ");
     }
 
     /// Says what is going on now.
     pub fn step(&self, what: &str) {
+        let what = format!("{}{what}", self.part);
         if self.terminal {
             self.bar.set_style(ProgressStyle::default_spinner());
-            self.bar.set_message(what.to_string());
+            self.bar.set_message(what);
         } else {
             eprintln!("{what}");
         }
@@ -91,7 +104,7 @@ impl Steps {
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             self.bar.set_style(style.progress_chars("=> "));
         }
-        self.bar.set_message(what.to_string());
+        self.bar.set_message(format!("{}{what}", self.part));
         self.bar.set_position(done);
     }
 

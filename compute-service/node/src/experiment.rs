@@ -26,7 +26,7 @@ use svm::{
     fixed::Features,
     generate,
     scaling::{Scaler, Scaling},
-    split::{self, Split},
+    split::{self, Division, Split},
     table::{Columns, Missing, Table},
     vertical::Blinding,
 };
@@ -41,10 +41,8 @@ pub struct Source {
     pub columns: Columns,
     /// What is done about gaps.
     pub missing: Missing,
-    /// Share of the rows that are kept for the test.
-    pub test_fraction: f64,
-    /// Decides the split.
-    pub seed: u64,
+    /// Which rows are kept for the test.
+    pub division: Division,
 }
 
 /// What is to be trained, on what, by how many.
@@ -214,20 +212,28 @@ impl Source {
                 ..Columns::default()
             },
             missing: Missing::Drop,
-            test_fraction: 0.2,
-            seed: 1,
+            division: Division::Share { test_fraction: 0.2, seed: 1 },
         })
     }
 
-    /// The table, its training and test rows, and the lines that were left out because of gaps.
-    pub(crate) fn read(&self) -> Result<(Table, Split, Vec<u64>), ExperimentError> {
+    /// The table, and the lines that were left out because of gaps.
+    ///
+    /// # Errors
+    /// What is wrong with the table.
+    pub fn table(&self) -> Result<(Table, Vec<u64>), ExperimentError> {
         let mut table = Table::read(&self.data, &self.columns).map_err(input)?;
         let dropped = match self.missing {
             Missing::Drop => table.drop_gaps().map_err(input)?,
             Missing::Mean => Vec::new(),
         };
+        Ok((table, dropped))
+    }
+
+    /// The table, its training and test rows, and the lines that were left out because of gaps.
+    pub(crate) fn read(&self) -> Result<(Table, Split, Vec<u64>), ExperimentError> {
+        let (table, dropped) = self.table()?;
         let labels = table.labels().map_err(input)?;
-        let split = split::stratified(&labels, self.test_fraction, self.seed).map_err(input)?;
+        let split = self.division.of(&labels).map_err(input)?;
         Ok((table, split, dropped))
     }
 }
@@ -302,39 +308,28 @@ impl Plan {
     /// As all of them.
     pub fn prepare(&self, dir: &Path) -> Result<Prepared, ExperimentError> {
         let key = self.deal()?;
-        self.lay_out(&self.participants(dir)?, Key::Dealt(&key))
+        self.lay_out(&self.participants(dir)?, &Key::Dealt(key))
     }
 
     /// Reads the table, splits it, and gives every participant its files and its configuration.
     ///
     /// # Errors
     /// What is wrong with table or parameters, or a file that cannot be written.
-    pub fn lay_out(&self, participants: &Participants, key: Key) -> Result<Prepared, ExperimentError> {
+    pub fn lay_out(&self, participants: &Participants, key: &Key) -> Result<Prepared, ExperimentError> {
         let (table, split, dropped) = self.source.read()?;
         let blocks = split::deal(table.columns.len(), self.organisations.len()).map_err(input)?;
         let names = self.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
         let mut params = self.params(split.train.len(), names)?;
-        let (key_seconds, key_origin, bound) = match &key {
-            Key::Dealt(dealt) => {
-                let origin = "dealt locally by this command, which held the whole key while it dealt";
-                (dealt.seconds, origin.to_string(), 0)
-            }
-            Key::Negotiated { fingerprint, seconds, bound } => {
-                params.training_mut().key = Some(fingerprint.clone());
-                (
-                    *seconds,
-                    format!("negotiated; nobody held it whole, unless {} pooled what they saw", bound + 1),
-                    *bound,
-                )
-            }
-        };
+        if let Key::Negotiated { fingerprint, .. } = key {
+            params.training_mut().key = Some(fingerprint.clone());
+        }
         params.validate().map_err(input)?;
         for ((config, block), party) in participants.configs.iter().zip(blocks).zip(0..) {
             let data = config.with_file_name("data.csv");
             let text = participant_table(&table, &split.train, block);
             write_private(&data, text.as_bytes()).map_err(file_error(&data))?;
             let key_share = config.with_file_name("key-share.json");
-            if let Key::Dealt(dealt) = &key {
+            if let Key::Dealt(dealt) = key {
                 let share: &KeyShare = &dealt.shares[party];
                 share.write(&key_share).map_err(input)?;
             }
@@ -359,18 +354,18 @@ impl Plan {
             split,
             scale: self.scale,
             dropped,
-            key_seconds,
-            key_origin,
-            bound,
+            key_seconds: key.seconds(),
+            key_origin: key.origin(),
+            bound: key.bound(),
             participants: participants.clone(),
         })
     }
 }
 
 /// Where the key of an experiment comes from.
-pub enum Key<'a> {
+pub enum Key {
     /// From a dealer.
-    Dealt(&'a DealtKey),
+    Dealt(DealtKey),
     /// From a job of the same participants; every node has its share.
     Negotiated {
         /// Its fingerprint, hexadecimal.
@@ -380,6 +375,34 @@ pub enum Key<'a> {
         /// How many colluding members learned nothing of its factors.
         bound: u32,
     },
+}
+
+impl Key {
+    /// Seconds that it took.
+    pub fn seconds(&self) -> f64 {
+        match self {
+            Self::Dealt(dealt) => dealt.seconds,
+            Self::Negotiated { seconds, .. } => *seconds,
+        }
+    }
+
+    /// Who made it, for people.
+    pub fn origin(&self) -> String {
+        match self {
+            Self::Dealt(_) => "dealt locally by this command, which held the whole key while it dealt".into(),
+            Self::Negotiated { bound, .. } => {
+                format!("negotiated; nobody held it whole, unless {} pooled what they saw", bound + 1)
+            }
+        }
+    }
+
+    /// How many colluding members learned nothing of its factors.
+    fn bound(&self) -> u32 {
+        match self {
+            Self::Dealt(_) => 0,
+            Self::Negotiated { bound, .. } => *bound,
+        }
+    }
 }
 
 impl Participants {

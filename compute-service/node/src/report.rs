@@ -167,7 +167,7 @@ impl Report {
         let hyper = Hyperparameters::from(training);
         let reference =
             reference::train(&train, &of(&split.train), &first.schedule, &hyper, Variant::default());
-        let float = float::train(&train, &of(&split.train), &first.schedule, &hyper);
+        let float = float::train(&train, &of(&split.train), &first.schedule, &hyper, Variant::default());
         let weights: Vec<i64> = reports.iter().flat_map(|report| report.part().weights.clone()).collect();
         let test_features = Features::encode(&test).map_err(|e| input(&e))?;
         let secure_predictions: Vec<Label> = (0..test_features.len())

@@ -9,7 +9,7 @@ use crate::{
     worker::{RowsReport, write_private},
 };
 use num_bigint::BigInt;
-use records::{Comparison, Decimal, HorizontalSvm, JobParams, Kind, Outcome, Publication, SCALE};
+use records::{Comparison, Decimal, HorizontalSvm, JobParams, Kind, Outcome, Publication};
 use serde::{Deserialize, Serialize};
 use svm::{
     Hyperparameters, Label,
@@ -71,7 +71,7 @@ impl RowsPlan {
             positive: "positive".into(),
             negative: "negative".into(),
             rows: rows.div_ceil(providers.max(1)) as u32,
-            c: self.c.unwrap_or(Decimal::from_units((SCALE / rows as i64).max(1))),
+            c: self.c.unwrap_or_else(|| Hyperparameters::mean_c(rows)),
             ..self.training.clone()
         };
         let params = job_params(Kind::HorizontalSvm(Box::new(training)), names)?;

@@ -1,6 +1,7 @@
 //! Support vector machines trained on data that nobody pools.
 
 mod digest;
+pub mod evaluation;
 pub mod fixed;
 pub mod float;
 pub mod generate;

@@ -2,6 +2,7 @@
 
 use crate::Label;
 use serde::{Deserialize, Serialize};
+use std::iter::Sum;
 
 /// Counts of predictions against labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +98,17 @@ impl Metrics {
     }
 }
 
+impl Sum for Confusion {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |a, b| Self {
+            true_positive: a.true_positive + b.true_positive,
+            false_positive: a.false_positive + b.false_positive,
+            true_negative: a.true_negative + b.true_negative,
+            false_negative: a.false_negative + b.false_negative,
+        })
+    }
+}
+
 /// How many indicators two runs of one schedule do not share.
 ///
 /// # Panics
@@ -120,6 +132,10 @@ mod tests {
         let metrics = Metrics::new(&[P, P, P, P, N, N, N, N, N, N], &[P, P, P, N, P, P, N, N, N, N]);
         let counts = Confusion { true_positive: 3, false_negative: 1, false_positive: 2, true_negative: 4 };
         assert_eq!(metrics.confusion, counts);
+        let other =
+            Confusion { true_positive: 10, false_negative: 20, false_positive: 30, true_negative: 40 };
+        let sum = Confusion { true_positive: 13, false_negative: 21, false_positive: 32, true_negative: 44 };
+        assert_eq!([counts, other].into_iter().sum::<Confusion>(), sum);
         assert_eq!(metrics.scores, Scores { accuracy: 0.7, precision: 0.6, recall: 0.75, f1: 6.0 / 9.0 });
         assert_eq!(
             metrics.inverted,

@@ -1,4 +1,4 @@
-use records::{Decimal, HorizontalSvm, VerticalSvm};
+use records::{Decimal, HorizontalSvm, SCALE, VerticalSvm};
 use serde::{Deserialize, Serialize};
 
 /// The class y of an instance, as the indicator of eq. 5.4 uses it.
@@ -39,6 +39,16 @@ pub struct Hyperparameters {
     pub lambda: Decimal,
     /// C of the hinge loss.
     pub c: Decimal,
+}
+
+impl Hyperparameters {
+    /// C = 1/m for m training rows, so that an update by all rows moves the model by their mean.
+    ///
+    /// # Panics
+    /// Where there are no rows.
+    pub fn mean_c(rows: usize) -> Decimal {
+        Decimal::from_units((SCALE / rows as i64).max(1))
+    }
 }
 
 impl From<&VerticalSvm> for Hyperparameters {

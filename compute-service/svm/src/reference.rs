@@ -8,13 +8,15 @@ use num_bigint::BigInt;
 use num_integer::Integer;
 use num_traits::{One, Signed, Zero};
 use records::Decimal;
+use serde::{Deserialize, Serialize};
 
 /// Features are multiples of 2^−12, weights of 2^−24.
 const X_PLACES: usize = 12;
 const W_PLACES: usize = 24;
 
 /// What a training by rows adds (eqs 4.7 to 4.10); a training by columns has none of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Variant {
     /// Whether the model is w·x − b. b is then the last weight, and λ leaves it alone.
     pub intercept: bool,
@@ -29,6 +31,8 @@ pub struct Reference {
     pub indicators: Vec<Vec<bool>>,
     /// The final weights, in units of 2^−24, in the order of the table's columns.
     pub weights: Vec<BigInt>,
+    /// The weights before each iteration, and the final ones.
+    pub course: Vec<Vec<BigInt>>,
     /// The largest |y·w·x| of all visits, in units of 2^−36.
     pub largest_margin: BigInt,
     /// As it was asked for.
@@ -61,6 +65,7 @@ pub fn train(
     let mut w = vec![BigInt::zero(); features + usize::from(variant.intercept)];
     let mut indicators = Vec::with_capacity(schedule.len());
     let mut largest_margin = BigInt::zero();
+    let mut course = vec![w.clone()];
     for batch in schedule {
         let mut inside = Vec::with_capacity(batch.len());
         let mut loss = vec![BigInt::zero(); w.len()];
@@ -85,12 +90,13 @@ pub fn train(
             *w = nearest(&(&*w * &denominator - &eta * delta), &denominator);
         }
         indicators.push(inside);
+        course.push(w.clone());
         let most = variant.tolerance.map(|tolerance| BigInt::from(tolerance.units()) << W_PLACES);
         if most.is_some_and(|most| norm <= &most * &most) {
             break;
         }
     }
-    Reference { indicators, weights: w, largest_margin, variant }
+    Reference { indicators, weights: w, course, largest_margin, variant }
 }
 
 impl Variant {
@@ -101,16 +107,20 @@ impl Variant {
 }
 
 impl Reference {
-    /// sign(w·x) of each row; a tie is +1.
+    /// w·x of each row, in units of 2^−36.
     ///
     /// # Panics
     /// Where the rows have other columns than the training rows had.
+    pub fn scores(&self, rows: &Scaled) -> Vec<BigInt> {
+        rows.rows.iter().map(|row| dot(&self.weights, &self.variant.row(row))).collect()
+    }
+
+    /// sign(w·x) of each row; a tie is +1.
+    ///
+    /// # Panics
+    /// As [`Reference::scores`].
     pub fn predict(&self, rows: &Scaled) -> Vec<Label> {
-        let class = |row: &Vec<f64>| {
-            let row = self.variant.row(row);
-            if dot(&self.weights, &row).is_negative() { Label::Negative } else { Label::Positive }
-        };
-        rows.rows.iter().map(class).collect()
+        self.scores(rows).iter().map(|score| Label::of_sign(score.is_negative())).collect()
     }
 }
 
@@ -171,6 +181,8 @@ mod tests {
         assert_eq!(run.indicators, [vec![true, true], vec![false], vec![false]]);
         assert_eq!(run.weights, [BigInt::from(9 << 20), BigInt::from(-18 << 20)]);
         assert_eq!(run.largest_margin, BigInt::from(6) << 36);
+        assert_eq!(run.course.len(), 4);
+        assert_eq!((&run.course[1][1], &run.course[3]), (&BigInt::from(-2 << 24), &run.weights));
         assert_eq!(run.predict(&training), labels);
     }
 

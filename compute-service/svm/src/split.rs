@@ -28,6 +28,14 @@ pub enum SplitError {
         /// The share of test rows.
         fraction: f64,
     },
+    /// Fewer than two folds, or more than a class has rows.
+    #[error("{folds} folds: at least 2 are needed, and at most the {smaller} rows of the smaller class")]
+    Folds {
+        /// Folds.
+        folds: u32,
+        /// Rows of the class that has fewer.
+        smaller: usize,
+    },
     /// More participants than columns.
     #[error("{columns} feature columns cannot be divided among {parties} participants")]
     Columns {
@@ -38,13 +46,75 @@ pub enum SplitError {
     },
 }
 
+/// Which rows are kept for the test; both classes have the same share among them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Division {
+    /// A share of the rows: [`stratified`].
+    Share {
+        /// In [0, 1).
+        test_fraction: f64,
+        /// Decides the rows.
+        seed: u64,
+    },
+    /// One fold of a cross-validation: [`folds`].
+    Fold {
+        /// Their number.
+        folds: u32,
+        /// This one, from 0.
+        fold: u32,
+        /// Decides the folds.
+        seed: u64,
+    },
+}
+
+impl Division {
+    /// Divides rows with these labels.
+    ///
+    /// # Errors
+    /// As [`stratified`] or [`folds`].
+    ///
+    /// # Panics
+    /// Where there is no such fold.
+    pub fn of(self, labels: &[Label]) -> Result<Split, SplitError> {
+        match self {
+            Self::Share { test_fraction, seed } => stratified(labels, test_fraction, seed),
+            Self::Fold { folds, fold, seed } => {
+                Ok(self::folds(labels, folds, seed)?.swap_remove(fold as usize))
+            }
+        }
+    }
+}
+
+/// Divides the rows for a stratified cross-validation, from a seed: every row is a test row of one fold, and folds
+/// differ by one row at most, of each class as of all.
+///
+/// # Errors
+/// [`SplitError::Folds`].
+pub fn folds(labels: &[Label], folds: u32, seed: u64) -> Result<Vec<Split>, SplitError> {
+    let mut groups = by_class(labels);
+    let smaller = groups.iter().map(Vec::len).min().unwrap_or(0);
+    if folds < 2 || folds as usize > smaller {
+        return Err(SplitError::Folds { folds, smaller });
+    }
+    let mut rng = generator("confab folds", seed);
+    groups.iter_mut().for_each(|group| shuffle(group, &mut rng));
+    let mut fold_of = vec![0; labels.len()];
+    for (place, row) in groups.concat().into_iter().enumerate() {
+        fold_of[row] = place as u32 % folds;
+    }
+    let split = |fold| {
+        let (test, train) = (0..labels.len()).partition(|&row| fold_of[row] == fold);
+        Split { train, test }
+    };
+    Ok((0..folds).map(split).collect())
+}
+
 /// Draws the test rows so that both classes have the same share in them (stratified), from a seed.
 ///
 /// # Errors
 /// [`SplitError::Fraction`], [`SplitError::OneClass`].
 pub fn stratified(labels: &[Label], test_fraction: f64, seed: u64) -> Result<Split, SplitError> {
-    let of = |class| (0..labels.len()).filter(|&i| labels[i] == class).collect::<Vec<_>>();
-    draw(labels, vec![of(Label::Negative), of(Label::Positive)], test_fraction, seed)
+    draw(labels, by_class(labels), test_fraction, seed)
 }
 
 /// Draws the test rows from all rows alike, from a seed.
@@ -53,6 +123,12 @@ pub fn stratified(labels: &[Label], test_fraction: f64, seed: u64) -> Result<Spl
 /// [`SplitError::Fraction`], [`SplitError::OneClass`].
 pub fn plain(labels: &[Label], test_fraction: f64, seed: u64) -> Result<Split, SplitError> {
     draw(labels, vec![(0..labels.len()).collect()], test_fraction, seed)
+}
+
+/// The rows of the negative and of the positive class.
+fn by_class(labels: &[Label]) -> Vec<Vec<usize>> {
+    let of = |class| (0..labels.len()).filter(|&i| labels[i] == class).collect();
+    vec![of(Label::Negative), of(Label::Positive)]
 }
 
 fn draw(labels: &[Label], groups: Vec<Vec<usize>>, fraction: f64, seed: u64) -> Result<Split, SplitError> {
@@ -169,7 +245,49 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_seed_gives_the_same_folds_forever() {
+        let labels = labels(5, 4);
+        let tests: Vec<_> = folds(&labels, 3, 7).unwrap().into_iter().map(|split| split.test).collect();
+        assert_eq!(tests, PINNED_FOLDS);
+        assert!((0..20).any(|seed| folds(&labels, 3, seed) != folds(&labels, 3, 7)));
+        let second = Division::Fold { folds: 3, fold: 1, seed: 7 }.of(&labels).unwrap();
+        assert_eq!(second.test, PINNED_FOLDS[1]);
+    }
+
+    /// Recorded once; it must not change, or old evaluations cannot be repeated.
+    const PINNED_FOLDS: [[usize; 3]; 3] = [[0, 4, 6], [1, 2, 7], [3, 5, 8]];
+
+    #[test]
+    fn folds_that_some_class_cannot_fill_are_refused() {
+        assert_eq!(folds(&labels(9, 4), 5, 1), Err(SplitError::Folds { folds: 5, smaller: 4 }));
+        assert_eq!(folds(&labels(9, 4), 1, 1), Err(SplitError::Folds { folds: 1, smaller: 4 }));
+        assert_eq!(folds(&[], 2, 1), Err(SplitError::Folds { folds: 2, smaller: 0 }));
+    }
+
     proptest! {
+        #[test]
+        fn folds_are_stratified(negative in 2usize..60, positive in 2usize..60, count in 2u32..10, seed: u64) {
+            prop_assume!(count as usize <= negative.min(positive));
+            let labels = labels(negative, positive);
+            let splits = folds(&labels, count, seed).unwrap();
+            prop_assert_eq!(splits.len(), count as usize);
+            let even = |sizes: Vec<usize>| sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1;
+            prop_assert!(even(splits.iter().map(|split| split.test.len()).collect()));
+            for class in [N, P] {
+                let tests = |split: &Split| split.test.iter().filter(|&&row| labels[row] == class).count();
+                prop_assert!(even(splits.iter().map(tests).collect()));
+            }
+            let mut tested: Vec<usize> = splits.iter().flat_map(|split| split.test.clone()).collect();
+            tested.sort_unstable();
+            prop_assert!(tested.into_iter().eq(0..labels.len()));
+            for split in splits {
+                let mut all = [split.train, split.test].concat();
+                all.sort_unstable();
+                prop_assert!(all.into_iter().eq(0..labels.len()));
+            }
+        }
+
         #[test]
         fn every_row_is_in_one_part(negative in 2usize..40, positive in 2usize..40, fraction in 0.0..0.5, seed: u64) {
             let labels = labels(negative, positive);

@@ -205,17 +205,51 @@ impl Table {
         if lines.is_empty() { Ok(()) } else { Err(TableError::Gaps { lines: error::list(&lines) }) }
     }
 
-    /// The same rows with some of the feature columns.
+    /// The same rows with some of the feature columns, which lie beside each other.
     ///
     /// # Panics
     /// Where the range goes beyond the columns.
     pub fn slice(&self, columns: Range<usize>) -> Self {
-        let slice = |row: &Row| Row { values: row.values[columns.clone()].to_vec(), ..row.clone() };
+        self.with_columns(&columns.collect::<Vec<_>>())
+    }
+
+    /// The same rows with some of the feature columns.
+    ///
+    /// # Panics
+    /// Where there is no such column.
+    pub fn with_columns(&self, columns: &[usize]) -> Self {
+        let of = |row: &Row| Row { values: columns.iter().map(|&c| row.values[c]).collect(), ..row.clone() };
         Self {
-            columns: self.columns[columns.clone()].to_vec(),
-            rows: self.rows.iter().map(slice).collect(),
+            columns: columns.iter().map(|&c| self.columns[c].clone()).collect(),
+            rows: self.rows.iter().map(of).collect(),
             classes: self.classes.clone(),
         }
+    }
+
+    /// Some of the rows, with all columns.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn with_rows(&self, rows: &[usize]) -> Self {
+        Self {
+            columns: self.columns.clone(),
+            rows: rows.iter().map(|&row| self.rows[row].clone()).collect(),
+            classes: self.classes.clone(),
+        }
+    }
+
+    /// Whether a feature column has a value in one of these rows.
+    ///
+    /// # Panics
+    /// Where there is no such column or row.
+    pub fn has_value(&self, column: usize, rows: &[usize]) -> bool {
+        rows.iter().any(|&row| self.rows[row].values[column].is_some())
+    }
+
+    /// Number of gaps of each feature column.
+    pub fn gaps(&self) -> Vec<usize> {
+        let of = |column: usize| self.rows.iter().filter(|row| row.values[column].is_none()).count();
+        (0..self.columns.len()).map(of).collect()
     }
 
     fn require_both_classes(&self) -> Result<(), TableError> {

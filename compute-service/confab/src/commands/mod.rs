@@ -4,6 +4,7 @@ pub mod audit;
 pub mod bench;
 pub mod chaincode;
 pub mod crypto;
+pub mod evaluate;
 pub mod inspect;
 pub mod job;
 pub mod join;

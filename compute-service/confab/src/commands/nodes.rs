@@ -1,6 +1,6 @@
 //! Nodes of this machine, as child processes, for one job at a time.
 
-use super::{Done, program};
+use super::{Done, program, train::PATIENCE_SECS};
 use crate::output::Steps;
 use launcher::Network;
 use node::{
@@ -82,7 +82,7 @@ pub async fn run_job(participants: &Participants, params: &JobParams, steps: &St
 pub fn participants(network: &Network, parties: u32, dir: &Path) -> Done<Participants> {
     let organisations = network.organisations(parties as usize);
     let (channel, chaincode) = (network.channel.clone(), network.chaincode.name.clone());
-    Ok(Participants::new(dir, organisations, channel, chaincode, 600)?)
+    Ok(Participants::new(dir, organisations, channel, chaincode, PATIENCE_SECS)?)
 }
 
 /// What a person sees of a job under way.

@@ -1,32 +1,25 @@
 use super::{
     Done,
-    nodes::run_job,
-    train::{PATIENCE_SECS, RunArgs, kind_name, show_ledger, show_metrics},
-    training::RowsArgs,
+    nodes::{participants, run_job},
+    train::{RunArgs, SingleArgs, kind_name, show_ledger, show_metrics},
 };
 use crate::{
     output::{Steps, is_stdout, write_json},
     shutdown,
 };
+use launcher::Kind;
 use node::{
-    experiment::{Participants, Source},
-    rows::{RowsPlan, RowsSummary},
+    experiment::Participants,
+    rows::{RowsPlan, RowsPrepared, RowsSummary},
+    worker::RowsReport,
 };
 use std::time::Instant;
 
 /// A training by rows: `confab train --partition rows`.
-pub async fn train(
-    source: Source,
-    run: &RunArgs,
-    rows: &RowsArgs,
-    iterations: u32,
-    batch: Option<u32>,
-) -> Done {
-    let (training, c) = run.training.by_rows(rows, iterations, batch);
-    let plan = RowsPlan { source, c, training };
+pub async fn train(plan: &RowsPlan, run: &RunArgs, single: &SingleArgs) -> Done {
     let steps = Steps::new();
     let done = tokio::select! {
-        done = conduct(&plan, run, &steps) => done,
+        done = conduct(plan, run, single, &steps) => done,
         () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
     };
     steps.clear();
@@ -46,29 +39,48 @@ pub async fn train(
     }
 }
 
-async fn conduct(plan: &RowsPlan, run: &RunArgs, steps: &Steps) -> Done<(RowsSummary, Option<bool>)> {
+async fn conduct(
+    plan: &RowsPlan,
+    run: &RunArgs,
+    single: &SingleArgs,
+    steps: &Steps,
+) -> Done<(RowsSummary, Option<bool>)> {
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
     plan.check(run.participants)?;
-    let (work, folders) = run.folders(temporary.path())?;
-    // The providers, and the analyst behind them.
-    let orgs = run.participants as usize + 1;
+    let (work, folder) = single.folders(temporary.path())?;
+    let orgs = organisations(run);
     let borrowed = run.network(temporary.path(), orgs, steps).await?;
     let network = &borrowed.network;
-    let (channel, chaincode) = (network.channel.clone(), network.chaincode.name.clone());
-    let nodes = Participants::new(&folders, network.organisations(orgs), channel, chaincode, PATIENCE_SECS)?;
-    let prepared = plan.lay_out(&nodes)?;
-    let start = Instant::now();
-    run_job(&prepared.participants, &prepared.params, steps).await?;
-    let total = start.elapsed().as_secs_f64();
-    let reports = prepared.reports()?;
-    steps.step("comparing with the plaintext reference");
-    let summary = prepared.summary(&reports, kind_name(network.kind), total)?;
-    if run.out.is_some() {
+    let nodes = participants(network, orgs as u32, &folder)?;
+    let (prepared, reports, summary) = run_plan(plan, &nodes, network.kind, steps).await?;
+    if single.out.is_some() {
         write_json(&work.join("model.json"), &prepared.model(&reports)?)?;
         write_json(&work.join("report.json"), &summary)?;
     }
     let verified = run.replay(network, &prepared.params.id(), steps).await?;
     Ok((summary, verified))
+}
+
+/// The providers, and the analyst behind them.
+pub fn organisations(run: &RunArgs) -> usize {
+    run.participants as usize + 1
+}
+
+/// One training by rows, compared with the reference.
+pub async fn run_plan(
+    plan: &RowsPlan,
+    nodes: &Participants,
+    kind: Kind,
+    steps: &Steps,
+) -> Done<(RowsPrepared, Vec<RowsReport>, RowsSummary)> {
+    let prepared = plan.lay_out(nodes)?;
+    let start = Instant::now();
+    run_job(&prepared.participants, &prepared.params, steps).await?;
+    let total = start.elapsed().as_secs_f64();
+    let reports = prepared.reports()?;
+    steps.step("comparing with the plaintext reference");
+    let summary = prepared.summary(&reports, kind_name(kind), total)?;
+    Ok((prepared, reports, summary))
 }
 
 fn show(r: &RowsSummary, verified: Option<bool>) {

@@ -2,7 +2,7 @@ use super::{
     Done, ledger,
     nodes::{negotiate, run_job},
     rows,
-    training::{KeyArg, KeyArgs, RowsArgs, TrainingArgs},
+    training::{DataArgs, KeyArg, KeyArgs, PartitionArg, ScheduleArgs, TrainingArgs},
     verify,
 };
 use crate::{
@@ -12,10 +12,12 @@ use crate::{
 use clap::{Args, ValueEnum};
 use launcher::{Kind, Network, Options};
 use node::{
-    experiment::{Key, Plan, Source},
+    experiment::{Key, Participants, Plan, Prepared, Source},
     report::{LedgerReport, Report},
+    rows::RowsPlan,
+    worker::JobReport,
 };
-use records::JobId;
+use records::{JobId, VerticalSvm};
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
@@ -25,6 +27,7 @@ use svm::{
     generate,
     metrics::Metrics,
     scaling::Scaling,
+    split::Division,
     table::{Columns, Missing},
 };
 
@@ -35,42 +38,14 @@ use svm::{
 /// unsplit table. The participants negotiate the threshold key before, so that nobody ever holds it whole.
 #[derive(Args, Clone)]
 pub struct TrainArgs {
-    /// The table: comma, semicolon, tab or blanks; with or without a header; `?` and empty are missing.
-    #[arg(long)]
-    data: PathBuf,
-    /// The label column: a name, or a number from 1 where there is no header.
-    #[arg(long)]
-    label: String,
-    /// A column that identifies the rows and is no feature.
-    #[arg(long)]
-    id: Option<String>,
-    /// The label's value that counts as positive; the larger of two numbers unless given.
-    #[arg(long)]
-    positive: Option<String>,
-    /// What is done about gaps: leave the row out, or fill in the column's mean.
-    #[arg(long, value_enum, default_value = "drop")]
-    missing: MissingArg,
+    #[command(flatten)]
+    data: DataArgs,
     #[command(flatten)]
     run: RunArgs,
-    /// What is divided. `columns`: participants hold different columns of the same rows, and decrypt together. `rows`:
-    /// participants are providers of different rows with the same columns, and one more organisation, the analyst, trains
-    /// on all of them without seeing any.
-    #[arg(long, value_enum, default_value = "columns")]
-    partition: PartitionArg,
     #[command(flatten)]
-    rows: RowsArgs,
-    /// Number T of updates of the model: 24 by default; by rows 100, at most.
-    #[arg(long)]
-    iterations: Option<u32>,
-    /// Instances of one update: 64 by default; by rows all, else so many of each provider.
-    #[arg(long)]
-    batch: Option<u32>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum PartitionArg {
-    Columns,
-    Rows,
+    single: SingleArgs,
+    #[command(flatten)]
+    schedule: ScheduleArgs,
 }
 
 /// Shows three organisations that train one model on data which none of them shows the others.
@@ -93,9 +68,11 @@ pub struct DemoArgs {
     full: bool,
     #[command(flatten)]
     run: RunArgs,
+    #[command(flatten)]
+    single: SingleArgs,
 }
 
-/// What `demo` and `train` have in common.
+/// Who trains, and where, in every command that runs an experiment.
 #[derive(Args, Clone)]
 pub struct RunArgs {
     /// Which ledger.
@@ -115,21 +92,26 @@ pub struct RunArgs {
     /// How columns are scaled, by each participant alone: mean 0 and deviation 1, to [-1, 1], or not at all.
     #[arg(long, value_enum, default_value = "std")]
     scale: ScaleArg,
-    /// Share of the rows that is kept for the test.
-    #[arg(long, default_value_t = 0.2)]
-    test_fraction: f64,
     /// Decides which rows are kept for the test.
     #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Where model.json, report.json and the participants' folders are kept; nothing is kept unless given.
-    #[arg(long)]
-    pub out: Option<PathBuf>,
+    pub seed: u64,
     /// Replay the job as an observer afterwards (`confab verify`).
     #[arg(long)]
-    verify: bool,
+    pub verify: bool,
     /// Write the report as JSON, `-` for standard output.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// What `demo` and `train` have in common beside [`RunArgs`]: one test, and one model.
+#[derive(Args, Clone)]
+pub struct SingleArgs {
+    /// Share of the rows that is kept for the test.
+    #[arg(long, default_value_t = 0.2)]
+    test_fraction: f64,
+    /// Where model.json, report.json and the participants' folders are kept; nothing is kept unless given.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
 }
 
 /// What keeps the ledger.
@@ -139,12 +121,6 @@ pub enum LedgerArg {
     Dev,
     /// Hyperledger Fabric.
     Fabric,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum MissingArg {
-    Drop,
-    Mean,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -169,51 +145,38 @@ pub async fn demo(args: DemoArgs) -> Done {
     };
     let (iterations, batch) = if args.full { (1500, 1) } else { (24, 16) };
     let run = RunArgs { verify: true, ..args.run };
-    let columns = Columns { label: Some(label), id, ..Columns::default() };
-    let source = run.source(data, columns, MissingArg::Drop);
-    by_columns(source, run, iterations, batch).await
+    let source = Source {
+        data,
+        columns: Columns { label: Some(label), id, ..Columns::default() },
+        missing: Missing::Drop,
+        division: args.single.division(run.seed),
+    };
+    let training = run.training.parameters(0, iterations, batch, run.participants);
+    by_columns(source, training, run, &args.single).await
 }
 
 pub async fn train(args: TrainArgs) -> Done {
-    let columns =
-        Columns { label: Some(args.label), positive: args.positive, id: args.id, ..Columns::default() };
-    let source = args.run.source(args.data, columns, args.missing);
-    let misplaced = match args.partition {
-        PartitionArg::Columns => args.rows.given().map(|name| (name, "rows")),
-        PartitionArg::Rows if args.run.scale != ScaleArg::Std => Some(("--scale", "columns")),
-        PartitionArg::Rows => args.run.training.of_columns_only().map(|name| (name, "columns")),
-    };
-    if let Some((name, partition)) = misplaced {
-        return Err(format!("{name} belongs to --partition {partition}").into());
-    }
-    match args.partition {
+    let TrainArgs { data, run, single, schedule } = args;
+    run.check(&schedule)?;
+    let source = data.source(single.division(run.seed));
+    match schedule.partition {
         PartitionArg::Columns => {
-            by_columns(source, args.run, args.iterations.unwrap_or(24), args.batch.unwrap_or(64)).await
+            let training = schedule.by_columns(&run.training, run.participants);
+            by_columns(source, training, run, &single).await
         }
         PartitionArg::Rows => {
-            rows::train(source, &args.run, &args.rows, args.iterations.unwrap_or(100), args.batch).await
+            let (training, c) = schedule.by_rows(&run.training);
+            rows::train(&RowsPlan { source, c, training }, &run, &single).await
         }
     }
 }
 
-async fn by_columns(source: Source, run: RunArgs, iterations: u32, batch: u32) -> Done {
+async fn by_columns(source: Source, training: VerticalSvm, run: RunArgs, single: &SingleArgs) -> Done {
     let json = run.json.clone();
     let steps = Steps::new();
-    let plan = Plan {
-        source,
-        scale: match run.scale {
-            ScaleArg::Std => Scaling::Std,
-            ScaleArg::Unit => Scaling::Unit,
-            ScaleArg::None => Scaling::None,
-        },
-        training: run.training.parameters(0, iterations, batch, run.participants),
-        organisations: Vec::new(),
-        channel: String::new(),
-        chaincode: String::new(),
-        patience_secs: PATIENCE_SECS,
-    };
+    let plan = run.plan(source, training);
     let done = tokio::select! {
-        done = conduct(plan, &run, &steps) => done,
+        done = conduct(plan, &run, single, &steps) => done,
         () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
     };
     steps.clear();
@@ -237,36 +200,58 @@ async fn by_columns(source: Source, run: RunArgs, iterations: u32, batch: u32) -
 pub const PATIENCE_SECS: u64 = 600;
 
 impl RunArgs {
-    fn source(&self, data: PathBuf, columns: Columns, missing: MissingArg) -> Source {
-        Source {
-            data,
-            columns,
-            missing: match missing {
-                MissingArg::Drop => Missing::Drop,
-                MissingArg::Mean => Missing::Mean,
+    /// Refuses options of the other partition.
+    pub fn check(&self, schedule: &ScheduleArgs) -> Done {
+        schedule.check(&self.training, self.scale != ScaleArg::Std)
+    }
+
+    /// A training by columns; who takes part is still to be said.
+    pub fn plan(&self, source: Source, training: VerticalSvm) -> Plan {
+        Plan {
+            source,
+            scale: match self.scale {
+                ScaleArg::Std => Scaling::Std,
+                ScaleArg::Unit => Scaling::Unit,
+                ScaleArg::None => Scaling::None,
             },
-            test_fraction: self.test_fraction,
-            seed: self.seed,
+            training,
+            organisations: Vec::new(),
+            channel: String::new(),
+            chaincode: String::new(),
+            patience_secs: PATIENCE_SECS,
         }
     }
 
-    /// The folder for what the run makes, and that of the participants in it, which must not be there yet.
-    pub fn folders(&self, temporary: &Path) -> Done<(PathBuf, PathBuf)> {
-        let work = match &self.out {
-            Some(out) => {
-                std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?;
-                std::fs::canonicalize(out)?
+    /// The participants' nodes, in a new folder, for a training by columns, with a threshold key of theirs. The plan is told
+    /// who they are.
+    pub async fn members(
+        &self,
+        plan: &mut Plan,
+        network: &Network,
+        folder: &Path,
+        steps: &Steps,
+    ) -> Done<(Participants, Key)> {
+        plan.organisations = network.organisations(self.participants as usize);
+        plan.channel = network.channel.clone();
+        plan.chaincode = network.chaincode.name.clone();
+        let nodes = plan.participants(folder)?;
+        let key = match self.key.key {
+            KeyArg::Deal => {
+                steps.step("dealing a threshold key locally (this command holds the whole key meanwhile)");
+                let plan = plan.clone();
+                // Nothing is written in the background, where an interruption would leave key shares behind.
+                Key::Dealt(tokio::task::spawn_blocking(move || plan.deal()).await??)
             }
-            None => temporary.to_path_buf(),
+            KeyArg::Negotiate => {
+                let generation = self.key.generation(&plan.training, self.participants);
+                let bound = generation.collusion_bound(self.participants);
+                let start = Instant::now();
+                let reports = negotiate(&nodes, generation, steps).await?;
+                let fingerprint = reports[0].key.clone();
+                Key::Negotiated { fingerprint, seconds: start.elapsed().as_secs_f64(), bound }
+            }
         };
-        let participants = work.join("participants");
-        if participants.exists() {
-            let shown = participants.display();
-            return Err(
-                format!("{shown} is there from an earlier run: remove it, or name another --out").into()
-            );
-        }
-        Ok((work, participants))
+        Ok((nodes, key))
     }
 
     /// The network of this run, of so many organisations.
@@ -286,6 +271,31 @@ impl RunArgs {
             eprintln!("DEFECT {defect}");
         }
         Ok(Some(found.complete))
+    }
+}
+
+impl SingleArgs {
+    fn division(&self, seed: u64) -> Division {
+        Division::Share { test_fraction: self.test_fraction, seed }
+    }
+
+    /// The folder for what the run makes, and that of the participants in it, which must not be there yet.
+    pub fn folders(&self, temporary: &Path) -> Done<(PathBuf, PathBuf)> {
+        let work = match &self.out {
+            Some(out) => {
+                std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?;
+                std::fs::canonicalize(out)?
+            }
+            None => temporary.to_path_buf(),
+        };
+        let participants = work.join("participants");
+        if participants.exists() {
+            let shown = participants.display();
+            return Err(
+                format!("{shown} is there from an earlier run: remove it, or name another --out").into()
+            );
+        }
+        Ok((work, participants))
     }
 }
 
@@ -371,48 +381,44 @@ pub async fn borrow_network(kind: Kind, dir: &Path, orgs: usize, steps: &Steps) 
     Ok(Borrowed { network, started: true, users })
 }
 
-async fn conduct(mut plan: Plan, run: &RunArgs, steps: &Steps) -> Done<(Report, Option<bool>)> {
+async fn conduct(
+    mut plan: Plan,
+    run: &RunArgs,
+    single: &SingleArgs,
+    steps: &Steps,
+) -> Done<(Report, Option<bool>)> {
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
     // What is wrong with the input shows before anything is started.
     plan.check(run.participants)?;
-    let (work, participants) = run.folders(temporary.path())?;
+    let (work, folder) = single.folders(temporary.path())?;
     let borrowed = run.network(temporary.path(), run.participants as usize, steps).await?;
     let network = &borrowed.network;
-    plan.organisations = network.organisations(run.participants as usize);
-    plan.channel = network.channel.clone();
-    plan.chaincode = network.chaincode.name.clone();
-    let nodes = plan.participants(&participants)?;
-    let prepared = match run.key.key {
-        KeyArg::Deal => {
-            steps.step("dealing a threshold key locally (this command holds the whole key meanwhile)");
-            let (plan, key) =
-                tokio::task::spawn_blocking(move || plan.deal().map(|key| (plan, key))).await??;
-            // Nothing is written in the background, where an interruption would leave key shares behind.
-            plan.lay_out(&nodes, Key::Dealt(&key))?
-        }
-        KeyArg::Negotiate => {
-            let generation = run.key.generation(&plan.training, run.participants);
-            let bound = generation.collusion_bound(run.participants);
-            let start = Instant::now();
-            let reports = negotiate(&nodes, generation, steps).await?;
-            let fingerprint = reports[0].key.clone();
-            let seconds = start.elapsed().as_secs_f64();
-            plan.lay_out(&nodes, Key::Negotiated { fingerprint, seconds, bound })?
-        }
-    };
-    let start = Instant::now();
-    run_job(&prepared.participants, &prepared.params, steps).await?;
-    let total = start.elapsed().as_secs_f64();
-    let reports = prepared.reports()?;
-    steps.step("comparing with the plaintext reference");
-    let kind = kind_name(network.kind);
-    let report = Report::new(&prepared, &reports, kind, total)?;
-    if run.out.is_some() {
+    let (nodes, key) = run.members(&mut plan, network, &folder, steps).await?;
+    let (prepared, reports, report) = run_plan(&plan, &nodes, &key, network.kind, steps).await?;
+    if single.out.is_some() {
         write_json(&work.join("model.json"), &prepared.model(&reports))?;
         write_json(&work.join("report.json"), &report)?;
     }
     let verified = run.replay(network, &prepared.params.id(), steps).await?;
     Ok((report, verified))
+}
+
+/// One training by columns, by nodes that have a key, compared with the reference.
+pub async fn run_plan(
+    plan: &Plan,
+    nodes: &Participants,
+    key: &Key,
+    kind: Kind,
+    steps: &Steps,
+) -> Done<(Prepared, Vec<JobReport>, Report)> {
+    let prepared = plan.lay_out(nodes, key)?;
+    let start = Instant::now();
+    run_job(&prepared.participants, &prepared.params, steps).await?;
+    let total = start.elapsed().as_secs_f64();
+    let reports = prepared.reports()?;
+    steps.step("comparing with the plaintext reference");
+    let report = Report::new(&prepared, &reports, kind_name(kind), total)?;
+    Ok((prepared, reports, report))
 }
 
 /// What went over the ledger.

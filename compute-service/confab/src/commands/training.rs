@@ -1,9 +1,110 @@
+use super::Done;
 use clap::{Args, ValueEnum};
-use node::experiment;
+use node::experiment::{self, Source};
 use records::{
     Collusion, Comparison, Decimal, GradientNoise, HorizontalSvm, Judge, KeyGeneration, Publication, SCALE,
     VerticalSvm,
 };
+use std::path::PathBuf;
+use svm::{
+    split::Division,
+    table::{Columns, Missing},
+};
+
+/// The table of an experiment.
+#[derive(Args, Clone)]
+pub struct DataArgs {
+    /// The table: comma, semicolon, tab or blanks; with or without a header; `?` and empty are missing.
+    #[arg(long)]
+    pub data: PathBuf,
+    /// The label column: a name, or a number from 1 where there is no header.
+    #[arg(long)]
+    pub label: String,
+    /// A column that identifies the rows and is no feature.
+    #[arg(long)]
+    pub id: Option<String>,
+    /// The label's value that counts as positive; the larger of two numbers unless given.
+    #[arg(long)]
+    positive: Option<String>,
+    /// What is done about gaps: leave the row out, or fill in the column's mean.
+    #[arg(long, value_enum, default_value = "drop")]
+    missing: MissingArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum MissingArg {
+    Drop,
+    Mean,
+}
+
+impl DataArgs {
+    /// The table, divided so.
+    pub fn source(&self, division: Division) -> Source {
+        Source {
+            data: self.data.clone(),
+            columns: Columns {
+                label: Some(self.label.clone()),
+                positive: self.positive.clone(),
+                id: self.id.clone(),
+                ..Columns::default()
+            },
+            missing: match self.missing {
+                MissingArg::Drop => Missing::Drop,
+                MissingArg::Mean => Missing::Mean,
+            },
+            division,
+        }
+    }
+}
+
+/// What is divided among the participants, and what they do in an update.
+#[derive(Args, Clone)]
+pub struct ScheduleArgs {
+    /// What is divided. `columns`: participants hold different columns of the same rows, and decrypt together. `rows`:
+    /// participants are providers of different rows with the same columns, and one more organisation, the analyst, trains
+    /// on all of them without seeing any.
+    #[arg(long, value_enum, default_value = "columns")]
+    pub partition: PartitionArg,
+    #[command(flatten)]
+    pub rows: RowsArgs,
+    /// Number T of updates of the model: 24 by default; by rows 100, at most.
+    #[arg(long)]
+    iterations: Option<u32>,
+    /// Instances of one update: 64 by default; by rows all, else so many of each provider.
+    #[arg(long)]
+    batch: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PartitionArg {
+    Columns,
+    Rows,
+}
+
+impl ScheduleArgs {
+    /// Refuses what belongs to the other partition.
+    pub fn check(&self, training: &TrainingArgs, scales_otherwise: bool) -> Done {
+        let misplaced = match self.partition {
+            PartitionArg::Columns => self.rows.given().map(|name| (name, "rows")),
+            PartitionArg::Rows if scales_otherwise => Some(("--scale", "columns")),
+            PartitionArg::Rows => training.of_columns_only().map(|name| (name, "columns")),
+        };
+        match misplaced {
+            Some((name, partition)) => Err(format!("{name} belongs to --partition {partition}").into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The parameters of a training by columns.
+    pub fn by_columns(&self, training: &TrainingArgs, participants: u32) -> VerticalSvm {
+        training.parameters(0, self.iterations.unwrap_or(24), self.batch.unwrap_or(64), participants)
+    }
+
+    /// The parameters of a training by rows; and C, where it was given.
+    pub fn by_rows(&self, training: &TrainingArgs) -> (HorizontalSvm, Option<Decimal>) {
+        training.by_rows(&self.rows, self.iterations.unwrap_or(100), self.batch)
+    }
+}
 
 /// What is trained and how, in every command that begins a training.
 #[derive(Args, Clone)]
@@ -86,12 +187,12 @@ impl TrainingArgs {
     }
 
     /// One of these that means nothing in a training by rows and was given.
-    pub fn of_columns_only(&self) -> Option<&'static str> {
+    fn of_columns_only(&self) -> Option<&'static str> {
         self.quorum.map(|_| "--quorum")
     }
 
     /// The parameters of a training by rows, as far as they are known without the table; and C, where it was given.
-    pub fn by_rows(
+    fn by_rows(
         &self,
         rows: &RowsArgs,
         iterations: u32,
@@ -154,8 +255,13 @@ pub struct RowsArgs {
 }
 
 impl RowsArgs {
+    /// Whether providers add noise to their gradients.
+    pub fn has_noise(&self) -> bool {
+        self.gradient_noise.is_some()
+    }
+
     /// One of these that was given.
-    pub fn given(&self) -> Option<&'static str> {
+    fn given(&self) -> Option<&'static str> {
         let given = [
             (self.no_intercept, "--no-intercept"),
             (self.tolerance.is_some(), "--tolerance"),

@@ -18,6 +18,7 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+pub use moments::pooled;
 pub use noise::epsilon;
 pub use parties::{Output, Private, Times};
 pub use rows::{Rows, check};

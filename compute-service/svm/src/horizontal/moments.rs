@@ -42,6 +42,16 @@ pub(super) fn sums(table: &Table) -> Result<Vec<BigUint>, Unfit> {
     Ok(sums.into_iter().map(|sum| ((sum + &modulus) % &modulus).to_biguint().expect("reduced")).collect())
 }
 
+/// The scaling that providers of these rows come to, whoever of them has which row.
+///
+/// # Errors
+/// A value that is too large, or a column without one.
+pub fn pooled(table: &Table) -> Result<Scaler, String> {
+    let sums = sums(table)?;
+    let unmasked = encode(&sums, &vec![BigUint::ZERO; sums.len()]);
+    scaler(&table.columns, &[unmasked]).map_err(|e| e.to_string())
+}
+
 /// Masked sums as bytes.
 pub(super) fn encode(sums: &[BigUint], masks: &[BigUint]) -> Vec<u8> {
     let modulus = modulus();

@@ -1,6 +1,6 @@
 mod attack;
 
-use super::*;
+use super::{pooled as pooled_scaler, *};
 use crate::{
     reference::{self, Reference, Variant},
     scaling::{Scaled, Scaling},
@@ -159,6 +159,7 @@ fn scaling_is_that_of_the_pooled_table() {
     let pooled = Table { rows: tables.iter().flat_map(|t| t.rows.clone()).collect(), ..tables[0].clone() };
     let all: Vec<usize> = (0..pooled.rows.len()).collect();
     let expected = Scaler::fit(&pooled, &all, Scaling::Std).unwrap().apply(&pooled, &all).unwrap();
+    assert_eq!(pooled_scaler(&pooled).unwrap(), scaler);
     let found = scaler.apply(&pooled, &all).unwrap();
     for (found, expected) in found.rows.iter().flatten().zip(expected.rows.iter().flatten()) {
         assert!((found - expected).abs() < 1e-3, "{found} and {expected}");
