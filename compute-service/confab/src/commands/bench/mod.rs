@@ -3,6 +3,7 @@
 mod keygen;
 mod ledger;
 mod paillier;
+mod rows;
 mod throughput;
 
 use super::Done;
@@ -16,6 +17,8 @@ pub enum BenchCommand {
     Keygen(keygen::KeygenArgs),
     /// Paillier operations a second, beside num-bigint and beside what the processor's multiplier allows.
     Paillier(paillier::PaillierArgs),
+    /// Training by rows: how its time grows with rows and columns.
+    Rows(rows::RowsBenchArgs),
     /// Transactions a second that the development ledger commits, and how long a lone one takes.
     Throughput(throughput::ThroughputArgs),
 }
@@ -25,6 +28,7 @@ pub async fn run(command: BenchCommand) -> Done {
         BenchCommand::Ledger(args) => ledger::run(args).await,
         BenchCommand::Keygen(args) => keygen::run(args).await,
         BenchCommand::Paillier(args) => paillier::run(&args),
+        BenchCommand::Rows(args) => rows::run(&args),
         BenchCommand::Throughput(args) => throughput::run(args).await,
     }
 }
