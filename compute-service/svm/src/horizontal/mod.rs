@@ -26,7 +26,7 @@ pub use rows::{Rows, check};
 use crate::{digest, scaling::Scaler, vertical::Blinding, vertical::schedule};
 use masks::Masks;
 use noise::Gaussian;
-use num_bigint::BigUint;
+use num_bigint::{BigInt, BigUint};
 use paillier::{Ciphertext, EncryptionKey, Encryptor, PrivateKey, Randomness};
 use parties::{Analyst, Prepared};
 use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, sealed::Keys};
@@ -132,7 +132,7 @@ impl HorizontalSvm {
 
     fn take(&self, step: Step, party: u32, bytes: &[&[u8]]) -> Result<Vec<Ciphertext>, Fault> {
         let taken = Ciphertext::from_bytes_batch(self.encryptor().key(), bytes);
-        taken.map_err(|e| self.board.blame(party, format!("{}: {e}", step.name())))
+        taken.map_err(|e| self.board.blame(party, format!("{} round {}: {e}", step.phase, step.round)))
     }
 
     fn write(&self, list: Vec<Ciphertext>) -> Body {
@@ -295,7 +295,7 @@ impl HorizontalSvm {
     fn with_analyst<T>(
         &self,
         private: &Private,
-        run: impl FnOnce(&mut Analyst, &mut Times) -> Result<T, String>,
+        run: impl FnOnce(&mut Analyst, &mut Times) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut memo = self.memo();
         let Memo { analyst, times, .. } = &mut *memo;
@@ -305,8 +305,10 @@ impl HorizontalSvm {
         {
             return Err(Fault::Input("the own key on the ledger was made with another job secret".into()));
         }
+        // Under their masks nobody can say whose part of a sum it was; and the model is everybody's.
         let followed = analyst.follow(&self.params, self.board.rules.parties(), &self.gradients);
-        followed.and_then(|()| run(analyst, times)).map_err(Fault::Input)
+        followed.map_err(Fault::Disagreement)?;
+        run(analyst, times)
     }
 
     fn prepared(&self, private: &Private, me: u32) -> Result<Arc<Prepared>, Fault> {
@@ -412,7 +414,7 @@ impl HorizontalSvm {
                 return Ok(Vec::new());
             }
             let weights: Vec<_> = analyst.model.weights()[range].iter().map(|w| (*w).into()).collect();
-            self.encryptor().encrypt(&weights, rng).map_err(|e| e.to_string())
+            self.encrypt(&weights, rng)
         })?;
         Ok(self.write(list))
     }
@@ -440,7 +442,7 @@ impl HorizontalSvm {
                 true => Body::Indicators(bits),
                 false => {
                     let bits: Vec<_> = bits.into_iter().map(|bit| u8::from(bit).into()).collect();
-                    self.write(self.encryptor().encrypt(&bits, rng).map_err(|e| e.to_string())?)
+                    self.write(self.encrypt(&bits, rng)?)
                 }
             };
             times.comparison += start.elapsed();
@@ -448,14 +450,18 @@ impl HorizontalSvm {
         })
     }
 
+    fn encrypt(&self, plaintexts: &[BigInt], rng: &mut StepRng) -> Result<Vec<Ciphertext>, Fault> {
+        self.encryptor().encrypt(plaintexts, rng).map_err(|e| Fault::Input(e.to_string()))
+    }
+
     /// Which margins of a provider are negative, or with the paper's protocol below 1.
-    fn compare(&self, key: &PrivateKey, place: usize) -> Result<Vec<bool>, String> {
+    fn compare(&self, key: &PrivateKey, place: usize) -> Result<Vec<bool>, Fault> {
         let margins = &self.margins[place];
         if self.is_paper() {
             return Ok(paper::compare(key, margins));
         }
         let found = analyst::compare(key, self.slots(), margins, self.params.active() as usize);
-        found.map_err(|e| format!("party {}: {e}", self.providers[place]))
+        found.map_err(|e| self.board.blame(self.providers[place], e))
     }
 
     fn make_model(&self, private: &Private) -> Result<Body, Fault> {
@@ -593,6 +599,7 @@ impl Protocol for HorizontalSvm {
             scaler: self.scaler.clone().expect("scaling comes before training"),
             weights: published(model),
             digest: model.digest.clone(),
+            seed: self.seed,
             times: self.memo().times,
             gradients: self.gradients.clone(),
         })

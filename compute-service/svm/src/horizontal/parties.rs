@@ -70,6 +70,8 @@ pub struct Output {
     pub weights: Option<Vec<i64>>,
     /// Digest of the model, hexadecimal.
     pub digest: String,
+    /// The joint seed of the batches, where an iteration does not visit all rows ([`batches`](super::batches)).
+    pub seed: Option<[u8; 32]>,
     /// What this party's building blocks took since it was started.
     pub times: Times,
     pub(super) gradients: Vec<Vec<Vec<Ciphertext>>>,

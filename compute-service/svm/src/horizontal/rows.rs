@@ -88,13 +88,19 @@ pub fn check(params: &HorizontalSvm, table: &Table) -> Result<(), String> {
         return Err(format!("{} columns, the job has {}", table.columns.len(), params.columns.len()));
     }
     let classes = table.classes.as_ref().ok_or("no label column")?;
-    let agreed = [&params.positive, &params.negative];
-    let found = std::iter::once(&classes.positive).chain(&classes.negative);
-    if let Some((place, other)) =
-        found.enumerate().find(|(place, class)| agreed[usize::from(*place > 0)] != *class)
-    {
-        let expected = agreed[usize::from(place > 0)];
-        return Err(format!("column `{}`: the class `{other}` is `{expected}` in the job", classes.column));
+    let (positive, negative) = (&params.positive, &params.negative);
+    let mut found = std::iter::once(&classes.positive).chain(&classes.negative);
+    if let Some(other) = found.find(|class| ![positive, negative].contains(class)) {
+        return Err(format!(
+            "column `{}`: the class `{other}` is not one of the job's, which are `{positive}` and `{negative}`",
+            classes.column
+        ));
+    }
+    if classes.positive != *positive {
+        return Err(format!(
+            "column `{}`: in the job `{positive}` is the positive class; name it with --positive",
+            classes.column
+        ));
     }
     match table.rows.len() {
         0 => return Err("no rows".into()),

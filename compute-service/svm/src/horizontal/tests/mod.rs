@@ -253,7 +253,10 @@ fn what_does_not_fit_is_named() {
     let fewer = refused("age,weight,class\n1,2,ill\n1,2,well\n");
     assert_eq!(fewer, "2 columns, the job has 3");
     let labels = refused("age,weight,sugar,class\n1,2,3,ill\n1,2,3,healthy\n");
-    assert_eq!(labels, "column `class`: the class `healthy` is `well` in the job");
+    assert_eq!(
+        labels,
+        "column `class`: the class `healthy` is not one of the job's, which are `ill` and `well`"
+    );
     let many: String =
         (0..13).map(|i| format!("{i},2,3,{}\n", if i == 0 { "ill" } else { "well" })).collect();
     assert_eq!(
