@@ -63,14 +63,23 @@ pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result
         return Ok(horizontal::Private::analyst(secret));
     }
     let data = config.data.as_ref().ok_or_else(no_data)?;
-    let table = read(data)?;
-    if !data.fill_missing {
-        table.require_no_gaps().map_err(|e| in_file(&data.file)(&e))?;
-    }
+    let table = provider_table(data)?;
     horizontal::Private::provider(training, table, secret).map_err(|fault| match fault {
         Fault::Input(reason) => in_file(&data.file)(&reason),
         other => other,
     })
+}
+
+/// A provider's table in a training by rows.
+///
+/// # Errors
+/// [`Fault::Input`] with file, line and column.
+pub fn provider_table(data: &Data) -> Result<Table, Fault> {
+    let table = read(data)?;
+    if !data.fill_missing {
+        table.require_no_gaps().map_err(|e| in_file(&data.file)(&e))?;
+    }
+    Ok(table)
 }
 
 fn read(data: &Data) -> Result<Table, Fault> {

@@ -1,15 +1,19 @@
-use super::{Done, training::TrainingArgs};
+use super::{
+    Done,
+    training::{PartitionArg, ScheduleArgs, TrainingArgs},
+};
 use crate::output::{is_stdout, write_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract};
-use node::{answer, config::Config, data, experiment, ledger, worker};
-use records::{Code, JobId, JobParams, JobView, Kind, VerticalSvm};
+use node::{answer, config::Config, data, experiment, ledger, model::Part, worker};
+use records::{Code, HorizontalSvm, JobId, JobParams, JobView, Kind, VerticalSvm};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
+use svm::Hyperparameters;
 
 #[derive(Subcommand)]
 pub enum JobCommand {
@@ -87,18 +91,21 @@ pub struct TemplateArgs {
     /// The participants' MSP identifiers, in the order of their key shares.
     #[arg(required = true, num_args = 2..)]
     participants: Vec<String>,
+    #[command(flatten)]
+    schedule: ScheduleArgs,
+    /// By rows: the participant that is the analyst; the last unless given.
+    #[arg(long, value_name = "MSP")]
+    analyst: Option<String>,
+    /// By rows: room for the rows of each provider, who fill up to it; as many as the table of --config has unless given.
+    #[arg(long, value_name = "ROWS")]
+    room: Option<u32>,
     /// Number of training instances, which all participants share.
     #[arg(long, required_unless_present = "config")]
     instances: Option<u32>,
-    /// The configuration of a participant's node; the instances are counted in its table unless given.
+    /// The configuration of a participant's node; the instances are counted in its table unless given. By rows a
+    /// provider's: columns and classes are those of its table.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Number T of updates of the model.
-    #[arg(long, default_value_t = 24)]
-    iterations: u32,
-    /// Instances B of one update.
-    #[arg(long, default_value_t = 64)]
-    batch: u32,
     /// Fingerprint of the negotiated key (`confab key list`); else each participant brings its dealt key_share.
     #[arg(long)]
     key: Option<String>,
@@ -193,6 +200,56 @@ pub async fn run(command: JobCommand) -> Done {
 }
 
 fn template(args: TemplateArgs) -> Done {
+    args.schedule.check(&args.training, false)?;
+    let (misplaced, partition) = match args.schedule.partition {
+        PartitionArg::Columns => {
+            ([(args.analyst.is_some(), "--analyst"), (args.room.is_some(), "--room")], "rows")
+        }
+        PartitionArg::Rows => {
+            ([(args.instances.is_some(), "--instances"), (args.key.is_some(), "--key")], "columns")
+        }
+    };
+    if let Some((_, name)) = misplaced.into_iter().find(|(given, _)| *given) {
+        return Err(format!("{name} belongs to --partition {partition}").into());
+    }
+    let (kind, participants) = match args.schedule.partition {
+        PartitionArg::Columns => by_columns(args)?,
+        PartitionArg::Rows => by_rows(args)?,
+    };
+    let params = experiment::job_params(kind, participants)?;
+    params.validate()?;
+    say!("{}", serde_json::to_string_pretty(&params)?);
+    Ok(())
+}
+
+fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
+    let path = args.config.as_ref().ok_or("name the configuration of a provider's node: --config")?;
+    let config = Config::load(path)?;
+    let table = data::provider_table(config.data.as_ref().ok_or_else(data::no_data)?)?;
+    let classes = table.classes.as_ref().ok_or("the table has no label column")?;
+    let participants = args.participants;
+    let analyst = match &args.analyst {
+        None => participants.len() - 1,
+        Some(name) => participants
+            .iter()
+            .position(|participant| participant == name)
+            .ok_or_else(|| format!("--analyst {name} is not among the participants"))?,
+    };
+    let room = args.room.unwrap_or(table.rows.len() as u32);
+    let (training, c) = args.schedule.by_rows(&args.training);
+    let training = HorizontalSvm {
+        analyst: analyst as u32,
+        columns: table.columns.clone(),
+        positive: classes.positive.clone(),
+        negative: classes.negative.join("/"),
+        rows: room,
+        c: c.unwrap_or_else(|| Hyperparameters::mean_c(room as usize * (participants.len() - 1))),
+        ..training
+    };
+    Ok((Kind::HorizontalSvm(Box::new(training)), participants))
+}
+
+fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
     let instances = match (args.instances, &args.config) {
         (Some(instances), _) => instances,
         (None, Some(path)) => {
@@ -203,12 +260,8 @@ fn template(args: TemplateArgs) -> Done {
         (None, None) => return Err("say how many instances: --instances or --config".into()),
     };
     let n = args.participants.len() as u32;
-    let training = args.training.parameters(instances, args.iterations, args.batch, n);
-    let training = VerticalSvm { key: args.key, ..training };
-    let params = experiment::job_params(Kind::VerticalSvm(training), args.participants)?;
-    params.validate()?;
-    say!("{}", serde_json::to_string_pretty(&params)?);
-    Ok(())
+    let training = args.schedule.by_columns(&args.training, n);
+    Ok((Kind::VerticalSvm(VerticalSvm { instances, key: args.key, ..training }), args.participants))
 }
 
 async fn watch(node: &NodeFile, job: Option<String>, once: bool, json: Option<PathBuf>) -> Done {
@@ -309,16 +362,32 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
         }
         return Ok(());
     }
+    if let Ok(report) = serde_json::from_slice::<worker::RowsReport>(&text) {
+        if let Some(file) = model {
+            let kept = report.model.as_ref().ok_or("the analyst keeps the model of this job")?;
+            write_private_json(&file, kept)?;
+        }
+        if write_report(&report, json)? {
+            return Ok(());
+        }
+        say!("ending      {}", report.ending);
+        say!("iterations  {}", report.iterations);
+        match &report.model {
+            None => say!("the analyst keeps the model"),
+            Some(model) => {
+                show_weights("weights", &model.parts[0]);
+                say!("  {:<24} {:>12}", "(intercept b)", model.parts[0].intercept);
+            }
+        }
+        return Ok(());
+    }
     let report: worker::JobReport =
         serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
     if let Some(file) = model {
         write_private_json(&file, &report.model)?;
     }
-    if let Some(file) = json {
-        if is_stdout(Some(&file)) {
-            return write_json(&file, &report);
-        }
-        write_private_json(&file, &report)?;
+    if write_report(&report, json)? {
+        return Ok(());
     }
     let inside: usize = report.indicators.iter().flatten().filter(|inside| **inside).count();
     let visits: usize = report.indicators.iter().map(Vec::len).sum();
@@ -327,9 +396,22 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
         "iterations  {}, {inside} of {visits} visited instances were inside the margin",
         report.indicators.len()
     );
-    say!("own weights (at scale 2^24):");
-    for (column, weight) in report.part().scaler.columns().zip(&report.part().weights) {
+    show_weights("own weights", report.part());
+    Ok(())
+}
+
+/// Writes a node's report where that was asked for; whether it went to standard output.
+fn write_report(report: &impl Serialize, json: Option<PathBuf>) -> Done<bool> {
+    let Some(file) = json else { return Ok(false) };
+    match is_stdout(Some(&file)) {
+        true => write_json(&file, report).map(|()| true),
+        false => write_private_json(&file, report).map(|()| false),
+    }
+}
+
+fn show_weights(whose: &str, part: &Part) {
+    say!("{whose} (at scale 2^24):");
+    for (column, weight) in part.scaler.columns().zip(&part.weights) {
         say!("  {column:<24} {weight:>12}");
     }
-    Ok(())
 }
