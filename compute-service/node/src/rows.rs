@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use svm::{
     Hyperparameters, Label,
     fixed::{self, Features},
-    horizontal,
+    float, horizontal,
     metrics::Metrics,
     reference::{self, Variant},
     scaling::Scaling,
@@ -130,6 +130,8 @@ pub struct RowsSummary {
     pub features: u32,
     /// Lines that were left out because of gaps.
     pub dropped_lines: Vec<u64>,
+    /// Gaps in the training rows that count as their column's mean.
+    pub filled_gaps: u32,
     /// Updates that were made, and the most that were allowed.
     pub iterations: (u32, u32),
     /// Rows of each provider in one iteration.
@@ -150,10 +152,14 @@ pub struct RowsSummary {
     pub secure: Metrics,
     /// The plaintext reference on the same rows.
     pub plaintext: Metrics,
-    /// Whether every weight is the reference's; absent where noise was added or the model stayed with the analyst.
+    /// 64-bit floating point on the same rows and schedule.
+    pub float: Metrics,
+    /// Whether every weight is the reference's; absent where noise was added.
     pub identical_weights: Option<bool>,
     /// Whether every prediction is the reference's; absent where noise was added.
     pub identical_predictions: Option<bool>,
+    /// Most memory of any participant's process, in bytes, where the system says so.
+    pub peak_memory: Option<u64>,
     /// What the run reveals, in words.
     pub reveals: Vec<String>,
 }
@@ -191,6 +197,28 @@ impl RowsPrepared {
         }
     }
 
+    /// Which of the pooled rows each iteration visits.
+    fn schedule(&self, analyst: &RowsReport) -> Result<Vec<Vec<u32>>, ExperimentError> {
+        let training = self.training();
+        let Some(batch) = training.batch else {
+            let all = (0..self.dealt.concat().len() as u32).collect();
+            return Ok(vec![all; training.iterations as usize]);
+        };
+        let seed = analyst.seed.as_ref().and_then(|seed| hex::decode(seed).ok()?.try_into().ok());
+        let seed = seed.ok_or_else(|| ExperimentError::Unfinished("no seed of the batches".into()))?;
+        let mut schedule = vec![Vec::new(); training.iterations as usize];
+        let mut first = 0;
+        for (party, rows) in self.dealt.iter().enumerate() {
+            let rows = rows.len() as u32;
+            let own = horizontal::batches(&analyst.job, training, &seed, party as u32, rows, batch);
+            for (visits, own) in schedule.iter_mut().zip(own) {
+                visits.extend(own.into_iter().map(|row| first + row));
+            }
+            first += rows;
+        }
+        Ok(schedule)
+    }
+
     /// The trained model in the words of the table, as the analyst has it.
     ///
     /// # Errors
@@ -225,11 +253,13 @@ impl RowsPrepared {
         let train = part.scaler.apply(table, &pooled).map_err(input)?;
         let test = part.scaler.apply(table, test_rows).map_err(input)?;
         let variant = Variant { intercept: training.intercept, tolerance: training.tolerance };
-        let exact = training.gradient_noise.is_none() && training.batch.is_none();
-        let all: Vec<u32> = (0..pooled.len() as u32).collect();
-        let schedule = vec![all; training.iterations as usize];
+        let exact = training.gradient_noise.is_none();
+        let analyst = &reports[training.analyst as usize];
+        let schedule = self.schedule(analyst)?;
         let reference =
             reference::train(&train, &of(&pooled), &schedule, &Hyperparameters::from(training), variant);
+        let float = float::train(&train, &of(&pooled), &schedule, &Hyperparameters::from(training), variant);
+        let float_predictions = float.predict(&test);
         let test_features = Features::encode(&test).map_err(input)?;
         let predictions: Vec<Label> =
             (0..test_features.len()).map(|row| fixed::predict(part.score(test_features.row(row)))).collect();
@@ -239,7 +269,9 @@ impl RowsPrepared {
         let work = |report: &RowsReport| report.seconds.keys + report.seconds.training;
         let providers = || reports.iter().filter(|report| report.party != training.analyst);
         let test_labels = of(test_rows);
-        let iterations = reports[training.analyst as usize].iterations;
+        let iterations = analyst.iterations;
+        let values = pooled.iter().flat_map(|&row| &table.rows[row].values);
+        let filled_gaps = values.filter(|value| value.is_none()).count() as u32;
         Ok(RowsSummary {
             version: records::VERSION,
             job: self.params.id().0,
@@ -248,6 +280,7 @@ impl RowsPrepared {
             test_instances: self.split.test.len() as u32,
             features: table.columns.len() as u32,
             dropped_lines: self.dropped.clone(),
+            filled_gaps,
             iterations: (iterations, training.iterations),
             batch: training.active(),
             protocol: training.comparison,
@@ -258,15 +291,17 @@ impl RowsPrepared {
             seconds: RowsTimes {
                 total,
                 providers: providers().map(work).sum(),
-                analyst: work(&reports[training.analyst as usize]),
+                analyst: work(analyst),
                 comparison: reports.iter().map(|r| r.comparison).sum(),
                 multiplication: reports.iter().map(|r| r.multiplication).sum(),
                 cpu_all_participants: reports.iter().map(|r| r.seconds.cpu).sum(),
             },
             secure: Metrics::new(&test_labels, &predictions),
             plaintext: Metrics::new(&test_labels, &reference_predictions),
+            float: Metrics::new(&test_labels, &float_predictions),
             identical_weights: exact.then(|| weights == reference.weights),
             identical_predictions: exact.then(|| predictions == reference_predictions),
+            peak_memory: reports.iter().filter_map(|report| report.peak_memory).max(),
             reveals: reveals(training, iterations, pooled.len()),
         })
     }

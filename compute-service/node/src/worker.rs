@@ -99,6 +99,9 @@ pub struct RowsReport {
     pub ending: Ending,
     /// Updates of the model that were made.
     pub iterations: u32,
+    /// The joint seed of the batches, hexadecimal, where an iteration does not visit all rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<String>,
     /// Seconds of secure polynomial multiplication (table 4.4 of the book), since the node was started.
     pub multiplication: f64,
     /// Seconds of secure comparison.
@@ -111,6 +114,16 @@ pub struct RowsReport {
     pub elapsed: f64,
     /// Ledger traffic.
     pub traffic: Traffic,
+    /// Most memory that the node's process has held so far, in bytes, where the system says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+}
+
+/// Most memory that this process has held so far, in bytes; Linux says so.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }
 
 impl JobReport {
@@ -285,6 +298,7 @@ impl Worker {
                 party: self.party,
                 ending: finished.ending.clone(),
                 iterations: output.iterations,
+                seed: output.seed.map(hex::encode),
                 multiplication: output.times.multiplication.as_secs_f64(),
                 comparison: output.times.comparison.as_secs_f64(),
                 model: weights
@@ -292,6 +306,7 @@ impl Worker {
                 seconds: finished.seconds,
                 elapsed: start.elapsed().as_secs_f64(),
                 traffic: self.poster.traffic(),
+                peak_memory: peak_memory(),
             }
         });
         Ok((finished.ending, report.as_ref().map(pretty)))

@@ -95,6 +95,9 @@ fn show(r: &RowsSummary, verified: Option<bool>) {
     if !r.dropped_lines.is_empty() {
         say!("              {} lines with gaps were left out", r.dropped_lines.len());
     }
+    if r.filled_gaps > 0 {
+        say!("              {} gaps count as their column's mean", r.filled_gaps);
+    }
     let (made, most) = r.iterations;
     say!(
         "training      {made} of at most {most} updates, {} rows of each provider, {:?} comparison",
@@ -116,14 +119,21 @@ fn show(r: &RowsSummary, verified: Option<bool>) {
         s.multiplication
     );
     say!("processor     {:.1} s of all participants together while at work", s.cpu_all_participants);
+    if let Some(bytes) = r.peak_memory {
+        say!("memory        {} MB at most in a participant's process", bytes / 1_000_000);
+    }
     show_ledger(&r.ledger);
     say!("");
-    show_metrics(&[("secure", &r.secure), ("plaintext reference", &r.plaintext)]);
+    show_metrics(&[
+        ("secure", &r.secure),
+        ("plaintext reference", &r.plaintext),
+        ("64-bit floating point", &r.float),
+    ]);
     say!("");
     let answer = |holds: Option<bool>| match holds {
         Some(true) => "yes",
         Some(false) => "NO",
-        None => "not compared (noise, or batches)",
+        None => "not compared, for there was noise",
     };
     say!("every weight equals the reference's       {}", answer(r.identical_weights));
     say!("every prediction equals the reference's   {}", answer(r.identical_predictions));
