@@ -3,78 +3,22 @@
 
 mod fixture;
 
-use fixture::{Tamper, play};
+use fixture::{
+    Tamper,
+    organisations::{LABEL, Organisations, PATIENCE, ROWS, Running, assert_says, error, good, ok, table},
+    play,
+};
 use gateway_client::Call;
 use node::{config::Config, data, ledger};
-use records::{Body, Ending, Job, JobId, JobView, Outcome};
+use records::{Body, Ending, Job, JobId, Outcome, Phase};
 use std::{
-    fmt::Write,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     net::TcpListener,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    path::Path,
+    process::{Command, Stdio},
 };
-use svm::vertical::VerticalSvm;
-use tempfile::TempDir;
-
-/// Longer than any of the jobs here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Number of the instances that the organisations share.
-const ROWS: usize = 30;
-const LABEL: &str = "diagnosis";
-
-fn confab(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_confab")).args(args).stdin(Stdio::null()).output().unwrap()
-}
-
-/// Runs a command that must succeed; what it printed.
-fn ok(args: &[&str]) -> String {
-    let output = confab(args);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{args:?}: {out}{err}");
-    out.trim_end().to_owned()
-}
-
-/// Runs a command that must fail with one line of error; that line.
-fn error(args: &[&str]) -> String {
-    let output = confab(args);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(!output.status.success(), "{args:?} should fail: {out}");
-    let mut errors = err.lines().skip_while(|line| !line.starts_with("error: "));
-    let line = errors.next().unwrap_or_else(|| panic!("{args:?}: no error in {err}"));
-    assert_eq!(errors.next(), None, "{args:?}: more than one line: {err}");
-    assert!(!err.contains("panicked"), "{err}");
-    line.to_owned()
-}
-
-fn assert_says(error: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(error.contains(part), "{part:?} is not in {error:?}");
-    }
-}
-
-/// A table with two features that tell the classes apart; `change` alters its cells.
-fn table(change: impl Fn(usize, &mut Vec<String>)) -> String {
-    let mut text = format!("patient,{LABEL},age,pulse\n");
-    for row in 0..ROWS {
-        let sick = row % 2 == 0;
-        let mut cells = vec![
-            format!("p{row:02}"),
-            if sick { "sick" } else { "well" }.into(),
-            format!("{}", 40 + row + usize::from(sick) * 20),
-            format!("{}.5", 60 + (row * 7) % 11 + usize::from(sick) * 9),
-        ];
-        change(row, &mut cells);
-        writeln!(text, "{}", cells.join(",")).unwrap();
-    }
-    text
-}
-
-fn good() -> String {
-    table(|_, _| {})
-}
+use svm::{horizontal::HorizontalSvm, vertical::VerticalSvm};
 
 #[test]
 fn unfit_tables_and_parameters_are_named_before_anything_is_started() {
@@ -179,156 +123,6 @@ fn ports_in_use_are_named() {
     assert_says(&error(&start), &[&port, "in use"]);
     let address = format!("127.0.0.1:{port}");
     assert_says(&error(&["chaincode", "--address", &address, "--id", "confab:1"]), &[&address, "in use"]);
-}
-
-/// A development ledger of three organisations, each with a folder of its own.
-struct Organisations(TempDir);
-
-impl Organisations {
-    fn start() -> Self {
-        let new = Self(tempfile::tempdir().unwrap());
-        ok(&["ledger", "start", "--orgs", "3", "--dir", &new.text("ledger")]);
-        new.deal("keys", "256");
-        for org in 1..=3 {
-            new.write(org, &good());
-        }
-        new
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn deal(&self, folder: &str, bits: &str) {
-        let out = self.text(folder);
-        ok(&["key", "deal", "--parties", "3", "--key-bits", bits, "--insecure-key-bits", "--out", &out]);
-    }
-
-    /// The files of an organisation, with a new data directory, a table and its share of the key.
-    fn write(&self, org: usize, table: &str) -> String {
-        self.write_with_key(org, table, &format!("keys/key-share-{org}.json"))
-    }
-
-    fn write_with_key(&self, org: usize, table: &str, key_share: &str) -> String {
-        let folder = self.path(&format!("org{org}"));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).unwrap();
-        // The organisations have different features of the same instances.
-        let table = table.replace(",age,pulse", &format!(",age{org},pulse{org}"));
-        fs::write(folder.join("visits.csv"), table).unwrap();
-        let config = format!(
-            "data_dir = \"state\"\nconnection_profile = \"../ledger/connection-org{org}.json\"\n\
-             key_share = \"../{key_share}\"\n[data]\nfile = \"visits.csv\"\nid = \"patient\"\n\
-             label = \"{LABEL}\"\npositive = \"sick\"\n"
-        );
-        fs::write(folder.join("node.toml"), config).unwrap();
-        self.config(org)
-    }
-
-    fn config(&self, org: usize) -> String {
-        self.text(&format!("org{org}/node.toml"))
-    }
-
-    /// Proposes a small job in the name of the first organisation.
-    fn propose(&self, more: &[&str]) -> String {
-        let config = self.config(1);
-        let mut template = vec!["job", "template", "Org1MSP", "Org2MSP", "Org3MSP", "--batch", "3"];
-        template.extend([
-            "--iterations",
-            "3",
-            "--protocol",
-            "paper",
-            "--key-bits",
-            "256",
-            "--insecure-key-bits",
-        ]);
-        template.extend(["--instances", "30"]);
-        template.extend(more);
-        let params = self.text("params.json");
-        fs::write(&params, ok(&template)).unwrap();
-        ok(&["job", "propose", "--config", &config, "--params", &params])
-    }
-
-    fn accept(&self, org: usize, job: &str) {
-        ok(&["job", "accept", "--config", &self.config(org), job]);
-    }
-
-    fn node(&self, org: usize, job: &str) -> Running {
-        let child = Command::new(env!("CARGO_BIN_EXE_confab"))
-            .args(["node", "--config", &self.config(org), "--until", job])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Running(child)
-    }
-
-    /// Accepts a job for all, runs a node for each until it has ended, and returns what they said at the end.
-    fn run(&self, job: &str) -> Vec<(bool, String)> {
-        (1..=3).for_each(|org| self.accept(org, job));
-        let nodes: Vec<_> = (1..=3).map(|org| self.node(org, job)).collect();
-        nodes.into_iter().map(Running::end).collect()
-    }
-
-    fn ending(&self, job: &str) -> Option<Ending> {
-        let view = ok(&["job", "watch", "--once", "--json", "-", "--config", &self.config(1), job]);
-        serde_json::from_str::<JobView>(&view).unwrap().ending
-    }
-
-    fn abort_reason(&self, job: &str) -> (String, String) {
-        match self.ending(job) {
-            Some(Ending { by, outcome: Outcome::Aborted(reason), .. }) => (by, reason),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-impl Drop for Organisations {
-    fn drop(&mut self) {
-        let stopped = confab(&["ledger", "stop", "--dir", &self.text("ledger")]);
-        if !stopped.status.success() {
-            eprintln!("{}", String::from_utf8_lossy(&stopped.stderr));
-        }
-    }
-}
-
-/// A child process that does not outlive the test.
-struct Running(Child);
-
-impl Running {
-    /// What Ctrl-C does.
-    fn interrupt(&self) {
-        let status = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// Waits for its end: whether it succeeded, and all that it said.
-    fn end(mut self) -> (bool, String) {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                break status;
-            }
-            assert!(start.elapsed() < PATIENCE, "a node does not end");
-            std::thread::sleep(Duration::from_millis(50));
-        };
-        let mut said = String::new();
-        self.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        (status.success(), said)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
@@ -464,6 +258,119 @@ fn a_participant_that_cheats_is_named_and_the_job_ends() {
         assert_eq!(ending.outcome, Outcome::Aborted(reason.clone()));
         assert_ne!(by, "Org3MSP", "honest members give the job up");
         assert!(reason.starts_with("Org3MSP (party 2): "), "{reason}");
+        assert_says(&reason, parts);
+    }
+}
+
+/// Two providers and an analyst, the third, with another model each time.
+fn rows_template<'a>(config: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let mut template = vec!["--partition", "rows", "Org1MSP", "Org2MSP", "Org3MSP", "--config", config];
+    template.extend(["--key-bits", "512", "--insecure-key-bits", "--weak-blinding", "--iterations", "3"]);
+    template.extend(more);
+    template
+}
+
+#[test]
+fn providers_whose_tables_do_not_fit_are_named() {
+    let orgs = Organisations::start();
+    let config = orgs.write_rows(1, &good());
+    let analyst = orgs.config(3);
+    let of_columns = error(&["job", "template", "Org1MSP", "Org2MSP", "--room", "9", "--instances", "9"]);
+    assert_says(&of_columns, &["--room", "--partition rows"]);
+    let one = ["job", "template", "--partition", "rows", "Org1MSP", "Org2MSP", "--config", &config];
+    assert_says(&error(&one), &["participants", "at least two providers", "a sum of one protects nobody"]);
+
+    let job = orgs.propose_template(&rows_template(&config, &[]));
+    let swapped: String = good()
+        .lines()
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            format!("{},{},{},{}\n", cells[0], cells[1], cells[3], cells[2])
+        })
+        .collect();
+    let more = good() + "p99,sick,60,70\n";
+    let cases: [(&str, &[&str]); 6] = [
+        (&swapped, &["visits.csv", "column 1 is `pulse`", "`age`"]),
+        (&good().replace(",pulse", ",puls"), &["column 2 is `puls`", "`pulse`"]),
+        (&good().replace("well", "fine"), &["`diagnosis`", "class `fine`", "`sick` and `well`"]),
+        (&good().replacen("well", "unknown", 1), &["`diagnosis`", "class `unknown`", "`sick` and `well`"]),
+        (&more, &["31 rows", "room for 30"]),
+        (&good().replacen("p03,well,43", "p03,well,?", 1), &["line 5", "`age`", "fill_missing"]),
+    ];
+    for (table, parts) in cases {
+        let config = orgs.write_rows(2, table);
+        assert_says(&error(&["job", "accept", "--config", &config, &job]), parts);
+    }
+    assert_eq!(orgs.ending(&job), None, "the job must stay open");
+    let half: String = good().lines().take(18).map(|line| format!("{line}\n")).collect();
+    orgs.write_rows(2, &half);
+    for (success, said) in orgs.run(&job) {
+        assert!(success, "{said}");
+    }
+    // Nobody saw how many rows the second one has; everybody has the model.
+    let model = orgs.text("model.json");
+    let shown = ok(&["job", "result", "--config", &analyst, &job, "--model", &model]);
+    assert_says(&shown, &["finished", "iterations  3", "age", "pulse", "intercept"]);
+    let table = orgs.text("org1/visits.csv");
+    let rows = ok(&["predict", "--model", &model, "--data", &table, "--id", "patient", "--json", "-"]);
+    let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), ROWS);
+}
+
+#[test]
+fn a_provider_that_cheats_is_named_and_the_job_ends() {
+    let orgs = Organisations::start();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // No ciphertext, one that is no unit, and one that was not made under the analyst's key.
+    let cheats: [(Tamper, &[&str]); 3] = [
+        (
+            |slot, body| {
+                if let (Body::Ciphertexts(list), Phase::Margins) = (body, slot.phase) {
+                    list[1].0.fill(0xff);
+                }
+            },
+            &["margins round 0", "ciphertext 1"],
+        ),
+        (
+            |slot, body| {
+                if let (Body::Ciphertexts(list), Phase::Gradient, 1) = (body, slot.phase, slot.round) {
+                    list[0].0.fill(0);
+                }
+            },
+            &["gradient round 1", "ciphertext 0"],
+        ),
+        (
+            |slot, body| {
+                if let (Body::Ciphertexts(list), Phase::Margins, 1) = (body, slot.phase, slot.round) {
+                    list[0].0.fill(1);
+                }
+            },
+            &["margins"],
+        ),
+    ];
+    for (index, (tamper, parts)) in cheats.into_iter().enumerate() {
+        (1..=3).for_each(|org| drop(orgs.write_rows(org, &good())));
+        let c = format!("0.0{}", index + 1);
+        let job = orgs.propose_template(&rows_template(&orgs.config(1), &["--c", &c]));
+        [1, 3].iter().for_each(|org| orgs.accept(*org, &job));
+        let honest = [orgs.node(1, &job), orgs.node(3, &job)];
+        let config = Config::load(Path::new(&orgs.config(2))).unwrap();
+        let own = config.clone();
+        let private = move |job: &Job, party, secret| data::rows(&own, job, party, secret).unwrap();
+        let id = JobId(job.clone());
+        let ending = runtime
+            .block_on(async {
+                tokio::time::timeout(PATIENCE, play::<HorizontalSvm>(config, &id, private, tamper)).await
+            })
+            .expect("the job ends");
+        for (success, said) in honest.map(Running::end) {
+            assert!(!success);
+            assert_says(&said, &["Org2MSP (party 1)", "aborted by"]);
+        }
+        let (by, reason) = orgs.abort_reason(&job);
+        assert_eq!(ending.outcome, Outcome::Aborted(reason.clone()));
+        assert_ne!(by, "Org2MSP", "honest members give the job up");
+        assert!(reason.starts_with("Org2MSP (party 1): "), "{reason}");
         assert_says(&reason, parts);
     }
 }

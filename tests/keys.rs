@@ -5,7 +5,7 @@ mod deviation;
 mod fixture;
 
 use deviation::Deviating;
-use fixture::{Ledger, Running, Size, play, program, run, spawn_quiet, submit};
+use fixture::{Finished, Ledger, Size, play, program, run, spawn_quiet, submit};
 use gateway_client::Call;
 use key_generation::Opening;
 use launcher::Kind;
@@ -120,7 +120,7 @@ async fn a_training_uses_it_with_a_quorum(ledger: &Ledger, members: &Participant
     plan.training.quorum = 2;
     let key = Key::Negotiated { fingerprint: key.into(), seconds: 0.0, bound: 1 };
     let prepared = plan.lay_out(members, &key).unwrap();
-    let finished = Running::start(prepared).await.finish(ledger).await;
+    let finished = Finished::run(prepared, ledger).await;
     let report = &finished.report;
     assert!(report.identical_indicators && report.identical_predictions && report.identical_weights);
     let records = ledger.records(&finished.id()).await;

@@ -10,7 +10,7 @@
 
 mod fixture;
 
-use fixture::{Ledger, Running, Size, say};
+use fixture::{Finished, Ledger, Running, Size, say};
 use gateway_client::Retries;
 use launcher::{Kind, State};
 use rand_chacha::ChaCha20Rng;
@@ -43,7 +43,7 @@ async fn on(kind: Kind) {
     let Some(ledger) = Ledger::start(kind, 3).await else { return };
     let seeds = env::var("CONFAB_KILL_SEEDS").map_or(2, |text| text.parse().expect("a number of seeds"));
     let start = Instant::now();
-    let undisturbed = Running::start(ledger.prepare("undisturbed", &SIZE)).await.finish(&ledger).await;
+    let undisturbed = Finished::run(ledger.prepare("undisturbed", &SIZE), &ledger).await;
     undisturbed.check(&ledger).await;
     eprintln!("{kind:?} undisturbed: {:.1} s", undisturbed.report.seconds.total);
 
@@ -70,7 +70,7 @@ async fn all_at_once(ledger: &Ledger) {
         .map(|phase| rules.round_slots(phase, 0).len() as u64)
         .iter()
         .sum();
-    let running = Running::start(prepared).await;
+    let running = Running::start(&prepared.participants, &prepared.params).await;
     running.reach(before + 13).await;
     let network = async {
         for process in &ledger.network.processes {
@@ -82,7 +82,7 @@ async fn all_at_once(ledger: &Ledger) {
     };
     let down = Duration::from_millis(500);
     tokio::join!(network, running.kill_node(0, down), running.kill_node(1, down), running.kill_node(2, down));
-    let finished = running.finish(ledger).await;
+    let finished = Finished::of(prepared, running, ledger).await;
     finished.check(ledger).await;
     let retries = finished.report.ledger.retries;
     eprintln!("{:?} all at once: {:.1} s, {retries:?}", ledger.kind, start.elapsed().as_secs_f64());
@@ -168,7 +168,7 @@ async fn disturbed(ledger: &Ledger, seed: u64) -> (Retries, BTreeSet<(Phase, Vic
     let start = Instant::now();
     let prepared = ledger.prepare(&format!("seed-{seed}"), &SIZE);
     let plan = plan(ledger.kind, &Rules::new(&prepared.params), seed);
-    let running = Running::start(prepared).await;
+    let running = Running::start(&prepared.participants, &prepared.params).await;
     // Each begins at its own moment, whatever the others do meanwhile; two of one process wait for each other.
     let turns: BTreeMap<&str, Mutex<()>> =
         ledger.network.processes.iter().map(|process| (process.name.as_str(), Mutex::default())).collect();
@@ -206,7 +206,7 @@ async fn disturbed(ledger: &Ledger, seed: u64) -> (Retries, BTreeSet<(Phase, Vic
         disturb(&plan[7]),
         disturb(&plan[8]),
     );
-    let finished = running.finish(ledger).await;
+    let finished = Finished::of(prepared, running, ledger).await;
     finished.check(ledger).await;
     let retries = finished.report.ledger.retries;
     eprintln!("{:?} seed {seed}: {:.1} s, {retries:?}", ledger.kind, start.elapsed().as_secs_f64());

@@ -3,7 +3,7 @@
 mod fixture;
 
 use fabric_protos::{common, hash::block_data_hash, prost::Message};
-use fixture::{Finished, Ledger, Running, Size, submit};
+use fixture::{Finished, Ledger, Size, submit};
 use gateway_client::{Block, BlockDefect, Call, Contract, KvWrite, Outcome, TxValidationCode};
 use launcher::Kind;
 use node::{experiment, facts::Fact, verify::Replay};
@@ -67,8 +67,7 @@ async fn a_lagging_peer_costs_retries_and_nothing_else() {
 
 async fn train(ledger: &Ledger, name: &str, judge: Judge) -> Finished {
     let size = Size { judge, rows: 120, iterations: 8, batch: 8, key_bits: 512 };
-    let running = Running::start(ledger.prepare(name, &size)).await;
-    let finished = running.finish(ledger).await;
+    let finished = Finished::run(ledger.prepare(name, &size), ledger).await;
     let report = &finished.report;
     eprintln!(
         "{:?} {name}: {:.1} s, {} transactions, {:?}",

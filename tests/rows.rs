@@ -1,13 +1,14 @@
-//! Training by rows on both ledgers: providers and an analyst as nodes, killed meanwhile; the model is that of the pooled
-//! rows.
+//! Training by rows on both ledgers: providers and an analyst as nodes, killed in every phase; the model is that of the
+//! pooled rows. Who brings what does not fit is named.
 
 mod fixture;
 
-use fixture::{Ledger, run};
+use fixture::{Ledger, Running, run};
+use gateway_client::Call;
 use launcher::Kind;
 use node::{experiment::Source, rows::RowsPlan, worker::RowsReport};
-use records::{Comparison, Decimal, HorizontalSvm, Publication};
-use std::time::Duration;
+use records::{Body, Code, Comparison, Decimal, HorizontalSvm, JobId, Phase, Publication, Rules, Slot};
+use std::{collections::BTreeSet, time::Duration};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_development_ledger() {
@@ -39,7 +40,7 @@ fn plan(ledger: &Ledger, name: &str, comparison: Comparison, model: Publication)
         standardise: true,
         rows: 0,
         batch: None,
-        iterations: 8,
+        iterations: ITERATIONS,
         tolerance: None,
         learning_rate: decimal("0.5"),
         lambda: decimal("0.001"),
@@ -56,25 +57,74 @@ fn plan(ledger: &Ledger, name: &str, comparison: Comparison, model: Publication)
     RowsPlan { source: Source::generated(&table, 70).unwrap(), c: None, training }
 }
 
+/// In every phase somebody is killed when the phase before is complete, or a moment later.
 async fn the_model_is_that_of_the_pooled_rows_though_nodes_are_killed(ledger: &Ledger) {
-    let nodes = ledger.participants("kept", 4);
-    let plan = plan(ledger, "kept", Comparison::Hidden, Publication::Split);
-    let prepared = plan.lay_out(&nodes).unwrap();
-    // A provider, then the analyst, who is the last.
-    let killed = [(1, Duration::from_millis(1200)), (3, Duration::from_millis(700))];
-    let reports: Vec<RowsReport> = run(&nodes, &prepared.params, &killed).await;
-    let summary = prepared.summary(&reports, ledger.name(), 0.0).unwrap();
-    assert_eq!(summary.identical_weights, Some(true));
-    assert_eq!(summary.identical_predictions, Some(true));
-    assert_eq!(summary.iterations, (8, 8));
-    assert!(summary.secure.scores.accuracy > 0.7, "{:?}", summary.secure);
-    // The model stays with the analyst.
-    assert_eq!(
-        reports.iter().map(|report| report.model.is_some()).collect::<Vec<_>>(),
-        [false, false, false, true]
-    );
-    let found = ledger.verify(&prepared.params.id()).await;
-    assert!(found.complete, "{:?}", found.defects);
+    const ANALYST: usize = 3;
+    for (name, killed) in [("provider", 1), ("analyst", ANALYST)] {
+        let nodes = ledger.participants(name, 4);
+        let mut plan = plan(ledger, name, Comparison::Hidden, Publication::Split);
+        plan.training.batch = Some(12);
+        let prepared = plan.lay_out(&nodes).unwrap();
+        let running = Running::start(&nodes, &prepared.params).await;
+        let rules = Rules::new(&prepared.params);
+        let (mut before, mut met) = (0, BTreeSet::new());
+        for (index, (phase, round)) in steps().into_iter().enumerate() {
+            // One round of each phase: the first steps have but one, then an iteration later each time.
+            let later = ITERATION.iter().position(|step| *step == phase).filter(|_| round < ITERATIONS);
+            if later.is_none_or(|place| round as usize == place + 1) && met.insert(phase) {
+                running.reach(before).await;
+                if phase == Phase::Gradient && name == "provider" {
+                    nobody_posts_for_a_round_that_is_over(ledger, ANALYST, &prepared.params.id()).await;
+                }
+                tokio::time::sleep(Duration::from_millis(2 * index as u64)).await;
+                running.kill_node(killed, Duration::from_millis(50)).await;
+            }
+            before += rules.round_slots(phase, round).len() as u64;
+        }
+        assert_eq!(met.len(), rules.phases().len());
+        let (reports, _) = running.end::<RowsReport>().await;
+        let summary = prepared.summary(&reports, ledger.name(), 0.0).unwrap();
+        assert_eq!(summary.identical_weights, Some(true), "{name} killed");
+        assert_eq!(summary.identical_predictions, Some(true), "{name} killed");
+        assert_eq!(summary.iterations, (ITERATIONS, ITERATIONS));
+        assert!(summary.secure.scores.accuracy > 0.7, "{:?}", summary.secure);
+        // The model stays with the analyst.
+        let has_model: Vec<bool> = reports.iter().map(|report| report.model.is_some()).collect();
+        assert_eq!(has_model, [false, false, false, true]);
+        let found = ledger.verify(&prepared.params.id()).await;
+        assert!(found.complete, "{:?}", found.defects);
+    }
+}
+
+const ITERATIONS: u32 = 8;
+
+/// The steps of an iteration.
+const ITERATION: [Phase; 4] = [Phase::Weights, Phase::Margins, Phase::Indicators, Phase::Gradient];
+
+/// All steps in their order.
+fn steps() -> Vec<(Phase, u32)> {
+    let first = [Phase::Keys, Phase::Moments, Phase::SeedCommit, Phase::SeedOpen].map(|phase| (phase, 0));
+    let rounds = (0..ITERATIONS).flat_map(|round| ITERATION.map(|phase| (phase, round)));
+    let last = [(Phase::Weights, ITERATIONS), (Phase::Model, ITERATIONS), (Phase::Result, 0)];
+    first.into_iter().chain(rounds).chain(last).collect()
+}
+
+/// An analyst that posts by itself, another model for a round that is over, is refused by the contract.
+async fn nobody_posts_for_a_round_that_is_over(ledger: &Ledger, analyst: usize, job: &JobId) {
+    let records = ledger.records(job).await;
+    for (round, refusal) in [(1u32, Code::AlreadyDifferent), (ITERATIONS - 1, Code::NotYet)] {
+        let slot = Slot { phase: Phase::Weights, round: 1, party: analyst as u32, chunk: 0 };
+        let Body::Ciphertexts(mut list) = records[&slot].body.clone() else { panic!("encrypted weights") };
+        list.swap(0, 1);
+        let call = Call::new("post")
+            .arg(job.0.as_str())
+            .arg(Phase::Weights.as_str())
+            .arg(round.to_string())
+            .arg("0")
+            .arg(serde_json::to_vec(&Body::Ciphertexts(list)).unwrap());
+        let refused = ledger.contract(analyst).submit(call).await.unwrap_err();
+        assert_eq!(refused.refusal().map(|refusal| refusal.code), Some(refusal), "{refused}");
+    }
 }
 
 async fn the_papers_protocol_comes_to_the_same(ledger: &Ledger) {
