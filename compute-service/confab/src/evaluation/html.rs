@@ -161,7 +161,12 @@ fn confusions(e: &Evaluation) -> String {
     let mut figures = confusion(e, "Plaintext reference", &e.confusion, &once);
     figures += &confusion(e, "64-bit floating point", &e.float_confusion, &once);
     if let Some(secure) = &e.secure {
-        figures += &confusion(e, "Secure folds", &secure.confusion, &format!("{} folds", secure.folds.len()));
+        figures += &confusion(
+            e,
+            "Secure folds",
+            &secure.confusion,
+            &format!("the {} that ran encrypted", secure.folds.len()),
+        );
     }
     format!("<h2>Confusion</h2>\n<div class=\"grid-2\">\n{figures}</div>\n")
 }

@@ -431,12 +431,12 @@ pub fn show(e: &Evaluation) {
     say!("area under the ROC curve    {}", spread(&e.auc));
     let c = &e.confusion;
     say!(
-        "confusion, all repeats      {} and {} right, {} of {} taken for {}, {} the other way",
-        c.true_positive,
-        c.true_negative,
-        c.false_negative,
+        "confusion, all folds        class {}: {} right, {} wrong; class {}: {} right, {} wrong",
         data.positive,
+        c.true_positive,
+        c.false_negative,
         data.negative,
+        c.true_negative,
         c.false_positive
     );
     if let (Some(first), Some(last)) = (e.objective.mean.first(), e.objective.mean.last()) {

@@ -72,7 +72,7 @@ pub struct CrossValidation {
     pub folds: u32,
     /// How often the rows are divided anew.
     pub repeats: u32,
-    /// Decides everything: repeat r is divided by seed + r.
+    /// Decides everything.
     pub seed: u64,
 }
 
@@ -227,8 +227,11 @@ impl CrossValidation {
 }
 
 impl Place {
+    /// The repeat's own seed. That of the next repeat is not that of the next evaluation's first.
     fn seed(&self) -> u64 {
-        self.of.seed.wrapping_add(u64::from(self.repeat))
+        let mut rng = generator("confab repeats", self.of.seed);
+        rng.set_stream(u64::from(self.repeat));
+        rng.next_u64()
     }
 
     /// The division of the rows.
@@ -365,6 +368,10 @@ mod tests {
             assert!(repeat.iter().all(|fold| fold.training_rows + fold.test_rows == 90));
         }
         assert_ne!(folds[0].objective, folds[3].objective, "repeats are divided differently");
+        let next = CrossValidation { seed: 6, ..THREE_TIMES_TWO };
+        let divisions =
+            |of: CrossValidation| of.places().map(|p| p.division().of(&table.labels().unwrap()).unwrap());
+        assert!(divisions(THREE_TIMES_TWO).all(|one| divisions(next).all(|other| one != other)));
         for fold in &folds {
             assert!(fold.reference.scores.accuracy > 0.7, "{fold:?}");
             assert_eq!(fold.objective.len(), 21);
