@@ -73,7 +73,11 @@ pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result
     })
 }
 
-fn read(data: &Data) -> Result<Table, Fault> {
+/// Reads a table as it is.
+///
+/// # Errors
+/// [`Fault::Input`] with file, line and column.
+pub fn read(data: &Data) -> Result<Table, Fault> {
     let columns = Columns {
         label: Some(data.label.clone()),
         positive: data.positive.clone(),

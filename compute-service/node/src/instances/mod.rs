@@ -18,7 +18,6 @@ mod values;
 pub use collect::Collected;
 pub use keys::{AnalystKeys, checked, provider_secret};
 pub use provide::{Offer, Provided};
-pub use values::Values;
 
 use crate::{blobs::BlobError, config::Config, ledger, store::StoreError};
 use gateway_client::{Call, Contract, SubmitFailure};

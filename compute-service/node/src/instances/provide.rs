@@ -3,7 +3,10 @@
 //! A command that was killed is given again: all randomness follows from the provider's secret, the table and the rows, so
 //! that what is made again is the same, and what is on the ledger already is left alone.
 
-use super::{Problem, Sharing, Values, values::Form};
+use super::{
+    Problem, Sharing,
+    values::{Form, Values},
+};
 use crate::blobs::Blobs;
 use gateway_client::Call;
 use paillier::{Ciphertext, EncryptionKey, Encryptor, Randomness};
@@ -240,5 +243,89 @@ impl Maker {
         let encrypted = self.encryptor.rerandomise_fully(&encrypted, &mut rng);
         let bytes = Ciphertext::to_bytes_batch(self.encryptor.key(), &encrypted);
         Ok(bytes.chunks(each).map(<[Vec<u8>]>::concat).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use paillier::PrivateKey;
+    use records::MAX_PAGE;
+    use svm::table::Columns;
+
+    fn frame(columns: usize, rows: u32, key_bits: u32, off_ledger: bool) -> SharedTable {
+        let zero = Digest::of(b"");
+        SharedTable {
+            version: VERSION,
+            provider: zero,
+            msp_id: "Org1MSP".into(),
+            analyst: zero,
+            key: zero,
+            key_bits,
+            device: Device::default(),
+            columns: (0..columns).map(|column| format!("c{column}")).collect(),
+            classes: None,
+            rows,
+            off_ledger,
+            nonce: Bytes(vec![0; 16]),
+        }
+    }
+
+    #[test]
+    fn batches_cover_every_row_once_and_fit_a_call() {
+        for (columns, rows, key_bits, off_ledger) in [
+            (1, 1, 256, false),
+            (10, 129, 2048, false),
+            (384, 100, 256, false),
+            (496, 100, 2048, false),
+            (4096, 70, 256, true),
+        ] {
+            let table = frame(columns, rows, key_bits, off_ledger);
+            table.validate().unwrap();
+            let mut next = 0;
+            for batch in batches(&table) {
+                assert_eq!(batch.start, next);
+                next = batch.end;
+                let content = Content::Ciphertext(Bytes(vec![255; table.row_bytes() as usize]));
+                let content = if off_ledger { content.digested() } else { content };
+                // Numbers of rows with as many digits as there are.
+                let rows: Vec<Row> =
+                    batch.map(|row| Row { row: u32::MAX - row, content: content.clone() }).collect();
+                assert!(rows.len() <= MAX_PAGE as usize);
+                assert!(serde_json::to_vec(&rows).unwrap().len() <= MAX_RECORD_BYTES);
+            }
+            assert_eq!(next, rows);
+        }
+    }
+
+    #[test]
+    fn what_is_made_again_is_the_same_and_other_rows_have_other_randomness() {
+        let key = PrivateKey::generate(256, &mut crate::os_rng()).unwrap();
+        let table = frame(2, 9, 256, false);
+        let ciphertexts = |secret: u8, name: &str, batch: Range<u32>, change: &str| {
+            let text: String =
+                (0..9).map(|row| format!("{row},{}\n", if row == 8 { change } else { "5" })).collect();
+            let rows = Table::parse(format!("a,b\n{text}").as_bytes(), &Columns::default()).unwrap();
+            let maker = Maker {
+                encryptor: Encryptor::new(key.public(), Randomness::Short),
+                form: Form::new(&table, key.public()).unwrap(),
+                secret: JobSecret::new([secret; 32]),
+                table: JobId(name.into()),
+                values: Arc::new(Values::encode(&rows).unwrap()),
+                blobs: None,
+            };
+            maker.encrypt(batch).unwrap()
+        };
+        let made = ciphertexts(1, "t", 0..9, "5");
+        assert_eq!(ciphertexts(1, "t", 0..9, "5"), made);
+        // The first row is the same in all of them.
+        for other in [
+            ciphertexts(2, "t", 0..9, "5"),
+            ciphertexts(1, "u", 0..9, "5"),
+            ciphertexts(1, "t", 0..8, "5"),
+            ciphertexts(1, "t", 0..9, "6"),
+        ] {
+            assert!(other.iter().all(|ciphertext| !made.contains(ciphertext)));
+        }
     }
 }

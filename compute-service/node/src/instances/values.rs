@@ -14,12 +14,12 @@ const GAP: i64 = -i64::MAX;
 
 /// The values of a table's rows in units of 10^−9, labels last; wiped on drop, never shown.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Values {
+pub(super) struct Values {
     width: usize,
     units: Vec<i64>,
     /// Cells with more than nine decimal places, which were rounded.
     #[zeroize(skip)]
-    pub rounded: u64,
+    pub(super) rounded: u64,
 }
 
 impl fmt::Debug for Values {
@@ -33,7 +33,7 @@ impl Values {
     ///
     /// # Errors
     /// The line and column of a number that is too large.
-    pub fn encode(table: &Table) -> Result<Self, String> {
+    pub(super) fn encode(table: &Table) -> Result<Self, String> {
         let width = table.columns.len() + usize::from(table.classes.is_some());
         let mut values = Self { width, units: Vec::with_capacity(width * table.rows.len()), rounded: 0 };
         for row in &table.rows {
@@ -62,13 +62,8 @@ impl Values {
     }
 
     /// Number of rows.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.units.len() / self.width
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.units.is_empty()
     }
 
     /// A row's values.
@@ -84,12 +79,12 @@ impl Values {
     }
 }
 
-/// The nearest units of 10^−9, and whether they are the shortest decimal that is read as this number.
+/// A number as the decimal with which it is read again, or the nearest of nine places; and whether it is the former.
 fn decimal(x: f64) -> Option<(i64, bool)> {
-    // Both texts are exact: the number itself to nine places, and the shortest that stands for it.
-    let nearest: Decimal = format!("{x:.9}").parse().ok()?;
-    let exact = x.to_string().parse() == Ok(nearest);
-    (nearest.units() != GAP).then(|| (nearest.units(), exact))
+    let shortest = x.to_string().parse::<Decimal>().map(|decimal| (decimal, true));
+    let rounded = || format!("{x:.9}").parse().map(|decimal| (decimal, false));
+    let (decimal, exact) = shortest.or_else(|_| rounded()).ok()?;
+    (decimal.units() != GAP).then(|| (decimal.units(), exact))
 }
 
 /// How a row's values lie in plaintexts.
@@ -159,7 +154,7 @@ mod tests {
         for (cell, expected) in [
             ("0.1", 100_000_000),
             ("-0.000000001", -1),
-            ("123456789.5", 123_456_789_500_000_000),
+            ("123456789.1", 123_456_789_100_000_000),
             ("-9223372036.5", -9_223_372_036_500_000_000),
             ("?", GAP),
         ] {
@@ -170,6 +165,27 @@ mod tests {
         for large in ["9223372037", "-1e12", "1e300"] {
             let error = Values::encode(&table(large)).unwrap_err();
             assert!(error.starts_with("line 2, column `age`: ") && !error.contains(large), "{error}");
+        }
+    }
+
+    #[test]
+    fn rows_come_back_and_what_is_none_is_refused() {
+        let key = paillier::PrivateKey::generate(256, &mut crate::os_rng()).unwrap();
+        let packing = Packing::new(key.public(), SHARED_VALUE_BITS, 0).unwrap();
+        // Three values in a plaintext; the second has a label and two that are not used.
+        let form = Form { packing, values: 4, has_label: true };
+        let read = |row: &[i64]| form.unpack(&form.pack(row));
+        let most = i64::MAX;
+        let values = [Some(most), Some(1 - most), None].map(|units| units.map(Decimal::from_units));
+        let opened = Opened { values: values.into(), label: Some(Label::Negative) };
+        assert_eq!(read(&[most, 1 - most, GAP, -SCALE]), Ok(opened));
+        assert!(read(&[1, 2, 3, 4]).unwrap_err().contains("classes"));
+        assert!(read(&[1, 2, 3, SCALE, 0, 1]).unwrap_err().contains("behind"));
+        let least = BigInt::from(i64::MIN);
+        assert!(form.unpack(&[least, SCALE.into()]).unwrap_err().contains("range"));
+        for beyond in [key.public().max_plaintext().clone(), num_bigint::BigUint::from(1u32) << 192u32] {
+            let error = form.unpack(&[beyond.into(), SCALE.into()]).unwrap_err();
+            assert!(error.contains("packed"), "{error}");
         }
     }
 }
