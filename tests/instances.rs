@@ -261,11 +261,14 @@ fn changed_and_missing_files_are_named(parties: &Parties, wide: &Shared) {
         fs::write(&blob, content).unwrap();
         assert_says(&parties.error(ANALYST, &fetch), &["row ", "Org2MSP", &wide.id, &name, says]);
     }
+    let share = ["share", "--to", "Org3MSP", "--insecure-key-bits", "--blobs", &blobs, "--data"];
+    let again = || parties.ok(LAB, &[&share[..], &[&parties.path("lab.csv")]].concat());
+    assert_eq!(again()["already"], 7);
+    assert_eq!(fs::read(&blob).unwrap(), good, "the provider's command makes it again");
     fs::remove_file(&blob).unwrap();
     assert_says(&parties.error(ANALYST, &fetch), &[&name, "is missing"]);
     assert_eq!(fs::read_dir(&out).unwrap().count(), 0, "nothing is written of such a table");
-    // The provider's command puts back only what the ledger lacks; the file comes from its folder.
-    fs::write(&blob, good).unwrap();
+    again();
     assert_eq!(parties.ok(ANALYST, &fetch)[0]["rows"], 7);
 }
 

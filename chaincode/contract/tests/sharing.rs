@@ -169,11 +169,13 @@ fn tables_and_rows_that_do_not_fit_are_refused() {
     assert_eq!(announce(|t| t.key_bits = 512), Err(Code::BadInput), "the key has 256");
     assert_eq!(announce(|t| t.key = Digest::of(b"")), Err(Code::UnknownKey));
     assert_eq!(announce(|t| t.analyst = own(3)), Err(Code::UnknownKey), "it is another analyst's");
-    let wrong: [fn(&mut SharedTable); 11] = [
+    let wrong: [fn(&mut SharedTable); 13] = [
         |t| t.version = 2,
         |t| t.columns.clear(),
         |t| t.columns[0] = String::new(),
         |t| t.columns[0] = "x".repeat(257),
+        |t| t.columns[0] = "\u{1b}[2J".into(),
+        |t| t.classes.as_mut().unwrap().positive = "yes\n".into(),
         |t| t.columns[0] = "pulse".into(),
         |t| t.columns[0] = "ill".into(),
         |t| t.classes.as_mut().unwrap().negative = "yes".into(),

@@ -267,8 +267,10 @@ impl SharedTable {
         check_key_bits(self.key_bits, true)?;
         check((1..=MAX_COLUMNS).contains(&self.columns.len()), "columns", "not 1 to 4,096")?;
         let classes = self.classes.iter().flat_map(|c| [&c.column, &c.positive, &c.negative]);
-        let named = self.columns.iter().chain(classes).all(|name| (1..=256).contains(&name.len()));
-        check(named, "columns", "a name is empty or longer than 256 bytes")?;
+        // They are shown on terminals and stand in headers.
+        let is_name = |name: &String| (1..=256).contains(&name.len()) && !name.contains(char::is_control);
+        let named = self.columns.iter().chain(classes).all(is_name);
+        check(named, "columns", "a name is empty, longer than 256 bytes, or has control characters")?;
         let label = self.classes.iter().map(|classes| &classes.column);
         let distinct: BTreeSet<&String> = self.columns.iter().chain(label).collect();
         check(distinct.len() == self.values(), "columns", "one is named twice")?;

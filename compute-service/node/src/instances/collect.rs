@@ -66,8 +66,7 @@ impl Sharing {
         let (mut pages, mut rows) = (Pages::of(self, table, "full"), 0);
         while let Some(page) = pages.next().await? {
             let reader = reader.clone();
-            let opened = tokio::task::spawn_blocking(move || reader.read(page)).await;
-            for row in opened.map_err(|e| Problem::Input(format!("decrypting: {e}")))?? {
+            for row in tokio::task::spawn_blocking(move || reader.read(page)).await?? {
                 writer.write_record(cells(table, &row)).map_err(written)?;
                 rows += 1;
             }

@@ -75,6 +75,9 @@ pub enum Problem {
         /// What is wrong with it.
         reason: String,
     },
+    /// A task of this program ended before it was done.
+    #[error("a defect of this program: {0}")]
+    Defect(#[from] tokio::task::JoinError),
     /// An answer of the own peer's that makes no sense.
     #[error("the ledger's answer cannot be used: {0}")]
     Answer(String),
@@ -198,14 +201,14 @@ impl Sharing {
         }
     }
 
-    /// Numbers of a table's rows that are there.
+    /// The rows of a table that are there, with the digests of their ciphertexts.
     ///
     /// # Errors
     /// As [`tables`](Self::tables).
-    pub async fn rows(&self, table: &SharedTable) -> Result<Vec<u32>, Problem> {
+    pub async fn rows(&self, table: &SharedTable) -> Result<Vec<Instance>, Problem> {
         let (mut rows, mut pages) = (Vec::new(), Pages::of(self, table, "digests"));
         while let Some(page) = pages.next().await? {
-            rows.extend(page.iter().map(|instance| instance.row));
+            rows.extend(page);
         }
         Ok(rows)
     }

@@ -18,7 +18,7 @@ use records::{
     SharedClasses, SharedTable, VERSION,
 };
 use serde::Serialize;
-use std::{collections::BTreeSet, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 use svm::table::Table;
 use tokio::task::JoinSet;
 use zeroize::Zeroize;
@@ -95,7 +95,8 @@ impl Sharing {
         let json = serde_json::to_vec(&frame).expect("a table holds only strings, integers and arrays");
         self.submit(Call::new("announce").arg(json)).await?;
 
-        let there: BTreeSet<u32> = self.rows(&frame).await?.into_iter().collect();
+        let there = self.rows(&frame).await?.into_iter().map(|instance| (instance.row, instance.content));
+        let there: BTreeMap<u32, Content> = there.collect();
         let (rows, already) = (frame.rows, there.len() as u32);
         let mut done = already;
         progress(done, rows);
@@ -106,23 +107,19 @@ impl Sharing {
             table: JobId(id.to_string()),
             values: values.clone(),
             blobs,
+            there,
         });
         let mut under_way: JoinSet<Result<u32, Problem>> = JoinSet::new();
         for batch in batches(&frame) {
-            let missing: Vec<u32> = batch.clone().filter(|row| !there.contains(row)).collect();
-            if missing.is_empty() {
-                continue;
-            }
             let maker = maker.clone();
-            let made = tokio::task::spawn_blocking(move || maker.make(batch, &missing)).await;
-            let rows_json = made.map_err(|e| Problem::Input(format!("encrypting: {e}")))??;
+            let made = tokio::task::spawn_blocking(move || maker.make(batch)).await??;
+            let Some((count, json)) = made else { continue };
             while under_way.len() >= IN_FLIGHT {
                 done += finished(&mut under_way).await?;
                 progress(done, rows);
             }
             let (sharing, analyst, provider) = (self.clone(), frame.analyst, frame.provider);
             under_way.spawn(async move {
-                let (count, json) = rows_json;
                 let call = Call::new("share").arg(analyst.to_string()).arg(provider.to_string());
                 sharing.submit(call.arg(id.to_string()).arg(json)).await?;
                 Ok(count)
@@ -181,12 +178,9 @@ impl Sharing {
     }
 }
 
+/// Waits for one of the transactions under way; how many rows it recorded.
 async fn finished(under_way: &mut JoinSet<Result<u32, Problem>>) -> Result<u32, Problem> {
-    match under_way.join_next().await {
-        Some(Ok(count)) => count,
-        Some(Err(e)) => Err(Problem::Input(format!("submitting: {e}"))),
-        None => Ok(0),
-    }
+    under_way.join_next().await.map_or(Ok(0), |joined| joined?)
 }
 
 /// The rows that are made together, and recorded in one transaction.
@@ -206,26 +200,39 @@ struct Maker {
     table: JobId,
     values: Arc<Values>,
     blobs: Option<Blobs>,
+    /// What is on the ledger, as digests.
+    there: BTreeMap<u32, Content>,
 }
 
 impl Maker {
-    /// The missing rows of a batch, as the contract takes them, and how many they are.
-    fn make(&self, batch: Range<u32>, missing: &[u32]) -> Result<(u32, Vec<u8>), Problem> {
+    /// Puts files that are missing into the folder. How many rows of a batch the ledger lacks, and they as the contract takes
+    /// them; nothing where it has all.
+    fn make(&self, batch: Range<u32>) -> Result<Option<(u32, Vec<u8>)>, Problem> {
+        if batch.clone().all(|row| self.is_there(row)) {
+            return Ok(None);
+        }
         let ciphertexts = self.encrypt(batch.clone())?;
-        let of = |row: &u32| ciphertexts[(row - batch.start) as usize].clone();
-        let contents: Vec<Vec<u8>> = missing.iter().map(of).collect();
         let contents: Vec<Content> = match &self.blobs {
-            None => contents.into_iter().map(|bytes| Content::Ciphertext(Bytes(bytes))).collect(),
+            None => ciphertexts.into_iter().map(|bytes| Content::Ciphertext(Bytes(bytes))).collect(),
             Some(blobs) => {
-                let lengths = contents.iter().map(|bytes| bytes.len() as u32);
-                let named = blobs.put(&contents)?.into_iter().zip(lengths);
+                let lengths = ciphertexts.iter().map(|bytes| bytes.len() as u32);
+                let named = blobs.put(&ciphertexts)?.into_iter().zip(lengths);
                 named.map(|(sha256, length)| Content::OffLedger { sha256, length }).collect()
             }
         };
-        let rows = missing.iter().zip(contents).map(|(row, content)| Row { row: *row, content });
-        let json =
-            serde_json::to_vec(&rows.collect::<Vec<_>>()).expect("rows hold only strings and integers");
-        Ok((missing.len() as u32, json))
+        let rows = batch.zip(contents).map(|(row, content)| Row { row, content });
+        let missing: Vec<Row> = rows.filter(|row| !self.there.contains_key(&row.row)).collect();
+        let json = serde_json::to_vec(&missing).expect("rows hold only strings and integers");
+        Ok((!missing.is_empty()).then_some((missing.len() as u32, json)))
+    }
+
+    /// Whether a row is on the ledger, and its file, if it has one, in the folder.
+    fn is_there(&self, row: u32) -> bool {
+        match (self.there.get(&row), &self.blobs) {
+            (None, _) => false,
+            (Some(Content::OffLedger { sha256, length }), Some(blobs)) => blobs.get(sha256, *length).is_ok(),
+            (Some(_), _) => true,
+        }
     }
 
     /// The ciphertexts of each row of a batch, one after the other. Full-range randomness: the owner of the key can take
@@ -313,6 +320,7 @@ mod tests {
                 table: JobId(name.into()),
                 values: Arc::new(Values::encode(&rows).unwrap()),
                 blobs: None,
+                there: BTreeMap::new(),
             };
             maker.encrypt(batch).unwrap()
         };
