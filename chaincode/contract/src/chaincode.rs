@@ -1,4 +1,4 @@
-use crate::{Caller, Failure, WorldState, invoke};
+use crate::{Caller, Failure, StatePage, WorldState, invoke};
 use records::{Code, Refusal};
 use shim::{Contract, Response, Stub, StubError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -47,6 +47,20 @@ impl WorldState for StubState<'_> {
     fn list(&mut self, kind: &str, attributes: &[&str]) -> Result<Vec<Vec<u8>>, Failure> {
         let entries = self.0.get_state_by_partial_composite_key(kind, attributes).map_err(state)?;
         entries.map(|entry| entry.map(|kv| kv.value).map_err(state)).collect()
+    }
+
+    fn page(
+        &mut self,
+        kind: &str,
+        attributes: &[&str],
+        size: u32,
+        bookmark: &str,
+    ) -> Result<StatePage, Failure> {
+        let page =
+            self.0.get_state_by_partial_composite_key_with_pagination(kind, attributes, size, bookmark);
+        let page = page.map_err(state)?;
+        let values = page.results.into_iter().map(|kv| kv.value).collect();
+        Ok(StatePage { values, bookmark: page.bookmark })
     }
 
     fn put(&mut self, key: &str, value: Vec<u8>) -> Result<(), Failure> {

@@ -1,98 +1,36 @@
-use crate::{Caller, Failure, WorldState};
+use crate::{
+    Failure, WorldState,
+    call::{Answer, Call, json, refuse, stored},
+};
 use records::{
     Acceptance, Body, CONTRACT_VERSION, Code, Dealer, Ending, Job, JobId, JobParams, JobView, KeyEntry, Kind,
-    MAX_RECORD_BYTES, Outcome, Phase, Record, Refusal, Rules, Slot, TRAINING, ThresholdKey, is_digest, key,
+    MAX_RECORD_BYTES, Outcome, Phase, Record, Rules, Slot, TRAINING, ThresholdKey, is_digest, key,
 };
-use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 /// Longest reason for a refusal or an abort, in bytes.
 const MAX_REASON_BYTES: usize = 2048;
 
-type Answer = Result<Vec<u8>, Failure>;
-
-fn refuse<T>(code: Code, detail: impl Into<String>) -> Result<T, Failure> {
-    Err(Refusal::new(code, detail).into())
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("records hold only strings, integers and arrays")
-}
-
-fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(bytes).map_err(|e| Failure::State(format!("stored value: {e}")))
-}
-
-/// Runs one call of the contract.
-///
-/// # Errors
-/// A refusal by the rules, or the world state's failure.
-pub fn invoke(
-    world: &mut dyn WorldState,
-    caller: &Caller,
-    now: u64,
-    function: &str,
-    args: &[Vec<u8>],
-) -> Answer {
-    let call = Call { caller, now, args };
-    match function {
+/// Runs a function on jobs; `None` where there is no such function.
+pub(crate) fn invoke(call: &Call, world: &mut dyn WorldState, function: &str) -> Option<Answer> {
+    Some(match function {
         "propose" => call.propose(world),
         "accept" => call.accept(world),
-        "refuse" => call.end(world, Outcome::Refused(call.reason()?)),
+        "refuse" => call.reason().and_then(|reason| call.end(world, Outcome::Refused(reason))),
         "post" => call.post(world),
         "finish" => call.finish(world),
-        "abort" => call.end(world, Outcome::Aborted(call.reason()?)),
+        "abort" => call.reason().and_then(|reason| call.end(world, Outcome::Aborted(reason))),
         "job" => call.job(world),
         "jobs" => call.jobs(world),
         "record" => call.record(world),
         "key" => call.key(world),
         "keys" => call.keys(world),
         "probe" => call.probe(world),
-        _ => refuse(Code::BadInput, format!("no function `{}`", function.escape_debug())),
-    }
-}
-
-/// One call: who, when, with what.
-struct Call<'a> {
-    caller: &'a Caller,
-    /// Seconds since 1970 of the transaction.
-    now: u64,
-    args: &'a [Vec<u8>],
+        _ => return None,
+    })
 }
 
 impl Call<'_> {
-    fn bytes(&self, index: usize, name: &str) -> Result<&[u8], Failure> {
-        match self.args.get(index) {
-            Some(bytes) if bytes.len() <= MAX_RECORD_BYTES => Ok(bytes),
-            Some(bytes) => refuse(
-                Code::BadInput,
-                format!("{name}: {} bytes are more than {MAX_RECORD_BYTES}", bytes.len()),
-            ),
-            None => refuse(Code::BadInput, format!("argument {} ({name}) is missing", index + 1)),
-        }
-    }
-
-    fn text(&self, index: usize, name: &str) -> Result<&str, Failure> {
-        match std::str::from_utf8(self.bytes(index, name)?) {
-            Ok(text) => Ok(text),
-            Err(_) => refuse(Code::BadInput, format!("{name}: not UTF-8")),
-        }
-    }
-
-    fn number(&self, index: usize, name: &str) -> Result<u32, Failure> {
-        match self.text(index, name)?.parse() {
-            Ok(number) => Ok(number),
-            Err(_) => refuse(Code::BadInput, format!("{name}: not a number")),
-        }
-    }
-
-    fn parsed<T: DeserializeOwned>(&self, index: usize, name: &str) -> Result<T, Failure> {
-        match serde_json::from_slice(self.bytes(index, name)?) {
-            Ok(value) => Ok(value),
-            Err(e) => refuse(Code::BadInput, format!("{name}: {e}")),
-        }
-    }
-
     fn job_id(&self) -> Result<JobId, Failure> {
         let id = self.text(0, "job")?;
         match is_digest(id) {

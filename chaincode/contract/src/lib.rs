@@ -14,14 +14,48 @@
 //! | `job` | job | [`records::JobView`] |
 //! | `jobs` | | list of [`records::JobView`] |
 //! | `record` | job, phase, round, party, chunk | the record |
+//! | `key` | fingerprint | list of [`records::KeyEntry`] |
+//! | `keys` | | list of [`records::KeyEntry`] |
 //! | `probe` | name, value | nothing; the value lies under the caller's name |
+//!
+//! Beside it, providers share encrypted rows with an analyst ([`records::SharedTable`]):
+//!
+//! | function | arguments | result |
+//! |---|---|---|
+//! | `publish-key` | modulus (JSON) | [`records::AnalystKey`] |
+//! | `analyst-keys` | analyst, or nothing for all | list of [`records::AnalystKey`] |
+//! | `announce` | table (JSON) | its name |
+//! | `share` | analyst, provider, table, list of [`records::Row`] (JSON) | nothing; each row lies under its key |
+//! | `tables` | analyst, provider or nothing, size of the page, bookmark | page of [`records::SharedTable`] |
+//! | `instances` | analyst, provider, table, size of the page, bookmark, `full` or `digests` | page of [`records::Instance`] |
 //!
 //! A refusal is a [`records::Refusal`] in the message of a response with status 500.
 
+mod call;
 mod chaincode;
 mod job;
+mod sharing;
 mod world;
 
 pub use chaincode::JobContract;
-pub use job::invoke;
-pub use world::{Caller, Failure, WorldState};
+pub use world::{Caller, Failure, StatePage, WorldState};
+
+use call::{Call, refuse};
+use records::Code;
+
+/// Runs one call of the contracts.
+///
+/// # Errors
+/// A refusal by the rules, or the world state's failure.
+pub fn invoke(
+    world: &mut dyn WorldState,
+    caller: &Caller,
+    now: u64,
+    function: &str,
+    args: &[Vec<u8>],
+) -> Result<Vec<u8>, Failure> {
+    let call = Call { caller, now, args };
+    job::invoke(&call, world, function)
+        .or_else(|| sharing::invoke(&call, world, function))
+        .unwrap_or_else(|| refuse(Code::BadInput, format!("no function `{}`", function.escape_debug())))
+}

@@ -20,6 +20,15 @@ pub enum Failure {
     State(String),
 }
 
+/// Part of a range of values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatePage {
+    /// The values in the order of their keys.
+    pub values: Vec<Vec<u8>>,
+    /// Where the next page begins; empty after the last.
+    pub bookmark: String,
+}
+
 /// The ledger as a contract sees it: reads are of the committed state, writes take effect when the transaction
 /// commits.
 pub trait WorldState {
@@ -34,6 +43,18 @@ pub trait WorldState {
     /// # Errors
     /// [`Failure::State`].
     fn list(&mut self, kind: &str, attributes: &[&str]) -> Result<Vec<Vec<u8>>, Failure>;
+
+    /// At most `size` values of [`list`](Self::list), from the bookmark on; the first page has an empty one.
+    ///
+    /// # Errors
+    /// [`Failure::State`], also for a bookmark outside of the range.
+    fn page(
+        &mut self,
+        kind: &str,
+        attributes: &[&str],
+        size: u32,
+        bookmark: &str,
+    ) -> Result<StatePage, Failure>;
 
     /// Writes a value.
     ///

@@ -1,59 +1,15 @@
 //! The rules of the job contract, on a world state in memory.
 
-use contract::{Caller, Failure, WorldState, invoke};
+mod world;
+
 use records::{
     Body, Bytes, CONTRACT_VERSION, Code, Collusion, DataDigest, Dealer, Job, JobParams, JobView, Judge,
     KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Phase, Publication, Record, SeedCommit, Setup,
     ThresholdKey, VERSION, VerticalSvm, key,
 };
-use std::collections::BTreeMap;
-
-#[derive(Default, Clone)]
-struct World {
-    committed: BTreeMap<String, Vec<u8>>,
-    writes: BTreeMap<String, Vec<u8>>,
-}
-
-impl WorldState for World {
-    fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
-        Ok(keys.iter().map(|key| self.committed.get(key).cloned()).collect())
-    }
-
-    fn list(&mut self, kind: &str, attributes: &[&str]) -> Result<Vec<Vec<u8>>, Failure> {
-        let begins = |key: &str| key[1..].split('\0').skip(1).zip(attributes).all(|(a, b)| a == *b);
-        let of_kind = self.committed.iter().filter(|(k, _)| key::kind(k) == Some(kind) && begins(k));
-        Ok(of_kind.map(|(_, value)| value.clone()).collect())
-    }
-
-    fn put(&mut self, key: &str, value: Vec<u8>) -> Result<(), Failure> {
-        self.writes.insert(key.into(), value);
-        Ok(())
-    }
-
-    fn event(&mut self, _: &str, _: Vec<u8>) -> Result<(), Failure> {
-        Ok(())
-    }
-}
+use world::{World, caller};
 
 impl World {
-    fn call(&mut self, org: u32, function: &str, args: &[&[u8]]) -> Result<Vec<u8>, Code> {
-        self.call_as(&caller(org, "a"), function, args)
-    }
-
-    fn call_as(&mut self, caller: &Caller, function: &str, args: &[&[u8]]) -> Result<Vec<u8>, Code> {
-        let args: Vec<Vec<u8>> = args.iter().map(|a| a.to_vec()).collect();
-        let answer = invoke(self, caller, 1_000, function, &args);
-        let writes = std::mem::take(&mut self.writes);
-        match answer {
-            Ok(bytes) => {
-                self.committed.extend(writes);
-                Ok(bytes)
-            }
-            Err(Failure::Refused(refusal)) => Err(refusal.code),
-            Err(Failure::State(e)) => panic!("{e}"),
-        }
-    }
-
     fn post(&mut self, org: u32, id: &str, round: u32, body: &Body) -> Result<Vec<u8>, Code> {
         let json = serde_json::to_vec(body).unwrap();
         let phase = [Phase::Setup, Phase::SeedCommit, Phase::SeedOpen, Phase::Iv, Phase::Dv]
@@ -64,10 +20,6 @@ impl World {
             .as_bytes();
         self.call(org, "post", &[id.as_bytes(), phase, round.to_string().as_bytes(), b"0", &json])
     }
-}
-
-fn caller(org: u32, key: &str) -> Caller {
-    Caller { msp_id: format!("Org{org}MSP"), key_hash: format!("{org}{key}") }
 }
 
 fn params() -> JobParams {

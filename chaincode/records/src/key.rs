@@ -1,6 +1,6 @@
 //! Keys of the world state: Fabric composite keys, one for each record, written once.
 
-use crate::{JobId, Slot};
+use crate::{Digest, JobId, Slot};
 
 const SEPARATOR: char = '\0';
 
@@ -26,6 +26,13 @@ pub const ENDING: &str = "ending";
 
 /// Kind of the composite keys under which threshold keys lie.
 pub const THRESHOLD_KEY: &str = "key";
+
+/// Kind of the composite keys under which analysts' public keys lie.
+pub const ANALYST_KEY: &str = "analyst-key";
+/// Kind of the composite keys under which tables lie that are shared with an analyst.
+pub const SHARED_TABLE: &str = "shared-table";
+/// Kind of the composite keys under which shared rows lie.
+pub const INSTANCE: &str = "instance";
 
 /// Where a [`crate::Job`] lies.
 pub fn job(id: &JobId) -> String {
@@ -69,6 +76,22 @@ fn of_slot(kind: &str, id: &JobId, slot: &Slot) -> String {
 /// entered: nobody can take the place of those who made it.
 pub fn threshold_key(fingerprint: &str, job: &JobId) -> String {
     composite(THRESHOLD_KEY, &[fingerprint, &job.0])
+}
+
+/// Where a [`crate::AnalystKey`] lies: analyst, fingerprint.
+pub fn analyst_key(analyst: &Digest, fingerprint: &Digest) -> String {
+    composite(ANALYST_KEY, &[&analyst.to_string(), &fingerprint.to_string()])
+}
+
+/// Where a [`crate::SharedTable`] lies: analyst, provider, table; an analyst's own are a range.
+pub fn shared_table(analyst: &Digest, provider: &Digest, table: &Digest) -> String {
+    composite(SHARED_TABLE, &[analyst, provider, table].map(Digest::to_string).each_ref().map(String::as_str))
+}
+
+/// Where a [`crate::Instance`] lies: analyst, provider, table, row.
+pub fn instance(analyst: &Digest, provider: &Digest, table: &Digest, row: u32) -> String {
+    let parts = [analyst.to_string(), provider.to_string(), table.to_string(), format!("{row:08x}")];
+    composite(INSTANCE, &parts.each_ref().map(String::as_str))
 }
 
 /// Where a probe lies: a value without meaning with which a client shows that the ledger commits what it sends.

@@ -17,6 +17,7 @@ mod keys;
 mod phase;
 mod refusal;
 pub mod rules;
+mod sharing;
 
 pub use body::{
     Body, Closing, DataDigest, Dv, Iv, MemberKeys, Model, PaperIv, Proof, Result, SeedCommit, SeedOpen,
@@ -33,6 +34,10 @@ pub use keys::{Collusion, Dealer, KeyEntry, KeyGeneration, KeyRefresh};
 pub use phase::{Phase, Slot};
 pub use refusal::{Code, Refusal};
 pub use rules::{KeySizes, Rules, is_digest};
+pub use sharing::{
+    AnalystKey, Content, Device, Digest, Instance, MAX_INLINE_BYTES, MAX_PAGE, Modulus, NotHex, Page, Row,
+    SHARED_VALUE_BITS, SharedClasses, SharedTable, address,
+};
 
 use serde::{Deserialize, Serialize};
 

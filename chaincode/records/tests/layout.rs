@@ -1,6 +1,6 @@
 //! What version 1 wrote stays readable, and is written alike.
 
-use records::{Acceptance, Ending, Job, JobParams, Record};
+use records::{Acceptance, AnalystKey, Ending, Instance, Job, JobParams, Record, SharedTable};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -25,6 +25,9 @@ fn version_1_is_readable() {
                 Record::from_json(value.to_string().as_bytes()).unwrap();
                 round_trip::<Record>(value)
             }
+            "analyst-key" => round_trip::<AnalystKey>(value),
+            "shared-table" => round_trip::<SharedTable>(value),
+            "instance" => round_trip::<Instance>(value),
             other => panic!("unknown kind {other}"),
         };
         // Fields that had not been written when they had their defaults are written now.
@@ -33,7 +36,7 @@ fn version_1_is_readable() {
         }
         count += 1;
     }
-    assert_eq!(count, 18);
+    assert_eq!(count, 23);
 }
 
 #[test]

@@ -50,6 +50,9 @@ enum Command {
     /// Negotiate, list, refresh and carry threshold keys.
     #[command(subcommand)]
     Key(commands::key::KeyCommand),
+    /// Share encrypted rows with an analyst by way of the ledger, and fetch what others share.
+    #[command(subcommand)]
+    Instances(commands::instances::InstancesCommand),
     /// Start, inspect and stop a real Fabric network, without Docker, or join one that exists.
     #[command(subcommand)]
     Network(commands::network::NetworkCommand),
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
             Command::Node(args) => commands::node::run(args).await,
             Command::Job(command) => commands::job::run(command).await,
             Command::Key(command) => commands::key::run(command).await,
+            Command::Instances(command) => commands::instances::run(command).await,
             Command::Network(command) => commands::network::run(command).await,
             Command::Org(command) => commands::org::run(command).await,
             Command::Ledger(command) => commands::ledger::run(command).await,

@@ -82,7 +82,11 @@ pub fn provider_table(data: &Data) -> Result<Table, Fault> {
     Ok(table)
 }
 
-fn read(data: &Data) -> Result<Table, Fault> {
+/// Reads a table as it is.
+///
+/// # Errors
+/// [`Fault::Input`] with file, line and column.
+pub fn read(data: &Data) -> Result<Table, Fault> {
     let columns = Columns {
         label: Some(data.label.clone()),
         positive: data.positive.clone(),

@@ -79,12 +79,7 @@ impl Keyring {
     /// # Errors
     /// A file that cannot be written, or another share of the same key.
     pub fn add(&self, share: &KeyShare) -> Result<PathBuf, KeyringError> {
-        let folder = self.dir.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder).map_err(self.file_error())?;
-        match fs::DirBuilder::new().mode(0o700).create(&self.dir) {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(self.file_error()(e)),
-            _ => {}
-        }
+        make_folder(&self.dir).map_err(self.file_error())?;
         let path = self.path(&hex::encode(share.key().fingerprint()));
         let wrong = |source| KeyringError::Share { path: path.display().to_string(), source };
         if path.exists() {
@@ -145,19 +140,33 @@ impl Keyring {
     }
 
     fn fingerprints(&self) -> Result<Vec<String>, KeyringError> {
-        let entries = match fs::read_dir(&self.dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(self.file_error())?,
-        };
-        let mut fingerprints = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(self.file_error())?.file_name();
-            let stem = name.to_str().and_then(|name| name.strip_suffix(".json"));
-            fingerprints.extend(stem.filter(|stem| stem.len() == 64).map(str::to_owned));
-        }
-        fingerprints.sort();
-        Ok(fingerprints)
+        key_names(&self.dir).map_err(self.file_error())
     }
+}
+
+/// Makes a folder for secret keys that only its owner may read.
+pub(crate) fn make_folder(dir: &Path) -> io::Result<()> {
+    fs::create_dir_all(dir.parent().unwrap_or(Path::new(".")))?;
+    match fs::DirBuilder::new().mode(0o700).create(dir) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// The fingerprints after which the files of a folder are named, in order; none where there is no folder.
+pub(crate) fn key_names(dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut fingerprints = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let stem = name.to_str().and_then(|name| name.strip_suffix(".json"));
+        fingerprints.extend(stem.filter(|stem| stem.len() == 64).map(str::to_owned));
+    }
+    fingerprints.sort();
+    Ok(fingerprints)
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@
 
 pub mod answer;
 pub mod audit;
+pub mod blobs;
 pub mod config;
 pub mod cost;
 pub mod data;
 pub mod driver;
 pub mod experiment;
 pub mod facts;
+pub mod instances;
 pub mod keyring;
 pub mod ledger;
 pub mod model;

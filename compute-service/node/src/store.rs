@@ -333,7 +333,8 @@ fn forget_records(write: &WriteTransaction, job: &JobId) -> Result<()> {
     db(outbox.retain(|key, _| !of_job(key)))
 }
 
-fn make_private(dir: &Path) -> Result<()> {
+/// Makes a data directory that only its owner may read.
+pub(crate) fn make_private(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir)
         .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o700)))
         .map_err(|source| StoreError::File { path: dir.display().to_string(), source })

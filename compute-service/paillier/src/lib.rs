@@ -40,6 +40,7 @@ mod encrypt;
 pub mod fixed;
 mod hash;
 mod key;
+mod key_file;
 pub mod keygen;
 mod limbs;
 pub mod measure;

@@ -2,13 +2,22 @@
 
 use crate::ciphertext::{Ciphertext, residues};
 use crate::key::{EncryptionKey, KeyError};
+use crate::key_file;
 use crate::prime::random_prime;
+use crate::threshold::ShareError;
 use modexp::{Modulus, Secret};
 use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
+use records::Bytes;
+use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::Path;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Version of the file format.
+const VERSION: u32 = 1;
 
 /// The factors of N, prepared for decryption modulo p² and q² (Paillier 1999, section 7). Its numbers are not wiped
 /// when it is dropped, except the exponents.
@@ -28,6 +37,21 @@ struct Factor {
     exponent: Secret,
     /// L(g^(p−1) mod p²)⁻¹ mod p = (−q)⁻¹ mod p for g = N + 1.
     unscale: BigUint,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    version: u32,
+    p: Bytes,
+    q: Bytes,
+}
+
+impl Drop for KeyFile {
+    fn drop(&mut self) {
+        self.p.0.zeroize();
+        self.q.0.zeroize();
+    }
 }
 
 impl Factor {
@@ -87,6 +111,52 @@ impl PrivateKey {
         &self.public
     }
 
+    /// The file's content: JSON, version 1.
+    pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
+        let [p, q] = [&self.p, &self.q].map(|factor| Bytes(factor.modulus.n().to_bytes_be()));
+        let file = KeyFile { version: VERSION, p, q };
+        // With room for all of it, so that no copy is left behind by growth.
+        let mut json = Zeroizing::new(Vec::with_capacity(2 * self.public.ciphertext_bytes() + 1024));
+        serde_json::to_writer(&mut *json, &file).expect("strings and integers can be written");
+        json.push(b'\n');
+        json
+    }
+
+    /// Reads the file's content. The factors are not tested for being prime.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it; no error shows any part of the factors.
+    pub fn from_json(json: &[u8]) -> Result<Self, ShareError> {
+        // serde_json's own message can quote the input.
+        let place =
+            |e: serde_json::Error| ShareError::Syntax(format!("line {}, column {}", e.line(), e.column()));
+        let file: KeyFile = serde_json::from_slice(json).map_err(place)?;
+        if file.version != VERSION {
+            return Err(ShareError::Version(file.version));
+        }
+        if [&file.p, &file.q].iter().any(|factor| factor.0.len() as u64 * 8 > modexp::MAX_BITS) {
+            return Err(ShareError::Range("factor"));
+        }
+        let [p, q] = [&file.p, &file.q].map(|factor| BigUint::from_bytes_be(&factor.0));
+        Ok(Self::from_factors(&p, &q)?)
+    }
+
+    /// Writes a new file with mode 0600: complete and on the disk, or not at all.
+    ///
+    /// # Errors
+    /// A file that exists already (a key is never overwritten), or what the system says.
+    pub fn write(&self, path: &Path) -> Result<(), ShareError> {
+        key_file::write(path, &self.to_json())
+    }
+
+    /// Reads a file that only its owner may read.
+    ///
+    /// # Errors
+    /// See [`ShareError`].
+    pub fn read(path: &Path) -> Result<Self, ShareError> {
+        Self::from_json(&key_file::read(path)?)
+    }
+
     /// The signed plaintexts.
     pub fn decrypt(&self, ciphertexts: &[Ciphertext]) -> Vec<BigInt> {
         let values = self.public.ring().values(&residues(ciphertexts));
@@ -118,4 +188,38 @@ pub(crate) fn factors(bits: u64, rng: &mut impl CryptoRng) -> Result<(BigUint, B
     }
     let half = (bits / 2) as usize;
     Ok((random_prime(half, rng), random_prime(half, rng)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn a_file_holds_the_whole_key_and_shows_none_of_it() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let key = PrivateKey::generate(256, &mut rng).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key.json");
+        key.write(&path).unwrap();
+        assert!(key.write(&path).is_err(), "never overwritten");
+        let read = PrivateKey::read(&path).unwrap();
+        let encrypted = crate::Encryptor::new(key.public(), crate::Randomness::Short)
+            .encrypt(&[BigInt::from(-42)], &mut rng)
+            .unwrap();
+        assert_eq!(read.decrypt(&encrypted), [BigInt::from(-42)]);
+        assert_eq!(format!("{read:?}"), "PrivateKey(256 bits)");
+
+        let json = String::from_utf8(key.to_json().to_vec()).unwrap();
+        let from = |json: &str| PrivateKey::from_json(json.as_bytes()).map(drop);
+        assert!(matches!(from(&json.replace("\"version\":1", "\"version\":2")), Err(ShareError::Version(2))));
+        assert!(matches!(from(&json.replace("{", "{\"r\":1,")), Err(ShareError::Syntax(_))));
+        let long = format!("{{\"version\":1,\"p\":\"{}\",\"q\":\"\"}}", "AAAA".repeat(200));
+        assert!(matches!(from(&long), Err(ShareError::Range("factor"))));
+        for p in ["", "Aw==", "AQ=="] {
+            let short = format!("{{\"version\":1,\"p\":\"{p}\",\"q\":\"Aw==\"}}");
+            assert!(matches!(from(&short), Err(ShareError::Key(_))), "{p}");
+        }
+    }
 }

@@ -236,7 +236,13 @@ pub async fn run(command: KeyCommand) -> Done {
 }
 
 impl SizeArgs {
-    fn check(self) -> Done {
+    /// Bits of the modulus.
+    pub fn bits(self) -> u32 {
+        self.key_bits
+    }
+
+    /// Refuses a modulus that can be broken, unless that is consented to.
+    pub fn check(self) -> Done {
         match self.key_bits >= 2048 || self.insecure_key_bits {
             true => Ok(()),
             false => Err(format!(

@@ -6,6 +6,7 @@ pub mod chaincode;
 pub mod crypto;
 pub mod evaluate;
 pub mod inspect;
+pub mod instances;
 pub mod job;
 pub mod join;
 pub mod key;

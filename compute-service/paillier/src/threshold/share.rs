@@ -1,20 +1,18 @@
 //! A member's share of the key, and the file that it lies in.
 
 use crate::key::{KeyError, PublicKey};
+use crate::key_file;
 use crate::limbs::{self, Limbs};
 use modexp::Secret;
 use num_bigint::BigUint;
 use records::{Bytes, ThresholdKey};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::Path;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Version of the file format.
 const VERSION: u32 = 1;
-/// No share file is longer.
-const MAX_FILE_BYTES: u64 = 1 << 20;
 /// No share has more bits: those of the longest modulus with the most members, and room for refreshes.
 const MAX_SHARE_BITS: usize = 1 << 14;
 
@@ -32,7 +30,7 @@ pub struct KeyShare {
     exponent: Secret,
 }
 
-/// Why there is no share.
+/// Why there is no share, or no [`PrivateKey`](crate::PrivateKey).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShareError {
@@ -45,18 +43,18 @@ pub enum ShareError {
         source: io::Error,
     },
     /// Others than the owner may read the file.
-    #[error("{path} has mode {mode:03o}; a key share must be readable by its owner only (chmod 600)")]
+    #[error("{path} has mode {mode:03o}; a secret key must be readable by its owner only (chmod 600)")]
     Mode {
         /// The file.
         path: String,
         /// Its permission bits.
         mode: u32,
     },
-    /// Not JSON of a share.
-    #[error("no key share: {0}")]
+    /// Not JSON of a key.
+    #[error("no secret key: {0}")]
     Syntax(String),
     /// A version of the format that is not known here.
-    #[error("version {0} of the key share format is not known")]
+    #[error("version {0} of the key's format is not known")]
     Version(u32),
     /// The public key in it is refused.
     #[error(transparent)]
@@ -188,16 +186,7 @@ impl KeyShare {
     /// # Errors
     /// A file that exists already (a share is never overwritten), or what the system says.
     pub fn write(&self, path: &Path) -> Result<(), ShareError> {
-        let store = || -> io::Result<()> {
-            let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            // Temporary files are made with mode 0600.
-            let mut file = tempfile::NamedTempFile::new_in(directory)?;
-            file.write_all(&self.to_json())?;
-            file.as_file().sync_all()?;
-            file.persist_noclobber(path).map_err(|e| e.error)?;
-            File::open(directory)?.sync_all()
-        };
-        store().map_err(|source| ShareError::File { path: path.display().to_string(), source })
+        key_file::write(path, &self.to_json())
     }
 
     /// Reads a file that only its owner may read.
@@ -205,32 +194,8 @@ impl KeyShare {
     /// # Errors
     /// See [`ShareError`].
     pub fn read(path: &Path) -> Result<Self, ShareError> {
-        let name = || path.display().to_string();
-        let failed = |source| ShareError::File { path: name(), source };
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        if let Some(mode) = shared_mode(&metadata) {
-            return Err(ShareError::Mode { path: name(), mode });
-        }
-        if metadata.len() > MAX_FILE_BYTES {
-            return Err(ShareError::Range("file size"));
-        }
-        let mut json = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
-        file.take(MAX_FILE_BYTES).read_to_end(&mut json).map_err(failed)?;
-        Self::from_json(&json)
+        Self::from_json(&key_file::read(path)?)
     }
-}
-
-/// The permission bits of a file, if they let others than the owner at it.
-#[cfg(unix)]
-fn shared_mode(metadata: &fs::Metadata) -> Option<u32> {
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
-    (mode & 0o077 != 0).then_some(mode)
-}
-
-#[cfg(not(unix))]
-fn shared_mode(_: &fs::Metadata) -> Option<u32> {
-    None
 }
 
 impl std::fmt::Debug for KeyShare {
@@ -246,6 +211,7 @@ mod tests {
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
+    use std::fs;
     use std::sync::LazyLock;
 
     static SHARES: LazyLock<Vec<KeyShare>> =

@@ -1,0 +1,61 @@
+//! What every function needs: its arguments, parsed and bounded, and refusals.
+
+use crate::{Caller, Failure};
+use records::{Code, MAX_RECORD_BYTES, Refusal};
+use serde::{Serialize, de::DeserializeOwned};
+
+pub(crate) type Answer = Result<Vec<u8>, Failure>;
+
+pub(crate) fn refuse<T>(code: Code, detail: impl Into<String>) -> Result<T, Failure> {
+    Err(Refusal::new(code, detail).into())
+}
+
+pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("records hold only strings, integers and arrays")
+}
+
+pub(crate) fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|e| Failure::State(format!("stored value: {e}")))
+}
+
+/// One call: who, when, with what.
+pub(crate) struct Call<'a> {
+    pub(crate) caller: &'a Caller,
+    /// Seconds since 1970 of the transaction.
+    pub(crate) now: u64,
+    pub(crate) args: &'a [Vec<u8>],
+}
+
+impl Call<'_> {
+    pub(crate) fn bytes(&self, index: usize, name: &str) -> Result<&[u8], Failure> {
+        match self.args.get(index) {
+            Some(bytes) if bytes.len() <= MAX_RECORD_BYTES => Ok(bytes),
+            Some(bytes) => refuse(
+                Code::BadInput,
+                format!("{name}: {} bytes are more than {MAX_RECORD_BYTES}", bytes.len()),
+            ),
+            None => refuse(Code::BadInput, format!("argument {} ({name}) is missing", index + 1)),
+        }
+    }
+
+    pub(crate) fn text(&self, index: usize, name: &str) -> Result<&str, Failure> {
+        match std::str::from_utf8(self.bytes(index, name)?) {
+            Ok(text) => Ok(text),
+            Err(_) => refuse(Code::BadInput, format!("{name}: not UTF-8")),
+        }
+    }
+
+    pub(crate) fn number(&self, index: usize, name: &str) -> Result<u32, Failure> {
+        match self.text(index, name)?.parse() {
+            Ok(number) => Ok(number),
+            Err(_) => refuse(Code::BadInput, format!("{name}: not a number")),
+        }
+    }
+
+    pub(crate) fn parsed<T: DeserializeOwned>(&self, index: usize, name: &str) -> Result<T, Failure> {
+        match serde_json::from_slice(self.bytes(index, name)?) {
+            Ok(value) => Ok(value),
+            Err(e) => refuse(Code::BadInput, format!("{name}: {e}")),
+        }
+    }
+}

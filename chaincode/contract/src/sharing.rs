@@ -1,0 +1,214 @@
+//! Encrypted rows that providers record for analysts (chapter 4, 4.6.1): each under a key of its own, written once. Who
+//! provides follows from the caller's certificate.
+
+use crate::{
+    Failure, WorldState,
+    call::{Answer, Call, json, refuse, stored},
+};
+use records::{
+    AnalystKey, Code, Digest, Instance, MAX_PAGE, Modulus, Page, Row, SharedTable, VERSION, address, key,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Runs a function on shared rows; `None` where there is no such function.
+pub(crate) fn invoke(call: &Call, world: &mut dyn WorldState, function: &str) -> Option<Answer> {
+    Some(match function {
+        "publish-key" => call.publish_key(world),
+        "analyst-keys" => call.analyst_keys(world),
+        "announce" => call.announce(world),
+        "share" => call.share(world),
+        "tables" => call.tables(world),
+        "instances" => call.instances(world),
+        _ => return None,
+    })
+}
+
+impl Call<'_> {
+    fn address(&self) -> Digest {
+        address(&self.caller.msp_id, &self.caller.key_hash)
+    }
+
+    fn digest(&self, index: usize, name: &str) -> Result<Digest, Failure> {
+        match self.text(index, name)?.parse() {
+            Ok(digest) => Ok(digest),
+            Err(e) => refuse(Code::BadInput, format!("{name}: {e}")),
+        }
+    }
+
+    /// An argument that may be empty.
+    fn digest_or_none(&self, index: usize, name: &str) -> Result<Option<Digest>, Failure> {
+        match self.text(index, name)? {
+            "" => Ok(None),
+            _ => self.digest(index, name).map(Some),
+        }
+    }
+
+    fn publish_key(&self, world: &mut dyn WorldState) -> Answer {
+        let modulus: Modulus = self.parsed(0, "modulus")?;
+        if let Err(e) = modulus.validate() {
+            return refuse(Code::BadInput, e.to_string());
+        }
+        let analyst = self.address();
+        let ledger_key = key::analyst_key(&analyst, &modulus.fingerprint());
+        if let Some(bytes) = &world.get(std::slice::from_ref(&ledger_key))?[0] {
+            let before: AnalystKey = stored(bytes)?;
+            return match before.modulus == modulus {
+                true => refuse(Code::AlreadySame, "the key is published"),
+                false => {
+                    refuse(Code::AlreadyDifferent, "the key is published with another consent to its size")
+                }
+            };
+        }
+        let published = AnalystKey {
+            version: VERSION,
+            analyst,
+            msp_id: self.caller.msp_id.clone(),
+            modulus,
+            published: self.now,
+        };
+        world.put(&ledger_key, json(&published))?;
+        world.event("publish-key", json(&published))?;
+        Ok(json(&published))
+    }
+
+    fn analyst_keys(&self, world: &mut dyn WorldState) -> Answer {
+        let analyst = match self.args {
+            [] => None,
+            _ => Some(self.digest(0, "analyst")?.to_string()),
+        };
+        let attributes: Vec<&str> = analyst.iter().map(String::as_str).collect();
+        let keys: Result<Vec<AnalystKey>, Failure> =
+            world.list(key::ANALYST_KEY, &attributes)?.iter().map(|bytes| stored(bytes)).collect();
+        Ok(json(&keys?))
+    }
+
+    fn announce(&self, world: &mut dyn WorldState) -> Answer {
+        let table: SharedTable = self.parsed(0, "table")?;
+        if let Err(e) = table.validate() {
+            return refuse(Code::BadInput, e.to_string());
+        }
+        self.is_provider(&table.provider)?;
+        if table.msp_id != self.caller.msp_id {
+            return refuse(Code::WrongCaller, format!("msp_id: the caller is of {}", self.caller.msp_id));
+        }
+        let (id, analyst) = (table.id(), &table.analyst);
+        let ledger_key = key::shared_table(analyst, &table.provider, &id);
+        let values = world.get(&[ledger_key.clone(), key::analyst_key(analyst, &table.key)])?;
+        if values[0].is_some() {
+            return refuse(Code::AlreadySame, format!("table {id} is announced"));
+        }
+        let Some(bytes) = &values[1] else {
+            return refuse(Code::UnknownKey, format!("analyst {analyst} has published no key {}", table.key));
+        };
+        let bits = stored::<AnalystKey>(bytes)?.modulus.bits();
+        if bits != table.key_bits {
+            return refuse(Code::BadInput, format!("key_bits: the key has {bits}"));
+        }
+        world.put(&ledger_key, json(&table))?;
+        world.event("announce", json(&table))?;
+        Ok(json(&id))
+    }
+
+    fn share(&self, world: &mut dyn WorldState) -> Answer {
+        let (analyst, provider) = (self.digest(0, "analyst")?, self.digest(1, "provider")?);
+        let id = self.digest(2, "table")?;
+        self.is_provider(&provider)?;
+        let rows: Vec<Row> = self.parsed(3, "rows")?;
+        if rows.is_empty() || rows.len() > MAX_PAGE as usize {
+            return refuse(
+                Code::BadInput,
+                format!("rows: {} of them; 1 to {MAX_PAGE} go into one call", rows.len()),
+            );
+        }
+        if !rows.is_sorted_by(|a, b| a.row < b.row) {
+            return refuse(Code::BadInput, "rows: not in ascending order");
+        }
+        let mut keys = vec![key::shared_table(&analyst, &provider, &id)];
+        keys.extend(rows.iter().map(|row| key::instance(&analyst, &provider, &id, row.row)));
+        let values = world.get(&keys)?;
+        let Some(table) = &values[0] else {
+            return refuse(Code::NotYet, format!("table {id} is not announced"));
+        };
+        let table: SharedTable = stored(table)?;
+        let count = rows.len();
+        let mut written = 0;
+        for ((row, ledger_key), before) in rows.into_iter().zip(&keys[1..]).zip(&values[1..]) {
+            let index = row.row;
+            if index >= table.rows {
+                return refuse(Code::BadInput, format!("row {index}: the table has {}", table.rows));
+            }
+            if let Err(reason) = row.content.check(&table) {
+                return refuse(Code::BadInput, format!("row {index}: {reason}"));
+            }
+            let instance = Instance::new(&table, id, row);
+            match before {
+                None => world.put(ledger_key, json(&instance))?,
+                Some(bytes) if stored::<Instance>(bytes)? == instance => continue,
+                Some(_) => {
+                    return refuse(
+                        Code::AlreadyDifferent,
+                        format!("row {index} of table {id} has other content"),
+                    );
+                }
+            }
+            written += 1;
+        }
+        if written == 0 {
+            return refuse(Code::AlreadySame, format!("{count} rows of table {id}"));
+        }
+        world
+            .event("share", json(&serde_json::json!({ "analyst": analyst, "table": id, "rows": written })))?;
+        Ok(Vec::new())
+    }
+
+    fn tables(&self, world: &mut dyn WorldState) -> Answer {
+        let provider = self.digest_or_none(1, "provider")?;
+        let attributes = [Some(self.digest(0, "analyst")?), provider];
+        self.page::<SharedTable>(world, key::SHARED_TABLE, &attributes, 2, |table| table)
+    }
+
+    fn instances(&self, world: &mut dyn WorldState) -> Answer {
+        let attributes =
+            [self.digest(0, "analyst")?, self.digest(1, "provider")?, self.digest(2, "table")?].map(Some);
+        let digested = match self.text(5, "form")? {
+            "full" => false,
+            "digests" => true,
+            _ => return refuse(Code::BadInput, "form: neither `full` nor `digests`"),
+        };
+        self.page::<Instance>(world, key::INSTANCE, &attributes, 3, |instance| match digested {
+            true => Instance { content: instance.content.digested(), ..instance },
+            false => instance,
+        })
+    }
+
+    /// A page of a range, whose size and bookmark are the arguments from `index` on.
+    fn page<T: Serialize + DeserializeOwned>(
+        &self,
+        world: &mut dyn WorldState,
+        kind: &str,
+        attributes: &[Option<Digest>],
+        index: usize,
+        shown: impl Fn(T) -> T,
+    ) -> Answer {
+        let size = self.number(index, "size of the page")?;
+        if !(1..=MAX_PAGE).contains(&size) {
+            return refuse(Code::BadInput, format!("size of the page: not in 1..={MAX_PAGE}"));
+        }
+        let attributes: Vec<String> = attributes.iter().flatten().map(Digest::to_string).collect();
+        let attributes: Vec<&str> = attributes.iter().map(String::as_str).collect();
+        let page = world.page(kind, &attributes, size, self.text(index + 1, "bookmark")?)?;
+        let entries: Result<Vec<T>, Failure> =
+            page.values.iter().map(|bytes| stored(bytes).map(&shown)).collect();
+        Ok(json(&Page { entries: entries?, bookmark: page.bookmark }))
+    }
+
+    fn is_provider(&self, provider: &Digest) -> Result<(), Failure> {
+        let own = self.address();
+        match *provider == own {
+            true => Ok(()),
+            false => {
+                refuse(Code::WrongCaller, format!("provider {provider} is not the caller, who is {own}"))
+            }
+        }
+    }
+}

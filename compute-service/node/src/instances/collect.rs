@@ -1,0 +1,156 @@
+//! An analyst's side: fetches the rows of a table, checks and decrypts them, and writes them as CSV.
+
+use super::{
+    Pages, Problem, Sharing,
+    keys::AnalystKeys,
+    values::{Form, Opened},
+};
+use crate::blobs::Blobs;
+use paillier::{Ciphertext, PrivateKey};
+use records::{Content, Digest, Instance, SharedTable};
+use serde::Serialize;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use svm::Label;
+
+/// A table that was fetched.
+#[derive(Clone, Debug, Serialize)]
+pub struct Collected {
+    /// The table.
+    pub table: Digest,
+    /// MSP identifier of its provider.
+    pub msp_id: String,
+    /// Address of its provider.
+    pub provider: Digest,
+    /// What made the rows.
+    pub device: String,
+    /// The CSV file, mode 0600.
+    pub file: PathBuf,
+    /// Rows in it.
+    pub rows: u32,
+    /// Rows of the table; those that are not in the file are not on the ledger yet.
+    pub of: u32,
+}
+
+impl Sharing {
+    /// Fetches a table of the analyst's own into a CSV file in a folder: the columns by their names, the label's last, `?`
+    /// for a gap. `progress` is told how many rows have come.
+    ///
+    /// # Errors
+    /// A key that is not here, or the first row that is not what its table says: nothing is written then.
+    pub async fn collect(
+        &self,
+        table: &SharedTable,
+        keys: &AnalystKeys,
+        blobs: Option<&Blobs>,
+        dir: &Path,
+        mut progress: impl FnMut(u32, u32),
+    ) -> Result<Collected, Problem> {
+        let key = keys.find(&table.key)?;
+        if key.public().bits() != u64::from(table.key_bits) {
+            return Err(Problem::Answer(format!("the table says that its key has {} bits", table.key_bits)));
+        }
+        let id = table.id();
+        let form = Form::new(table, key.public())?;
+        let reader = Arc::new(Reader { table: table.clone(), id, key, form, blobs: blobs.cloned() });
+        fs::create_dir_all(dir).map_err(Problem::file(dir))?;
+        // Temporary files are made with mode 0600.
+        let file = tempfile::NamedTempFile::new_in(dir).map_err(Problem::file(dir))?;
+        let mut writer = csv::Writer::from_writer(file);
+        let label = table.classes.as_ref().map(|classes| &classes.column);
+        let written = |e: csv::Error| Problem::Input(format!("writing {}: {e}", dir.display()));
+        writer.write_record(table.columns.iter().chain(label)).map_err(written)?;
+        let (mut pages, mut rows) = (Pages::of(self, table, "full"), 0);
+        while let Some(page) = pages.next().await? {
+            let reader = reader.clone();
+            for row in tokio::task::spawn_blocking(move || reader.read(page)).await?? {
+                writer.write_record(cells(table, &row)).map_err(written)?;
+                rows += 1;
+            }
+            progress(rows, table.rows);
+        }
+        let file = writer.into_inner().map_err(|e| Problem::file(dir)(e.into_error()))?;
+        file.as_file().sync_all().map_err(Problem::file(dir))?;
+        let path = dir.join(name(table, &id));
+        file.persist(&path).map_err(|e| Problem::file(&path)(e.error))?;
+        Ok(Collected {
+            table: id,
+            msp_id: table.msp_id.clone(),
+            provider: table.provider,
+            device: table.device.to_string(),
+            file: path,
+            rows,
+            of: table.rows,
+        })
+    }
+}
+
+/// The file of a table.
+fn name(table: &SharedTable, id: &Digest) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
+    let provider: String = table.msp_id.chars().take(64).map(plain).collect();
+    format!("{provider}-{}.csv", &id.to_string()[..12])
+}
+
+fn cells(table: &SharedTable, row: &Opened) -> Vec<String> {
+    let values = row.values.iter().map(|value| value.map_or_else(|| "?".into(), |value| value.to_string()));
+    let label = row.label.zip(table.classes.as_ref()).map(|(label, classes)| match label {
+        Label::Positive => classes.positive.clone(),
+        Label::Negative => classes.negative.clone(),
+    });
+    values.chain(label).collect()
+}
+
+/// Reads a table's records.
+struct Reader {
+    table: SharedTable,
+    id: Digest,
+    key: PrivateKey,
+    form: Form,
+    blobs: Option<Blobs>,
+}
+
+impl Reader {
+    fn wrong(&self, row: u32, reason: impl Into<String>) -> Problem {
+        Problem::Row { provider: self.table.msp_id.clone(), table: self.id, row, reason: reason.into() }
+    }
+
+    fn read(&self, page: Vec<Instance>) -> Result<Vec<Opened>, Problem> {
+        let (each, size) = (self.table.ciphertexts(), self.table.ciphertext_bytes());
+        let mut bytes = Vec::with_capacity(page.len() * each);
+        for instance in &page {
+            let content = self.bytes(instance)?;
+            bytes.extend(content.chunks(size).map(<[u8]>::to_vec));
+        }
+        let ciphertexts = Ciphertext::from_bytes_batch(self.key.public(), &bytes).map_err(|e| {
+            let reason = format!("no ciphertext under the key {}: {}", self.table.key, e.reason);
+            self.wrong(page[e.index / each].row, reason)
+        })?;
+        let plaintexts = self.key.decrypt(&ciphertexts);
+        let rows = page.iter().zip(plaintexts.chunks(each));
+        rows.map(|(instance, plaintexts)| {
+            self.form.unpack(plaintexts).map_err(|e| {
+                let reason = format!("no row under the key {}: {e}", self.table.key);
+                self.wrong(instance.row, reason)
+            })
+        })
+        .collect()
+    }
+
+    /// A row's ciphertexts, as many bytes as the table says.
+    fn bytes(&self, instance: &Instance) -> Result<Vec<u8>, Problem> {
+        instance.content.check(&self.table).map_err(|e| self.wrong(instance.row, e))?;
+        match (&instance.content, &self.blobs) {
+            (Content::Ciphertext(bytes), _) => Ok(bytes.0.clone()),
+            (Content::OffLedger { sha256, length }, Some(blobs)) => {
+                blobs.get(sha256, *length).map_err(|e| self.wrong(instance.row, e.to_string()))
+            }
+            (Content::OffLedger { .. }, None) => {
+                Err(Problem::Input("rows lie in the provider's folder: name it with --blobs".into()))
+            }
+        }
+    }
+}

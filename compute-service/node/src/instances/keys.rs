@@ -1,0 +1,154 @@
+//! What an organisation keeps of its own for sharing: an analyst's secret keys, and the secret from which a provider's
+//! randomness follows.
+
+use super::Problem;
+use crate::{config::Config, keyring, store};
+use paillier::{EncryptionKey, PrivateKey, ShareError};
+use protocol::JobSecret;
+use records::{AnalystKey, Bytes, Digest, Modulus};
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// The public part of a key as it is published.
+pub(super) fn modulus(key: &EncryptionKey) -> Modulus {
+    Modulus { n: Bytes(key.n().to_bytes_be()), insecure_key_bits: key.bits() < 2048 }
+}
+
+/// The folder of an analyst's secret keys: `analyst-keys/<fingerprint>.json` in its data directory, mode 0600. Files are
+/// added and never changed.
+#[derive(Clone, Debug)]
+pub struct AnalystKeys {
+    dir: PathBuf,
+}
+
+impl AnalystKeys {
+    /// That of a node.
+    pub fn of(config: &Config) -> Self {
+        Self { dir: config.data_dir.join("analyst-keys") }
+    }
+
+    fn path(&self, fingerprint: &Digest) -> PathBuf {
+        self.dir.join(format!("{fingerprint}.json"))
+    }
+
+    /// Makes a key, on the disk before this returns.
+    ///
+    /// # Errors
+    /// A size that is not supported, or a file that cannot be written.
+    pub fn generate(&self, bits: u64) -> Result<PrivateKey, Problem> {
+        let key =
+            PrivateKey::generate(bits, &mut crate::os_rng()).map_err(|e| Problem::Input(e.to_string()))?;
+        keyring::make_folder(&self.dir).map_err(Problem::file(&self.dir))?;
+        key.write(&self.path(&modulus(key.public()).fingerprint()))?;
+        Ok(key)
+    }
+
+    /// The key of this fingerprint.
+    ///
+    /// # Errors
+    /// No such key here, or a file that is none.
+    pub fn find(&self, fingerprint: &Digest) -> Result<PrivateKey, Problem> {
+        let path = self.path(fingerprint);
+        let key = match PrivateKey::read(&path) {
+            Err(ShareError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let dir = self.dir.display().to_string();
+                return Err(Problem::NoSecret { fingerprint: *fingerprint, dir });
+            }
+            key => key?,
+        };
+        match modulus(key.public()).fingerprint() == *fingerprint {
+            true => Ok(key),
+            false => Err(Problem::Input(format!("{} is another key than its name says", path.display()))),
+        }
+    }
+
+    /// The fingerprints of all keys.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn list(&self) -> Result<Vec<Digest>, Problem> {
+        let names = keyring::key_names(&self.dir).map_err(Problem::file(&self.dir))?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+}
+
+/// A published key after every check that needs no factors.
+///
+/// # Errors
+/// A modulus that is none, or one below 2,048 bits without consent.
+pub fn checked(key: &AnalystKey, insecure_key_bits: bool) -> Result<EncryptionKey, Problem> {
+    let bits = key.modulus.bits();
+    if bits < 2048 && !insecure_key_bits {
+        return Err(Problem::Input(format!(
+            "the key of {} has {bits} bits, which can be broken; ask for one of 2,048, or consent with --insecure-key-bits",
+            key.msp_id
+        )));
+    }
+    let wrong = |e: String| Problem::Input(format!("the key that {} published: {e}", key.msp_id));
+    key.modulus.validate().map_err(|e| wrong(e.to_string()))?;
+    let n = num_bigint::BigUint::from_bytes_be(&key.modulus.n.0);
+    EncryptionKey::new(&n).map_err(|e| wrong(e.to_string()))
+}
+
+/// The secret of a provider: made from the operating system's randomness when it is asked for first. A file of its own,
+/// so that tables can be shared while the node has its database open.
+///
+/// # Errors
+/// The file system's, or a file of another length.
+pub fn provider_secret(data_dir: &Path) -> Result<JobSecret, Problem> {
+    let path = data_dir.join("sharing.secret");
+    store::make_private(data_dir)?;
+    if !path.exists() {
+        let make = || -> io::Result<()> {
+            let mut bytes = Zeroizing::new([0; 32]);
+            getrandom::fill(&mut *bytes).map_err(io::Error::other)?;
+            // Temporary files are made with mode 0600.
+            let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
+            file.write_all(&*bytes)?;
+            file.as_file().sync_all()?;
+            match file.persist_noclobber(&path) {
+                // Another command was faster.
+                Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => drop(made.map_err(|e| e.error)?),
+            }
+            fs::File::open(data_dir)?.sync_all()
+        };
+        make().map_err(Problem::file(&path))?;
+    }
+    let bytes = Zeroizing::new(fs::read(&path).map_err(Problem::file(&path))?);
+    match <[u8; 32]>::try_from(&bytes[..]) {
+        Ok(secret) => Ok(JobSecret::new(secret)),
+        Err(_) => Err(Problem::Input(format!("{} is damaged: it has not 32 bytes", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn secrets_stay_and_are_their_owners() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = dir.path().join("state");
+        let secret = *provider_secret(&data_dir).unwrap().expose();
+        assert_eq!(*provider_secret(&data_dir).unwrap().expose(), secret);
+        let keys = AnalystKeys { dir: data_dir.join("analyst-keys") };
+        assert!(keys.list().unwrap().is_empty());
+        let made = keys.generate(256).unwrap();
+        let fingerprint = modulus(made.public()).fingerprint();
+        assert_eq!(keys.list().unwrap(), [fingerprint]);
+        assert_eq!(keys.find(&fingerprint).unwrap().public(), made.public());
+        for path in [keys.path(&fingerprint), data_dir.join("sharing.secret")] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let other = Digest::of(b"");
+        assert!(matches!(keys.find(&other), Err(Problem::NoSecret { .. })));
+        fs::copy(keys.path(&fingerprint), keys.path(&other)).unwrap();
+        assert!(keys.find(&other).unwrap_err().to_string().contains("another key"));
+    }
+}

@@ -1,0 +1,278 @@
+//! Encrypted instances (chapter 4, 4.6.1 of the book): providers record rows for an analyst, who lists, fetches and
+//! decrypts its own.
+//!
+//! ```text
+//! analyst                       ledger                          provider
+//! key pair ── publish-key ──► analyst-key ◄── which key? ─────── share
+//!                             shared-table ◄─ announce ──────────┤ table's form
+//! collect ◄── instances ───── instance, … ◄── share ─────────────┤ rows, or their digests
+//!    ▲                                                           ▼
+//!    └────────────────────── blobs: a folder that both see ◄─────┘ rows that are too large
+//! ```
+
+mod collect;
+mod keys;
+mod provide;
+mod values;
+
+pub use collect::Collected;
+pub use keys::{AnalystKeys, checked, provider_secret};
+pub use provide::{Offer, Provided};
+
+use crate::{blobs::BlobError, config::Config, ledger, store::StoreError};
+use gateway_client::{Call, Contract, SubmitFailure};
+use paillier::{PrivateKey, ShareError};
+use records::{AnalystKey, Digest, Instance, MAX_PAGE, Page, SharedTable, VERSION, address};
+use serde::de::DeserializeOwned;
+use std::{io, path::Path, time::Duration};
+
+/// What goes wrong with shared instances.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// What was given does not fit.
+    #[error("{0}")]
+    Input(String),
+    /// The ledger cannot be asked.
+    #[error(transparent)]
+    Ledger(#[from] gateway_client::Error),
+    /// A call was refused or not answered in time.
+    #[error(transparent)]
+    Submit(#[from] SubmitFailure),
+    /// A secret key cannot be read or written.
+    #[error(transparent)]
+    Key(#[from] ShareError),
+    /// Rows elsewhere than on the ledger.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The data directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The file system refused.
+    #[error("{path}: {source}")]
+    File {
+        /// The file or folder.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What is encrypted under this key is for somebody else.
+    #[error("the secret key {fingerprint} is not in {dir}: what is encrypted under it cannot be read here")]
+    NoSecret {
+        /// The key.
+        fingerprint: Digest,
+        /// Where it was looked for.
+        dir: String,
+    },
+    /// A row that is not what its table says.
+    #[error("row {row} of table {table}, from {provider}: {reason}")]
+    Row {
+        /// MSP identifier of the provider.
+        provider: String,
+        /// The table.
+        table: Digest,
+        /// Index of the row.
+        row: u32,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A task of this program ended before it was done.
+    #[error("a defect of this program: {0}")]
+    Defect(#[from] tokio::task::JoinError),
+    /// An answer of the own peer's that makes no sense.
+    #[error("the ledger's answer cannot be used: {0}")]
+    Answer(String),
+}
+
+impl Problem {
+    fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::File { path: path.display().to_string(), source }
+    }
+}
+
+/// A party's view of what is shared on a channel, and its way to share.
+#[derive(Clone, Debug)]
+pub struct Sharing {
+    contract: Contract,
+    address: Digest,
+    msp_id: String,
+    patience: Duration,
+}
+
+impl Sharing {
+    /// In the name of a node's organisation. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// A profile, certificate or key that cannot be used.
+    pub fn connect(config: &Config) -> Result<Self, Problem> {
+        let gateway = ledger::connect(config)?;
+        let identity = gateway.user().identity();
+        let key_hash = ledger::key_hash(identity.certificate_pem().as_bytes()).map_err(Problem::Input)?;
+        let msp_id = identity.msp_id().to_owned();
+        let address = address(&msp_id, &key_hash);
+        let contract = gateway.network(&config.channel).contract(&config.chaincode);
+        Ok(Self { contract, address, msp_id, patience: Duration::from_secs(config.patience_secs) })
+    }
+
+    /// The party's own address.
+    pub fn address(&self) -> Digest {
+        self.address
+    }
+
+    /// Publishes a key of the party's own; again is the same.
+    ///
+    /// # Errors
+    /// A refusal, or a ledger that does not answer.
+    pub async fn publish(&self, key: &PrivateKey) -> Result<Digest, Problem> {
+        let modulus = keys::modulus(key.public());
+        let json = serde_json::to_vec(&modulus).expect("a modulus is a string");
+        self.submit(Call::new("publish-key").arg(json)).await?;
+        Ok(modulus.fingerprint())
+    }
+
+    /// The keys that analysts have published, each analyst's newest last.
+    ///
+    /// # Errors
+    /// A ledger that does not answer.
+    pub async fn analyst_keys(&self) -> Result<Vec<AnalystKey>, Problem> {
+        let mut keys: Vec<AnalystKey> = self.ask(Call::new("analyst-keys")).await?;
+        keys.sort_by_key(|key| (key.msp_id.clone(), key.analyst, key.published));
+        Ok(keys)
+    }
+
+    /// The key under which rows for an analyst are encrypted: its newest, or the one whose fingerprint begins so. The
+    /// analyst is named by its MSP identifier or its address, of which the first eight digits or more are enough.
+    ///
+    /// # Errors
+    /// No such analyst or key, or several.
+    pub async fn key_of(&self, analyst: &str, fingerprint: Option<&str>) -> Result<AnalystKey, Problem> {
+        let all = self.analyst_keys().await?;
+        let of = |key: &&AnalystKey| names(analyst, &key.msp_id, &key.analyst);
+        let keys: Vec<&AnalystKey> = all.iter().filter(of).collect();
+        let Some(newest) = keys.last() else {
+            let mut known: Vec<String> =
+                all.iter().map(|key| format!("{} ({})", key.msp_id, key.analyst)).collect();
+            known.dedup();
+            let known = if known.is_empty() { "nobody".into() } else { known.join(", ") };
+            return Err(Problem::Input(format!(
+                "no analyst `{analyst}` has published a key (`confab instances key`); {known} has"
+            )));
+        };
+        if keys.iter().any(|key| key.analyst != newest.analyst) {
+            let mut several: Vec<String> = keys.iter().map(|key| key.analyst.to_string()).collect();
+            several.dedup();
+            return Err(Problem::Input(format!("`{analyst}` are several: {}", several.join(", "))));
+        }
+        let Some(fingerprint) = fingerprint else { return Ok((*newest).clone()) };
+        let mut named =
+            keys.iter().filter(|key| key.modulus.fingerprint().to_string().starts_with(fingerprint));
+        match (named.next(), named.next()) {
+            (Some(key), None) => Ok((*key).clone()),
+            (None, _) => Err(Problem::Input(format!("`{analyst}` has published no key {fingerprint}…"))),
+            _ => Err(Problem::Input(format!("several keys begin with {fingerprint}; give more of it"))),
+        }
+    }
+
+    /// The tables that are shared with an analyst, by all providers or one.
+    ///
+    /// # Errors
+    /// A ledger that does not answer.
+    pub async fn tables(
+        &self,
+        analyst: &Digest,
+        provider: Option<&Digest>,
+    ) -> Result<Vec<SharedTable>, Problem> {
+        let mut tables: Vec<SharedTable> = Vec::new();
+        let mut bookmark = String::new();
+        loop {
+            let call = Call::new("tables")
+                .arg(analyst.to_string())
+                .arg(provider.map_or_else(String::new, Digest::to_string))
+                .arg(MAX_PAGE.to_string())
+                .arg(bookmark);
+            let page: Page<SharedTable> = self.ask(call).await?;
+            for table in page.entries {
+                table.validate().map_err(|e| Problem::Answer(format!("table {:?}: {e}", table.id())))?;
+                tables.push(table);
+            }
+            if page.bookmark.is_empty() {
+                return Ok(tables);
+            }
+            bookmark = page.bookmark;
+        }
+    }
+
+    /// The rows of a table that are there, with the digests of their ciphertexts.
+    ///
+    /// # Errors
+    /// As [`tables`](Self::tables).
+    pub async fn rows(&self, table: &SharedTable) -> Result<Vec<Instance>, Problem> {
+        let (mut rows, mut pages) = (Vec::new(), Pages::of(self, table, "digests"));
+        while let Some(page) = pages.next().await? {
+            rows.extend(page);
+        }
+        Ok(rows)
+    }
+
+    async fn submit(&self, call: Call) -> Result<(), Problem> {
+        self.contract.submitter().submit(call, self.patience).await?;
+        Ok(())
+    }
+
+    /// Asks the own peer.
+    async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Problem> {
+        let answer = self.contract.evaluate(call).await?;
+        serde_json::from_slice(&answer).map_err(|e| Problem::Answer(e.to_string()))
+    }
+}
+
+/// Whether somebody is meant by a name: the MSP identifier, or the beginning of the address.
+pub fn names(name: &str, msp_id: &str, address: &Digest) -> bool {
+    name == msp_id || (name.len() >= 8 && address.to_string().starts_with(name))
+}
+
+/// The rows of a table, page by page.
+struct Pages<'a> {
+    sharing: &'a Sharing,
+    table: &'a SharedTable,
+    id: Digest,
+    form: &'static str,
+    /// None after the last page.
+    bookmark: Option<String>,
+    /// Rows below this have come.
+    next_row: u32,
+}
+
+impl<'a> Pages<'a> {
+    fn of(sharing: &'a Sharing, table: &'a SharedTable, form: &'static str) -> Self {
+        Self { sharing, table, id: table.id(), form, bookmark: Some(String::new()), next_row: 0 }
+    }
+
+    async fn next(&mut self) -> Result<Option<Vec<Instance>>, Problem> {
+        let Some(bookmark) = self.bookmark.take() else { return Ok(None) };
+        let call = Call::new("instances")
+            .arg(self.table.analyst.to_string())
+            .arg(self.table.provider.to_string())
+            .arg(self.id.to_string())
+            .arg(MAX_PAGE.to_string())
+            .arg(bookmark)
+            .arg(self.form);
+        let page: Page<Instance> = self.sharing.ask(call).await?;
+        for instance in &page.entries {
+            let Instance { version, provider, analyst, device, key, table, row, .. } = instance;
+            let own = &self.table;
+            let same = *version == VERSION
+                && (*provider, *analyst, *device, *key) == (own.provider, own.analyst, own.device, own.key)
+                && *table == self.id
+                && (self.next_row..own.rows).contains(row);
+            if !same {
+                let id = self.id;
+                return Err(Problem::Answer(format!("row {row} is not the next one of table {id}")));
+            }
+            self.next_row = row + 1;
+        }
+        if !page.bookmark.is_empty() && !page.entries.is_empty() {
+            self.bookmark = Some(page.bookmark);
+        }
+        Ok(Some(page.entries))
+    }
+}

@@ -1,0 +1,53 @@
+//! Files with secret keys: written once and whole, for their owner's eyes only.
+
+use crate::threshold::ShareError;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// No file with a key is longer.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Writes a new file with mode 0600: complete and on the disk, or not at all.
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), ShareError> {
+    let store = || -> io::Result<()> {
+        let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Temporary files are made with mode 0600.
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(content)?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path).map_err(|e| e.error)?;
+        File::open(directory)?.sync_all()
+    };
+    store().map_err(|source| ShareError::File { path: path.display().to_string(), source })
+}
+
+/// Reads a file that only its owner may read.
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ShareError> {
+    let name = || path.display().to_string();
+    let failed = |source| ShareError::File { path: name(), source };
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if let Some(mode) = shared_mode(&metadata) {
+        return Err(ShareError::Mode { path: name(), mode });
+    }
+    if metadata.len() > MAX_FILE_BYTES {
+        return Err(ShareError::Range("file size"));
+    }
+    let mut content = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+    file.take(MAX_FILE_BYTES).read_to_end(&mut content).map_err(failed)?;
+    Ok(content)
+}
+
+/// The permission bits of a file, if they let others than the owner at it.
+#[cfg(unix)]
+fn shared_mode(metadata: &fs::Metadata) -> Option<u32> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+#[cfg(not(unix))]
+fn shared_mode(_: &fs::Metadata) -> Option<u32> {
+    None
+}
