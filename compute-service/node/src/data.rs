@@ -46,6 +46,8 @@ pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Resul
         version: VERSION,
         positive: classes.positive,
         negative: classes.negative.join("/"),
+        job: Some(job.id.clone()),
+        holders: job.params.participants.clone(),
         parts: vec![Part { msp_id, scaler, weights: Vec::new(), intercept: 0 }],
     };
     Ok(Loaded { private, frame })

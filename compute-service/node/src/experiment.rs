@@ -574,6 +574,8 @@ impl Prepared {
             version: VERSION,
             positive: classes.positive.clone(),
             negative: classes.negative.join("/"),
+            job: Some(self.params.id()),
+            holders: self.params.participants.clone(),
             parts,
         }
     }

@@ -22,6 +22,7 @@ pub mod poster;
 pub mod report;
 pub mod rows;
 pub mod run;
+pub mod sklearn;
 pub mod store;
 pub mod verify;
 pub mod worker;

@@ -2,7 +2,7 @@ use super::{Done, training::TrainingArgs};
 use crate::output::{is_stdout, write_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract};
-use node::{answer, config::Config, data, experiment, ledger, worker};
+use node::{answer, config::Config, data, experiment, ledger, model::Model, worker};
 use records::{Code, JobId, JobParams, JobView, Kind, VerticalSvm};
 use serde::Serialize;
 use std::{
@@ -309,16 +309,24 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
         }
         return Ok(());
     }
+    if let Ok(report) = serde_json::from_slice::<worker::RowsReport>(&text) {
+        keep(report.model.as_ref(), model)?;
+        if write_report(&report, json)? {
+            return Ok(());
+        }
+        say!("ending      {}", report.ending);
+        say!("iterations  {}", report.iterations);
+        match &report.model {
+            Some(model) => super::model::show(model),
+            None => say!("model       with the analyst"),
+        }
+        return Ok(());
+    }
     let report: worker::JobReport =
         serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-    if let Some(file) = model {
-        write_private_json(&file, &report.model)?;
-    }
-    if let Some(file) = json {
-        if is_stdout(Some(&file)) {
-            return write_json(&file, &report);
-        }
-        write_private_json(&file, &report)?;
+    keep(Some(&report.model), model)?;
+    if write_report(&report, json)? {
+        return Ok(());
     }
     let inside: usize = report.indicators.iter().flatten().filter(|inside| **inside).count();
     let visits: usize = report.indicators.iter().map(Vec::len).sum();
@@ -332,4 +340,19 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
         say!("  {column:<24} {weight:>12}");
     }
     Ok(())
+}
+
+/// Writes what the organisation has of the model, where that was asked for.
+fn keep(model: Option<&Model>, file: Option<PathBuf>) -> Done {
+    let Some(file) = file else { return Ok(()) };
+    write_private_json(&file, model.ok_or("the model stays with the analyst, whose node has it")?)
+}
+
+/// Writes a report for machines, where that was asked for; whether standard output is taken by it.
+fn write_report(report: &impl Serialize, file: Option<PathBuf>) -> Done<bool> {
+    let Some(file) = file else { return Ok(false) };
+    match is_stdout(Some(&file)) {
+        true => write_json(&file, report).map(|()| true),
+        false => write_private_json(&file, report).map(|()| false),
+    }
 }

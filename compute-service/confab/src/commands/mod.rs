@@ -10,6 +10,7 @@ pub mod job;
 pub mod join;
 pub mod key;
 pub mod ledger;
+pub mod model;
 pub mod network;
 pub mod node;
 pub mod nodes;

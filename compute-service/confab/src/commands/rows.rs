@@ -1,7 +1,7 @@
 use super::{
     Done,
     nodes::{participants, run_job},
-    train::{RunArgs, SingleArgs, kind_name, show_ledger, show_metrics},
+    train::{ON_TEST, RunArgs, SingleArgs, kind_name, show_ledger, show_metrics},
 };
 use crate::{
     output::{Steps, is_stdout, write_json},
@@ -118,7 +118,7 @@ fn show(r: &RowsSummary, verified: Option<bool>) {
     say!("processor     {:.1} s of all participants together while at work", s.cpu_all_participants);
     show_ledger(&r.ledger);
     say!("");
-    show_metrics(&[("secure", &r.secure), ("plaintext reference", &r.plaintext)]);
+    show_metrics(ON_TEST, &[("secure", &r.secure), ("plaintext reference", &r.plaintext)]);
     say!("");
     let answer = |holds: Option<bool>| match holds {
         Some(true) => "yes",
