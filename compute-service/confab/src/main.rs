@@ -87,7 +87,7 @@ fn main() -> ExitCode {
             Command::Demo(args) => commands::train::demo(args).await,
             Command::Train(args) => commands::train::train(args).await,
             Command::Evaluate(args) => commands::evaluate::run(args).await,
-            Command::Predict(args) => commands::predict::run(&args),
+            Command::Predict(args) => commands::predict::run(args).await,
             Command::Model(command) => commands::model::run(&command),
             Command::Verify(args) => commands::verify::run(args).await,
             Command::Node(args) => commands::node::run(args).await,

@@ -2,8 +2,8 @@ use super::{Done, training::TrainingArgs};
 use crate::output::{is_stdout, write_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract};
-use node::{answer, config::Config, data, experiment, ledger, model::Model, worker};
-use records::{Code, JobId, JobParams, JobView, Kind, VerticalSvm};
+use node::{answer, config::Config, data, experiment, ledger, model::Model, predictions, worker};
+use records::{Code, JobId, JobParams, JobView, Kind, VerticalSvm, is_digest};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +13,7 @@ use std::{
 
 #[derive(Subcommand)]
 pub enum JobCommand {
-    /// Print the parameters of a training job, with a fresh nonce, for `confab job propose`.
+    /// Print the parameters of a training job, or of predictions with a split model, with a fresh nonce, for `confab job propose`.
     Template(TemplateArgs),
     /// Propose a job to the organisations that its parameters name, and print its identifier.
     Propose {
@@ -81,12 +81,16 @@ pub enum JobCommand {
     },
 }
 
-/// The parameters of a training job.
+/// The parameters of a training job, or of predictions.
 #[derive(Args)]
 pub struct TemplateArgs {
     /// The participants' MSP identifiers, in the order of their key shares.
-    #[arg(required = true, num_args = 2..)]
+    #[arg(required_unless_present = "predict", num_args = 2..)]
     participants: Vec<String>,
+    /// Predictions with the model of this training, whose participants kept their parts (`--model split`), instead of a
+    /// training: of the rows that [predictions] in the node's configuration names and that were not answered before.
+    #[arg(long, value_name = "JOB", requires = "config", conflicts_with_all = ["participants", "instances", "key"])]
+    predict: Option<String>,
     /// Number of training instances, which all participants share.
     #[arg(long, required_unless_present = "config")]
     instances: Option<u32>,
@@ -193,6 +197,13 @@ pub async fn run(command: JobCommand) -> Done {
 }
 
 fn template(args: TemplateArgs) -> Done {
+    if let (Some(training), Some(config)) = (&args.predict, &args.config) {
+        let training = digest("--predict", training)?;
+        let params = predictions::template(&Config::load(config)?, &training)?;
+        params.validate()?;
+        say!("{}", serde_json::to_string_pretty(&params)?);
+        return Ok(());
+    }
     let instances = match (args.instances, &args.config) {
         (Some(instances), _) => instances,
         (None, Some(path)) => {
@@ -268,10 +279,19 @@ fn state(view: &JobView) -> String {
     match waiting.is_empty() {
         true => match &view.job.params.kind {
             Kind::VerticalSvm(training) => format!("running: {} iterations", training.iterations),
+            Kind::VerticalPredict(predict) => format!("running: {} rows", predict.instances),
             Kind::HorizontalSvm(training) => format!("running: at most {} iterations", training.iterations),
             other => format!("running: {}", other.name()),
         },
         false => format!("proposed by {}; waits for {}", view.job.proposer, waiting.join(", ")),
+    }
+}
+
+/// A job's identifier as a person gives it.
+pub fn digest(option: &str, job: &str) -> Done<JobId> {
+    match is_digest(job) {
+        true => Ok(JobId(job.into())),
+        false => Err(format!("{option}: not 64 hexadecimal digits").into()),
     }
 }
 
@@ -307,6 +327,21 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
         if let Some(share) = &report.share {
             say!("own share   {}", share.display());
         }
+        return Ok(());
+    }
+    if let Ok(report) = serde_json::from_slice::<worker::PredictReport>(&text) {
+        if write_report(&report, json)? {
+            return Ok(());
+        }
+        say!("ending      {}", report.ending);
+        say!("");
+        say!("{:<24} class", "id");
+        for (id, class) in &report.classes {
+            say!("{id:<24} {class}");
+        }
+        say!("");
+        say!("what these predictions reveal");
+        report.reveals.iter().for_each(|line| say!("  - {line}"));
         return Ok(());
     }
     if let Ok(report) = serde_json::from_slice::<worker::RowsReport>(&text) {

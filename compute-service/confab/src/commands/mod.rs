@@ -17,6 +17,7 @@ pub mod nodes;
 pub mod org;
 pub mod predict;
 pub mod rows;
+pub mod split;
 pub mod train;
 pub mod training;
 pub mod verify;

@@ -1,8 +1,7 @@
-use super::Done;
+use super::{Done, job::digest};
 use crate::output::write_json;
 use clap::{Args, Subcommand, ValueEnum};
 use node::{config::Config, model::Model, sklearn, worker};
-use records::{JobId, is_digest};
 use std::path::PathBuf;
 use svm::fixed::WEIGHT_PLACES;
 
@@ -35,7 +34,7 @@ pub enum FormatArg {
 #[derive(Args)]
 pub struct ModelArgs {
     /// The model: `model.json` of a training run, or the participants' parts, each after a --model.
-    #[arg(long, value_name = "FILE", required_unless_present = "job")]
+    #[arg(long, value_name = "FILE")]
     model: Vec<PathBuf>,
     /// The model that an organisation's node has from a training: its configuration, with --job.
     #[arg(long, value_name = "NODE.TOML", requires = "job")]
@@ -50,12 +49,10 @@ impl ModelArgs {
     pub fn load(&self) -> Done<Model> {
         match (&self.config, &self.job) {
             (Some(config), Some(job)) => {
-                if !is_digest(job) {
-                    return Err("--job: not 64 hexadecimal digits".into());
-                }
-                let path = worker::report_path(&Config::load(config)?, &JobId(job.clone()));
+                let path = worker::report_path(&Config::load(config)?, &digest("--job", job)?);
                 Ok(Model::of_report(&path)?)
             }
+            _ if self.model.is_empty() => Err("name a model: --model, or --config with --job".into()),
             _ => Ok(Model::load_parts(&self.model)?),
         }
     }
