@@ -282,3 +282,83 @@ fn what_a_node_kept_predicts() {
         error(&["predict", "--model", &model, "--data", bad.to_str().unwrap(), "--label", generate::LABEL]);
     assert!(said.contains("bad.csv") && said.contains("the class `7`"), "{said}");
 }
+
+/// A development ledger that is stopped when this is dropped.
+struct Ledger(String);
+
+impl Ledger {
+    fn start(dir: &Path) -> Self {
+        let dir = dir.join("net").to_str().unwrap().to_owned();
+        ok(&["ledger", "start", "--orgs", "3", "--dir", &dir]);
+        Self(dir)
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        let stopped = confab(&["ledger", "stop", "--dir", &self.0]);
+        if !stopped.status.success() {
+            eprintln!("{}", String::from_utf8_lossy(&stopped.stderr));
+        }
+    }
+}
+
+#[test]
+fn a_split_model_is_asked_by_one_command_and_by_organisations() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::start(dir.path());
+    let data = Data::generated(dir.path());
+    let run =
+        data.train(dir.path(), "split", &[BY_COLUMNS, &["--model", "split", "--dir", &ledger.0]].concat());
+    let all = fs::read_to_string(&data.file).unwrap();
+    let rows = |name: &str, count: usize, header: &dyn Fn(&str) -> String| {
+        let lines: Vec<String> = all
+            .lines()
+            .take(count + 1)
+            .enumerate()
+            .map(|(i, line)| if i == 0 { header(line) } else { line.to_owned() })
+            .collect();
+        fs::write(name, lines.join("\n") + "\n").unwrap();
+    };
+    let new = dir.path().join("new.csv").to_str().unwrap().to_owned();
+    rows(&new, 6, &str::to_owned);
+    let ask = ["predict", "--split", &run, "--data", &new, "--id", generate::ID, "--json", "-"];
+    let found = json(&[&ask[..], &["--dir", &ledger.0, "--verify", "--most", "12"]].concat());
+    assert_eq!((&found["identical"], &found["left"]), (&true.into(), &6.into()), "{found}");
+    assert_eq!(found["predictions"].as_array().unwrap().len(), 6);
+    assert!(found["reveals"][0].as_str().unwrap().contains("its class"));
+
+    // What organisations do, each with its own table: here all have all columns, and read their own.
+    let training = found["training"].as_str().unwrap();
+    let config = |org: u32| format!("{run}/participants/Org{org}MSP/node.toml");
+    for org in 1..=3 {
+        let named = |header: &str| header.replace(generate::ID, "id");
+        rows(&format!("{run}/participants/Org{org}MSP/new.csv"), 8, &named);
+    }
+    let params = ok(&["job", "template", "--predict", training, "--config", &config(1)]);
+    assert!(params.contains("\"instances\": 2,"), "six are answered: {params}");
+    let file = dir.path().join("job.json").to_str().unwrap().to_owned();
+    fs::write(&file, params).unwrap();
+    let job = ok(&["job", "propose", "--config", &config(1), "--params", &file]).trim().to_owned();
+    (1..=3).for_each(|org| drop(ok(&["job", "accept", "--config", &config(org), &job])));
+    let node = |org| {
+        let mut node = Command::new(env!("CARGO_BIN_EXE_confab"));
+        node.args(["node", "--config", &config(org), "--until", &job]).stdin(Stdio::null());
+        node.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let nodes: Vec<_> = (1..=3).map(node).collect();
+    nodes.into_iter().for_each(|mut node| assert!(node.wait().unwrap().success()));
+    let shown = ok(&["job", "result", "--config", &config(2), &job]);
+    let ids: Vec<&str> = all.lines().skip(7).take(2).map(|line| line.split(',').next().unwrap()).collect();
+    assert!(ids.iter().all(|id| shown.contains(id)) && shown.contains("every node limits"), "{shown}");
+
+    // Everything is in the record now, and it is what the whole model says.
+    rows(&new, 8, &str::to_owned);
+    let found = json(&ask);
+    assert_eq!((&found["identical"], &found["left"], found.get("job")), (&true.into(), &4.into(), None));
+    rows(&new, 20, &str::to_owned);
+    let said = error(&ask);
+    assert!(said.contains("asks about 12 rows, 4 of 12 are left"), "{said}");
+    let said = error(&["job", "template", "--predict", &job, "--config", &config(1)]);
+    assert!(said.contains("no part of the model"), "{said}");
+}

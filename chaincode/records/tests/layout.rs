@@ -33,7 +33,7 @@ fn version_1_is_readable() {
         }
         count += 1;
     }
-    assert_eq!(count, 18);
+    assert_eq!(count, 19);
 }
 
 #[test]
