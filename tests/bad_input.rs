@@ -457,7 +457,7 @@ fn organisations_train_with_their_own_files_on_a_running_ledger() {
     let mut predict = vec!["predict", "--data", &table, "--id", "patient", "--json", "-"];
     parts.iter().for_each(|part| predict.extend(["--model", part]));
     let rows: serde_json::Value = serde_json::from_str(&ok(&predict)).unwrap();
-    let right = rows.as_array().unwrap().iter().enumerate();
+    let right = rows["predictions"].as_array().unwrap().iter().enumerate();
     let right = right.filter(|(row, p)| p["class"] == if row % 2 == 0 { "sick" } else { "well" }).count();
     assert!(right > ROWS * 3 / 4, "{right} of {ROWS}");
     predict.extend(["--model", &parts[0]]);

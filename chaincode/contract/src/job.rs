@@ -4,7 +4,8 @@ use crate::{
 };
 use records::{
     Acceptance, Body, CONTRACT_VERSION, Code, Dealer, Ending, Job, JobId, JobParams, JobView, KeyEntry, Kind,
-    MAX_RECORD_BYTES, Outcome, Phase, Record, Rules, Slot, TRAINING, ThresholdKey, is_digest, key,
+    MAX_RECORD_BYTES, Outcome, Phase, Publication, Record, Rules, Slot, TRAINING, ThresholdKey,
+    VerticalPredict, VerticalSvm, is_digest, key,
 };
 use sha2::{Digest, Sha256};
 
@@ -74,6 +75,7 @@ impl Call<'_> {
             );
         }
         check_key(world, &params)?;
+        check_model(world, &params)?;
         let id = params.id();
         let job = Job {
             version: records::VERSION,
@@ -320,7 +322,9 @@ fn key_entry(job: &Job, key: &ThresholdKey) -> KeyEntry {
             (&refresh.purpose, members, refresh.key_bits, Some(refresh.key.clone()))
         }
         Kind::KeyGeneration(generation) => (&generation.purpose, names.clone(), generation.key_bits, None),
-        Kind::VerticalSvm(_) | Kind::HorizontalSvm(_) => unreachable!("the rules of a training admit no key"),
+        Kind::VerticalSvm(_) | Kind::VerticalPredict(_) | Kind::HorizontalSvm(_) => {
+            unreachable!("the rules of these admit no key")
+        }
     };
     KeyEntry {
         version: records::VERSION,
@@ -344,6 +348,7 @@ fn key_entries(world: &mut dyn WorldState, fingerprint: &[&str]) -> Result<Vec<K
 fn check_key(world: &mut dyn WorldState, params: &JobParams) -> Result<(), Failure> {
     let fingerprint = match &params.kind {
         Kind::VerticalSvm(training) => training.key.as_ref(),
+        Kind::VerticalPredict(predict) => predict.key.as_ref(),
         Kind::KeyRefresh(refresh) => Some(&refresh.key),
         Kind::HorizontalSvm(_) | Kind::KeyGeneration(_) => None,
     };
@@ -376,9 +381,10 @@ fn unfit(entry: &KeyEntry, params: &JobParams) -> Option<String> {
                 && refresh.dealers.iter().all(own);
             ("dealers", fits, refresh.purpose.as_str())
         }
-        Kind::VerticalSvm(training) => {
-            let fits = entry.members == params.participants
-                && (entry.quorum, entry.bits) == (training.quorum, training.key_bits);
+        Kind::VerticalSvm(VerticalSvm { quorum, key_bits, .. })
+        | Kind::VerticalPredict(VerticalPredict { quorum, key_bits, .. }) => {
+            let fits =
+                entry.members == params.participants && (entry.quorum, entry.bits) == (*quorum, *key_bits);
             ("key", fits, TRAINING)
         }
         Kind::HorizontalSvm(_) | Kind::KeyGeneration(_) => return None,
@@ -388,6 +394,37 @@ fn unfit(entry: &KeyEntry, params: &JobParams) -> Option<String> {
     }
     let (bits, quorum) = (entry.bits, entry.quorum);
     (!fits).then(|| format!("{field}: the key has {bits} bits, for {quorum} of {members}, in this order"))
+}
+
+/// Whether a job predicts with a model that its participants have: one that stayed split when a training of theirs
+/// finished, in the parts that they named then.
+fn check_model(world: &mut dyn WorldState, params: &JobParams) -> Result<(), Failure> {
+    let Kind::VerticalPredict(predict) = &params.kind else { return Ok(()) };
+    let (training, ending) = read_job(world, &predict.training)?;
+    let unfit = |reason: &str| refuse(Code::BadInput, format!("training: {reason}"));
+    let Kind::VerticalSvm(trained) = &training.params.kind else {
+        return unfit("that job was no training by columns");
+    };
+    if !matches!(ending, Some(Ending { outcome: Outcome::Finished, .. })) {
+        return unfit("that job has not finished");
+    }
+    if trained.model != Publication::Split {
+        return unfit("its model was published; nothing need be asked of the others");
+    }
+    if training.params.participants != params.participants {
+        return unfit("its participants were others, or in another order");
+    }
+    let slots = Rules::new(&training.params).round_slots(Phase::Model, 0);
+    let keys: Vec<String> = slots.iter().map(|slot| key::record(&training.id, slot)).collect();
+    for ((value, digest), name) in world.get(&keys)?.iter().zip(&predict.digests).zip(&params.participants) {
+        let bytes =
+            value.as_deref().ok_or_else(|| Failure::State("a finished training without models".into()))?;
+        match Record::from_json(bytes).map_err(Failure::State)?.body {
+            Body::Model(model) if model.digest == *digest => {}
+            _ => return refuse(Code::BadInput, format!("digests: not that of the part of {name}")),
+        }
+    }
+    Ok(())
 }
 
 fn read<const N: usize>(

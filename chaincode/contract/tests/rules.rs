@@ -5,7 +5,7 @@ mod world;
 use records::{
     Body, Bytes, CONTRACT_VERSION, Code, Collusion, DataDigest, Dealer, Job, JobParams, JobView, Judge,
     KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Phase, Publication, Record, SeedCommit, Setup,
-    ThresholdKey, VERSION, VerticalSvm, key,
+    ThresholdKey, VERSION, VerticalPredict, VerticalSvm, key,
 };
 use world::{World, caller};
 
@@ -310,6 +310,47 @@ fn a_key_is_for_its_members_and_purpose_only() {
     };
     assert_eq!(refresh([(0, 1), (1, 0)]), Err(Code::BadInput), "each deals with its own share");
     assert_eq!(refresh([(0, 0), (1, 1)]), Ok(()));
+}
+
+#[test]
+fn predictions_are_with_the_parts_that_a_finished_training_named() {
+    let mut world = World::default();
+    let mut training = params();
+    training.training_mut().model = Publication::Split;
+    let id = training.id();
+    let predict = |digests: [char; 3], orgs: [u32; 3]| {
+        let digests = digests.map(|digit| digit.to_string().repeat(64)).into();
+        let mut training = training.clone();
+        let kind =
+            Kind::VerticalPredict(VerticalPredict::after(id.clone(), training.training_mut(), digests, 7));
+        let participants = orgs.map(|org| format!("Org{org}MSP")).into();
+        serde_json::to_vec(&JobParams { participants, kind, ..training }).unwrap()
+    };
+    let good = predict(['a', 'b', 'c'], [1, 2, 3]);
+    assert_eq!(world.call(1, "propose", &[&good]), Err(Code::UnknownJob));
+    world.call(1, "propose", &[&serde_json::to_vec(&training).unwrap()]).unwrap();
+    assert_eq!(world.call(1, "propose", &[&good]), Err(Code::BadInput), "the training has not finished");
+    for (party, digit) in (0..3).zip(["a", "b", "c"]) {
+        world.call(party + 1, "accept", &[id.0.as_bytes()]).unwrap();
+        let model = Body::Model(records::Model { weights: None, digest: digit.repeat(64) });
+        let result = records::Result { indicators: "0".repeat(64), model: "0".repeat(64) };
+        for (phase, body) in [(Phase::Model, model), (Phase::Result, Body::Result(result))] {
+            let slot = records::Slot { phase, round: 0, party, chunk: 0 };
+            let msp_id = format!("Org{}MSP", party + 1);
+            let record = Record { version: VERSION, job: id.clone(), slot, msp_id, body, used: Vec::new() };
+            world.committed.insert(key::record(&id, &slot), record.to_json());
+        }
+    }
+    world.call(1, "finish", &[id.0.as_bytes()]).unwrap();
+    assert_eq!(world.call(1, "propose", &[&predict(['a', 'c', 'b'], [1, 2, 3])]), Err(Code::BadInput));
+    assert_eq!(world.call(1, "propose", &[&predict(['a', 'b', 'c'], [2, 1, 3])]), Err(Code::BadInput));
+    assert_eq!(world.call(4, "propose", &[&good]), Err(Code::WrongCaller));
+    world.call(1, "propose", &[&good]).unwrap();
+
+    // The job of the predictions itself was no training.
+    let own = serde_json::from_slice::<JobParams>(&good).unwrap().id();
+    let job = String::from_utf8(good).unwrap().replace(&id.0, &own.0);
+    assert_eq!(world.call(1, "propose", &[job.as_bytes()]), Err(Code::BadInput));
 }
 
 mod foreign_bytes {

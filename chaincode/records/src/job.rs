@@ -1,5 +1,5 @@
 use crate::{
-    Bytes, Decimal, HorizontalSvm, KeyGeneration, KeyRefresh, VERSION,
+    Bytes, Decimal, HorizontalSvm, KeyGeneration, KeyRefresh, VERSION, VerticalPredict,
     rules::{Rules, is_digest},
 };
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ pub struct JobParams {
 pub enum Kind {
     /// Training of chapter 5.
     VerticalSvm(VerticalSvm),
+    /// Predictions with a model of chapter 5 that stayed split.
+    VerticalPredict(VerticalPredict),
     /// Training of chapter 4.
     HorizontalSvm(Box<HorizontalSvm>),
     /// A threshold key that nobody deals (`protocols.md` 1).
@@ -193,6 +195,7 @@ impl JobParams {
         check(self.nonce.0.len() == 16, "nonce", "not 16 bytes")?;
         match &self.kind {
             Kind::VerticalSvm(training) => training.validate(n as u32)?,
+            Kind::VerticalPredict(predict) => predict.validate(n as u32)?,
             Kind::HorizontalSvm(training) => training.validate(n as u32)?,
             Kind::KeyGeneration(generation) => generation.validate(n as u32)?,
             Kind::KeyRefresh(refresh) => refresh.validate(n as u32)?,
@@ -204,10 +207,11 @@ impl JobParams {
 }
 
 impl Kind {
-    /// What it is called: `vertical-svm`, `horizontal-svm`, `key-generation`, `key-refresh`.
+    /// What it is called: `vertical-svm`, `vertical-predict`, `horizontal-svm`, `key-generation`, `key-refresh`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::VerticalSvm(_) => "vertical-svm",
+            Self::VerticalPredict(_) => "vertical-predict",
             Self::HorizontalSvm(_) => "horizontal-svm",
             Self::KeyGeneration(_) => "key-generation",
             Self::KeyRefresh(_) => "key-refresh",

@@ -15,6 +15,7 @@ mod job;
 pub mod key;
 mod keys;
 mod phase;
+mod prediction;
 mod refusal;
 pub mod rules;
 mod sharing;
@@ -32,6 +33,7 @@ pub use job::{
 };
 pub use keys::{Collusion, Dealer, KeyEntry, KeyGeneration, KeyRefresh};
 pub use phase::{Phase, Slot};
+pub use prediction::VerticalPredict;
 pub use refusal::{Code, Refusal};
 pub use rules::{KeySizes, Rules, is_digest};
 pub use sharing::{

@@ -6,6 +6,7 @@
 mod check;
 mod horizontal;
 mod keys;
+mod prediction;
 mod training;
 
 use crate::{Body, JobParams, Kind, Phase, Slot};
@@ -13,6 +14,7 @@ pub use check::is_digest;
 use horizontal::Horizontal;
 pub use keys::KeySizes;
 use keys::{Generation, Refresh};
+use prediction::Prediction;
 use std::{fmt::Debug, ops::Range, sync::Arc};
 use training::Training;
 
@@ -61,6 +63,7 @@ impl Rules {
         let parties = params.parties();
         let table: Arc<dyn Table> = match &params.kind {
             Kind::VerticalSvm(training) => Arc::new(Training::new(parties, training)),
+            Kind::VerticalPredict(predict) => Arc::new(Prediction::new(parties, predict)),
             Kind::HorizontalSvm(training) => Arc::new(Horizontal::new(parties, training)),
             Kind::KeyGeneration(generation) => Arc::new(Generation::new(parties, generation)),
             Kind::KeyRefresh(refresh) => Arc::new(Refresh::new(parties, refresh)),

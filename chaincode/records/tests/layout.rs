@@ -36,7 +36,7 @@ fn version_1_is_readable() {
         }
         count += 1;
     }
-    assert_eq!(count, 23);
+    assert_eq!(count, 24);
 }
 
 #[test]

@@ -38,8 +38,11 @@ enum Command {
     Train(commands::train::TrainArgs),
     /// Cross-validate a training in plaintext, some or all folds also encrypted; writes an HTML report.
     Evaluate(commands::evaluate::EvaluateArgs),
-    /// Predict the class of new rows with a published model.
+    /// Predict the class of new rows with a trained model.
     Predict(commands::predict::PredictArgs),
+    /// Show a trained model, or export it, for scikit-learn for example.
+    #[command(subcommand)]
+    Model(commands::model::ModelCommand),
     /// Replay a job from the ledger's blocks: barriers, creators, proofs, indicators, model.
     Verify(commands::verify::VerifyArgs),
     /// Run an organisation's node: it takes part in jobs with the organisation's own data and key share.
@@ -87,7 +90,8 @@ fn main() -> ExitCode {
             Command::Demo(args) => commands::train::demo(args).await,
             Command::Train(args) => commands::train::train(args).await,
             Command::Evaluate(args) => commands::evaluate::run(args).await,
-            Command::Predict(args) => commands::predict::run(&args),
+            Command::Predict(args) => commands::predict::run(args).await,
+            Command::Model(command) => commands::model::run(&command),
             Command::Verify(args) => commands::verify::run(args).await,
             Command::Node(args) => commands::node::run(args).await,
             Command::Job(command) => commands::job::run(command).await,

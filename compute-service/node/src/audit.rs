@@ -67,7 +67,7 @@ pub fn open(store: &Store, msp_id: &str, id: &JobId) -> Result<Opening, OpenErro
         Kind::KeyRefresh(_) => {
             return refuse(": that of a refresh gives away shares of the key that goes on");
         }
-        Kind::VerticalSvm(_) | Kind::HorizontalSvm(_) => return refuse(""),
+        Kind::VerticalSvm(_) | Kind::VerticalPredict(_) | Kind::HorizontalSvm(_) => return refuse(""),
     }
     match ending {
         None => Err(OpenError::Running(id.clone())),

@@ -33,6 +33,9 @@ pub struct Config {
     /// The organisation's table; a node without one takes part in jobs about keys only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Data>,
+    /// New rows, to be asked about with a model that stayed split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<NewRows>,
     /// Jobs that the node accepts by itself; others wait for `confab job accept`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<String>,
@@ -71,6 +74,23 @@ pub struct Data {
     /// Whether gaps are filled with the column's mean; else they are errors.
     #[serde(default)]
     pub fill_missing: bool,
+}
+
+/// The organisation's columns of new rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRows {
+    /// The file: the columns of the training table by name, or by number where it has no header; others are ignored.
+    pub file: PathBuf,
+    /// The column of the identifiers by which the participants' rows are joined.
+    pub id: String,
+    /// How many rows may be asked about with one model, in all; a consent to more than a few trusts whoever chose them.
+    #[serde(default = "most")]
+    pub most: u32,
+}
+
+fn most() -> u32 {
+    crate::predictions::MOST
 }
 
 fn confab_name() -> String {
@@ -121,6 +141,7 @@ impl Config {
         let mut paths = vec![&mut config.data_dir, &mut config.connection_profile];
         paths.extend(&mut config.key_share);
         paths.extend(config.data.as_mut().map(|data| &mut data.file));
+        paths.extend(config.predictions.as_mut().map(|new| &mut new.file));
         if let Some(identity) = &mut config.identity {
             paths.extend([&mut identity.certificate, &mut identity.private_key]);
         }

@@ -7,7 +7,7 @@ use crate::{
 };
 use paillier::{KeyShare, ShareError};
 use protocol::{Fault, JobSecret};
-use records::{Job, JobParams, Kind, TRAINING, VERSION};
+use records::{Job, JobParams, Kind, TRAINING, VERSION, VerticalSvm};
 use std::{fmt::Display, path::Path};
 use svm::{
     fixed::Features,
@@ -30,7 +30,7 @@ pub struct Loaded {
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
 pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Result<Loaded, Fault> {
-    let share = share(config, &job.params, party)?;
+    let share = share(config, &job.params, job.params.training(), party)?;
     let data = config.data.as_ref().ok_or_else(no_data)?;
     let (table, scaler) = table(data)?;
     let input = in_file(&data.file);
@@ -46,6 +46,8 @@ pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Resul
         version: VERSION,
         positive: classes.positive,
         negative: classes.negative.join("/"),
+        job: Some(job.id.clone()),
+        holders: job.params.participants.clone(),
         parts: vec![Part { msp_id, scaler, weights: Vec::new(), intercept: 0 }],
     };
     Ok(Loaded { private, frame })
@@ -105,13 +107,13 @@ pub fn check(config: &Config, job: &Job, party: u32) -> Result<(), Fault> {
     load(config, job, party, &JobSecret::new([0; 32])).map(drop)
 }
 
-fn in_file(path: &Path) -> impl Fn(&dyn Display) -> Fault {
+pub(crate) fn in_file(path: &Path) -> impl Fn(&dyn Display) -> Fault {
     let path = path.display();
     move |e| in_configuration(format!("{path}: {e}"))
 }
 
 /// Advice speaks of the options of `confab train`; here they are settings.
-fn in_configuration(error: String) -> Fault {
+pub(crate) fn in_configuration(error: String) -> Fault {
     const SETTINGS: [(&str, &str); 3] = [
         ("with --positive", "with `positive` in [data]"),
         ("use --missing mean", "set `fill_missing = true` in [data]"),
@@ -126,8 +128,13 @@ pub fn no_data() -> Fault {
     Fault::Input("the configuration names no table: add a [data] section".into())
 }
 
-/// Reads a party's share of the key and checks that it is one for this job.
-fn share(config: &Config, params: &JobParams, party: u32) -> Result<KeyShare, Fault> {
+/// Reads a party's share of the key and checks that it is one for this job, whose key and quorum are those of `training`.
+pub(crate) fn share(
+    config: &Config,
+    params: &JobParams,
+    training: &VerticalSvm,
+    party: u32,
+) -> Result<KeyShare, Fault> {
     let dealt = || {
         let path = config.key_share.as_deref().ok_or_else(|| {
             Fault::Input("the job names no key, and the configuration no key_share that was dealt".into())
@@ -138,7 +145,7 @@ fn share(config: &Config, params: &JobParams, party: u32) -> Result<KeyShare, Fa
         })?;
         Ok((path.to_path_buf(), share))
     };
-    let (path, share) = match &params.training().key {
+    let (path, share) = match &training.key {
         None => dealt()?,
         Some(key) => {
             let share = Keyring::of(config).find(key).map_err(|e| Fault::Input(e.to_string()))?;
@@ -146,7 +153,7 @@ fn share(config: &Config, params: &JobParams, party: u32) -> Result<KeyShare, Fa
         }
     };
     let input = in_file(&path);
-    let (key, training, n) = (share.key(), params.training(), params.parties());
+    let (key, n) = (share.key(), params.parties());
     let is = |what: &str, found: &dyn Display, wanted: &dyn Display| {
         input(&format!("the key is one {what} {found}, the job needs one {what} {wanted}"))
     };

@@ -432,6 +432,7 @@ impl Participants {
                 identity: None,
                 key_share: None,
                 data: None,
+                predictions: None,
                 accept: Vec::new(),
             };
             let path = folder.join("node.toml");
@@ -439,6 +440,28 @@ impl Participants {
             configs.push(path);
         }
         Ok(Self { organisations, configs, channel, chaincode, patience_secs })
+    }
+
+    /// The nodes of an earlier run, by the names of their folders under `dir`.
+    ///
+    /// # Errors
+    /// A configuration that is not there or cannot be read.
+    pub fn open(dir: &Path, names: &[String]) -> Result<Self, ExperimentError> {
+        let configs: Vec<PathBuf> = names.iter().map(|name| dir.join(name).join("node.toml")).collect();
+        let read: Vec<Config> =
+            configs.iter().map(|path| Config::load(path)).collect::<Result<_, _>>().map_err(input)?;
+        let first = read.first().ok_or_else(|| input("no participants"))?;
+        Ok(Self {
+            organisations: names
+                .iter()
+                .cloned()
+                .zip(read.iter().map(|config| config.connection_profile.clone()))
+                .collect(),
+            channel: first.channel.clone(),
+            chaincode: first.chaincode.clone(),
+            patience_secs: first.patience_secs,
+            configs,
+        })
     }
 
     /// Changes a participant's configuration.
@@ -574,6 +597,8 @@ impl Prepared {
             version: VERSION,
             positive: classes.positive.clone(),
             negative: classes.negative.join("/"),
+            job: Some(self.params.id()),
+            holders: self.params.participants.clone(),
             parts,
         }
     }

@@ -290,12 +290,17 @@ impl Node {
             State::Open(backlog) => Some(backlog),
             State::Elsewhere => None,
         };
+        let path = worker::report_path(&self.config, &tracked.job.id);
+        let report = path.exists().then_some(path);
         if let Fact::Ended(ending) = &located.fact {
-            let ended = Event::Ended { job: tracked.job.id.clone(), ending: ending.clone(), report: None };
+            let ended =
+                Event::Ended { job: tracked.job.id.clone(), ending: ending.clone(), report: report.clone() };
             let _ = self.events.send(ended);
         }
         let Some(backlog) = backlog else { return };
-        let accepted = matches!(&located.fact, Fact::Accepted(acceptance) if acceptance.msp_id == self.me);
+        // What was read before a crash may be read again; a job with a report is over.
+        let accepted = report.is_none()
+            && matches!(&located.fact, Fact::Accepted(acceptance) if acceptance.msp_id == self.me);
         backlog.push(located);
         if accepted && !is_accepted(&self.config.data_dir, &tracked.job.id) {
             tracing::info!(job = ?tracked.job.id, "accepted by another node of this organisation");

@@ -11,7 +11,10 @@ use protocol::{Committed, Fault, Protocol, Role, Status};
 use records::{Acceptance, Ending, Job, JobId, Kind, Outcome, Record, Rules, Slot};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use svm::{horizontal::HorizontalSvm, vertical::VerticalSvm};
+use svm::{
+    horizontal::HorizontalSvm,
+    vertical::{Prediction, VerticalSvm},
+};
 
 /// What a replay found.
 #[derive(Debug, Serialize)]
@@ -78,6 +81,7 @@ pub async fn verify(
 /// The protocol of a job without any secret.
 enum Observed {
     Training(Box<VerticalSvm>),
+    Prediction(Box<Prediction>),
     Rows(Box<HorizontalSvm>),
     Generation(Box<Generation>),
     Refresh(Box<Refresh>),
@@ -87,6 +91,7 @@ impl Observed {
     fn start(job: &Job) -> Result<Self, Fault> {
         Ok(match &job.params.kind {
             Kind::VerticalSvm(_) => Self::Training(Box::new(VerticalSvm::start(job, Role::Observer)?)),
+            Kind::VerticalPredict(_) => Self::Prediction(Box::new(Prediction::start(job, Role::Observer)?)),
             Kind::HorizontalSvm(_) => Self::Rows(Box::new(HorizontalSvm::start(job, Role::Observer)?)),
             Kind::KeyGeneration(_) => Self::Generation(Box::new(Generation::start(job, Role::Observer)?)),
             Kind::KeyRefresh(_) => Self::Refresh(Box::new(Refresh::start(job, Role::Observer)?)),
@@ -96,6 +101,7 @@ impl Observed {
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
         match self {
             Self::Training(protocol) => protocol.apply(committed),
+            Self::Prediction(protocol) => protocol.apply(committed),
             Self::Rows(protocol) => protocol.apply(committed),
             Self::Generation(protocol) => protocol.apply(committed),
             Self::Refresh(protocol) => protocol.apply(committed),
@@ -106,6 +112,7 @@ impl Observed {
     fn proofs(&self) -> u64 {
         match self {
             Self::Training(protocol) => protocol.proofs(),
+            Self::Prediction(protocol) => protocol.proofs(),
             Self::Rows(_) => 0,
             Self::Generation(protocol) => protocol.proofs(),
             Self::Refresh(protocol) => protocol.proofs(),
@@ -117,6 +124,10 @@ impl Observed {
         match self {
             Self::Training(protocol) => match protocol.status() {
                 Status::Done(output) => Some(output.indicators.iter().flatten().count() as u64),
+                Status::Running { .. } => None,
+            },
+            Self::Prediction(protocol) => match protocol.status() {
+                Status::Done(labels) => Some(labels.len() as u64),
                 Status::Running { .. } => None,
             },
             Self::Rows(protocol) => matches!(protocol.status(), Status::Done(_)).then_some(0),

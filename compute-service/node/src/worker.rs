@@ -8,6 +8,7 @@ use crate::{
     keyring::Keyring,
     model::{Model, Part},
     poster::Poster,
+    predictions::{self, Asked},
     run::Event,
     store::Store,
 };
@@ -15,7 +16,7 @@ use gateway_client::{Contract, Retries};
 use key_generation::{Generation, Output, Private, Refresh};
 use paillier::KeyShare;
 use protocol::{Fault, JobSecret, Protocol, Role};
-use records::{Ending, HorizontalSvm as RowsTraining, Job, JobId, Kind, Outcome};
+use records::{Bytes, Ending, HorizontalSvm as RowsTraining, Job, JobId, Kind, Outcome, VerticalPredict};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -26,7 +27,11 @@ use std::{
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
-use svm::{horizontal::HorizontalSvm, vertical::VerticalSvm};
+use svm::{
+    Label,
+    horizontal::HorizontalSvm,
+    vertical::{Prediction, VerticalSvm},
+};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Transactions of a node for one job.
@@ -57,6 +62,12 @@ pub struct JobReport {
     pub model: Model,
     /// Everybody's weights at scale 2^24 where the model was published.
     pub published: Option<Vec<Vec<i64>>>,
+    /// The digests of everybody's parts of the model, by party; hexadecimal.
+    #[serde(default)]
+    pub digests: Vec<String>,
+    /// What opens the digest of the own part, where the model stayed split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<Bytes>,
     /// Work.
     pub seconds: Seconds,
     /// Seconds from acceptance to the end, since the node was started.
@@ -80,6 +91,27 @@ pub struct KeyReport {
     pub share: Option<PathBuf>,
     /// Candidates for N that were opened.
     pub candidates: u64,
+    /// Work.
+    pub seconds: Seconds,
+    /// Seconds from acceptance to the end, since the node was started.
+    pub elapsed: f64,
+    /// Ledger traffic.
+    pub traffic: Traffic,
+}
+
+/// What a node keeps of finished predictions with a model that stayed split.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PredictReport {
+    /// The job.
+    pub job: Job,
+    /// The node's party index.
+    pub party: u32,
+    /// How it ended.
+    pub ending: Ending,
+    /// Identifiers and classes, in the words of the training table.
+    pub classes: Vec<(String, String)>,
+    /// What others learned, in words.
+    pub reveals: Vec<String>,
     /// Work.
     pub seconds: Seconds,
     /// Seconds from acceptance to the end, since the node was started.
@@ -183,6 +215,7 @@ impl Worker {
         let job = self.job.id.clone();
         let done = match &self.job.params.kind {
             Kind::VerticalSvm(_) => self.train(inputs, start),
+            Kind::VerticalPredict(predict) => self.predict(inputs, start, predict),
             Kind::HorizontalSvm(training) => self.train_rows(inputs, start, training),
             Kind::KeyGeneration(_) => self.make_key::<Generation>(inputs, start),
             Kind::KeyRefresh(_) => self.make_key::<Refresh>(inputs, start),
@@ -267,12 +300,59 @@ impl Worker {
             indicators: output.indicators,
             schedule: output.schedule,
             model,
+            salt: output.weights.is_none().then(|| predictions::salt(private.salt())),
             published: output.weights,
+            digests: output.digests,
             seconds: finished.seconds,
             elapsed: start.elapsed().as_secs_f64(),
             traffic: self.poster.traffic(),
         });
         Ok((finished.ending, report.as_ref().map(pretty)))
+    }
+
+    /// Predictions with a split model. Their rows are counted before anything of them leaves the node, and the answers are
+    /// on the disk before the report, without which the job would be taken up again.
+    fn predict(
+        &self,
+        inputs: &mpsc::Receiver<Input>,
+        start: Instant,
+        predict: &VerticalPredict,
+    ) -> Result<Ended, DriverError> {
+        let (config, job) = (&self.config, &self.job);
+        let loaded = predictions::load(config, job, self.party, predict)
+            .and_then(|asked| predictions::count(config, &job.id, predict).map(|()| asked));
+        let Asked { parts, ids, classes } = match loaded {
+            Ok(asked) => asked,
+            Err(fault) => return self.give_up(inputs, fault),
+        };
+        let finished = self.drive::<Prediction>(inputs, Arc::new(parts))?;
+        let Some(labels) = finished.output else { return Ok((finished.ending, None)) };
+        let kept = predictions::keep(config, &job.id, &predict.training, &ids, &labels)
+            .map_err(|e| e.to_string())
+            .and_then(|()| predictions::reveals(predict, job.params.parties()).map_err(|e| e.to_string()));
+        let reveals = match kept {
+            Ok(reveals) => reveals,
+            Err(reason) => {
+                tracing::error!(
+                    job = ?job.id,
+                    "the answers are not on the disk: {reason}. Mend that and start the node again"
+                );
+                return Ok((finished.ending, None));
+            }
+        };
+        let [positive, negative] = &classes;
+        let class = |label: &Label| if *label == Label::Positive { positive } else { negative }.clone();
+        let report = PredictReport {
+            job: job.clone(),
+            party: self.party,
+            ending: finished.ending.clone(),
+            classes: ids.into_iter().zip(labels.iter().map(class)).collect(),
+            reveals,
+            seconds: finished.seconds,
+            elapsed: start.elapsed().as_secs_f64(),
+            traffic: self.poster.traffic(),
+        };
+        Ok((finished.ending, Some(pretty(&report))))
     }
 
     /// A training by rows.
@@ -408,6 +488,7 @@ fn pretty(report: &impl Serialize) -> Vec<u8> {
 pub fn check(config: &Config, job: &Job, party: u32) -> Result<(), Fault> {
     match &job.params.kind {
         Kind::VerticalSvm(_) => data::check(config, job, party),
+        Kind::VerticalPredict(predict) => predictions::load(config, job, party, predict).map(drop),
         Kind::HorizontalSvm(_) => data::rows(config, job, party, JobSecret::new([0; 32])).map(drop),
         Kind::KeyGeneration(_) => Generation::start(job, Role::Member(party)).map(drop),
         Kind::KeyRefresh(_) => {

@@ -70,17 +70,21 @@ pub struct Scaler {
     columns: Vec<Column>,
 }
 
-/// x ↦ (x − centre)/divisor.
+/// One column's scaling: x ↦ (x − centre)/divisor. Debug output shows its name only.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Column {
-    name: String,
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// What a gap counts as.
     #[serde(with = "exact")]
-    fill: f64,
+    pub fill: f64,
+    /// What is taken off.
     #[serde(with = "exact")]
-    centre: f64,
+    pub centre: f64,
+    /// What the rest is divided by; positive.
     #[serde(serialize_with = "exact::serialize", deserialize_with = "divisor")]
-    divisor: f64,
+    pub divisor: f64,
 }
 
 impl fmt::Debug for Column {
@@ -124,6 +128,11 @@ impl Scaler {
     pub fn identity(columns: &[String]) -> Self {
         let column = |name: &String| Column { name: name.clone(), fill: 0.0, centre: 0.0, divisor: 1.0 };
         Self { scaling: Scaling::None, columns: columns.iter().map(column).collect() }
+    }
+
+    /// The columns with their scaling.
+    pub fn fitted(&self) -> &[Column] {
+        &self.columns
     }
 
     /// Names of the columns.

@@ -268,7 +268,7 @@ impl Table {
 
 impl Classes {
     fn label(&self, cell: &str) -> Label {
-        if same(cell, &self.positive) { Label::Positive } else { Label::Negative }
+        if same_class(cell, &self.positive) { Label::Positive } else { Label::Negative }
     }
 }
 
@@ -315,7 +315,7 @@ fn classes(grid: &Grid, label: usize, positive: Option<&str>) -> Result<Classes,
     let mut values: Vec<&str> = Vec::new();
     for (_, cells) in &grid.rows {
         let cell = cells[label].trim();
-        if !is_gap(cell) && !values.iter().any(|v| same(v, cell)) {
+        if !is_gap(cell) && !values.iter().any(|v| same_class(v, cell)) {
             values.push(cell);
             if values.len() > 64 {
                 return Err(TableError::TooManyClasses { column });
@@ -328,13 +328,13 @@ fn classes(grid: &Grid, label: usize, positive: Option<&str>) -> Result<Classes,
     }
     let numeric = values.iter().all(|v| number(v).is_some());
     let chosen = match positive {
-        Some(wanted) => {
-            values.iter().position(|v| same(v, wanted.trim())).ok_or_else(|| TableError::NoPositive {
+        Some(wanted) => values.iter().position(|v| same_class(v, wanted.trim())).ok_or_else(|| {
+            TableError::NoPositive {
                 column: column.clone(),
                 value: shown(wanted),
                 values: error::list(&values),
-            })?
-        }
+            }
+        })?,
         None if values.len() == 1 => 0,
         None if values.len() == 2 && numeric => 1,
         None => return Err(TableError::ChoosePositive { column, values: error::list(&values) }),
@@ -344,7 +344,7 @@ fn classes(grid: &Grid, label: usize, positive: Option<&str>) -> Result<Classes,
 }
 
 /// Whether two labels are the same text or the same number.
-fn same(a: &str, b: &str) -> bool {
+pub fn same_class(a: &str, b: &str) -> bool {
     a == b || matches!((number(a), number(b)), (Some(a), Some(b)) if a == b)
 }
 

@@ -5,8 +5,8 @@ use super::{
 use crate::output::{is_stdout, write_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract};
-use node::{answer, config::Config, data, experiment, ledger, model::Part, worker};
-use records::{Code, HorizontalSvm, JobId, JobParams, JobView, Kind, VerticalSvm};
+use node::{answer, config::Config, data, experiment, ledger, model::Model, predictions, worker};
+use records::{Code, HorizontalSvm, JobId, JobParams, JobView, Kind, VerticalSvm, is_digest};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -17,7 +17,7 @@ use svm::Hyperparameters;
 
 #[derive(Subcommand)]
 pub enum JobCommand {
-    /// Print the parameters of a training job, with a fresh nonce, for `confab job propose`.
+    /// Print the parameters of a training job, or of predictions with a split model, with a fresh nonce, for `confab job propose`.
     Template(TemplateArgs),
     /// Propose a job to the organisations that its parameters name, and print its identifier.
     Propose {
@@ -85,12 +85,16 @@ pub enum JobCommand {
     },
 }
 
-/// The parameters of a training job.
+/// The parameters of a training job, or of predictions.
 #[derive(Args)]
 pub struct TemplateArgs {
     /// The participants' MSP identifiers, in the order of their key shares.
-    #[arg(required = true, num_args = 2..)]
+    #[arg(required_unless_present = "predict", num_args = 2..)]
     participants: Vec<String>,
+    /// Predictions with the model of this training, whose participants kept their parts (`--model split`), instead of a
+    /// training: of the rows that [predictions] in the node's configuration names and that were not answered before.
+    #[arg(long, value_name = "JOB", requires = "config", conflicts_with_all = ["participants", "instances", "key"])]
+    predict: Option<String>,
     #[command(flatten)]
     schedule: ScheduleArgs,
     /// By rows: the participant that is the analyst; the last unless given.
@@ -200,6 +204,18 @@ pub async fn run(command: JobCommand) -> Done {
 }
 
 fn template(args: TemplateArgs) -> Done {
+    let params = match (&args.predict, &args.config) {
+        (Some(training), Some(config)) => {
+            predictions::template(&Config::load(config)?, &digest("--predict", training)?)?
+        }
+        _ => training_template(args)?,
+    };
+    params.validate()?;
+    say!("{}", serde_json::to_string_pretty(&params)?);
+    Ok(())
+}
+
+fn training_template(args: TemplateArgs) -> Done<JobParams> {
     args.schedule.check(&args.training, false)?;
     let (misplaced, partition) = match args.schedule.partition {
         PartitionArg::Columns => {
@@ -216,10 +232,7 @@ fn template(args: TemplateArgs) -> Done {
         PartitionArg::Columns => by_columns(args)?,
         PartitionArg::Rows => by_rows(args)?,
     };
-    let params = experiment::job_params(kind, participants)?;
-    params.validate()?;
-    say!("{}", serde_json::to_string_pretty(&params)?);
-    Ok(())
+    Ok(experiment::job_params(kind, participants)?)
 }
 
 fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
@@ -321,10 +334,19 @@ fn state(view: &JobView) -> String {
     match waiting.is_empty() {
         true => match &view.job.params.kind {
             Kind::VerticalSvm(training) => format!("running: {} iterations", training.iterations),
+            Kind::VerticalPredict(predict) => format!("running: {} rows", predict.instances),
             Kind::HorizontalSvm(training) => format!("running: at most {} iterations", training.iterations),
             other => format!("running: {}", other.name()),
         },
         false => format!("proposed by {}; waits for {}", view.job.proposer, waiting.join(", ")),
+    }
+}
+
+/// A job's identifier as a person gives it.
+pub fn digest(option: &str, job: &str) -> Done<JobId> {
+    match is_digest(job) {
+        true => Ok(JobId(job.into())),
+        false => Err(format!("{option}: not 64 hexadecimal digits").into()),
     }
 }
 
@@ -362,30 +384,37 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
         }
         return Ok(());
     }
-    if let Ok(report) = serde_json::from_slice::<worker::RowsReport>(&text) {
-        if let Some(file) = model {
-            let kept = report.model.as_ref().ok_or("the analyst keeps the model of this job")?;
-            write_private_json(&file, kept)?;
+    if let Ok(report) = serde_json::from_slice::<worker::PredictReport>(&text) {
+        if write_report(&report, json)? {
+            return Ok(());
         }
+        say!("ending      {}", report.ending);
+        say!("");
+        say!("{:<24} class", "id");
+        for (id, class) in &report.classes {
+            say!("{id:<24} {class}");
+        }
+        say!("");
+        say!("what these predictions reveal");
+        report.reveals.iter().for_each(|line| say!("  - {line}"));
+        return Ok(());
+    }
+    if let Ok(report) = serde_json::from_slice::<worker::RowsReport>(&text) {
+        keep(report.model.as_ref(), model)?;
         if write_report(&report, json)? {
             return Ok(());
         }
         say!("ending      {}", report.ending);
         say!("iterations  {}", report.iterations);
         match &report.model {
-            None => say!("the analyst keeps the model"),
-            Some(model) => {
-                show_weights("weights", &model.parts[0]);
-                say!("  {:<24} {:>12}", "(intercept b)", model.parts[0].intercept);
-            }
+            Some(model) => super::model::show(model),
+            None => say!("model       with the analyst"),
         }
         return Ok(());
     }
     let report: worker::JobReport =
         serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-    if let Some(file) = model {
-        write_private_json(&file, &report.model)?;
-    }
+    keep(Some(&report.model), model)?;
     if write_report(&report, json)? {
         return Ok(());
     }
@@ -396,22 +425,24 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
         "iterations  {}, {inside} of {visits} visited instances were inside the margin",
         report.indicators.len()
     );
-    show_weights("own weights", report.part());
+    say!("own weights (at scale 2^24):");
+    for (column, weight) in report.part().scaler.columns().zip(&report.part().weights) {
+        say!("  {column:<24} {weight:>12}");
+    }
     Ok(())
 }
 
-/// Writes a node's report where that was asked for; whether it went to standard output.
-fn write_report(report: &impl Serialize, json: Option<PathBuf>) -> Done<bool> {
-    let Some(file) = json else { return Ok(false) };
+/// Writes what the organisation has of the model, where that was asked for.
+fn keep(model: Option<&Model>, file: Option<PathBuf>) -> Done {
+    let Some(file) = file else { return Ok(()) };
+    write_private_json(&file, model.ok_or("the model stays with the analyst, whose node has it")?)
+}
+
+/// Writes a report for machines, where that was asked for; whether standard output is taken by it.
+fn write_report(report: &impl Serialize, file: Option<PathBuf>) -> Done<bool> {
+    let Some(file) = file else { return Ok(false) };
     match is_stdout(Some(&file)) {
         true => write_json(&file, report).map(|()| true),
         false => write_private_json(&file, report).map(|()| false),
-    }
-}
-
-fn show_weights(whose: &str, part: &Part) {
-    say!("{whose} (at scale 2^24):");
-    for (column, weight) in part.scaler.columns().zip(&part.weights) {
-        say!("  {column:<24} {weight:>12}");
     }
 }

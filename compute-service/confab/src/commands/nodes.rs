@@ -105,6 +105,7 @@ impl Shown {
         let all = || Some(rules.phases().into_iter().map(of).sum());
         let (begin, records) = match &params.kind {
             Kind::VerticalSvm(_) | Kind::HorizontalSvm(_) => ("proposing the training", all()),
+            Kind::VerticalPredict(_) => ("proposing the predictions", all()),
             Kind::KeyGeneration(_) => ("proposing the negotiation of a threshold key", None),
             Kind::KeyRefresh(_) => ("proposing the refresh of a threshold key", all()),
         };

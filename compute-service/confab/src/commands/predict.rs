@@ -1,38 +1,101 @@
-use super::Done;
-use crate::output::write_json;
+use super::{
+    Done,
+    model::ModelArgs,
+    split::{self, SplitArgs},
+    train::show_metrics,
+};
+use crate::output::{is_stdout, write_json};
 use clap::Args;
-use node::model::Model;
-use std::path::PathBuf;
+use node::model::{Prediction, Predictions, Query};
+use std::path::{Path, PathBuf};
 
-/// Predicts the class of new rows with a published model.
+/// Predicts the class of new rows with a trained model.
 ///
 /// The table needs the model's columns, by name (or by number where it has no header); others are ignored. Gaps are
 /// filled with the training rows' means. Where each organisation has a part of the model (`confab job result --model`),
-/// name all parts.
+/// name all parts; the analyst of a training by rows names its node and the job. Where the parts stayed with their
+/// participants, --split lets these ask the judge in an experiment, and `confab job template --predict` in earnest.
 #[derive(Args)]
 pub struct PredictArgs {
-    /// The model: `model.json` of a training run, or the participants' parts, each after a --model.
-    #[arg(long, required = true)]
-    model: Vec<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    split: SplitArgs,
     /// The rows.
     #[arg(long)]
     data: PathBuf,
     /// A column that identifies the rows, to be repeated in the output.
     #[arg(long)]
     id: Option<String>,
+    /// The column of the true classes, where they are known: how well the model does is printed, too.
+    #[arg(long)]
+    label: Option<String>,
+    /// Write the predictions as CSV: line, id, class, and the score where it is known.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
     /// Write the predictions as JSON, `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-pub fn run(args: &PredictArgs) -> Done {
-    let predictions = Model::load_parts(&args.model)?.predict(&args.data, args.id.as_deref())?;
+pub async fn run(args: PredictArgs) -> Done {
+    let query = Query { file: args.data, id: args.id, label: args.label };
+    if args.split.is_given() {
+        return split::run(&args.split, &query, args.out.as_deref(), args.json.as_deref()).await;
+    }
+    let found = args.model.load()?.predict(&query)?;
+    if let Some(path) = &args.out {
+        let row = |p: &Prediction| [p.line.to_string(), id(p), p.class.clone(), p.score.to_string()];
+        write_csv(path, ["line", "id", "class", "score"], found.predictions.iter().map(row))?;
+    }
     if let Some(path) = &args.json {
-        return write_json(path, &predictions);
+        write_json(path, &found)?;
     }
-    say!("{:>6}  {:<16} {:<12} score", "line", "id", "class");
-    for p in &predictions {
-        say!("{:>6}  {:<16} {:<12} {:+.4}", p.line, p.id.as_deref().unwrap_or("-"), p.class, p.score);
+    if is_stdout(args.json.as_deref()) {
+        return Ok(());
     }
+    if args.out.is_none() && args.json.is_none() {
+        say!("{:>6}  {:<16} {:<12} score", "line", "id", "class");
+        for p in &found.predictions {
+            say!("{:>6}  {:<16} {:<12} {:+.4}", p.line, p.id.as_deref().unwrap_or("-"), p.class, p.score);
+        }
+    }
+    show(&found);
     Ok(())
+}
+
+fn id(p: &Prediction) -> String {
+    p.id.clone().unwrap_or_default()
+}
+
+/// What predictions say of a table as a whole.
+pub fn show(found: &Predictions) {
+    if found.filled > 0 {
+        say!("{} empty cells were filled with the training rows' mean", found.filled);
+    }
+    let Some(measures) = &found.measures else { return };
+    let counts = &measures.confusion;
+    show_metrics("on these rows", &[("the model", measures)]);
+    say!(
+        "right: {} positive, {} negative; wrong: {} of the negative, {} of the positive",
+        counts.true_positive,
+        counts.true_negative,
+        counts.false_positive,
+        counts.false_negative
+    );
+}
+
+/// Writes a table.
+pub fn write_csv<const N: usize>(
+    path: &Path,
+    header: [&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> Done {
+    let failed = |e: csv::Error| format!("cannot write {}: {e}", path.display());
+    let mut file = csv::Writer::from_path(path).map_err(failed)?;
+    file.write_record(header).map_err(failed)?;
+    for row in rows {
+        file.write_record(row).map_err(failed)?;
+    }
+    Ok(file.flush()?)
 }

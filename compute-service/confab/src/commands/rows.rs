@@ -1,7 +1,7 @@
 use super::{
     Done,
     nodes::{participants, run_job},
-    train::{RunArgs, SingleArgs, kind_name, show_ledger, show_metrics},
+    train::{ON_TEST, RunArgs, SingleArgs, kind_name, show_ledger, show_metrics},
 };
 use crate::{
     output::{Steps, is_stdout, write_json},
@@ -124,11 +124,10 @@ fn show(r: &RowsSummary, verified: Option<bool>) {
     }
     show_ledger(&r.ledger);
     say!("");
-    show_metrics(&[
-        ("secure", &r.secure),
-        ("plaintext reference", &r.plaintext),
-        ("64-bit floating point", &r.float),
-    ]);
+    show_metrics(
+        ON_TEST,
+        &[("secure", &r.secure), ("plaintext reference", &r.plaintext), ("64-bit floating point", &r.float)],
+    );
     say!("");
     let answer = |holds: Option<bool>| match holds {
         Some(true) => "yes",

@@ -432,9 +432,12 @@ pub fn show_ledger(ledger: &LedgerReport) {
     );
 }
 
-/// A line of measures for each model, by name.
-pub fn show_metrics(models: &[(&str, &Metrics)]) {
-    say!("{:<24} {:>9} {:>9} {:>9} {:>9}", "on the test instances", "accuracy", "precision", "recall", "F1");
+/// What an experiment measures its models on.
+pub const ON_TEST: &str = "on the test instances";
+
+/// A line of measures for each model, by name, under a title.
+pub fn show_metrics(title: &str, models: &[(&str, &Metrics)]) {
+    say!("{title:<24} {:>9} {:>9} {:>9} {:>9}", "accuracy", "precision", "recall", "F1");
     for (name, metrics) in models {
         let m = &metrics.scores;
         say!("{name:<24} {:>9.4} {:>9.4} {:>9.4} {:>9.4}", m.accuracy, m.precision, m.recall, m.f1);
@@ -482,11 +485,10 @@ fn show(report: &Report, verified: Option<bool>) {
     say!("processor     {:.1} s of all participants together while at work", s.cpu_all_participants);
     show_ledger(&r.ledger);
     say!("");
-    show_metrics(&[
-        ("secure", &r.secure),
-        ("plaintext reference", &r.plaintext),
-        ("64-bit floating point", &r.float),
-    ]);
+    show_metrics(
+        ON_TEST,
+        &[("secure", &r.secure), ("plaintext reference", &r.plaintext), ("64-bit floating point", &r.float)],
+    );
     say!("");
     let yes = |holds: bool| if holds { "yes" } else { "NO" };
     let comparisons = u64::from(r.iterations) * u64::from(r.batch);

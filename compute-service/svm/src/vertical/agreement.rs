@@ -1,8 +1,9 @@
 //! What the participants must agree on before anything is computed: key, instances, labels, seed.
 
+use super::key::Key;
 use crate::digest;
 use protocol::Fault;
-use records::{JobId, JobParams, SeedCommit, SeedOpen, Setup, ThresholdKey};
+use records::{JobId, SeedCommit, SeedOpen, Setup};
 
 /// Everybody's set-up and contribution to the seed.
 pub(super) struct Agreement {
@@ -17,8 +18,8 @@ impl Agreement {
         Self { setups: vec![None; n], commitments: vec![None; n], contributions: vec![None; n] }
     }
 
-    pub(super) fn fold_setup(&mut self, party: u32, setup: &Setup, params: &JobParams) -> Result<(), String> {
-        let (found, expected) = (setup.data.instances, params.training().instances);
+    pub(super) fn fold_setup(&mut self, party: u32, setup: &Setup, expected: u32) -> Result<(), String> {
+        let found = setup.data.instances;
         if found != expected {
             return Err(format!("{found} instances instead of {expected}"));
         }
@@ -29,25 +30,27 @@ impl Agreement {
         Ok(())
     }
 
-    /// Compares all set-ups.
-    pub(super) fn check(&self, params: &JobParams) -> Result<(), Fault> {
+    /// The key that all have posted, whose set-ups agree in everything.
+    ///
+    /// # Errors
+    /// Who disagrees with whom, or what is wrong with the key.
+    pub(super) fn key(&self, participants: &[String], bits: u32) -> Result<Key, Fault> {
         let setups: Vec<&Setup> = self.setups.iter().flatten().collect();
-        let compare = |what: &str, same: &dyn Fn(&Setup, &Setup) -> bool| match groups(
-            &setups,
-            same,
-            &params.participants,
-        )
-        .as_slice()
-        {
-            [_] => Ok(()),
-            several => {
-                let sides = several.join("; ");
-                Err(Fault::Disagreement(format!("{what} differ between participants: {sides}")))
-            }
-        };
+        let compare =
+            |what: &str, same: &dyn Fn(&Setup, &Setup) -> bool| match groups(&setups, same, participants)
+                .as_slice()
+            {
+                [_] => Ok(()),
+                several => {
+                    let sides = several.join("; ");
+                    Err(Fault::Disagreement(format!("{what} differ between participants: {sides}")))
+                }
+            };
         compare("the public keys", &|a, b| a.key == b.key)?;
         compare("the instances (identifiers)", &|a, b| a.data.ids == b.data.ids)?;
-        compare("the labels", &|a, b| a.data.labels == b.data.labels)
+        compare("the labels", &|a, b| a.data.labels == b.data.labels)?;
+        let key = Key::from_record(&setups[0].key, bits);
+        key.map_err(|e| Fault::Input(format!("the public key: {e}")))
     }
 
     pub(super) fn fold_commitment(&mut self, party: u32, commit: &SeedCommit) -> Result<(), String> {
@@ -67,11 +70,6 @@ impl Agreement {
     /// The joint seed, once all contributions are open.
     pub(super) fn seed(&self, job: &JobId) -> [u8; 32] {
         digest::digest("seed", job, self.contributions.iter().flatten())
-    }
-
-    /// The key that all have posted.
-    pub(super) fn key(&self) -> &ThresholdKey {
-        &self.setups[0].as_ref().expect("every set-up was checked").key
     }
 
     /// Number of a participant's features.

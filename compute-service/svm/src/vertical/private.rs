@@ -75,6 +75,11 @@ impl Private {
         Ok(Self { share, features, labels, data, contribution, salt, digest })
     }
 
+    /// Salt of the digest of a model that stays split; with it the owner shows which part it has.
+    pub fn salt(&self) -> &[u8; 32] {
+        &self.salt
+    }
+
     pub(super) fn setup(&self) -> Setup {
         Setup { key: self.share.key().to_record(), data: self.data.clone() }
     }

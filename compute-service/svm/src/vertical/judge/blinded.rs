@@ -1,14 +1,13 @@
 //! The blinded judge (`protocols.md` 2b): it reveals the indicator and next to nothing else.
 
 use super::Judge;
-use crate::fixed::ONE;
+use crate::vertical::Key;
 use crate::vertical::blinding::{Blinding, Sampler};
-use crate::vertical::{Key, schedule};
 use modexp::Secret;
 use num_bigint::{BigInt, Sign};
 use paillier::Ciphertext;
 use protocol::StepRng;
-use records::{Body, Bytes, Iv, JobParams, Phase, Rules, Slot};
+use records::{Body, Bytes, Iv, Phase, Rules, Slot};
 use std::ops::Range;
 
 /// The state of the blinded judge.
@@ -17,6 +16,8 @@ pub(in crate::vertical) struct Blinded {
     blinding: Blinding,
     sampler: Sampler,
     schedule: Vec<Vec<u32>>,
+    /// S: what a margin is compared with.
+    threshold: i64,
     /// Preparation by chunk; `None` once its comparisons are ready.
     chunks: Vec<Option<Chunk>>,
     /// By index round·B + position; `None` before they are ready and after they were used.
@@ -43,16 +44,21 @@ struct Comparison {
 }
 
 impl Blinded {
-    pub(in crate::vertical) fn new(params: &JobParams, blinding: Blinding, seed: &[u8; 32]) -> Self {
-        let training = params.training();
-        let rules = Rules::new(params);
+    /// Decides whether the margins of the scheduled instances are below a threshold.
+    pub(in crate::vertical) fn new(
+        rules: Rules,
+        blinding: Blinding,
+        schedule: Vec<Vec<u32>>,
+        threshold: i64,
+    ) -> Self {
         let chunks = rules.chunks(Phase::Chain);
         Self {
             blinding,
             sampler: Sampler::new(blinding),
-            schedule: schedule::schedule(seed, training.instances, training.iterations, training.batch),
             chunks: (0..chunks).map(|_| Some(Chunk::default())).collect(),
-            comparisons: (0..training.comparisons()).map(|_| None).collect(),
+            comparisons: schedule.iter().flatten().map(|_| None).collect(),
+            schedule,
+            threshold,
             round: 0,
             rules,
         }
@@ -125,7 +131,7 @@ impl Blinded {
         let r = chunk.chain.pop().expect("the chain comes before the noise");
         let lifted = key.public.scale(&r, &power(self.blinding.lift as usize));
         let q = key.public.add_each(&lifted, &lifted);
-        let taken = (BigInt::from(self.blinding.parties) << self.blinding.margin_bits) + ONE;
+        let taken = (BigInt::from(self.blinding.parties) << self.blinding.margin_bits) + self.threshold;
         let taken = key.public.negate_each(&key.public.scale(&q, &taken));
         let c = key.public.add_each(&key.public.add_each(&lifted, &taken), &chunk.noise);
         let range = self.rules.chunk_range(Phase::Chain, index);

@@ -2,6 +2,7 @@
 
 mod blinded;
 mod faults;
+mod prediction;
 mod runs;
 
 use super::{Private, VerticalSvm};

@@ -1,19 +1,16 @@
 //! The rounds: encrypted margins, partial decryptions, indicators.
 
-use super::Private;
-use super::blinding::Blinding;
-use super::judge::{self, Judge};
+use super::book::Book;
+use super::judge::Judge;
 use super::key::Key;
-use crate::fixed::FixedError;
-use paillier::{Ciphertext, Contribution, Partial, Proof, ProofContext};
-use protocol::StepRng;
-use records::{Body, Bytes, Dv, Iv, JobId, JobParams, Phase, Rules, Slot};
+use paillier::{Ciphertext, Contribution, KeyShare, Partial, Proof, ProofContext};
+use protocol::{Fault, StepRng};
+use records::{Body, Bytes, Dv, Iv, JobId, Phase, Rules, Slot};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use zeroize::Zeroizing;
 
-/// Everything from the moment when key and seed are known.
-pub(super) struct Training {
+/// Everything from the moment when key and schedule are known.
+pub(super) struct Rounds {
     job: JobId,
     rules: Rules,
     key: Key,
@@ -29,21 +26,11 @@ pub(super) struct Training {
     proofs: u64,
 }
 
-impl Training {
-    pub(super) fn new(
-        job: &JobId,
-        params: &JobParams,
-        blinding: Option<Blinding>,
-        key: Key,
-        seed: &[u8; 32],
-    ) -> Self {
-        let judge: Box<dyn Judge> = match blinding {
-            Some(blinding) => Box::new(judge::Blinded::new(params, blinding, seed)),
-            None => Box::new(judge::Paper::new(params.training(), &key, seed)),
-        };
+impl Rounds {
+    pub(super) fn new(book: &Book, key: Key, judge: Box<dyn Judge>) -> Self {
         Self {
-            job: job.clone(),
-            rules: Rules::new(params),
+            job: book.job().clone(),
+            rules: book.rules().clone(),
             key,
             judge,
             ciphertexts: Vec::new(),
@@ -52,11 +39,6 @@ impl Training {
             indicators: Vec::new(),
             proofs: 0,
         }
-    }
-
-    /// The current iteration, which is the number of finished ones.
-    pub(super) fn round(&self) -> u32 {
-        self.indicators.len() as u32
     }
 
     pub(super) fn indicators(&self) -> &[Vec<bool>] {
@@ -71,37 +53,50 @@ impl Training {
         self.judge.schedule()
     }
 
-    pub(super) fn prepare(&self, slot: Slot, rng: &mut StepRng) -> Body {
-        self.judge.prepare(&self.key, slot, rng)
+    /// A member's record of the preparation or of its partial decryptions.
+    pub(super) fn make(&self, slot: Slot, share: &KeyShare, rng: &mut StepRng) -> Result<Body, Fault> {
+        match slot.phase {
+            Phase::Chain | Phase::Noise => Ok(self.judge.prepare(&self.key, slot, rng)),
+            Phase::Dv => self.dv(slot, share, rng).map(Body::Dv).map_err(Fault::Input),
+            other => Err(Fault::Input(format!("{other} is not part of this job"))),
+        }
     }
 
-    pub(super) fn fold_preparation(&mut self, slot: Slot, list: &[Bytes]) -> Result<(), String> {
-        self.judge.fold_preparation(&self.key, slot, list)
-    }
-
-    /// aⁱ of the instances that an IV slot covers.
-    pub(super) fn margins(
-        &self,
-        slot: Slot,
-        params: &JobParams,
-        private: &Private,
-    ) -> Result<Zeroizing<Vec<i64>>, FixedError> {
-        let weights = private.weights_after(params, self.schedule(), &self.indicators)?;
-        let batch = &self.schedule()[slot.round as usize];
-        private.margins(params, &weights, &batch[self.rules.chunk_range(Phase::Iv, slot.chunk)])
-    }
-
+    /// A member's IV record with its margins aⁱ.
     pub(super) fn iv(&self, slot: Slot, margins: &[i64], rng: &mut StepRng) -> Iv {
         self.judge.iv(&self.key, self.rules.chunk_range(Phase::Iv, slot.chunk), margins, rng)
     }
 
-    pub(super) fn fold_iv(&mut self, slot: Slot, iv: &Iv) -> Result<(), String> {
-        self.judge.fold_iv(&self.key, self.rules.chunk_range(Phase::Iv, slot.chunk), iv)
+    /// Folds a record of the preparation or of the round.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn fold(&mut self, slot: Slot, body: &Body) -> Result<(), String> {
+        match body {
+            Body::Chain(list) | Body::Noise(list) => self.judge.fold_preparation(&self.key, slot, list),
+            Body::Iv(iv) => self.judge.fold_iv(&self.key, self.rules.chunk_range(Phase::Iv, slot.chunk), iv),
+            Body::Dv(dv) => self.fold_dv(slot, dv),
+            _ => Err("not part of a round".into()),
+        }
     }
 
-    /// All IV records of the round are in.
-    pub(super) fn close(&mut self) {
-        self.ciphertexts = self.judge.close(&self.key);
+    /// What follows when all records of a phase of the round are in, or partial decryptions of a quorum.
+    ///
+    /// # Errors
+    /// A proof that does not hold, with its author.
+    pub(super) fn complete(&mut self, slot: Slot, book: &mut Book) -> Result<(), Fault> {
+        match slot.phase {
+            Phase::Iv => self.ciphertexts = self.judge.close(&self.key),
+            Phase::Dv => {
+                let used = book.decide(slot.round);
+                self.decide(&used).map_err(|(party, reason)| match party {
+                    Some(party) => book.blame(party, format!("round {}: {reason}", slot.round)),
+                    None => Fault::Input(reason),
+                })?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn context(&self, slot: Slot) -> ProofContext {
@@ -113,13 +108,12 @@ impl Training {
     }
 
     /// This member's partial decryptions: only of ciphertexts that were computed here from everybody's records.
-    pub(super) fn dv(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Dv, String> {
-        if private.share.key() != &self.key.public || private.share.index() != slot.party {
+    fn dv(&self, slot: Slot, share: &KeyShare, rng: &mut StepRng) -> Result<Dv, String> {
+        if share.key() != &self.key.public || share.index() != slot.party {
             return Err("the key share does not belong to this participant and the job's key".into());
         }
         let ciphertexts = self.to_decrypt(&slot);
-        let (partials, proof) =
-            paillier::partial_decrypt(&private.share, ciphertexts, &self.context(slot), rng);
+        let (partials, proof) = paillier::partial_decrypt(share, ciphertexts, &self.context(slot), rng);
         let bytes = Partial::to_bytes_batch(&self.key.public, &partials).into_iter().map(Bytes).collect();
         let dv = Dv { dv: bytes, proof: proof.to_record() };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,7 +122,7 @@ impl Training {
     }
 
     /// Reads a DV record; its proof is checked with those of the others. A record that was made here needs no check.
-    pub(super) fn fold_dv(&mut self, slot: Slot, dv: &Dv) -> Result<(), String> {
+    fn fold_dv(&mut self, slot: Slot, dv: &Dv) -> Result<(), String> {
         let made = self.made.get_mut().unwrap_or_else(PoisonError::into_inner).remove(&slot);
         if let Some((_, partials)) = made.filter(|(made, _)| made == dv) {
             self.partials.insert(slot, (partials, None));
@@ -145,7 +139,7 @@ impl Training {
     ///
     /// # Errors
     /// What is wrong, and the party at fault if there is one.
-    pub(super) fn decide(&mut self, used: &[u32]) -> Result<(), (Option<u32>, String)> {
+    fn decide(&mut self, used: &[u32]) -> Result<(), (Option<u32>, String)> {
         self.partials.retain(|slot, _| used.contains(&slot.party));
         self.verify()?;
         self.proofs += self.partials.len() as u64;

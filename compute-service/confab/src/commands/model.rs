@@ -1,0 +1,100 @@
+use super::{Done, job::digest};
+use crate::output::write_json;
+use clap::{Args, Subcommand, ValueEnum};
+use node::{config::Config, model::Model, sklearn, worker};
+use std::path::PathBuf;
+use svm::fixed::WEIGHT_PLACES;
+
+#[derive(Subcommand)]
+pub enum ModelCommand {
+    /// Show a model: its classes, and of each column the weight and the scaling.
+    Show(ModelArgs),
+    /// Write a whole model for other programs.
+    ///
+    /// `sklearn`: JSON that three lines of Python turn into a fitted scikit-learn pipeline which decides as
+    /// `confab predict` does; docs/models.md has them.
+    Export {
+        #[command(flatten)]
+        model: ModelArgs,
+        /// For which program.
+        #[arg(long, value_enum)]
+        format: FormatArg,
+        /// The file, `-` for standard output.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum FormatArg {
+    Sklearn,
+}
+
+/// Where a model lies.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// The model: `model.json` of a training run, or the participants' parts, each after a --model.
+    #[arg(long, value_name = "FILE")]
+    model: Vec<PathBuf>,
+    /// The model that an organisation's node has from a training: its configuration, with --job.
+    #[arg(long, value_name = "NODE.TOML", requires = "job")]
+    config: Option<PathBuf>,
+    /// The training, with --config.
+    #[arg(long, requires = "config", conflicts_with = "model")]
+    job: Option<String>,
+}
+
+impl ModelArgs {
+    /// The model, or what is there of it.
+    pub fn load(&self) -> Done<Model> {
+        match (&self.config, &self.job) {
+            (Some(config), Some(job)) => {
+                let path = worker::report_path(&Config::load(config)?, &digest("--job", job)?);
+                Ok(Model::of_report(&path)?)
+            }
+            _ if self.model.is_empty() => Err("name a model: --model, or --config with --job".into()),
+            _ => Ok(Model::load_parts(&self.model)?),
+        }
+    }
+}
+
+pub fn run(command: &ModelCommand) -> Done {
+    match command {
+        ModelCommand::Show(args) => show(&args.load()?),
+        ModelCommand::Export { model, format: FormatArg::Sklearn, out } => {
+            return write_json(out, &sklearn::Export::new(&model.load()?)?);
+        }
+    }
+    Ok(())
+}
+
+/// For people.
+pub fn show(model: &Model) {
+    if let Some(job) = &model.job {
+        say!("training    {job}");
+    }
+    say!("classes     {} (positive), {}", model.positive, model.negative);
+    for holder in &model.holders {
+        if !model.parts.iter().any(|part| part.msp_id == *holder) {
+            say!("not here    the part of {holder}");
+        }
+    }
+    let real = |fixed: i64| fixed as f64 / f64::from(1 << WEIGHT_PLACES);
+    let intercept: i64 = model.parts.iter().map(|part| part.intercept).sum();
+    say!("decision    w·x − b for scaled x, b = {:+.6}", real(intercept));
+    say!("");
+    say!("{:<24} {:>12} {:>14} {:>14} {:>14}  of", "column", "weight", "centre", "divisor", "gaps become");
+    for part in &model.parts {
+        for (column, weight) in part.scaler.fitted().iter().zip(&part.weights) {
+            say!(
+                "{:<24} {:>+12.6} {:>14.6} {:>14.6} {:>14.6}  {}",
+                column.name,
+                real(*weight),
+                column.centre,
+                column.divisor,
+                column.fill,
+                part.msp_id
+            );
+        }
+    }
+}

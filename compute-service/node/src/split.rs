@@ -1,0 +1,115 @@
+//! New rows of an experiment whose participants kept their parts of the model: each of them gets its columns, and they ask
+//! the judge.
+
+use crate::{
+    config::{Config, NewRows},
+    experiment::{ExperimentError, Participants, file_error, input},
+    model::{Model, Query},
+    predictions::{self, Answer, Answered, MOST},
+    worker::write_private,
+};
+use records::{JobId, JobParams};
+use std::{fmt::Write, fs, ops::Range, path::Path};
+use svm::table::{Columns, Table};
+
+/// A finished training by columns with `--model split`, and everything that its run left in a folder.
+#[derive(Debug)]
+pub struct SplitRun {
+    /// The whole model: the experiment is one person's.
+    pub model: Model,
+    /// The training.
+    pub training: JobId,
+    /// The nodes.
+    pub participants: Participants,
+}
+
+impl SplitRun {
+    /// What `confab train --out` left.
+    ///
+    /// # Errors
+    /// A file that is not there or of another kind of run.
+    pub fn open(out: &Path) -> Result<Self, ExperimentError> {
+        let model = Model::load(&out.join("model.json")).map_err(input)?;
+        // Paths in a configuration are relative to its own folder.
+        let out = &fs::canonicalize(out).map_err(file_error(out))?;
+        let training = model.job.clone().filter(|_| model.holders.len() > 1);
+        let training = training.ok_or_else(|| {
+            input(format!("{}: not of a training by columns that says who holds the model", out.display()))
+        })?;
+        let participants = Participants::open(&out.join("participants"), &model.holders)?;
+        Ok(Self { model, training, participants })
+    }
+
+    /// Gives every participant its columns of the new rows, and a limit; the job that asks about them, unless all of them
+    /// were answered before.
+    ///
+    /// # Errors
+    /// Rows that do not fit the model, or files that cannot be written.
+    pub fn lay_out(&self, query: &Query, most: Option<u32>) -> Result<Option<JobParams>, ExperimentError> {
+        let id = query.id.clone().ok_or_else(|| input("name the column of identifiers with --id"))?;
+        let columns = Columns {
+            id: Some(id),
+            features: Some(self.model.columns().map(String::from).collect()),
+            ..Columns::default()
+        };
+        let mut table = Table::read(&query.file, &columns).map_err(input)?;
+        table.order_by_id().map_err(input)?;
+        let mut first = 0;
+        for (party, part) in self.model.parts.iter().enumerate() {
+            let file = self.participants.configs[party].with_file_name("new.csv");
+            let own = first..first + part.weights.len();
+            first = own.end;
+            let text = columns_of(&table, own);
+            write_private(&file, text.as_bytes()).map_err(file_error(&file))?;
+            self.participants.configure(party, |config| {
+                let before = config.predictions.as_ref().map_or(MOST, |new| new.most);
+                let most = most.unwrap_or(before);
+                config.predictions = Some(NewRows { file, id: "id".into(), most });
+            })?;
+        }
+        let config = self.config()?;
+        let answered = Answered::load(&config, &self.training).map_err(input)?;
+        if table.rows.iter().flat_map(|row| &row.id).all(|id| answered.answers.contains_key(id)) {
+            return Ok(None);
+        }
+        let params = predictions::template(&config, &self.training)?;
+        self.participants.accept(&params.id())?;
+        Ok(Some(params))
+    }
+
+    fn config(&self) -> Result<Config, ExperimentError> {
+        Config::load(&self.participants.configs[0]).map_err(input)
+    }
+
+    /// What is known of some instances, in their order.
+    ///
+    /// # Errors
+    /// A record that cannot be read, or one of them that was not answered.
+    pub fn answers<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a String>,
+    ) -> Result<Vec<Answer>, ExperimentError> {
+        let mut answered = Answered::load(&self.config()?, &self.training).map_err(input)?;
+        let answer = |id: &String| {
+            let answer = answered.answers.remove(id);
+            answer.ok_or_else(|| input(format!("instance `{}` was not answered", id.escape_debug())))
+        };
+        ids.into_iter().map(answer).collect()
+    }
+}
+
+/// All rows with some of the columns, as a participant would have them.
+fn columns_of(table: &Table, columns: Range<usize>) -> String {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let mut text = String::from("id");
+    for name in &table.columns[columns.clone()] {
+        let _ = write!(text, ",{}", quoted(name));
+    }
+    for row in &table.rows {
+        let _ = write!(text, "\n{}", quoted(row.id.as_deref().unwrap_or_default()));
+        for value in &row.values[columns.clone()] {
+            let _ = write!(text, ",{}", value.map_or("?".into(), |value| value.to_string()));
+        }
+    }
+    text + "\n"
+}

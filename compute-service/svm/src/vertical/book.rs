@@ -1,0 +1,220 @@
+//! What has come in of a job, and what may come next: the same for every protocol around the judge.
+
+use crate::digest;
+use protocol::{Fault, Role};
+use records::{Job, JobId, Phase, Record, Rules, Slot};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The records of a job whose rounds are encrypted margins (IV) and partial decryptions (DV).
+pub(super) struct Book {
+    job: JobId,
+    participants: Vec<String>,
+    rules: Rules,
+    role: Role,
+    quorum: u32,
+    seen: BTreeSet<Slot>,
+    /// Records seen of each phase and round.
+    counts: BTreeMap<(Phase, u32), usize>,
+    /// Digest of the stages that are complete, and the digests of records after them.
+    history: [u8; 32],
+    recent: BTreeMap<Slot, [u8; 32]>,
+    /// The members whose partial decryptions decided each round.
+    used: Vec<Vec<u32>>,
+}
+
+impl Book {
+    /// Before the first record of a job in which a quorum of members decrypts.
+    ///
+    /// # Errors
+    /// Parameters that are not valid, or a party that the job has not.
+    pub(super) fn new(job: &Job, role: Role, quorum: u32) -> Result<Self, Fault> {
+        let params = &job.params;
+        params.validate().map_err(|e| Fault::Input(e.to_string()))?;
+        if job.id != params.id() {
+            return Err(Fault::Input("the job's identifier is not that of its parameters".into()));
+        }
+        let n = params.parties();
+        if let Role::Member(party) = role
+            && party >= n
+        {
+            return Err(Fault::Input(format!("party {party} of a job of {n}")));
+        }
+        Ok(Self {
+            job: job.id.clone(),
+            participants: params.participants.clone(),
+            rules: Rules::new(params),
+            role,
+            quorum,
+            seen: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            history: [0; 32],
+            recent: BTreeMap::new(),
+            used: Vec::new(),
+        })
+    }
+
+    pub(super) fn job(&self) -> &JobId {
+        &self.job
+    }
+
+    pub(super) fn participants(&self) -> &[String] {
+        &self.participants
+    }
+
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The current round, which is the number of decided ones.
+    pub(super) fn round(&self) -> u32 {
+        self.used.len() as u32
+    }
+
+    /// Number of records folded so far, and of all records of the job.
+    pub(super) fn progress(&self) -> (usize, usize) {
+        let of = |phase| self.rules.rounds(phase) as usize * self.rules.chunks(phase) as usize;
+        let all: usize = self.rules.phases().into_iter().map(of).sum();
+        (self.seen.len(), all * self.rules.parties() as usize)
+    }
+
+    pub(super) fn blame(&self, party: u32, reason: impl Into<String>) -> Fault {
+        let msp_id = self.participants[party as usize].clone();
+        Fault::Participant { party, msp_id, reason: reason.into() }
+    }
+
+    /// The members all of whose partial decryptions of a round are in.
+    fn decrypted(&self, round: u32) -> Vec<u32> {
+        let all = |party: &u32| {
+            let party = *party;
+            (0..self.rules.chunks(Phase::Dv))
+                .all(|chunk| self.seen.contains(&Slot { phase: Phase::Dv, round, party, chunk }))
+        };
+        (0..self.rules.parties()).filter(all).collect()
+    }
+
+    pub(super) fn is_complete(&self, phase: Phase, round: u32) -> bool {
+        if phase == Phase::Dv {
+            return self.decrypted(round).len() == self.quorum as usize;
+        }
+        let all = (self.rules.parties() * self.rules.chunks(phase)) as usize;
+        self.counts.get(&(phase, round)) == Some(&all)
+    }
+
+    /// Unseen slots of all parties whose needs are met.
+    pub(super) fn open_slots(&self) -> Vec<Slot> {
+        let mut open = Vec::new();
+        for phase in self.rules.phases() {
+            let round = if matches!(phase, Phase::Iv | Phase::Dv) { self.round() } else { 0 };
+            if round < self.rules.rounds(phase) && !self.is_complete(phase, round) {
+                let slots = self.rules.round_slots(phase, round).into_iter();
+                open.extend(slots.filter(|slot| self.is_open(slot)));
+            }
+        }
+        open
+    }
+
+    /// Those of the member.
+    pub(super) fn owed(&self) -> Vec<Slot> {
+        let Role::Member(me) = self.role else { return Vec::new() };
+        self.open_slots().into_iter().filter(|slot| slot.party == me).collect()
+    }
+
+    /// That a slot is the member's to fill now.
+    ///
+    /// # Errors
+    /// [`Fault::Input`].
+    pub(super) fn check_owed(&self, slot: &Slot) -> Result<(), Fault> {
+        match self.role == Role::Member(slot.party) && self.is_open(slot) {
+            true => Ok(()),
+            false => Err(Fault::Input(format!("{slot} is not owed"))),
+        }
+    }
+
+    fn is_open(&self, slot: &Slot) -> bool {
+        let decided = self.rules.quorum(slot).is_none_or(|(_, round, _)| round < self.round());
+        decided && self.follows(slot, &self.used(slot))
+    }
+
+    /// Whether a slot is free and what it builds on is there.
+    fn follows(&self, slot: &Slot, used: &[u32]) -> bool {
+        !self.seen.contains(slot) && self.rules.needs(slot, used).iter().all(|need| self.seen.contains(need))
+    }
+
+    /// Whether a record changes nothing: it was folded before.
+    pub(super) fn has(&self, record: &Record) -> bool {
+        record.job == self.job && self.seen.contains(&record.slot)
+    }
+
+    /// What can be said against a record before its content is looked at.
+    pub(super) fn check(&self, record: &Record) -> Result<(), Fault> {
+        let slot = &record.slot;
+        if record.job != self.job || slot.party >= self.rules.parties() {
+            return Err(Fault::Input(format!("a record of job {:?} party {}", record.job, slot.party)));
+        }
+        if record.msp_id != self.participants[slot.party as usize] {
+            return Err(self.blame(slot.party, format!("{slot} was posted by {}", record.msp_id)));
+        }
+        if !self.rules.exists(slot) {
+            return Err(self.blame(slot.party, format!("{slot} is not part of the job")));
+        }
+        let checked = self.rules.check_used(slot, &record.used);
+        checked.map_err(|e| self.blame(slot.party, format!("{slot}: {e}")))?;
+        if !self.follows(slot, &record.used) {
+            return Err(self.blame(slot.party, format!("{slot} was posted before what it needs")));
+        }
+        self.rules.check_body(slot, &record.body).map_err(|e| self.blame(slot.party, format!("{slot}: {e}")))
+    }
+
+    /// Takes note of a record that is too late to matter: a quorum has decided its round without it.
+    pub(super) fn is_late(&mut self, slot: Slot) -> bool {
+        let late = slot.phase == Phase::Dv && slot.round < self.round();
+        if late {
+            self.seen.insert(slot);
+        }
+        late
+    }
+
+    /// Notes a folded record; completes its stage where it is the last of it.
+    pub(super) fn note(&mut self, record: &Record) {
+        let slot = record.slot;
+        self.seen.insert(slot);
+        *self.counts.entry((slot.phase, slot.round)).or_insert(0) += 1;
+        self.recent.insert(slot, digest::digest("record", &self.job, [record.to_json()]));
+        // Chain and noise are one stage: a member may be at the noise of one chunk and the chain of another.
+        if slot.phase != Phase::Chain && self.is_complete(slot.phase, slot.round) {
+            let stage = std::iter::once(&self.history).chain(self.recent.values());
+            self.history = digest::digest("history", &self.job, stage);
+            self.recent.clear();
+        }
+    }
+
+    /// The members whose partial decryptions decide a round that is complete; the next one begins.
+    pub(super) fn decide(&mut self, round: u32) -> Vec<u32> {
+        let used = self.decrypted(round);
+        self.used.push(used.clone());
+        used
+    }
+
+    /// See [`protocol::Protocol::used`].
+    pub(super) fn used(&self, slot: &Slot) -> Vec<u32> {
+        let decided = self.rules.quorum(slot).and_then(|(_, round, _)| self.used.get(round as usize));
+        decided.cloned().unwrap_or_default()
+    }
+
+    /// See [`protocol::Protocol::inputs`]; `private` is a digest of what the member brings.
+    pub(super) fn inputs(&self, slot: Slot, private: &[u8; 32]) -> [u8; 32] {
+        let place = slot.to_string();
+        let own = [place.as_bytes(), &private[..], &self.history];
+        // Of the preparation, a member reads the chain of its chunk.
+        let chain = self
+            .recent
+            .iter()
+            .filter(|(read, _)| read.phase == Phase::Chain && read.chunk == slot.chunk)
+            .filter(|(read, _)| match slot.phase {
+                Phase::Chain => read.party < slot.party,
+                phase => phase == Phase::Noise,
+            })
+            .map(|(_, digest)| &digest[..]);
+        digest::digest("inputs", &self.job, own.into_iter().chain(chain))
+    }
+}

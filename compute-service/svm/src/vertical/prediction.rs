@@ -1,0 +1,253 @@
+//! Predictions with a model that stayed split (`protocols.md` 2, Afterwards): the blinded judge shows of every new
+//! instance whether the sum of everybody's wⁱ·xⁱ is negative, which is its class, and next to nothing else.
+//!
+//! [`Prediction`] is one party's side as a [`Protocol`]: set-up, preparation of the blinding, one round of encrypted parts
+//! (IV) and partial decryptions (DV), result. To the judge it is one iteration of a training in which every instance is
+//! visited once and compared with 0 instead of 1.
+
+use super::{
+    agreement::Agreement,
+    blinding::{Blinding, BlindingError},
+    book::Book,
+    judge,
+    rounds::Rounds,
+};
+use crate::{
+    Label, digest,
+    fixed::{self, Features, MarginBound},
+};
+use paillier::KeyShare;
+use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
+use records::{Body, DataDigest, Job, JobParams, Kind, Phase, Setup, Slot, VerticalPredict};
+use std::fmt;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+/// What a participant brings to predictions and never posts.
+#[derive(ZeroizeOnDrop)]
+pub struct Parts {
+    #[zeroize(skip)]
+    share: KeyShare,
+    /// wⁱ·xⁱ of every instance.
+    scores: Vec<i64>,
+    #[zeroize(skip)]
+    data: DataDigest,
+    digest: [u8; 32],
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parts({})", self.scores.len())
+    }
+}
+
+/// A participant's part of a split model, with the salt of its digest.
+#[derive(ZeroizeOnDrop)]
+pub struct SplitPart {
+    /// wⁱ at scale 2^24.
+    pub weights: Vec<i64>,
+    /// What [`super::Private::salt`] was in the training.
+    pub salt: [u8; 32],
+}
+
+impl fmt::Debug for SplitPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SplitPart({})", self.weights.len())
+    }
+}
+
+fn params_of(params: &JobParams) -> Result<&VerticalPredict, Fault> {
+    match &params.kind {
+        Kind::VerticalPredict(predict) => Ok(predict),
+        other => Err(Fault::Input(format!("a {} job makes no predictions", other.name()))),
+    }
+}
+
+impl Parts {
+    /// A participant's side of one job: its share of the key, its part of the model, and its columns of the instances in
+    /// the order of their sorted `ids`.
+    ///
+    /// # Errors
+    /// [`Fault::Input`] where the part is not the one that the participant named when training ended, the table is not
+    /// one of the job's size, identifiers repeat or are not sorted, or a part of a decision value is too large.
+    pub fn new(
+        params: &JobParams,
+        party: u32,
+        share: KeyShare,
+        part: &SplitPart,
+        ids: &[String],
+        features: &Features,
+    ) -> Result<Self, Fault> {
+        let (job, predict) = (params.id(), params_of(params)?);
+        let named = digest::model(&predict.training, party, &part.weights, Some(&part.salt));
+        if predict.digests.get(party as usize) != Some(&named) {
+            return Err(Fault::Input(format!(
+                "the own part of the model is not the one that was named when training {} ended",
+                predict.training
+            )));
+        }
+        for (what, count) in [("identifiers", ids.len()), ("rows", features.len())] {
+            if count != predict.instances as usize {
+                let instances = predict.instances;
+                return Err(Fault::Input(format!("{count} {what} for a job of {instances} instances")));
+            }
+        }
+        if features.width() != part.weights.len() {
+            let (found, expected) = (features.width(), part.weights.len());
+            return Err(Fault::Input(format!("{found} columns for {expected} weights")));
+        }
+        if let Some(pair) = ids.windows(2).find(|pair| pair[0] >= pair[1]) {
+            let what = if pair[0] == pair[1] { "repeated" } else { "not in order" };
+            return Err(Fault::Input(format!("identifier `{}` is {what}", pair[1].escape_debug())));
+        }
+        let bound = MarginBound::new(predict.margin_bits, params.parties());
+        let score = |(row, id): (usize, &String)| {
+            let score = i64::try_from(fixed::score(&part.weights, features.row(row))).ok();
+            score.filter(|score| score.unsigned_abs() <= bound.largest().unsigned_abs()).ok_or_else(|| {
+                let id = id.escape_debug();
+                Fault::Input(format!(
+                    "instance `{id}` lies farther from the plane than the judge can compare"
+                ))
+            })
+        };
+        let scores = ids.iter().enumerate().map(score).collect::<Result<Vec<_>, _>>().map(Zeroizing::new)?;
+        let data = DataDigest {
+            instances: predict.instances,
+            features: features.width() as u32,
+            ids: hex::encode(digest::digest("ids", &job, ids)),
+            // Nobody knows any; the same from everybody.
+            labels: hex::encode(digest::digest("labels", &job, [[0u8; 0]; 0])),
+        };
+        let bytes: Zeroizing<Vec<u8>> = Zeroizing::new(scores.iter().flat_map(|a| a.to_be_bytes()).collect());
+        let digest = digest::digest("parts", &job, [bytes.as_slice(), data.ids.as_bytes()]);
+        Ok(Self { share, scores: scores.to_vec(), data, digest })
+    }
+}
+
+/// One party's side of predictions.
+pub struct Prediction {
+    book: Book,
+    params: VerticalPredict,
+    blinding: Blinding,
+    agreement: Agreement,
+    /// From the moment when the key is known.
+    rounds: Option<Rounds>,
+}
+
+impl Prediction {
+    /// The sizes of the blinding that predictions with these parameters have.
+    ///
+    /// # Errors
+    /// No room for any, or for less than without consent.
+    pub fn blinding(params: &VerticalPredict, parties: u32) -> Result<Blinding, BlindingError> {
+        Blinding::new(params.key_bits, parties, params.margin_bits, params.weak_blinding)
+    }
+
+    /// Records of partial decryptions whose proof was checked and holds.
+    pub fn proofs(&self) -> u64 {
+        self.rounds.as_ref().map_or(0, Rounds::proofs)
+    }
+
+    /// What the judge says of every instance: whether it is negative.
+    fn signs(&self) -> Option<&[bool]> {
+        self.rounds.as_ref()?.indicators().first().map(Vec::as_slice)
+    }
+
+    /// What every participant must post at the end.
+    fn result(&self) -> Option<records::Result> {
+        Some(records::Result {
+            indicators: digest::indicators(&[self.signs()?.to_vec()]),
+            model: digest::models(self.params.digests.iter().map(String::as_str)),
+        })
+    }
+
+    /// What follows from a complete round of a phase.
+    fn complete(&mut self, slot: Slot) -> Result<(), Fault> {
+        match (&mut self.rounds, slot.phase) {
+            (None, _) => {
+                let key = self.agreement.key(self.book.participants(), self.params.key_bits)?;
+                let rules = self.book.rules().clone();
+                let all = vec![(0..self.params.instances).collect()];
+                let judge = judge::Blinded::new(rules, self.blinding, all, 0);
+                self.rounds = Some(Rounds::new(&self.book, key, Box::new(judge)));
+                Ok(())
+            }
+            (Some(rounds), _) => rounds.complete(slot, &mut self.book),
+        }
+    }
+}
+
+impl Protocol for Prediction {
+    type Private = Parts;
+    /// The classes, in the order of the sorted identifiers.
+    type Output = Vec<Label>;
+
+    fn start(job: &Job, role: Role) -> Result<Self, Fault> {
+        let params = params_of(&job.params)?.clone();
+        let book = Book::new(job, role, params.quorum)?;
+        let n = job.params.parties();
+        let blinding = Self::blinding(&params, n).map_err(|e| Fault::Input(e.to_string()))?;
+        Ok(Self { book, params, blinding, agreement: Agreement::new(n), rounds: None })
+    }
+
+    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
+        let record = &committed.record;
+        let slot = record.slot;
+        if self.book.has(record) {
+            return Ok(());
+        }
+        self.book.check(record)?;
+        if self.book.is_late(slot) {
+            return Ok(());
+        }
+        let folded = match (&record.body, &mut self.rounds) {
+            (Body::Setup(setup), _) => self.agreement.fold_setup(slot.party, setup, self.params.instances),
+            (Body::Result(result), _) => match self.result().as_ref() == Some(result) {
+                true => Ok(()),
+                false => Err("its result differs from what the records give".into()),
+            },
+            (body, Some(rounds)) => rounds.fold(slot, body),
+            _ => unreachable!("refused by the rules, or due after the set-up only"),
+        };
+        folded.map_err(|reason| self.book.blame(slot.party, format!("{slot}: {reason}")))?;
+        self.book.note(record);
+        match self.book.is_complete(slot.phase, slot.round) {
+            true => self.complete(slot),
+            false => Ok(()),
+        }
+    }
+
+    fn owed(&self) -> Vec<Slot> {
+        self.book.owed()
+    }
+
+    fn make(&self, slot: Slot, private: &Parts, rng: &mut StepRng) -> Result<Body, Fault> {
+        self.book.check_owed(&slot)?;
+        let rounds = || self.rounds.as_ref().expect("what needs the key comes after the set-up");
+        match slot.phase {
+            Phase::Setup => {
+                Ok(Body::Setup(Setup { key: private.share.key().to_record(), data: private.data.clone() }))
+            }
+            Phase::Iv => {
+                let range = self.book.rules().chunk_range(Phase::Iv, slot.chunk);
+                Ok(Body::Iv(rounds().iv(slot, &private.scores[range], rng)))
+            }
+            Phase::Result => Ok(Body::Result(self.result().expect("all partial decryptions come before"))),
+            _ => rounds().make(slot, &private.share, rng),
+        }
+    }
+
+    fn used(&self, slot: Slot) -> Vec<u32> {
+        self.book.used(&slot)
+    }
+
+    fn inputs(&self, slot: Slot, private: &Parts) -> [u8; 32] {
+        self.book.inputs(slot, &private.digest)
+    }
+
+    fn status(&self) -> Status<Vec<Label>> {
+        match self.signs().filter(|_| self.book.is_complete(Phase::Result, 0)) {
+            Some(signs) => Status::Done(signs.iter().map(|negative| Label::of_sign(*negative)).collect()),
+            None => Status::Running { waiting_for: self.book.open_slots() },
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Predictions with a model that stayed split, on both ledgers: a node is killed meanwhile; every class is the whole model's,
+//! a repeated row is answered from the record, and no node goes beyond its limit.
+
+mod fixture;
+
+use fixture::{Finished, Ledger, Size, run};
+use launcher::Kind;
+use node::{
+    config::Config,
+    model::Query,
+    predictions::{self, Answered, MOST},
+    split::SplitRun,
+    worker::{PredictReport, check, report_path},
+};
+use records::{Job, JobParams, Judge, Kind as Protocol, Publication, VERSION};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use svm::generate;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_development_ledger() {
+    on(Ledger::start(Kind::Dev, 3).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_fabric() {
+    on(Ledger::start(Kind::Fabric, 3).await).await;
+}
+
+const SIZE: Size = Size { judge: Judge::Blinded, rows: 60, iterations: 6, batch: 8, key_bits: 512 };
+
+async fn on(ledger: Option<Ledger>) {
+    let Some(ledger) = ledger else { return };
+    let split = trained(&ledger).await;
+    few_rows_and_the_same_again(&ledger, &split).await;
+    what_does_not_fit_is_refused(&ledger, &split).await;
+    many_rows_though_nodes_are_killed(&ledger, &split).await;
+}
+
+/// A training whose participants keep their parts.
+async fn trained(ledger: &Ledger) -> SplitRun {
+    let mut plan = ledger.plan("split", &SIZE);
+    plan.training.model = Publication::Split;
+    let prepared = plan.prepare(&ledger.network.dir.join("jobs/split/participants")).unwrap();
+    let finished = Finished::run(prepared, ledger).await;
+    assert!(finished.report.identical_indicators);
+    assert!(finished.reports.iter().all(|report| report.published.is_none()));
+    SplitRun {
+        model: finished.prepared.model(&finished.reports),
+        training: finished.id(),
+        participants: finished.prepared.participants.clone(),
+    }
+}
+
+/// The first of so many new patients, some of whose values are unknown.
+fn rows(ledger: &Ledger, name: &str, count: usize) -> Query {
+    let text = generate::patients(400, 77);
+    let header = text.lines().next().unwrap().to_owned();
+    let names: Vec<&str> = header.split(',').collect();
+    let last = names.iter().rposition(|&name| name != generate::LABEL && name != generate::ID).unwrap();
+    let lines = text.lines().skip(1).take(count).enumerate().map(|(number, line)| {
+        let mut cells: Vec<&str> = line.split(',').collect();
+        if number % 5 == 0 {
+            cells[last] = "?";
+        }
+        cells.join(",")
+    });
+    let file = ledger.network.dir.join(format!("{name}.csv"));
+    let all: Vec<String> = std::iter::once(header).chain(lines).collect();
+    fs::write(&file, all.join("\n") + "\n").unwrap();
+    Query { file, id: Some(generate::ID.into()), label: None }
+}
+
+/// What the whole model says, as identifiers and whether they are positive.
+fn whole(split: &SplitRun, query: &Query) -> Vec<(String, bool)> {
+    let found = split.model.predict(query).unwrap();
+    let row = |p: node::model::Prediction| (p.id.unwrap(), p.class == split.model.positive);
+    found.predictions.into_iter().map(row).collect()
+}
+
+/// Asserts that all rows are answered as the whole model would.
+fn assert_answered(split: &SplitRun, query: &Query) {
+    let expected = whole(split, query);
+    let answers = split.answers(expected.iter().map(|(id, _)| id)).unwrap();
+    for ((id, positive), answer) in expected.iter().zip(answers) {
+        assert_eq!(answer.positive, *positive, "{id}");
+    }
+}
+
+fn config(split: &SplitRun, party: usize) -> Config {
+    Config::load(&split.participants.configs[party]).unwrap()
+}
+
+fn job(params: &JobParams) -> Job {
+    let proposer = params.participants[0].clone();
+    Job { version: VERSION, id: params.id(), params: params.clone(), proposer, proposed: 0 }
+}
+
+async fn few_rows_and_the_same_again(ledger: &Ledger, split: &SplitRun) {
+    let first = rows(ledger, "first", 12);
+    let params = split.lay_out(&first, None).unwrap().expect("nothing is known yet");
+    let reports: Vec<PredictReport> = run(&split.participants, &params, &[]).await;
+    assert_answered(split, &first);
+    assert!(reports.iter().all(|report| report.classes == reports[0].classes && report.classes.len() == 12));
+    let found = ledger.verify(&params.id()).await;
+    assert!(found.complete, "{:?}", found.defects);
+    assert_eq!((found.indicators, found.proofs), (12, 3));
+
+    // Three more rows; the others are not asked about again.
+    let more = rows(ledger, "more", 15);
+    let params = split.lay_out(&more, None).unwrap().expect("three are new");
+    let Protocol::VerticalPredict(predict) = &params.kind else { panic!() };
+    assert_eq!(predict.instances, 3);
+    let _: Vec<PredictReport> = run(&split.participants, &params, &[]).await;
+    assert_answered(split, &more);
+    assert_eq!(split.lay_out(&first, None).unwrap(), None, "all are in the record");
+    for party in 0..3 {
+        let answered = Answered::load(&config(split, party), &split.training).unwrap();
+        assert_eq!((answered.left(MOST, None), answered.answers.len()), (MOST - 15, 15));
+    }
+}
+
+async fn what_does_not_fit_is_refused(ledger: &Ledger, split: &SplitRun) {
+    // Six rows are more than the limit leaves, for every node by itself.
+    let beyond = rows(ledger, "beyond", 21);
+    let params = split.lay_out(&beyond, None).unwrap().unwrap();
+    for party in 0..3 {
+        let fault = check(&config(split, party), &job(&params), party as u32).unwrap_err().to_string();
+        assert!(fault.contains("6 rows, 5 of 20 are left"), "{fault}");
+    }
+
+    // Other digests than those with which training ended: the contract, and each node.
+    let within = rows(ledger, "within", 18);
+    let params = split.lay_out(&within, None).unwrap().unwrap();
+    check(&config(split, 1), &job(&params), 1).unwrap();
+    let mut other = params.clone();
+    let Protocol::VerticalPredict(predict) = &mut other.kind else { panic!() };
+    predict.digests.swap(0, 2);
+    let refused = split.participants.propose(&other).await.unwrap_err().to_string();
+    assert!(refused.contains("digests: not that of the part of Org1MSP"), "{refused}");
+    let fault = check(&config(split, 1), &job(&other), 1).unwrap_err().to_string();
+    assert!(fault.contains("other parts of the model"), "{fault}");
+
+    // Another part of the model than the digest names.
+    let path = report_path(&config(split, 1), &split.training);
+    let fault = with_changed(&path, "\"weights\": [\n", "\"weights\": [\n\"1\",", || {
+        check(&config(split, 1), &job(&params), 1).unwrap_err().to_string()
+    });
+    assert!(fault.contains("not the one that was named"), "{fault}");
+
+    // A row under another name is a new row.
+    let strange = config(split, 1).predictions.unwrap().file;
+    let fault = with_changed(&strange, "\n\"", "\n\"X", || {
+        check(&config(split, 1), &job(&params), 1).unwrap_err().to_string()
+    });
+    assert_eq!(fault, "4 identifiers for a job of 3 instances");
+    let fault = with_changed(&strange, "id,", "name,", || {
+        predictions::template(&config(split, 1), &split.training).unwrap_err().to_string()
+    });
+    assert!(fault.contains("new.csv") && fault.contains("no column `id`"), "{fault}");
+}
+
+/// Runs something while a file is another.
+fn with_changed<T>(path: &PathBuf, from: &str, to: &str, run: impl FnOnce() -> T) -> T {
+    let text = read(path);
+    assert!(text.contains(from), "{}: {text}", path.display());
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+    let result = run();
+    fs::write(path, text).unwrap();
+    result
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+async fn many_rows_though_nodes_are_killed(ledger: &Ledger, split: &SplitRun) {
+    let many = rows(ledger, "many", 315);
+    let params = split.lay_out(&many, Some(400)).unwrap().unwrap();
+    let killed = [(1, Duration::from_millis(700)), (2, Duration::from_millis(300))];
+    let reports: Vec<PredictReport> = run(&split.participants, &params, &killed).await;
+    assert_answered(split, &many);
+    let (positive, all) = (split.model.class(svm::Label::Positive), reports[0].classes.len());
+    assert_eq!(all, 300);
+    let positives = whole(split, &many).iter().filter(|(_, positive)| *positive).count();
+    assert!(positives > 20 && positives < 295, "{positives} {positive}");
+    // However often a node was started, the rows count once.
+    for party in 0..3 {
+        let answered = Answered::load(&config(split, party), &split.training).unwrap();
+        assert_eq!(answered.left(400, None), 400 - 315);
+    }
+    let found = ledger.verify(&params.id()).await;
+    assert!(found.complete, "{:?}", found.defects);
+    assert_eq!(found.indicators, 300);
+}
