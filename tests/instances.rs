@@ -41,6 +41,11 @@ async fn on_fabric() {
     on(Ledger::start(Kind::Fabric, 4).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn on_fabrics_long_term_release() {
+    on(Ledger::start_long_term(4).await).await;
+}
+
 async fn on(ledger: Option<Ledger>) {
     let Some(ledger) = ledger else { return };
     let dir = ledger.network.dir.join("tables");
