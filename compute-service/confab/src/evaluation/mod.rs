@@ -166,6 +166,18 @@ impl Seconds {
         }
     }
 
+    /// What else is told of the time; these are no parts of one whole.
+    pub fn beside(&self) -> Vec<(&'static str, f64)> {
+        match self {
+            Self::Columns(t) => vec![("processor, all", t.cpu_all_participants)],
+            Self::Rows(t) => vec![
+                ("all providers", t.providers),
+                ("analyst", t.analyst),
+                ("processor, all", t.cpu_all_participants),
+            ],
+        }
+    }
+
     /// What the parts add up to, for people.
     pub fn of_parts(&self) -> &'static str {
         match self {
@@ -452,16 +464,18 @@ pub fn show(e: &Evaluation) {
         say!("key           {key}");
     }
     for fold in &secure.folds {
-        let parts: Vec<String> =
-            fold.seconds.parts().iter().map(|(name, seconds)| format!("{name} {seconds:.1}")).collect();
+        let list = |parts: Vec<(&str, f64)>| {
+            parts.iter().map(|(name, seconds)| format!("{name} {seconds:.1}")).collect::<Vec<_>>().join(", ")
+        };
         say!(
-            "  repeat {}, fold {}: accuracy {:.4}, reference {:.4}; {:.1} s: {}",
+            "  repeat {}, fold {}: accuracy {:.4}, reference {:.4}; {:.1} s: {}; {}",
             fold.repeat,
             fold.fold,
             fold.secure.scores.accuracy,
             fold.reference.scores.accuracy,
             fold.seconds.total(),
-            parts.join(", ")
+            list(fold.seconds.parts()),
+            list(fold.seconds.beside())
         );
     }
     if let Some(first) = secure.folds.first() {
