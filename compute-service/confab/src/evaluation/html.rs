@@ -221,9 +221,8 @@ fn encrypted(secure: &Secure) -> String {
     );
     for fold in &secure.folds {
         let same = match fold.identical {
-            Some(true) => "yes",
-            Some(false) => "<span class=\"bad\">no</span>",
-            None => "not compared",
+            true => "yes",
+            false => "<span class=\"bad\">no</span>",
         };
         let seconds = fold.seconds.parts().into_iter().chain(fold.seconds.beside());
         let seconds: String = seconds.map(|(_, seconds)| format!("<td>{seconds:.1}</td>")).collect();

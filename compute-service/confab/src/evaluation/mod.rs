@@ -118,9 +118,8 @@ pub struct SecureFold {
     pub secure: Metrics,
     /// Of the plaintext reference of the job's own schedule.
     pub reference: Metrics,
-    /// Whether weights, predictions and, by columns, indicators are the reference's; absent where providers drew batches,
-    /// which nobody else knows.
-    pub identical: Option<bool>,
+    /// Whether weights, predictions and, by columns, indicators are the reference's.
+    pub identical: bool,
     /// Whether an observer's replay found nothing wrong, where it was asked for.
     pub verified: Option<bool>,
     /// The ledger's share.
@@ -238,12 +237,6 @@ impl Secure {
             confusion: folds.iter().map(|fold| fold.secure.confusion).sum(),
             folds,
         }
-    }
-
-    /// Whether all folds are the reference's; none where one was not compared.
-    pub fn identical(&self) -> Option<bool> {
-        let known: Option<Vec<bool>> = self.folds.iter().map(|fold| fold.identical).collect();
-        known.map(|all| all.into_iter().all(|same| same))
     }
 
     /// Who made the threshold key, for people.
@@ -368,10 +361,9 @@ impl Evaluation {
     pub fn about_secure(&self, secure: &Secure) -> String {
         let (ran, of) = (secure.folds.len(), self.folds.len());
         let which = if ran == of { "all".into() } else { format!("the first {ran} of") };
-        let same = match secure.identical() {
-            Some(true) => "every one comes to the reference's weights and predictions",
-            Some(false) => "NOT every one comes to what the reference comes to",
-            None => "not compared to the bit, for the providers' batches are their own",
+        let same = match secure.folds.iter().all(|fold| fold.identical) {
+            true => "every one comes to the reference's weights and predictions",
+            false => "NOT every one comes to what the reference comes to",
         };
         format!(
             "{which} {of} folds ran encrypted, {} bits, {} ledger: {same}",
