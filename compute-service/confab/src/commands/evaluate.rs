@@ -88,7 +88,7 @@ pub async fn run(args: EvaluateArgs) -> Done {
         output::write(path, html::page(&evaluation).as_bytes())?;
     }
     let secure = || evaluation.secure.iter().flat_map(|secure| &secure.folds);
-    if secure().any(|fold| fold.identical == Some(false)) {
+    if secure().any(|fold| !fold.identical) {
         return Err("a secure fold differs from the plaintext reference; this is a defect of Confab".into());
     }
     match secure().any(|fold| fold.verified == Some(false)) {
@@ -255,9 +255,9 @@ async fn by_columns(
             fold: place.fold + 1,
             verified: args.run.replay(network, &prepared.params.id(), steps).await?,
             job: report.job,
-            identical: Some(
-                report.identical_indicators && report.identical_predictions && report.identical_weights,
-            ),
+            identical: report.identical_indicators
+                && report.identical_predictions
+                && report.identical_weights,
             secure: report.secure,
             reference: report.plaintext,
             ledger: report.ledger,
@@ -285,13 +285,13 @@ async fn by_rows(
         steps.part(&name(place));
         let plan = RowsPlan { source: args.source(table, place)?, ..plan.clone() };
         let (prepared, _, summary) = rows::run_plan(&plan, &nodes, network.kind, steps).await?;
-        let identical = summary.identical_weights.or(summary.identical_predictions);
         folds.push(SecureFold {
             repeat: place.repeat + 1,
             fold: place.fold + 1,
             verified: args.run.replay(network, &prepared.params.id(), steps).await?,
             job: summary.job,
-            identical: identical.map(|same| same && summary.identical_predictions != Some(false)),
+            // Both are compared where there is no noise.
+            identical: summary.identical_weights == Some(true) && summary.identical_predictions == Some(true),
             secure: summary.secure,
             reference: summary.plaintext,
             ledger: summary.ledger,

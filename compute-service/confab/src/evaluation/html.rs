@@ -211,7 +211,9 @@ fn encrypted(secure: &Secure) -> String {
         bars("Where the time of the encrypted folds went", &parts, &rows),
         first.seconds.of_parts()
     );
-    let heads: String = parts.iter().map(|part| format!("<th>{}</th>", escape(part))).collect();
+    let beside = first.seconds.beside().into_iter().map(|(name, _)| name);
+    let heads: String =
+        parts.iter().copied().chain(beside).map(|name| format!("<th>{}</th>", escape(name))).collect();
     let _ = writeln!(
         html,
         "<div class=\"card scroll\" style=\"margin-top:1rem\"><table>\n<thead><tr><th>fold</th><th>accuracy</th>\
@@ -219,12 +221,11 @@ fn encrypted(secure: &Secure) -> String {
     );
     for fold in &secure.folds {
         let same = match fold.identical {
-            Some(true) => "yes",
-            Some(false) => "<span class=\"bad\">no</span>",
-            None => "not compared",
+            true => "yes",
+            false => "<span class=\"bad\">no</span>",
         };
-        let seconds: String =
-            fold.seconds.parts().iter().map(|(_, seconds)| format!("<td>{seconds:.1}</td>")).collect();
+        let seconds = fold.seconds.parts().into_iter().chain(fold.seconds.beside());
+        let seconds: String = seconds.map(|(_, seconds)| format!("<td>{seconds:.1}</td>")).collect();
         let _ = writeln!(
             html,
             "<tr><th>repeat {}, fold {}</th><td>{:.4}</td><td>{:.4}</td><td>{:.4}</td><td>{:.4}</td><td>{same}</td>\

@@ -118,9 +118,8 @@ pub struct SecureFold {
     pub secure: Metrics,
     /// Of the plaintext reference of the job's own schedule.
     pub reference: Metrics,
-    /// Whether weights, predictions and, by columns, indicators are the reference's; absent where providers drew batches,
-    /// which nobody else knows.
-    pub identical: Option<bool>,
+    /// Whether weights, predictions and, by columns, indicators are the reference's.
+    pub identical: bool,
     /// Whether an observer's replay found nothing wrong, where it was asked for.
     pub verified: Option<bool>,
     /// The ledger's share.
@@ -162,6 +161,18 @@ impl Seconds {
                 ("secure comparison", t.comparison),
                 ("polynomial multiplication", t.multiplication),
                 ("other work", (t.providers + t.analyst - t.comparison - t.multiplication).max(0.0)),
+            ],
+        }
+    }
+
+    /// What else is told of the time; these are no parts of one whole.
+    pub fn beside(&self) -> Vec<(&'static str, f64)> {
+        match self {
+            Self::Columns(t) => vec![("processor, all", t.cpu_all_participants)],
+            Self::Rows(t) => vec![
+                ("all providers", t.providers),
+                ("analyst", t.analyst),
+                ("processor, all", t.cpu_all_participants),
             ],
         }
     }
@@ -226,12 +237,6 @@ impl Secure {
             confusion: folds.iter().map(|fold| fold.secure.confusion).sum(),
             folds,
         }
-    }
-
-    /// Whether all folds are the reference's; none where one was not compared.
-    pub fn identical(&self) -> Option<bool> {
-        let known: Option<Vec<bool>> = self.folds.iter().map(|fold| fold.identical).collect();
-        known.map(|all| all.into_iter().all(|same| same))
     }
 
     /// Who made the threshold key, for people.
@@ -356,10 +361,9 @@ impl Evaluation {
     pub fn about_secure(&self, secure: &Secure) -> String {
         let (ran, of) = (secure.folds.len(), self.folds.len());
         let which = if ran == of { "all".into() } else { format!("the first {ran} of") };
-        let same = match secure.identical() {
-            Some(true) => "every one comes to the reference's weights and predictions",
-            Some(false) => "NOT every one comes to what the reference comes to",
-            None => "not compared to the bit, for the providers' batches are their own",
+        let same = match secure.folds.iter().all(|fold| fold.identical) {
+            true => "every one comes to the reference's weights and predictions",
+            false => "NOT every one comes to what the reference comes to",
         };
         format!(
             "{which} {of} folds ran encrypted, {} bits, {} ledger: {same}",
@@ -452,16 +456,18 @@ pub fn show(e: &Evaluation) {
         say!("key           {key}");
     }
     for fold in &secure.folds {
-        let parts: Vec<String> =
-            fold.seconds.parts().iter().map(|(name, seconds)| format!("{name} {seconds:.1}")).collect();
+        let list = |parts: Vec<(&str, f64)>| {
+            parts.iter().map(|(name, seconds)| format!("{name} {seconds:.1}")).collect::<Vec<_>>().join(", ")
+        };
         say!(
-            "  repeat {}, fold {}: accuracy {:.4}, reference {:.4}; {:.1} s: {}",
+            "  repeat {}, fold {}: accuracy {:.4}, reference {:.4}; {:.1} s: {}; {}",
             fold.repeat,
             fold.fold,
             fold.secure.scores.accuracy,
             fold.reference.scores.accuracy,
             fold.seconds.total(),
-            parts.join(", ")
+            list(fold.seconds.parts()),
+            list(fold.seconds.beside())
         );
     }
     if let Some(first) = secure.folds.first() {
