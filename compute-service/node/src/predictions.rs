@@ -14,7 +14,7 @@ use crate::{
     worker::{JobReport, report_path, write_private},
 };
 use protocol::Fault;
-use records::{Bytes, Job, JobId, JobParams, Kind, Publication, VERSION, VerticalPredict};
+use records::{Job, JobId, JobParams, Kind, Publication, VERSION, VerticalPredict};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -266,11 +266,6 @@ pub fn reveals(predict: &VerticalPredict, parties: u32) -> Result<Vec<String>, M
             predict.margin_bits + 1
         ),
     ])
-}
-
-/// A report keeps the salt as bytes.
-pub(crate) fn salt(salt: &[u8; 32]) -> Bytes {
-    Bytes(salt.to_vec())
 }
 
 #[cfg(test)]

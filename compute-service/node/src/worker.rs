@@ -300,7 +300,7 @@ impl Worker {
             indicators: output.indicators,
             schedule: output.schedule,
             model,
-            salt: output.weights.is_none().then(|| predictions::salt(private.salt())),
+            salt: output.weights.is_none().then(|| Bytes(private.salt().to_vec())),
             published: output.weights,
             digests: output.digests,
             seconds: finished.seconds,

@@ -248,3 +248,26 @@ fn whoever_breaks_the_protocol_is_named() {
     assert!(matches!(&fault, Fault::Disagreement(_)), "{fault}");
     assert!(fault.to_string().ends_with("Org1MSP, Org2MSP; Org3MSP"), "{fault}");
 }
+
+/// A member that chooses rows for which another's part stays the same finds that part, each answer halving what it may be,
+/// whatever the judge hides: why every node counts the rows that are asked about with its part.
+#[test]
+fn chosen_rows_give_a_part_away_by_bisection() {
+    let mut asked = Asked::new(2, 1, 2);
+    let part = fixed::score(&asked.weights[1], asked.columns[1].row(0)) as i64;
+    let (mut least, mut beyond) = (-1i64 << 40, 1i64 << 40);
+    for query in 1..=41u8 {
+        let middle = least + (beyond - least) / 2;
+        // The cheat's own weights are 1 and 2^12.
+        let own = vec![(-middle & 0xfff) as i32, (-middle >> 12) as i32];
+        asked.columns[0] = Features::from_rows(WIDTH, &[own]);
+        asked.job.params.nonce = Bytes(vec![query; 16]);
+        asked.job.id = asked.job.params.id();
+        match asked.run(|_, body| body).unwrap().outputs[0][0] {
+            Label::Positive => least = middle,
+            Label::Negative => beyond = middle,
+        }
+        assert_eq!(beyond - least, 1 << (41 - query));
+    }
+    assert_eq!(least, part);
+}
