@@ -225,6 +225,11 @@ fn the_analyst_gets_the_rows(parties: &Parties, small: &Shared, wide: &Shared) {
         .collect();
     found.sort_unstable();
     assert_eq!(found, [("Org1MSP", &small.id[..], 5), ("Org2MSP", &wide.id, 7)]);
+    let people = parties.output(ANALYST, &["list"]).stdout;
+    assert_says(
+        &String::from_utf8(people).unwrap(),
+        &["columns gene0, gene1,", "gene11 and 388 more", "ill: yes or no"],
+    );
     assert_eq!(parties.ok(CLINIC, &["list", "--to", "Org3MSP"]).as_array().unwrap().len(), 1);
 
     let (out, blobs) = (parties.path("out"), parties.path("blobs"));

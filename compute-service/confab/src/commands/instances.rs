@@ -268,7 +268,7 @@ async fn list(args: &ListArgs) -> Done {
         for ShownTable { table, present, frame } in found {
             say!("table    {table}");
             say!("from     {} ({}), device {}", frame.msp_id, frame.provider, frame.device);
-            say!("rows     {present} of {}, columns {}", frame.rows, frame.columns.join(", "));
+            say!("rows     {present} of {}, columns {}", frame.rows, some(&frame.columns));
             if let Some(classes) = &frame.classes {
                 say!("label    {}: {} or {}", classes.column, classes.positive, classes.negative);
             }
@@ -280,6 +280,17 @@ async fn list(args: &ListArgs) -> Done {
             say!("no tables for {own}");
         }
     })
+}
+
+/// The first names of many.
+fn some(columns: &[String]) -> String {
+    const SHOWN: usize = 12;
+    match columns.get(..SHOWN) {
+        Some(first) if columns.len() > SHOWN => {
+            format!("{} and {} more", first.join(", "), columns.len() - SHOWN)
+        }
+        _ => columns.join(", "),
+    }
 }
 
 async fn fetch(args: &FetchArgs) -> Done {
