@@ -55,6 +55,7 @@ pub use ciphertext::{Ciphertext, CiphertextError, Invalid};
 pub use encrypt::{Encryptor, Randomness};
 pub use key::{EncryptionKey, KeyError, Overflow, PublicKey};
 pub use private::PrivateKey;
+pub use random::below;
 pub use threshold::{
     CombineError, Contribution, KeyShare, Partial, Proof, ProofContext, Reason, ShareError, WrongShare,
     combine, deal, partial_decrypt, verify_partial, verify_partials,

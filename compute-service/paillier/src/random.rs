@@ -21,7 +21,11 @@ pub(crate) fn number(rng: &mut (impl CryptoRng + ?Sized), bits: usize) -> BigUin
 }
 
 /// A number uniform in 0..`bound`, by rejection.
-pub(crate) fn below(rng: &mut (impl CryptoRng + ?Sized), bound: &BigUint) -> BigUint {
+///
+/// # Panics
+/// Where `bound` is 0.
+pub fn below(rng: &mut (impl CryptoRng + ?Sized), bound: &BigUint) -> BigUint {
+    assert!(bound.bits() > 0, "numbers to choose from");
     let bits = bound.bits() as usize;
     loop {
         let x = number(rng, bits);

@@ -2,7 +2,7 @@
 //! lists of parts are the same bytes.
 
 use crate::fixed::Features;
-use records::{DataDigest, JobId};
+use records::{DataDigest, JobId, Model};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 over a purpose, the job and parts.
@@ -33,6 +33,14 @@ pub(crate) fn model(job: &JobId, party: u32, weights: &[i64], salt: Option<&[u8;
     let weights: Vec<u8> = weights.iter().flat_map(|w| w.to_be_bytes()).collect();
     let salt = salt.map_or(&[][..], |salt| &salt[..]);
     hex::encode(digest("model", job, [&party.to_be_bytes()[..], salt, &weights]))
+}
+
+/// What a party says of its model or part: its digest, and the weights themselves unless they stay split.
+pub(crate) fn published(job: &JobId, party: u32, weights: &[i64], salt: Option<&[u8; 32]>) -> Model {
+    Model {
+        digest: model(job, party, weights, salt),
+        weights: salt.is_none().then(|| weights.iter().map(i64::to_string).collect()),
+    }
 }
 
 /// Digest of all indicators in order, one byte each.

@@ -10,6 +10,7 @@ pub mod metrics;
 mod params;
 pub mod reference;
 pub mod scaling;
+mod seed;
 pub mod split;
 pub mod table;
 pub mod vertical;

@@ -23,7 +23,13 @@ pub use noise::epsilon;
 pub use parties::{Output, Private, Times};
 pub use rows::{Rows, check};
 
-use crate::{digest, scaling::Scaler, vertical::Blinding, vertical::schedule};
+use crate::{
+    digest,
+    scaling::Scaler,
+    seed::{self, JointSeed},
+    vertical::Blinding,
+    vertical::schedule,
+};
 use masks::Masks;
 use noise::Gaussian;
 use num_bigint::{BigInt, BigUint};
@@ -33,7 +39,7 @@ use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, s
 use provider::{Plan, Provider, Slots, gradient_packing};
 use records::{
     Body, Bytes, Closing, Comparison, HorizontalSvm as Params, Job, Kind, MemberKeys, Model, Phase,
-    Publication, SeedCommit, SeedOpen, Slot,
+    Publication, Slot,
 };
 use std::{
     cell::Cell,
@@ -61,7 +67,7 @@ pub struct HorizontalSvm {
     slots: Option<Slots>,
     scaler: Option<Scaler>,
     seed: Option<[u8; 32]>,
-    commitments: Vec<[u8; 32]>,
+    joint: JointSeed,
     /// `[[w]]` of the current round.
     weights: Vec<Ciphertext>,
     /// Each provider's margins of the current round, at the analyst and observers.
@@ -166,28 +172,17 @@ impl HorizontalSvm {
         Ok(())
     }
 
-    fn fold_commitments(&mut self, step: Step) {
-        let commitment = |party| match self.board.bodies(step, party).next() {
-            Some(Body::SeedCommit(commit)) => {
-                commit.commitment.0.clone().try_into().expect("checked by the rules")
-            }
-            _ => unreachable!("the step is complete"),
-        };
-        self.commitments = (0..self.board.rules.parties()).map(commitment).collect();
-    }
-
-    fn fold_openings(&mut self, step: Step) -> Result<(), Fault> {
-        let mut contributions = Vec::new();
-        for (party, commitment) in (0..).zip(&self.commitments) {
-            let Some(Body::SeedOpen(open)) = self.board.bodies(step, party).next() else {
-                unreachable!("the step is complete")
+    fn fold_seed(&mut self, step: Step) -> Result<(), Fault> {
+        let job = &self.job.id;
+        for party in 0..self.board.rules.parties() {
+            let folded = match self.board.bodies(step, party).next() {
+                Some(Body::SeedCommit(commit)) => self.joint.fold_commitment(party, commit),
+                Some(Body::SeedOpen(open)) => self.joint.fold_opening(job, party, open),
+                _ => unreachable!("the step is complete"),
             };
-            if digest::commitment(&self.job.id, party, &open.seed.0) != *commitment {
-                return Err(self.board.blame(party, "the opening of its seed does not fit the commitment"));
-            }
-            contributions.push(&open.seed.0);
+            folded.map_err(|e| self.board.blame(party, format!("{}: {e}", step.phase)))?;
         }
-        self.seed = Some(digest::digest("seed", &self.job.id, contributions));
+        self.seed = (step.phase == Phase::SeedOpen).then(|| self.joint.value(job));
         Ok(())
     }
 
@@ -255,8 +250,7 @@ impl HorizontalSvm {
         match step.phase {
             Phase::Keys => self.fold_keys()?,
             Phase::Moments => self.fold_moments(step)?,
-            Phase::SeedCommit => self.fold_commitments(step),
-            Phase::SeedOpen => self.fold_openings(step)?,
+            Phase::SeedCommit | Phase::SeedOpen => self.fold_seed(step)?,
             Phase::Weights => {
                 self.weights = self.read(step, self.params.analyst)?;
                 if !self.weights.is_empty() && self.weights.len() != self.params.weights() {
@@ -468,10 +462,8 @@ impl HorizontalSvm {
         let weights = self.with_analyst(private, |analyst, _| Ok(analyst.model.weights().to_vec()))?;
         let split = self.params.model == Publication::Split;
         let salt = private.salt(&self.job);
-        Ok(Body::Model(Model {
-            digest: digest::model(&self.job.id, self.params.analyst, &weights, split.then_some(&salt)),
-            weights: (!split).then(|| weights.iter().map(i64::to_string).collect()),
-        }))
+        let salt = split.then_some(&salt);
+        Ok(Body::Model(digest::published(&self.job.id, self.params.analyst, &weights, salt)))
     }
 
     fn make_keys(&self, slot: Slot, private: &Private) -> Result<Body, Fault> {
@@ -532,7 +524,7 @@ impl Protocol for HorizontalSvm {
             slots: None,
             scaler: None,
             seed: None,
-            commitments: Vec::new(),
+            joint: JointSeed::new(job.params.parties()),
             weights: Vec::new(),
             margins: Vec::new(),
             comparisons: Vec::new(),
@@ -566,13 +558,10 @@ impl Protocol for HorizontalSvm {
             Phase::Keys => self.make_keys(slot, private),
             Phase::Moments => self.make_moments(slot, private),
             Phase::SeedCommit => {
-                let commitment =
-                    digest::commitment(&self.job.id, slot.party, &private.contribution(&self.job));
-                Ok(Body::SeedCommit(SeedCommit { commitment: commitment.to_vec().into() }))
+                let commit = seed::commit(&self.job.id, slot.party, &private.contribution(&self.job));
+                Ok(Body::SeedCommit(commit))
             }
-            Phase::SeedOpen => {
-                Ok(Body::SeedOpen(SeedOpen { seed: private.contribution(&self.job).to_vec().into() }))
-            }
+            Phase::SeedOpen => Ok(Body::SeedOpen(seed::open(&private.contribution(&self.job)))),
             Phase::Weights => self.make_weights(slot, private, rng),
             Phase::Margins => self.make_margins(slot, private, rng),
             Phase::Indicators => self.make_indicators(slot, private, rng),

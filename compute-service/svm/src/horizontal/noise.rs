@@ -4,7 +4,8 @@
 //! iterations add up.
 
 use num_bigint::{BigInt, BigUint};
-use num_traits::{One, Zero};
+use num_traits::One;
+use paillier::below;
 use rand_core::CryptoRng;
 use records::{GradientNoise, SCALE};
 
@@ -83,22 +84,6 @@ fn bernoulli_exp_below_one(rng: &mut impl CryptoRng, numerator: &BigUint, denomi
         k += 1;
     }
     k % 2 == 1
-}
-
-/// Uniform in 0..bound, by rejection.
-pub(super) fn below(rng: &mut impl CryptoRng, bound: &BigUint) -> BigUint {
-    let bits = bound.bits() as usize;
-    if bits == 0 {
-        return BigUint::zero();
-    }
-    let mut bytes = zeroize::Zeroizing::new(vec![0; bits.div_ceil(8)]);
-    loop {
-        crate::vertical::blinding::uniform_bits(&mut bytes, bits, rng);
-        let number = BigUint::from_bytes_be(&bytes);
-        if number < *bound {
-            return number;
-        }
-    }
 }
 
 /// ε of a whole run of so many iterations at the job's δ, for one row of one provider, counting that provider's own noise

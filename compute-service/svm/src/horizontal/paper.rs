@@ -1,10 +1,10 @@
 //! Algorithms 2 and 3 of the book's chapter 4: both sides see every indicator, the analyst every provider's gradient.
 
-use super::{noise::below, provider::Provider};
+use super::provider::Provider;
 use crate::fixed::ONE;
 use modexp::Secret;
 use num_bigint::{BigInt, BigUint};
-use paillier::{Ciphertext, PrivateKey};
+use paillier::{Ciphertext, PrivateKey, below};
 use protocol::StepRng;
 use std::ops::Range;
 

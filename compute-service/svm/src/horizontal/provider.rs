@@ -1,6 +1,6 @@
 //! What a provider computes under encryption: blinded margins, and its gradient.
 
-use super::{masks::Masks, noise::below, rows::Rows};
+use super::{masks::Masks, rows::Rows};
 use crate::{
     fixed::ONE,
     vertical::{Blinding, Sampler, blinding::uniform_bits},
@@ -8,7 +8,7 @@ use crate::{
 use modexp::Secret;
 use num_bigint::{BigInt, BigUint, Sign};
 use num_traits::One;
-use paillier::{Ciphertext, Encryptor, packing::Packing};
+use paillier::{Ciphertext, Encryptor, below, packing::Packing};
 use protocol::StepRng;
 use rand_core::{CryptoRng, Rng};
 use records::{HorizontalSvm, VALUE_BITS};

@@ -1,21 +1,17 @@
-//! What the participants must agree on before anything is computed: key, instances, labels, seed.
+//! What the participants must agree on before anything is computed: key, instances, labels.
 
 use super::key::Key;
-use crate::digest;
 use protocol::Fault;
-use records::{JobId, SeedCommit, SeedOpen, Setup};
+use records::Setup;
 
-/// Everybody's set-up and contribution to the seed.
+/// Everybody's set-up.
 pub(super) struct Agreement {
     setups: Vec<Option<Setup>>,
-    commitments: Vec<Option<[u8; 32]>>,
-    contributions: Vec<Option<Vec<u8>>>,
 }
 
 impl Agreement {
     pub(super) fn new(parties: u32) -> Self {
-        let n = parties as usize;
-        Self { setups: vec![None; n], commitments: vec![None; n], contributions: vec![None; n] }
+        Self { setups: vec![None; parties as usize] }
     }
 
     pub(super) fn fold_setup(&mut self, party: u32, setup: &Setup, expected: u32) -> Result<(), String> {
@@ -51,25 +47,6 @@ impl Agreement {
         compare("the labels", &|a, b| a.data.labels == b.data.labels)?;
         let key = Key::from_record(&setups[0].key, bits);
         key.map_err(|e| Fault::Input(format!("the public key: {e}")))
-    }
-
-    pub(super) fn fold_commitment(&mut self, party: u32, commit: &SeedCommit) -> Result<(), String> {
-        let commitment = commit.commitment.0.as_slice().try_into().map_err(|_| "not 32 bytes")?;
-        self.commitments[party as usize] = Some(commitment);
-        Ok(())
-    }
-
-    pub(super) fn fold_opening(&mut self, job: &JobId, party: u32, open: &SeedOpen) -> Result<(), String> {
-        if self.commitments[party as usize] != Some(digest::commitment(job, party, &open.seed.0)) {
-            return Err("the opening does not fit the commitment".into());
-        }
-        self.contributions[party as usize] = Some(open.seed.0.clone());
-        Ok(())
-    }
-
-    /// The joint seed, once all contributions are open.
-    pub(super) fn seed(&self, job: &JobId) -> [u8; 32] {
-        digest::digest("seed", job, self.contributions.iter().flatten())
     }
 
     /// Number of a participant's features.

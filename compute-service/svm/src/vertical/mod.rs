@@ -24,6 +24,7 @@ pub use prediction::{Parts, Prediction, SplitPart};
 pub use private::Private;
 pub use schedule::schedule;
 
+use crate::seed::{self, JointSeed};
 use crate::{
     digest,
     fixed::{FixedError, ONE},
@@ -64,6 +65,7 @@ pub struct VerticalSvm {
     params: JobParams,
     blinding: Option<Blinding>,
     agreement: Agreement,
+    seed: JointSeed,
     /// From the end of the set-up until the rounds take it over.
     key: Option<Key>,
     /// From the moment when the seed is known.
@@ -160,6 +162,7 @@ impl Protocol for VerticalSvm {
             params: job.params.clone(),
             blinding: blinding.transpose().map_err(|e| Fault::Input(e.to_string()))?,
             agreement: Agreement::new(n),
+            seed: JointSeed::new(n),
             key: None,
             rounds: None,
             models: vec![None; n as usize],
@@ -179,8 +182,8 @@ impl Protocol for VerticalSvm {
         let instances = self.params.training().instances;
         let folded = match (&record.body, &mut self.rounds) {
             (Body::Setup(setup), _) => self.agreement.fold_setup(slot.party, setup, instances),
-            (Body::SeedCommit(commit), _) => self.agreement.fold_commitment(slot.party, commit),
-            (Body::SeedOpen(open), _) => self.agreement.fold_opening(self.book.job(), slot.party, open),
+            (Body::SeedCommit(commit), _) => self.seed.fold_commitment(slot.party, commit),
+            (Body::SeedOpen(open), _) => self.seed.fold_opening(self.book.job(), slot.party, open),
             (Body::Model(model), Some(_)) => self.fold_model(slot.party, model),
             (Body::Result(result), Some(_)) => match self.result().as_ref() == Some(result) {
                 true => Ok(()),
@@ -212,8 +215,8 @@ impl Protocol for VerticalSvm {
         };
         Ok(match slot.phase {
             Phase::Setup => Body::Setup(private.setup()),
-            Phase::SeedCommit => Body::SeedCommit(private.commit(job, slot.party)),
-            Phase::SeedOpen => Body::SeedOpen(private.open()),
+            Phase::SeedCommit => Body::SeedCommit(seed::commit(job, slot.party, private.contribution())),
+            Phase::SeedOpen => Body::SeedOpen(seed::open(private.contribution())),
             Phase::Iv => {
                 let batch = &rounds().schedule()[slot.round as usize];
                 let range = self.book.rules().chunk_range(Phase::Iv, slot.chunk);
@@ -251,7 +254,7 @@ impl VerticalSvm {
             }
             (Phase::SeedOpen, _) => {
                 let key = self.key.take().expect("the set-up comes before the seed");
-                let seed = self.agreement.seed(self.book.job());
+                let seed = self.seed.value(self.book.job());
                 let judge: Box<dyn judge::Judge> = match self.blinding {
                     Some(blinding) => {
                         let schedule =

@@ -4,7 +4,7 @@ use crate::fixed::{self, Features, FixedError, MarginBound, Update};
 use crate::{Hyperparameters, Label};
 use paillier::KeyShare;
 use protocol::{Fault, JobSecret};
-use records::{DataDigest, JobId, JobParams, Model, SeedCommit, SeedOpen, Setup};
+use records::{DataDigest, JobId, JobParams, Model, Setup};
 use std::fmt;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
@@ -84,19 +84,13 @@ impl Private {
         Setup { key: self.share.key().to_record(), data: self.data.clone() }
     }
 
-    pub(super) fn commit(&self, job: &JobId, party: u32) -> SeedCommit {
-        SeedCommit { commitment: digest::commitment(job, party, &self.contribution).to_vec().into() }
-    }
-
-    pub(super) fn open(&self) -> SeedOpen {
-        SeedOpen { seed: self.contribution.to_vec().into() }
+    /// Its contribution to the joint seed.
+    pub(super) fn contribution(&self) -> &[u8; 32] {
+        &self.contribution
     }
 
     pub(super) fn model(&self, job: &JobId, party: u32, weights: &[i64], split: bool) -> Model {
-        Model {
-            digest: digest::model(job, party, weights, split.then_some(&self.salt)),
-            weights: (!split).then(|| weights.iter().map(i64::to_string).collect()),
-        }
+        digest::published(job, party, weights, split.then_some(&self.salt))
     }
 
     /// Digest of the data.
