@@ -1,5 +1,5 @@
 //! The contracts. One generic job contract serves all multi-party jobs: it keeps the book of who may post which record
-//! and when, by the table in [`records::phase`], and knows nothing of what the records mean.
+//! and when, by the table in [`records::rules`], and knows nothing of what the records mean.
 //!
 //! Functions, with their arguments:
 //!
