@@ -314,7 +314,7 @@ fn providers_whose_tables_do_not_fit_are_named() {
     let table = orgs.text("org1/visits.csv");
     let rows = ok(&["predict", "--model", &model, "--data", &table, "--id", "patient", "--json", "-"]);
     let rows: serde_json::Value = serde_json::from_str(&rows).unwrap();
-    assert_eq!(rows.as_array().unwrap().len(), ROWS);
+    assert_eq!(rows["predictions"].as_array().unwrap().len(), ROWS);
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn a_provider_that_cheats_is_named_and_the_job_ends() {
             })
             .expect("the job ends");
         for (success, said) in honest.map(Running::end) {
-            assert!(!success);
+            assert!(!success, "{said}");
             assert_says(&said, &["Org2MSP (party 1)", "aborted by"]);
         }
         let (by, reason) = orgs.abort_reason(&job);

@@ -13,7 +13,7 @@ use svm::{
     fixed::Features,
     horizontal,
     scaling::Scaler,
-    table::{Columns, Table},
+    table::{Columns, Row, Table},
     vertical::Private,
 };
 
@@ -78,10 +78,14 @@ pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result
 /// [`Fault::Input`] with file, line and column.
 pub fn provider_table(data: &Data) -> Result<Table, Fault> {
     let table = read(data)?;
-    if !data.fill_missing {
-        table.require_no_gaps().map_err(|e| in_file(&data.file)(&e))?;
+    let gap = |row: &Row| row.values.iter().position(Option::is_none).map(|column| (row.line, column));
+    match table.rows.iter().find_map(gap).filter(|_| !data.fill_missing) {
+        None => Ok(table),
+        Some((line, column)) => Err(in_file(&data.file)(&format!(
+            "line {line}, column `{}`: a cell is missing; set `fill_missing = true` in [data], or leave such rows out",
+            table.columns[column]
+        ))),
     }
-    Ok(table)
 }
 
 /// Reads a table as it is.

@@ -81,7 +81,7 @@ pub fn show(model: &Model) {
     }
     let real = |fixed: i64| fixed as f64 / f64::from(1 << WEIGHT_PLACES);
     let intercept: i64 = model.parts.iter().map(|part| part.intercept).sum();
-    say!("decision    w·x − b for scaled x, b = {:+.6}", real(intercept));
+    say!("intercept   b = {:+.6}; the decision value is w·x − b for scaled x", real(intercept));
     say!("");
     say!("{:<24} {:>12} {:>14} {:>14} {:>14}  of", "column", "weight", "centre", "divisor", "gaps become");
     for part in &model.parts {
