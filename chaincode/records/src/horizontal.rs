@@ -96,6 +96,9 @@ impl GradientNoise {
 pub const MOMENT_BYTES: usize = 24;
 /// κ: what σ hides of a blinding factor ρ, in bits.
 const KAPPA: u32 = 32;
+/// Bits of a plaintext above all slots of margins: what is no ciphertext of margins under the analyst's key opens to a
+/// number that is beyond them, but for one in 2^31.
+const CHECK_BITS: u32 = 32;
 /// L of a blinding that is not weak.
 const MIN_RANGE: u32 = 256;
 /// Bits of |x| at scale 2^12 of a scaled value: it is below 32.
@@ -120,7 +123,7 @@ impl HorizontalSvm {
     /// Blinded margins in one ciphertext, and the octaves L of their blinding factors that fit then.
     pub fn margin_slots(&self) -> (u32, u32) {
         let fixed = self.margin_floor() + self.margin_bits + 2;
-        let room = self.key_bits - 1;
+        let room = self.key_bits.saturating_sub(1 + CHECK_BITS);
         let slots = (room / (fixed + MIN_RANGE)).max(1);
         (slots, (room / slots).saturating_sub(fixed))
     }
