@@ -278,6 +278,7 @@ impl Model {
             id: query.id.clone(),
             label: query.label.clone(),
             positive: query.label.as_ref().map(|_| self.positive.clone()),
+            one_class: true,
             features: Some(self.columns().map(String::from).collect()),
             ..Columns::default()
         };

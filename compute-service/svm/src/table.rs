@@ -29,6 +29,8 @@ pub struct Columns {
     pub label: Option<String>,
     /// The value of the class that counts as positive; by default the larger of two numbers.
     pub positive: Option<String>,
+    /// Whether rows of one class alone will do, be it not the positive one: the classes are known from elsewhere.
+    pub one_class: bool,
     /// Column that identifies the instances; it may hold any text and is no feature.
     pub id: Option<String>,
     /// Columns that are not read.
@@ -118,7 +120,7 @@ impl Table {
         let grid = parse(bytes, &columns.names())?;
         let parts = Parts::find(&grid, columns)?;
         let classes = match parts.label {
-            Some(label) => Some(classes(&grid, label, columns.positive.as_deref())?),
+            Some(label) => Some(classes(&grid, label, columns)?),
             None => None,
         };
         let mut rows = Vec::with_capacity(grid.rows.len());
@@ -147,9 +149,11 @@ impl Table {
                 values: parts.features.iter().map(value).collect::<Result<_, _>>()?,
             });
         }
-        let columns = parts.features.iter().map(|&c| grid.columns[c].clone()).collect();
-        let table = Self { columns, rows, classes };
-        table.require_both_classes()?;
+        let names = parts.features.iter().map(|&c| grid.columns[c].clone()).collect();
+        let table = Self { columns: names, rows, classes };
+        if !columns.one_class {
+            table.require_both_classes()?;
+        }
         Ok(table)
     }
 
@@ -310,7 +314,7 @@ impl Parts {
 }
 
 /// Which values of the label column are positive and negative.
-fn classes(grid: &Grid, label: usize, positive: Option<&str>) -> Result<Classes, TableError> {
+fn classes(grid: &Grid, label: usize, columns: &Columns) -> Result<Classes, TableError> {
     let column = grid.columns[label].clone();
     let mut values: Vec<&str> = Vec::new();
     for (_, cells) in &grid.rows {
@@ -327,7 +331,11 @@ fn classes(grid: &Grid, label: usize, positive: Option<&str>) -> Result<Classes,
         None => values.sort_unstable(),
     }
     let numeric = values.iter().all(|v| number(v).is_some());
-    let chosen = match positive {
+    let owned = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect();
+    let chosen = match &columns.positive {
+        Some(wanted) if columns.one_class && !values.iter().any(|v| same_class(v, wanted.trim())) => {
+            return Ok(Classes { column, positive: wanted.clone(), negative: owned(values) });
+        }
         Some(wanted) => values.iter().position(|v| same_class(v, wanted.trim())).ok_or_else(|| {
             TableError::NoPositive {
                 column: column.clone(),
@@ -340,7 +348,7 @@ fn classes(grid: &Grid, label: usize, positive: Option<&str>) -> Result<Classes,
         None => return Err(TableError::ChoosePositive { column, values: error::list(&values) }),
     };
     let positive = values.remove(chosen).to_owned();
-    Ok(Classes { column, positive, negative: values.into_iter().map(str::to_owned).collect() })
+    Ok(Classes { column, positive, negative: owned(values) })
 }
 
 /// Whether two labels are the same text or the same number.
@@ -456,6 +464,10 @@ mod tests {
         let one = "column `2`: only one class, 1; two are needed to train or to score a model";
         assert_eq!(error("5,1\n6,1", &columns("2")), one);
         assert_eq!(error("5,1\n6,1", &Columns { positive: Some("1".into()), ..columns("2") }), one);
+        let alone = Columns { positive: Some("4".into()), one_class: true, ..columns("2") };
+        let healthy = Table::parse(b"5,1\n6,1", &alone).unwrap();
+        assert_eq!(healthy.labels().unwrap(), [Label::Negative; 2]);
+        assert_eq!(Table::parse(b"5,4\n6,4", &alone).unwrap().labels().unwrap(), [Label::Positive; 2]);
         let three = "column `2` has the values 1, 2, 10: name the positive one with --positive";
         assert_eq!(error("5,10\n6,1\n7,2", &columns("2")), three);
         let text = "column `sick` has the values no, yes: name the positive one with --positive";

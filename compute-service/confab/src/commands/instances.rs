@@ -218,6 +218,7 @@ impl ShareArgs {
             id: self.id.clone(),
             ignore: self.ignore.clone(),
             features: None,
+            ..Columns::default()
         };
         Ok(Table::read(file, &columns)?)
     }
