@@ -252,7 +252,17 @@ async fn others_get_nothing(parties: &Parties, key: &AnalystKey) {
     let other = parties.sharing(OTHER);
     let keys = AnalystKeys::of(&parties.config(OTHER));
     parties.ok(OTHER, &["key", "--key-bits", BITS, "--insecure-key-bits"]);
-    for table in other.tables(&key.analyst, None).await.unwrap() {
+    let tables = async {
+        loop {
+            let tables = other.tables(&key.analyst, None).await.unwrap();
+            if tables.len() >= 2 {
+                return tables;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let tables = tokio::time::timeout(PATIENCE, tables).await.expect("both tables are seen");
+    for table in tables {
         let stolen = other.collect(&table, &keys, None, Path::new(&parties.path("stolen")), |_, _| {}).await;
         assert!(matches!(stolen, Err(Problem::NoSecret { .. })), "{stolen:?}");
     }

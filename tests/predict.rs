@@ -3,7 +3,7 @@
 
 mod fixture;
 
-use fixture::{Finished, Ledger, Size, run};
+use fixture::{Finished, Ledger, Running, Size, run};
 use launcher::Kind;
 use node::{
     config::Config,
@@ -180,8 +180,13 @@ fn read(path: &Path) -> String {
 async fn many_rows_though_nodes_are_killed(ledger: &Ledger, split: &SplitRun) {
     let many = rows(ledger, "many", 315);
     let params = split.lay_out(&many, Some(400)).unwrap().unwrap();
-    let killed = [(1, Duration::from_millis(700)), (2, Duration::from_millis(300))];
-    let reports: Vec<PredictReport> = run(&split.participants, &params, &killed).await;
+    let running = Running::start(&split.participants, &params).await;
+    // In the set-up, and while the rows are being blinded.
+    for (records, killed) in [(1, 1), (10, 2)] {
+        running.reach(records).await;
+        running.kill_node(killed, Duration::from_millis(200)).await;
+    }
+    let (reports, _) = running.end::<PredictReport>().await;
     assert_answered(split, &many);
     let (positive, all) = (split.model.class(svm::Label::Positive), reports[0].classes.len());
     assert_eq!(all, 300);

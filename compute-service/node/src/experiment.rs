@@ -331,7 +331,10 @@ impl Plan {
             let key_share = config.with_file_name("key-share.json");
             if let Key::Dealt(dealt) = key {
                 let share: &KeyShare = &dealt.shares[party];
-                share.write(&key_share).map_err(input)?;
+                // Of an earlier job of the same participants, with the same key.
+                if !key_share.exists() {
+                    share.write(&key_share).map_err(input)?;
+                }
             }
             participants.configure(party, |config| {
                 config.key_share = matches!(key, Key::Dealt(_)).then(|| key_share.clone());

@@ -84,10 +84,14 @@ impl Answered {
         }
     }
 
-    fn change(config: &Config, training: &JobId, change: impl FnOnce(&mut Self)) -> Result<(), Fault> {
+    fn change(
+        config: &Config,
+        training: &JobId,
+        change: impl FnOnce(&mut Self) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut answered = Self::load(config, training)?;
-        change(&mut answered);
+        change(&mut answered)?;
         let json = serde_json::to_vec_pretty(&answered).expect("a record has string keys only");
         let path = path(config, training);
         write_private(&path, &json).map_err(|e| in_file(&path)(&e))
@@ -190,37 +194,62 @@ pub struct Asked {
 /// [`Fault::Input`] with file, line and column, or with the limit.
 pub fn load(config: &Config, job: &Job, party: u32, predict: &VerticalPredict) -> Result<Asked, Fault> {
     let report = trained(config, &predict.training)?;
-    if report.digests != predict.digests || report.job.params.participants != job.params.participants {
+    let fresh = fresh(config, &predict.training, &report, Some(&job.id))?;
+    let training = report.job.params.training();
+    // The key may have been refreshed since.
+    let due = VerticalPredict {
+        key: predict.key.clone(),
+        quorum: predict.quorum,
+        ..VerticalPredict::after(
+            predict.training.clone(),
+            training,
+            report.digests.clone(),
+            predict.instances,
+        )
+    };
+    if *predict != due || report.job.params.participants != job.params.participants {
         return Err(Fault::Input(format!(
-            "the job names other parts of the model than training {} ended with",
+            "the job names other parts of the model, or another way to compare, than training {} had",
             predict.training
         )));
     }
-    let most = config.predictions.as_ref().map_or(MOST, |new| new.most);
-    let left = Answered::load(config, &predict.training)?.left(most, Some(&job.id));
-    if predict.instances > left {
-        return Err(Fault::Input(format!(
-            "the job asks about {} rows, {left} of {most} are left for this model: about {} chosen ones would give the \
-             own part of one away; raise `most` in [predictions] if you trust whoever chose these",
-            predict.instances,
-            predict.margin_bits + 1
-        )));
-    }
+    check_limit(config, &job.id, predict, &Answered::load(config, &predict.training)?)?;
     let share = share(config, &job.params, &predict.iteration(), party)?;
-    let fresh = fresh(config, &predict.training, &report, Some(&job.id))?;
     let parts = Parts::new(&job.params, party, share, &fresh.part, &fresh.ids, &fresh.features)?;
     let classes = [report.model.positive, report.model.negative];
     Ok(Asked { parts, ids: fresh.ids, classes })
+}
+
+/// Whether a job's rows are within what the organisation allows for one model.
+fn check_limit(
+    config: &Config,
+    job: &JobId,
+    predict: &VerticalPredict,
+    answered: &Answered,
+) -> Result<(), Fault> {
+    let most = config.predictions.as_ref().map_or(MOST, |new| new.most);
+    let left = answered.left(most, Some(job));
+    if predict.instances <= left {
+        return Ok(());
+    }
+    Err(Fault::Input(format!(
+        "the job asks about {} rows, {left} of {most} are left for this model: about {} chosen ones would give the \
+         own part of one away; raise `most` in [predictions] if you trust whoever chose these",
+        predict.instances,
+        predict.margin_bits + 1
+    )))
 }
 
 /// Counts a job's rows, on the disk before this returns and before anything of them leaves the node. Counting a job again
 /// changes nothing.
 ///
 /// # Errors
-/// A record that cannot be read or written.
+/// More rows than are left, jobs that began meanwhile included; a record that cannot be read or written.
 pub fn count(config: &Config, job: &JobId, predict: &VerticalPredict) -> Result<(), Fault> {
     Answered::change(config, &predict.training, |answered| {
+        check_limit(config, job, predict, answered)?;
         answered.asked.insert(job.clone(), predict.instances);
+        Ok(())
     })
 }
 
@@ -240,6 +269,7 @@ pub fn keep(
             let answer = Answer { positive: *label == Label::Positive, job: job.clone() };
             answered.answers.insert(id.clone(), answer);
         }
+        Ok(())
     })
 }
 
@@ -307,6 +337,9 @@ mod tests {
             count(&config, &job("1"), &predict(12)).unwrap();
         }
         assert_eq!((left(None), left(Some(&job("1"))), left(Some(&job("2")))), (8, 20, 8));
+        let beyond = count(&config, &job("2"), &predict(9)).unwrap_err().to_string();
+        assert!(beyond.contains("9 rows, 8 of 20 are left"), "of two jobs that begin together: {beyond}");
+        assert_eq!(left(None), 8, "what is refused does not count");
         count(&config, &job("2"), &predict(8)).unwrap();
         assert_eq!((left(None), left(Some(&job("3")))), (0, 0));
         // Another model is another count.
