@@ -128,9 +128,28 @@ fn the_model_is_that_of_the_pooled_rows() {
             let (reference, _) = reference(&job, &tables, &output.scaler, full(&job, &tables));
             assert_eq!(whole(output.weights.as_ref().unwrap()), reference.weights, "{comparison:?}");
             assert!(reference.indicators.iter().flatten().any(|i| !i), "some margins are above 1");
+            if comparison == Comparison::Paper {
+                assert_eq!(indicators_of_the_paper(&job, &trace, sizes), reference.indicators);
+            }
             assert!(trace.outputs.iter().all(|other| other.digest == output.digest));
         }
     }
+}
+
+/// What the analyst answered in each round, for the rows of each provider in their order.
+fn indicators_of_the_paper(job: &Job, trace: &Trace<Output>, sizes: &[usize]) -> Vec<Vec<bool>> {
+    let active = params_of(job).unwrap().active() as usize;
+    let mut rounds: BTreeMap<u32, Vec<bool>> = BTreeMap::new();
+    for committed in &trace.records {
+        if let Body::Indicators(list) = &committed.record.body {
+            rounds.entry(committed.record.slot.round).or_default().extend(list);
+        }
+    }
+    let of_rows = |all: Vec<bool>| {
+        let providers = all.chunks(active).zip(sizes);
+        providers.flat_map(|(answers, size)| answers[..*size].to_vec()).collect()
+    };
+    rounds.into_values().map(of_rows).collect()
 }
 
 #[test]
