@@ -73,10 +73,12 @@ impl Data {
 
     /// Public tables, where they are.
     fn public() -> Vec<Self> {
-        let Some(folder) = std::env::var_os("CONFAB_DATA").map(PathBuf::from) else {
-            say("SKIPPED: the public data sets; set CONFAB_DATA");
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+        let folder = std::env::var_os("CONFAB_DATA").map_or(beside, PathBuf::from);
+        if !folder.join("uci").is_dir() {
+            say(&format!("SKIPPED: the public data sets are not in {}; set CONFAB_DATA", folder.display()));
             return Vec::new();
-        };
+        }
         let table =
             |name: &str, label, id| Self { file: folder.join("uci").join(name), label, id, named: false };
         vec![
