@@ -27,7 +27,7 @@ use svm::{
     generate,
     scaling::{Scaler, Scaling},
     split::{self, Division, Split},
-    table::{Columns, Missing, Table},
+    table::{Columns, Missing, Row, Table},
     vertical::Blinding,
 };
 use tokio::process::{Child, Command};
@@ -550,29 +550,45 @@ impl Participants {
 
 /// The training rows with some of the columns, as a participant would have them.
 pub(crate) fn participant_table(table: &Table, rows: &[usize], columns: std::ops::Range<usize>) -> String {
-    let mut text = String::from("id,label");
-    for name in &table.columns[columns.clone()] {
-        let _ = write!(text, ",\"{}\"", name.replace('"', "\"\""));
-    }
-    text.push('\n');
-    for (index, &row) in rows.iter().enumerate() {
+    let rows = rows.iter().enumerate().map(|(index, &row)| {
         let row = &table.rows[row];
         let label = match row.label {
             Some(Label::Positive) => "positive",
             _ => "negative",
         };
-        let _ = write!(text, "r{index:08},{label}");
+        (format!("r{index:08},{label}"), row)
+    });
+    csv_text("id,label", table, columns, rows)
+}
+
+/// A table's header and rows with some of its columns, behind cells that come with each.
+pub(crate) fn csv_text<'a>(
+    first: &str,
+    table: &Table,
+    columns: std::ops::Range<usize>,
+    rows: impl Iterator<Item = (String, &'a Row)>,
+) -> String {
+    let mut text = first.to_owned();
+    for name in &table.columns[columns.clone()] {
+        let _ = write!(text, ",{}", quoted(name));
+    }
+    text.push('\n');
+    for (cells, row) in rows {
+        text.push_str(&cells);
         for value in &row.values[columns.clone()] {
-            match value {
-                Some(value) => {
-                    let _ = write!(text, ",{value}");
-                }
-                None => text.push_str(",?"),
-            }
+            let _ = match value {
+                Some(value) => write!(text, ",{value}"),
+                None => write!(text, ",?"),
+            };
         }
         text.push('\n');
     }
     text
+}
+
+/// Any text as a cell.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 impl Prepared {

@@ -220,6 +220,11 @@ pub fn load(config: &Config, job: &Job, party: u32, predict: &VerticalPredict) -
     Ok(Asked { parts, ids: fresh.ids, classes })
 }
 
+/// The rows that an organisation allows for one model.
+pub fn most(config: &Config) -> u32 {
+    config.predictions.as_ref().map_or(MOST, |new| new.most)
+}
+
 /// Whether a job's rows are within what the organisation allows for one model.
 fn check_limit(
     config: &Config,
@@ -227,7 +232,7 @@ fn check_limit(
     predict: &VerticalPredict,
     answered: &Answered,
 ) -> Result<(), Fault> {
-    let most = config.predictions.as_ref().map_or(MOST, |new| new.most);
+    let most = most(config);
     let left = answered.left(most, Some(job));
     if predict.instances <= left {
         return Ok(());

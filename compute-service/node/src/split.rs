@@ -3,13 +3,13 @@
 
 use crate::{
     config::{Config, NewRows},
-    experiment::{ExperimentError, Participants, file_error, input},
+    experiment::{ExperimentError, Participants, csv_text, file_error, input, quoted},
     model::{Model, Query},
-    predictions::{self, Answer, Answered, MOST},
+    predictions::{self, Answer, Answered},
     worker::write_private,
 };
 use records::{JobId, JobParams};
-use std::{fmt::Write, fs, ops::Range, path::Path};
+use std::{fs, path::Path};
 use svm::table::{Columns, Table};
 
 /// A finished training by columns with `--model split`, and everything that its run left in a folder.
@@ -59,11 +59,11 @@ impl SplitRun {
             let file = self.participants.configs[party].with_file_name("new.csv");
             let own = first..first + part.weights.len();
             first = own.end;
-            let text = columns_of(&table, own);
+            let rows = table.rows.iter().map(|row| (quoted(row.id.as_deref().unwrap_or_default()), row));
+            let text = csv_text("id", &table, own, rows);
             write_private(&file, text.as_bytes()).map_err(file_error(&file))?;
             self.participants.configure(party, |config| {
-                let before = config.predictions.as_ref().map_or(MOST, |new| new.most);
-                let most = most.unwrap_or(before);
+                let most = most.unwrap_or_else(|| predictions::most(config));
                 config.predictions = Some(NewRows { file, id: "id".into(), most });
             })?;
         }
@@ -96,20 +96,4 @@ impl SplitRun {
         };
         ids.into_iter().map(answer).collect()
     }
-}
-
-/// All rows with some of the columns, as a participant would have them.
-fn columns_of(table: &Table, columns: Range<usize>) -> String {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
-    let mut text = String::from("id");
-    for name in &table.columns[columns.clone()] {
-        let _ = write!(text, ",{}", quoted(name));
-    }
-    for row in &table.rows {
-        let _ = write!(text, "\n{}", quoted(row.id.as_deref().unwrap_or_default()));
-        for value in &row.values[columns.clone()] {
-            let _ = write!(text, ",{}", value.map_or("?".into(), |value| value.to_string()));
-        }
-    }
-    text + "\n"
 }

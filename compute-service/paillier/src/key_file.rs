@@ -1,6 +1,7 @@
 //! Files with secret keys: written once and whole, for their owner's eyes only.
 
 use crate::threshold::ShareError;
+use serde::{Serialize, de::DeserializeOwned};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -8,6 +9,21 @@ use zeroize::Zeroizing;
 
 /// No file with a key is longer.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// A file's content as JSON; `room` is more than its bytes, so that no copy is left behind by growth.
+pub(crate) fn to_json(file: &impl Serialize, room: usize) -> Zeroizing<Vec<u8>> {
+    let mut json = Zeroizing::new(Vec::with_capacity(room));
+    serde_json::to_writer(&mut *json, file).expect("strings and integers can be written");
+    json.push(b'\n');
+    json
+}
+
+/// What a file's content says.
+pub(crate) fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ShareError> {
+    // serde_json's own message can quote the input.
+    serde_json::from_slice(json)
+        .map_err(|e| ShareError::Syntax(format!("line {}, column {}", e.line(), e.column())))
+}
 
 /// Writes a new file with mode 0600: complete and on the disk, or not at all.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), ShareError> {

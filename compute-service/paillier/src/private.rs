@@ -115,11 +115,7 @@ impl PrivateKey {
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
         let [p, q] = [&self.p, &self.q].map(|factor| Bytes(factor.modulus.n().to_bytes_be()));
         let file = KeyFile { version: VERSION, p, q };
-        // With room for all of it, so that no copy is left behind by growth.
-        let mut json = Zeroizing::new(Vec::with_capacity(2 * self.public.ciphertext_bytes() + 1024));
-        serde_json::to_writer(&mut *json, &file).expect("strings and integers can be written");
-        json.push(b'\n');
-        json
+        key_file::to_json(&file, 2 * self.public.ciphertext_bytes() + 1024)
     }
 
     /// Reads the file's content. The factors are not tested for being prime.
@@ -127,10 +123,7 @@ impl PrivateKey {
     /// # Errors
     /// Whatever is wrong with it; no error shows any part of the factors.
     pub fn from_json(json: &[u8]) -> Result<Self, ShareError> {
-        // serde_json's own message can quote the input.
-        let place =
-            |e: serde_json::Error| ShareError::Syntax(format!("line {}, column {}", e.line(), e.column()));
-        let file: KeyFile = serde_json::from_slice(json).map_err(place)?;
+        let file: KeyFile = key_file::from_json(json)?;
         if file.version != VERSION {
             return Err(ShareError::Version(file.version));
         }

@@ -106,7 +106,7 @@ pub async fn run(args: &SplitArgs, query: &Query, out: Option<&Path>, json: Opti
     let predictions: Vec<Row> = rows.collect();
     let identical = predictions.iter().zip(&whole.predictions).all(|(row, p)| row.class == p.class);
     let config = Config::load(&run.participants.configs[0])?;
-    let most = config.predictions.as_ref().map_or(predictions::MOST, |new| new.most);
+    let most = predictions::most(&config);
     let report = Report {
         version: records::VERSION,
         left: Answered::load(&config, &run.training)?.left(most, None),
@@ -174,10 +174,5 @@ async fn ask(
     if !args.verify {
         return Ok(None);
     }
-    steps.step("replaying the job from the blocks as an observer");
-    let found = verify::replay(&borrowed.network, &params.id(), |_| {}).await?;
-    for defect in &found.defects {
-        eprintln!("DEFECT {defect}");
-    }
-    Ok(Some(found.complete))
+    verify::observe(&borrowed.network, &params.id(), steps).await.map(Some)
 }

@@ -265,12 +265,7 @@ impl RunArgs {
         if !self.verify {
             return Ok(None);
         }
-        steps.step("replaying the job from the blocks as an observer");
-        let found = verify::replay(network, job, |_| {}).await?;
-        for defect in &found.defects {
-            eprintln!("DEFECT {defect}");
-        }
-        Ok(Some(found.complete))
+        verify::observe(network, job, steps).await.map(Some)
     }
 }
 

@@ -86,10 +86,15 @@ fn of_machine(network: &Network) -> Done<Ledger> {
     Ok(Ledger { channel, chaincode: network.chaincode.name.clone(), msps: Some(Msps::new(msps)) })
 }
 
-/// Replays a job of a ledger on this machine.
-pub async fn replay(network: &Network, id: &JobId, progress: impl FnMut(u64)) -> Done<Verification> {
+/// Replays a job of a ledger on this machine and tells the defects; whether all is well.
+pub async fn observe(network: &Network, id: &JobId, steps: &Steps) -> Done<bool> {
+    steps.step("replaying the job from the blocks as an observer");
     let Ledger { channel, chaincode, msps } = of_machine(network)?;
-    Ok(verify::verify(&channel, &chaincode, id, msps.as_ref(), progress).await?)
+    let found = verify::verify(&channel, &chaincode, id, msps.as_ref(), |_| {}).await?;
+    for defect in &found.defects {
+        eprintln!("DEFECT {defect}");
+    }
+    Ok(found.complete)
 }
 
 fn msp_folder(text: &str) -> Result<(String, PathBuf), String> {

@@ -63,17 +63,8 @@ fn tiles(e: &Evaluation) -> String {
 
 fn facts(e: &Evaluation) -> String {
     let data = &e.data;
-    let rows = format!(
-        "{} ({} of class {}, {} of {}), {} features",
-        data.rows,
-        data.positives,
-        data.positive,
-        data.rows - data.positives,
-        data.negative,
-        data.features
-    );
     let mut facts = vec![
-        ("Rows", rows),
+        ("Rows", format!("{} {}", data.rows, data.about_classes())),
         ("Gaps", data.about_gaps()),
         ("Training", e.about_training()),
         ("Scaling", e.about_scaling().into()),

@@ -205,6 +205,18 @@ impl Data {
         }
     }
 
+    /// How many of the rows are of which class, and have how many features, for people.
+    pub fn about_classes(&self) -> String {
+        format!(
+            "({} of class {}, {} of {}), {} features",
+            self.positives,
+            self.positive,
+            self.rows - self.positives,
+            self.negative,
+            self.features
+        )
+    }
+
     /// What was done about gaps, for people.
     pub fn about_gaps(&self) -> String {
         match self.missing {
@@ -403,16 +415,7 @@ fn measures(evaluation: &Evaluation) -> Vec<[String; 6]> {
 /// Shows the report on the terminal.
 pub fn show(e: &Evaluation) {
     let data = &e.data;
-    say!(
-        "data          {}: {} rows ({} of class {}, {} of {}), {} features",
-        data.file,
-        data.rows,
-        data.positives,
-        data.positive,
-        data.rows - data.positives,
-        data.negative,
-        data.features
-    );
+    say!("data          {}: {} rows {}", data.file, data.rows, data.about_classes());
     say!("gaps          {}", data.about_gaps());
     say!("training      {}", e.about_training());
     say!("scaling       {}", e.about_scaling());

@@ -157,12 +157,8 @@ impl KeyShare {
             share_bits: self.share_bits,
             key: self.key.to_record(),
         };
-        // With room for all of it, so that no copy is left behind by growth.
         let bytes = self.share.len() + self.key.ciphertext_bytes() * (self.key.parties() as usize + 4);
-        let mut json = Zeroizing::new(Vec::with_capacity(2 * bytes + self.purpose.len() * 6 + 1024));
-        serde_json::to_writer(&mut *json, &file).expect("strings and integers can be written");
-        json.push(b'\n');
-        json
+        key_file::to_json(&file, 2 * bytes + self.purpose.len() * 6 + 1024)
     }
 
     /// Reads the file's content and checks everything in it, the share against its verification key included.
@@ -170,10 +166,7 @@ impl KeyShare {
     /// # Errors
     /// Whatever is wrong with it; no error shows any part of the share.
     pub fn from_json(json: &[u8]) -> Result<Self, ShareError> {
-        // serde_json's own message can quote the input.
-        let place =
-            |e: serde_json::Error| ShareError::Syntax(format!("line {}, column {}", e.line(), e.column()));
-        let file: ShareFile = serde_json::from_slice(json).map_err(place)?;
+        let file: ShareFile = key_file::from_json(json)?;
         if file.version != VERSION {
             return Err(ShareError::Version(file.version));
         }

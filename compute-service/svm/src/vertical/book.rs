@@ -140,13 +140,36 @@ impl Book {
         !self.seen.contains(slot) && self.rules.needs(slot, used).iter().all(|need| self.seen.contains(need))
     }
 
-    /// Whether a record changes nothing: it was folded before.
-    pub(super) fn has(&self, record: &Record) -> bool {
-        record.job == self.job && self.seen.contains(&record.slot)
+    /// Whether a record's content is to be folded: it was not before, and does not come too late to matter, a quorum
+    /// having decided its round without it.
+    ///
+    /// # Errors
+    /// What can be said against a record before its content is looked at.
+    pub(super) fn admit(&mut self, record: &Record) -> Result<bool, Fault> {
+        let slot = record.slot;
+        if record.job == self.job && self.seen.contains(&slot) {
+            return Ok(false);
+        }
+        self.check(record)?;
+        let late = slot.phase == Phase::Dv && slot.round < self.round();
+        if late {
+            self.seen.insert(slot);
+        }
+        Ok(!late)
     }
 
-    /// What can be said against a record before its content is looked at.
-    pub(super) fn check(&self, record: &Record) -> Result<(), Fault> {
+    /// Takes note of a record that was folded, with what was wrong with its content; whether it completes its round.
+    ///
+    /// # Errors
+    /// [`Fault::Participant`] with what was wrong.
+    pub(super) fn settle(&mut self, record: &Record, folded: Result<(), String>) -> Result<bool, Fault> {
+        let slot = record.slot;
+        folded.map_err(|reason| self.blame(slot.party, format!("{slot}: {reason}")))?;
+        self.note(record);
+        Ok(self.is_complete(slot.phase, slot.round))
+    }
+
+    fn check(&self, record: &Record) -> Result<(), Fault> {
         let slot = &record.slot;
         if record.job != self.job || slot.party >= self.rules.parties() {
             return Err(Fault::Input(format!("a record of job {:?} party {}", record.job, slot.party)));
@@ -165,17 +188,8 @@ impl Book {
         self.rules.check_body(slot, &record.body).map_err(|e| self.blame(slot.party, format!("{slot}: {e}")))
     }
 
-    /// Takes note of a record that is too late to matter: a quorum has decided its round without it.
-    pub(super) fn is_late(&mut self, slot: Slot) -> bool {
-        let late = slot.phase == Phase::Dv && slot.round < self.round();
-        if late {
-            self.seen.insert(slot);
-        }
-        late
-    }
-
     /// Notes a folded record; completes its stage where it is the last of it.
-    pub(super) fn note(&mut self, record: &Record) {
+    fn note(&mut self, record: &Record) {
         let slot = record.slot;
         self.seen.insert(slot);
         *self.counts.entry((slot.phase, slot.round)).or_insert(0) += 1;

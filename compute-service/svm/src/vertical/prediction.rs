@@ -192,11 +192,7 @@ impl Protocol for Prediction {
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
         let record = &committed.record;
         let slot = record.slot;
-        if self.book.has(record) {
-            return Ok(());
-        }
-        self.book.check(record)?;
-        if self.book.is_late(slot) {
+        if !self.book.admit(record)? {
             return Ok(());
         }
         let folded = match (&record.body, &mut self.rounds) {
@@ -208,9 +204,7 @@ impl Protocol for Prediction {
             (body, Some(rounds)) => rounds.fold(slot, body),
             _ => unreachable!("refused by the rules, or due after the set-up only"),
         };
-        folded.map_err(|reason| self.book.blame(slot.party, format!("{slot}: {reason}")))?;
-        self.book.note(record);
-        match self.book.is_complete(slot.phase, slot.round) {
+        match self.book.settle(record, folded)? {
             true => self.complete(slot),
             false => Ok(()),
         }
