@@ -34,7 +34,9 @@ impl Case {
     fn new(bits: usize, backend: Backend) -> Case {
         let modulus = Modulus::with_backend(&random(bits, 1), backend).expect("an odd modulus");
         let ring = modulus.mod_n2().clone();
-        let values: Vec<BigUint> = (0..64).map(|i| random(2 * bits, 2 + i) % ring.modulus()).collect();
+        let units = (2..).map(|seed| random(2 * bits, seed) % ring.modulus());
+        let values: Vec<BigUint> =
+            units.filter(|unit| modexp::gcd(unit, modulus.n()) == 1u32.into()).take(64).collect();
         let residues = ring.residues(&values).expect("below the modulus");
         let exponent = random(bits, 99);
         let secret = Secret::from_biguint(&exponent, bits).expect("it has these bits");
@@ -165,6 +167,41 @@ fn secret_products(backend: Backend) {
     }
 }
 
+/// Training by rows: margins (as many bases as columns, a product for each row) and gradients (the other way round),
+/// with 18-bit exponents. The floor is three windows a power and nothing else.
+fn matrices(backend: Backend) {
+    let case = Case::new(2048, backend);
+    let ring = &case.ring;
+    let multiplication = ring.digit_products().multiplication / floor(backend);
+    println!("\nproducts of powers with 18-bit secrets, 2,048 bits, {backend}: the least of three");
+    for columns in [11, 21, 41, 71, 101] {
+        for (what, bases, rows) in [("margins", columns, 1000), ("gradient", 1000, columns)] {
+            let residues: Vec<Residue> = (0..bases).map(|i| case.residues[i % 64].clone()).collect();
+            let exponents: Vec<Vec<Secret>> = (0..rows)
+                .map(|row| {
+                    (0..bases)
+                        .map(|base| {
+                            let exponent = random(24, (row * bases + base) as u64) >> 6u32;
+                            Secret::from_biguint(&exponent, 18).expect("it has these bits")
+                        })
+                        .collect()
+                })
+                .collect();
+            let mut timer = Timer::new();
+            for _ in 0..3 {
+                timer.run(1, || ring.multi_pow_secret_matrix(&residues, &exponents).expect("units"));
+            }
+            let floor = (3 * bases * rows) as f64 * multiplication;
+            println!(
+                "{what:9} 1,000 rows, {columns:3} columns {:8.1} ms  floor {:8.1} ms = {:5.1} %",
+                timer.0 * 1e3,
+                floor * 1e3,
+                100.0 * floor / timer.0
+            );
+        }
+    }
+}
+
 /// The ways in and out, and the symbols: what protocols do beside exponentiations.
 fn borders(backend: Backend) {
     let case = Case::new(2048, backend);
@@ -177,7 +214,7 @@ fn borders(backend: Backend) {
         enter.run(1, || ring.residues(values));
         leave.run(1, || ring.values(residues));
         mul.run(1, || ring.mul_pairs(residues, residues));
-        invert.run(1, || ring.invert_batch(residues));
+        invert.run(1, || ring.invert_batch(residues).expect("units"));
         jacobi.run(1, || modexp::jacobi(&values[0], modulus.n()));
     }
     println!("\n2,048 bits, {backend}: one value of 64");
@@ -212,6 +249,10 @@ fn main() {
     let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread pool");
     one.install(|| {
         for backend in Backend::ALL.into_iter().filter(|b| b.is_available()) {
+            if std::env::args().any(|a| a == "--matrices") {
+                matrices(backend);
+                continue;
+            }
             println!("{backend}: {:.2} digit products a nanosecond at most", floor(backend) / 1e9);
             for bits in [1024, 2048, 3072] {
                 table(bits, backend);

@@ -38,6 +38,7 @@ mod many;
 mod matrix;
 mod multi;
 mod number;
+mod powers;
 mod ring;
 mod scalar;
 mod secret;

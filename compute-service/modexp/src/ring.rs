@@ -4,7 +4,6 @@ use crate::backend::Kernel;
 use crate::engine::{Accumulator, Engine};
 use crate::fixed_base::FixedBase;
 use crate::number::{Montgomery, mod_inverse};
-use crate::window::{Column, Joining};
 use crate::{Backend, Error, MAX_BITS, MIN_BITS, Secret, multi, scalar, window};
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, ifma};
@@ -89,21 +88,21 @@ impl Modulus {
 ///
 /// Batches are padded to the width of the backend and spread over rayon's current thread pool.
 #[derive(Clone, Debug)]
-pub struct Ring(Arc<Inner>);
+pub struct Ring(pub(crate) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     backend: Backend,
-    montgomery: Montgomery,
+    pub(crate) montgomery: Montgomery,
     /// R²: a product with it takes a number in.
     entry: Residue,
     /// The digits of 1: a product with it lets a number out.
     exit: Residue,
     arithmetic: Arithmetic,
     /// What is faster for at most `FEW` residues.
-    few: Option<Arithmetic>,
+    pub(crate) few: Option<Arithmetic>,
     /// Of a ring modulo N², that modulo N: its residues are the low parts of residues here.
-    low: Option<Ring>,
+    pub(crate) low: Option<Ring>,
 }
 
 #[derive(Debug)]
@@ -210,7 +209,7 @@ impl Ring {
         &self.0.arithmetic
     }
 
-    fn arithmetic_for(&self, count: usize) -> &Arithmetic {
+    pub(crate) fn arithmetic_for(&self, count: usize) -> &Arithmetic {
         match &self.0.few {
             Some(few) if count <= FEW => few,
             _ => &self.0.arithmetic,
@@ -367,112 +366,6 @@ impl Ring {
         Some(self.mul(&inverse, &self.residue(&correction).expect("reduced")))
     }
 
-    /// Each base to the same secret power, in constant time.
-    pub fn pow_secret(&self, bases: &[Residue], exponent: &Secret) -> Vec<Residue> {
-        let few = self.0.few.is_some() && bases.len() <= FEW;
-        let wide = 2 * exponent.width() as u64 > 3 * self.0.montgomery.n.bits();
-        if let Some(low) = self.0.low.as_ref().filter(|_| wide && !few) {
-            return self.pow_secret_wide(low, bases, exponent);
-        }
-        with_engine!(self, for bases.len(), engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
-            window::pow_secret(&**engine, &bases[from..to], &vec![exponent; to - from])
-        }))
-    }
-
-    /// [`pow_secret`](Self::pow_secret) modulo N² by an exponent x₁·N + x₀ much wider than N: as (b^x₁ mod N)^N·b^x₀. An Nth
-    /// power modulo N² depends on its base modulo N only, and modulo N a squaring costs less than half.
-    fn pow_secret_wide(&self, low: &Ring, bases: &[Residue], exponent: &Secret) -> Vec<Residue> {
-        let Montgomery { n, count, parts, .. } = &self.0.montgomery;
-        let (quotient, rest) = exponent.div_rem(n);
-        let low_bases: Vec<Residue> =
-            bases.iter().map(|base| Residue(base.digits()[..*count].to_vec())).collect();
-        let roots: Vec<Residue> = low
-            .pow_secret(&low_bases, &quotient)
-            .iter()
-            .map(|power| {
-                let mut digits = Vec::with_capacity(parts * count);
-                digits.extend_from_slice(power.digits());
-                digits.resize(parts * count, 0);
-                Residue(digits)
-            })
-            .collect();
-        with_engine!(self, engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
-            let nth_powers = Joining::power(&**engine, &roots[from..to], n);
-            let column = Column { bases: &bases[from..to], exponents: vec![&rest; to - from] };
-            window::product_secret(&**engine, &[column], Some(&nth_powers))
-        }))
-    }
-
-    /// Each base to its own secret power, in constant time.
-    ///
-    /// # Panics
-    /// If there are not as many exponents as bases, or the exponents differ in width.
-    pub fn pow_secret_each(&self, bases: &[Residue], exponents: &[Secret]) -> Vec<Residue> {
-        assert_eq!(bases.len(), exponents.len(), "one exponent for each base");
-        assert!(exponents.windows(2).all(|e| e[0].width() == e[1].width()), "exponents of one width");
-        with_engine!(self, for bases.len(), engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
-            window::pow_secret(&**engine, &bases[from..to], &exponents[from..to].iter().collect::<Vec<_>>())
-        }))
-    }
-
-    /// For each i the product of bases\[i\]^exponents\[i\] over all `columns` of (bases, exponents), in constant time. The
-    /// powers of a product share their squarings, so that it costs much less than
-    /// [`pow_secret_each`](Self::pow_secret_each) for each column. The columns may differ in the width of their exponents.
-    ///
-    /// # Panics
-    /// If there is no column, the columns differ in length, or the exponents of one column differ in width.
-    pub fn multi_pow_secret(&self, columns: &[(&[Residue], &[Secret])]) -> Vec<Residue> {
-        self.products_secret(columns, None)
-    }
-
-    /// As [`multi_pow_secret`](Self::multi_pow_secret) with signed exponents: all are of one width w ≥ 1, and e stands
-    /// for e − 2^(w−1).
-    ///
-    /// # Errors
-    /// [`Error::NotInvertible`] where the bases at an index are not all units.
-    ///
-    /// # Panics
-    /// As there, or if the exponents differ in width.
-    pub fn multi_pow_secret_signed(
-        &self,
-        columns: &[(&[Residue], &[Secret])],
-    ) -> Result<Vec<Residue>, Error> {
-        let widths: Vec<usize> = columns.iter().flat_map(|(_, e)| e.first()).map(Secret::width).collect();
-        assert!(widths.iter().all(|w| *w == widths[0] && *w > 0), "exponents of one width");
-        let (first, rest) = columns.split_first().expect("at least one column");
-        let bases = rest.iter().fold(first.0.to_vec(), |product, (bases, _)| self.mul_pairs(&product, bases));
-        Ok(self.products_secret(columns, Some(&self.invert_batch(&bases)?)))
-    }
-
-    fn products_secret(
-        &self,
-        columns: &[(&[Residue], &[Secret])],
-        highest: Option<&[Residue]>,
-    ) -> Vec<Residue> {
-        let count = columns.first().expect("at least one column").0.len();
-        for (bases, exponents) in columns {
-            assert!(
-                bases.len() == count && exponents.len() == count,
-                "a base and an exponent for each product"
-            );
-            assert!(exponents.windows(2).all(|e| e[0].width() == e[1].width()), "exponents of one width");
-        }
-        with_engine!(self, for count, engine => in_blocks(&**engine, count, DEAR, |from, to| {
-            let columns: Vec<Column> = columns
-                .iter()
-                .map(|(bases, exponents)| Column {
-                    bases: &bases[from..to],
-                    exponents: exponents[from..to].iter().collect(),
-                })
-                .collect();
-            let highest = highest.map(|factors| {
-                let width = columns.iter().map(|column| column.exponents[0].width()).max().unwrap_or(0);
-                Joining::once(&**engine, &factors[from..to], width - 1)
-            });
-            window::product_secret(&**engine, &columns, highest.as_ref())
-        }))
-    }
-
     /// 1 + kᵢ·N modulo N² for each i, in constant time.
     ///
     /// # Panics
@@ -577,11 +470,11 @@ fn neighbours(level: &[Residue]) -> (Vec<Residue>, Vec<Residue>) {
 }
 
 /// Up to how many residues are faster one by one, each in a row of digits, than side by side in eight lanes.
-const FEW: usize = 5;
+pub(crate) const FEW: usize = 5;
 
 /// Blocks that a thread takes at once: of single multiplications, and of exponentiations.
 const CHEAP: usize = 32;
-const DEAR: usize = 1;
+pub(crate) const DEAR: usize = 1;
 
 /// Splits `count` items into blocks of the engine's width and computes `block(from, to)` for each, in parallel.
 pub(crate) fn in_blocks<E: Engine>(

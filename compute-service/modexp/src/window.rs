@@ -5,6 +5,7 @@ use crate::engine::{Accumulator, Blocks, Engine};
 use crate::number::bits;
 use crate::ring::Residue;
 use num_bigint::BigUint;
+use std::ops::Range;
 
 /// The width of window with the least work, table included.
 fn best_window<E: Engine>(bits: usize) -> usize {
@@ -32,15 +33,56 @@ pub(crate) fn powers<'a, E: Engine>(
 /// Windows for which a table is read at once.
 const AT_ONCE: usize = 4;
 
-/// A base and a secret exponent for each of at most `LANES` lanes. All exponents have one width.
+/// A base and a secret exponent for each product. All exponents have one width and count 2^shift times.
 pub(crate) struct Column<'a> {
     pub(crate) bases: &'a [Residue],
     pub(crate) exponents: Vec<&'a Secret>,
+    pub(crate) shift: usize,
 }
 
 impl Column<'_> {
     fn width(&self) -> usize {
         self.exponents[0].width()
+    }
+
+    /// The products `from..to`.
+    pub(crate) fn part(&self, from: usize, to: usize) -> Column<'_> {
+        Column {
+            bases: &self.bases[from..to],
+            exponents: self.exponents[from..to].to_vec(),
+            shift: self.shift,
+        }
+    }
+}
+
+/// A column of at most `LANES` products on its way through its windows, from the highest on.
+struct Reading<'a, E: Engine> {
+    column: &'a Column<'a>,
+    /// Made when the first window is read, so that columns of different shifts have their turns in the cache.
+    table: Option<Blocks<E>>,
+    factors: Blocks<E>,
+    windows: Range<usize>,
+}
+
+impl<'a, E: Engine> Reading<'a, E> {
+    fn new(engine: &E, column: &'a Column<'a>) -> Self {
+        Reading { column, table: None, factors: Blocks::new(engine, AT_ONCE), windows: 0..0 }
+    }
+
+    /// The powers that the exponents' bits from window·w on ask for. The windows are read in falling order.
+    fn factor(&mut self, engine: &E, window: usize, w: usize) -> &[E::Word] {
+        if !self.windows.contains(&window) {
+            let table = self.table.get_or_insert_with(|| powers(engine, self.column.bases.iter(), w));
+            self.windows = (window + 1).saturating_sub(AT_ONCE)..window + 1;
+            let mut index = zeroize::Zeroizing::new(vec![0u64; AT_ONCE * E::LANES]);
+            for (window, index) in self.windows.clone().zip(index.chunks_exact_mut(E::LANES)) {
+                for (i, exponent) in index.iter_mut().zip(&self.column.exponents) {
+                    *i = exponent.bits(window * w, w);
+                }
+            }
+            engine.select_several(self.factors.all_mut(), table.all(), &index);
+        }
+        self.factors.get(window - self.windows.start)
     }
 }
 
@@ -137,42 +179,37 @@ impl<E: Engine> Joining<E> {
 pub(crate) fn product_secret<E: Engine>(
     engine: &E,
     columns: &[Column],
-    joining: Option<&Joining<E>>,
+    joining: &[Joining<E>],
 ) -> Vec<Residue> {
     let width = columns.iter().map(Column::width).max().expect("at least one column");
     let w = best_window::<E>(width);
-    let tables: Vec<Blocks<E>> =
-        columns.iter().map(|column| powers(engine, column.bases.iter(), w)).collect();
-    let mut factors: Vec<Blocks<E>> = columns.iter().map(|_| Blocks::new(engine, AT_ONCE)).collect();
-    let mut index = zeroize::Zeroizing::new(vec![0u64; AT_ONCE * E::LANES]);
-    let mut joining = joining.into_iter().flat_map(Joining::iter).peekable();
+    let mut readings: Vec<Reading<E>> = columns.iter().map(|column| Reading::new(engine, column)).collect();
+    let mut steps: Vec<(usize, Factor<E>)> =
+        joining.iter().flat_map(Joining::iter).map(|(bit, factor)| (bit, Factor::Public(factor))).collect();
+    for (i, column) in columns.iter().enumerate() {
+        let windows = 0..column.width().div_ceil(w);
+        steps.extend(windows.map(|window| (column.shift + window * w, Factor::Secret(i, window))));
+    }
+    steps.sort_by_key(|(bit, _)| std::cmp::Reverse(*bit));
     let mut result = Running::new(engine);
-    let windows: Vec<usize> = (0..width.div_ceil(w)).rev().collect();
-    for windows in windows.chunks(AT_ONCE) {
-        for ((column, table), factors) in columns.iter().zip(&tables).zip(&mut factors) {
-            for (window, index) in windows.iter().zip(index.chunks_exact_mut(E::LANES)) {
-                for (i, exponent) in index.iter_mut().zip(&column.exponents) {
-                    *i = exponent.bits(window * w, w);
-                }
-            }
-            engine.select_several(factors.all_mut(), table.all(), &index);
-        }
-        for (i, window) in windows.iter().enumerate() {
-            let lowest = window * w;
-            while let Some((bit, factor)) = joining.next_if(|(bit, _)| *bit >= lowest) {
-                result.join(bit, factor);
-            }
-            for (_, factors) in columns.iter().zip(&factors).filter(|(c, _)| lowest < c.width()) {
-                result.join(lowest, factors.get(i));
-            }
+    for (bit, factor) in steps {
+        match factor {
+            Factor::Public(factor) => result.join(bit, factor),
+            Factor::Secret(i, window) => result.join(bit, readings[i].factor(engine, window, w)),
         }
     }
     result.residues(columns[0].bases.len())
 }
 
+/// What joins a product at a bit: at public bits what is there already, or a column's window.
+enum Factor<'a, E: Engine> {
+    Public(&'a [E::Word]),
+    Secret(usize, usize),
+}
+
 /// At most `LANES` bases to secret powers of one width.
 pub(crate) fn pow_secret<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&Secret]) -> Vec<Residue> {
-    product_secret(engine, &[Column { bases, exponents: exponents.to_vec() }], None)
+    product_secret(engine, &[Column { bases, exponents: exponents.to_vec(), shift: 0 }], &[])
 }
 
 /// At most `LANES` bases to public powers.

@@ -397,6 +397,31 @@ fn signed_multi_powers_and_multiples_of_n() {
                 let got = ring.values(&ring.multi_pow_secret_signed(&columns).unwrap());
                 assert_eq!(got, expected, "{count} products, {columns:?}, {n_bits} bits, {backend}");
 
+                // One after the other at shifts that overlap, touch, and leave gaps, times a public power of the first bases.
+                for shift_of_a_column in [width.div_ceil(3), width, 2 * width + 1] {
+                    let roots = take_in(ring, &numbers[0].0);
+                    let products = numbers.iter().enumerate().map(|(k, (bases, exponents))| {
+                        let power = |(base, e): (&BigUint, &BigUint)| {
+                            let (base, e) = match *e >= shift {
+                                true => (base.clone(), e - &shift),
+                                false => (base.modinv(ring.modulus()).unwrap(), &shift - e),
+                            };
+                            base.modpow(&(e << (shift_of_a_column * k)), ring.modulus())
+                        };
+                        bases.iter().zip(exponents).map(power).collect::<Vec<_>>()
+                    });
+                    let nth = numbers[0].0.iter().map(|root| root.modpow(&n, ring.modulus())).collect();
+                    let expected = products.fold(nth, |all: Vec<BigUint>, products| {
+                        all.iter().zip(&products).map(|(a, b)| a * b % ring.modulus()).collect()
+                    });
+                    let packed = ring.multi_pow_secret_packed(&columns, shift_of_a_column, (&roots, &n));
+                    assert_eq!(
+                        ring.values(&packed.unwrap()),
+                        expected,
+                        "packed, {count}, {n_bits}, {backend}"
+                    );
+                }
+
                 let multiples: Vec<BigUint> = numbers[0].1.iter().map(|k| k * &n + 1u32).collect();
                 assert_eq!(ring.values(&ring.one_plus_multiples(&taken[0].1)), multiples, "{backend}");
             }

@@ -78,8 +78,60 @@ impl Encryptor {
         plaintexts: &[BigInt],
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<Ciphertext>, Overflow> {
-        // 1 + m·N is made from two summands of m, each uniform modulo N, because the arithmetic on values takes longer
-        // for long ones.
+        let constants = self.constants(plaintexts, rng)?;
+        Ok(self.product(&self.blindings(plaintexts.len(), rng), constants))
+    }
+
+    /// As [`encrypt`](Self::encrypt) with full-range randomness, so that also the owner of the factors, who can take roots,
+    /// learns nothing of what these ciphertexts are added to: r^N with r uniform among the residues of Jacobi symbol +1.
+    /// About ten times dearer.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn encrypt_fully(
+        &self,
+        plaintexts: &[BigInt],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<Ciphertext>, Overflow> {
+        let constants = self.constants(plaintexts, rng)?;
+        let blindings = self.key.ring().pow_public_all(&self.roots(plaintexts.len(), rng), self.key.n());
+        Ok(self.product(&blindings, constants))
+    }
+
+    /// `[[m + Σₖ aₖ·(eₖ − 2^(w−1))·2^(width·k)]]` for each plaintext m, from slots of as many pairs (aₖ, eₖ), with secret eₖ
+    /// of one width w, in constant time and with the randomness of [`encrypt_fully`](Self::encrypt_fully): products with
+    /// secrets, packed as by [`Packing::pack`](crate::packing::Packing::pack), that may leave. The products, their shifts and
+    /// the randomness share their squarings, so that while the slots fit into N it costs little more than the randomness.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// If there is no slot, or lengths or widths differ.
+    pub fn pack_products_fully(
+        &self,
+        slots: &[(&[Ciphertext], &[Secret])],
+        width: u64,
+        plaintexts: &[BigInt],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<Ciphertext>, Overflow> {
+        let constants = self.constants(plaintexts, rng)?;
+        let bases: Vec<Vec<Residue>> = slots.iter().map(|(a, _)| residues(a)).collect();
+        let columns: Vec<(&[Residue], &[Secret])> =
+            bases.iter().zip(slots).map(|(bases, (_, exponents))| (&bases[..], *exponents)).collect();
+        let roots = self.roots(plaintexts.len(), rng);
+        let powers = (&roots[..], self.key.n());
+        let products = self.key.ring().multi_pow_secret_packed(&columns, width as usize, powers);
+        Ok(self.product(&products.expect("a ciphertext is a unit"), constants))
+    }
+
+    /// 1 + m·N for each plaintext, in two factors: made from two summands of m, each uniform modulo N, because the
+    /// arithmetic on values takes longer for long ones.
+    fn constants(
+        &self,
+        plaintexts: &[BigInt],
+        rng: &mut impl CryptoRng,
+    ) -> Result<[Vec<Residue>; 2], Overflow> {
         let n = self.key.n();
         let (mut masks, mut rests) = (Vec::new(), Vec::new());
         for (index, m) in plaintexts.iter().enumerate() {
@@ -87,9 +139,14 @@ impl Encryptor {
             rests.push((self.key.wrap(m, index)? + n - &mask) % n);
             masks.push(mask);
         }
+        Ok([self.key.one_plus(&masks), self.key.one_plus(&rests)])
+    }
+
+    fn product(&self, blindings: &[Residue], constants: [Vec<Residue>; 2]) -> Vec<Ciphertext> {
         let ring = self.key.ring();
-        let blinded = ring.mul_pairs(&self.blindings(plaintexts.len(), rng), &self.key.one_plus(&masks));
-        Ok(ring.mul_pairs(&blinded, &self.key.one_plus(&rests)).into_iter().map(Ciphertext).collect())
+        let product =
+            constants.iter().fold(blindings.to_vec(), |product, factors| ring.mul_pairs(&product, factors));
+        product.into_iter().map(Ciphertext).collect()
     }
 
     /// Fresh encryptions of zero, to be used once each.
@@ -102,24 +159,24 @@ impl Encryptor {
         self.key.add_each(batch, &self.zeros(batch.len(), rng))
     }
 
-    /// As [`rerandomise`](Self::rerandomise) with full-range randomness, so that also the owner of the factors learns
-    /// nothing but the plaintexts: r^N with r uniform among the residues of Jacobi symbol +1. About ten times dearer.
+    /// As [`rerandomise`](Self::rerandomise) with the randomness of [`encrypt_fully`](Self::encrypt_fully).
     pub fn rerandomise_fully(&self, batch: &[Ciphertext], rng: &mut impl CryptoRng) -> Vec<Ciphertext> {
-        let (n, ring) = (self.key.n(), self.key.ring());
-        let roots: Vec<BigUint> = batch
-            .iter()
-            .map(|_| {
-                loop {
-                    let root = random::below(rng, n);
-                    if modexp::jacobi(&root, n) == 1 {
-                        return root;
-                    }
-                }
-            })
-            .collect();
-        let roots = ring.residues(&roots).expect("roots are below N");
-        let blindings = ring.pow_public_all(&roots, n);
+        let ring = self.key.ring();
+        let blindings = ring.pow_public_all(&self.roots(batch.len(), rng), self.key.n());
         ring.mul_pairs(&residues(batch), &blindings).into_iter().map(Ciphertext).collect()
+    }
+
+    /// Uniform among the residues modulo N of Jacobi symbol +1.
+    fn roots(&self, count: usize, rng: &mut impl CryptoRng) -> Vec<Residue> {
+        let n = self.key.n();
+        let root = |_| loop {
+            let root = random::below(rng, n);
+            if modexp::jacobi(&root, n) == 1 {
+                return root;
+            }
+        };
+        let roots: Vec<BigUint> = (0..count).map(root).collect();
+        self.key.ring().residues(&roots).expect("roots are below N")
     }
 
     fn blindings(&self, count: usize, rng: &mut impl CryptoRng) -> Vec<Residue> {

@@ -117,6 +117,36 @@ proptest! {
     }
 
     #[test]
+    fn packed_products_are_products_that_are_packed(
+        a in proptest::collection::vec((any::<i32>(), any::<i16>(), any::<i64>()), 6), count in 1usize..4,
+    ) {
+        let (width, excess) = (50, 15);
+        let mut rng = ChaCha20Rng::seed_from_u64(9);
+        // Three slots of `count` packets, of the six at hand as many as that takes.
+        let of = |slot: usize, i: usize| a[(3 * i + slot) % a.len()];
+        let m: Vec<BigInt> = (0..count).map(|i| BigInt::from(of(0, i).2)).collect();
+        let slots: Vec<(Vec<Ciphertext>, Vec<Secret>)> = (0..3)
+            .map(|slot| {
+                let plaintexts: Vec<BigInt> = (0..count).map(|i| of(slot, i).0.into()).collect();
+                let factor = |i| BigUint::from((i32::from(of(slot, i).1) + (1 << excess)) as u32);
+                let secret = |i| Secret::from_biguint(&factor(i), excess + 1).unwrap();
+                (encrypt(&plaintexts), (0..count).map(secret).collect())
+            })
+            .collect();
+        let borrowed: Vec<(&[Ciphertext], &[Secret])> = slots.iter().map(|(a, k)| (&a[..], &k[..])).collect();
+        let packed = ENCRYPTOR.pack_products_fully(&borrowed, width, &m, &mut rng).unwrap();
+        let expected: Vec<BigInt> = (0..count)
+            .map(|i| {
+                let product = |slot| BigInt::from(of(slot, i).0) * of(slot, i).1 << (width * slot as u64);
+                centred(&m[i] + (0..3).map(product).sum::<BigInt>())
+            })
+            .collect();
+        prop_assert_eq!(decrypt(&packed), expected);
+        let error = ENCRYPTOR.pack_products_fully(&borrowed, width, &vec![half() + 1; count], &mut rng);
+        prop_assert_eq!(error.unwrap_err(), Overflow { index: 0 });
+    }
+
+    #[test]
     fn rerandomisation_changes_the_ciphertext_only(m in plaintext()) {
         let mut rng = ChaCha20Rng::seed_from_u64(4);
         let c = encrypt(std::slice::from_ref(&m));
@@ -131,8 +161,9 @@ proptest! {
 fn a_plaintext_out_of_range_is_an_error() {
     let mut rng = ChaCha20Rng::seed_from_u64(4);
     for m in [half() + 1, -half() - 1, BigInt::from(key().n().clone())] {
-        let error = ENCRYPTOR.encrypt(&[1.into(), m.clone()], &mut rng).unwrap_err();
-        assert_eq!(error, Overflow { index: 1 });
+        let pair = [1.into(), m.clone()];
+        assert_eq!(ENCRYPTOR.encrypt(&pair, &mut rng).unwrap_err(), Overflow { index: 1 });
+        assert_eq!(ENCRYPTOR.encrypt_fully(&pair, &mut rng).unwrap_err(), Overflow { index: 1 });
         assert!(key().constant(&m).is_err());
         assert!(key().add_constant(&encrypt(&[0.into()])[0], &m).is_err());
     }
@@ -159,6 +190,7 @@ fn every_ciphertext_has_jacobi_symbol_one() {
         let m: Vec<BigInt> = (-4..4).map(BigInt::from).collect();
         let c = encryptor.encrypt(&m, &mut rng).unwrap();
         let mut all = encryptor.zeros(8, &mut rng);
+        all.extend(encryptor.encrypt_fully(&m, &mut rng).unwrap());
         all.extend(encryptor.rerandomise_fully(&c, &mut rng));
         all.extend(key.scale_each(&c, &m[..]).into_iter().take(4));
         all.extend(key.negate_each(&c));
@@ -210,6 +242,7 @@ fn no_two_ciphertexts_have_the_same_blinding() {
     let m: Vec<BigInt> = (0..6).map(|i| BigInt::from(i % 2)).collect();
     let mut all = ENCRYPTOR.encrypt(&m, &mut rng).unwrap();
     all.extend(ENCRYPTOR.encrypt(&m, &mut rng).unwrap());
+    all.extend(ENCRYPTOR.encrypt_fully(&m, &mut rng).unwrap());
     all.extend(ENCRYPTOR.zeros(6, &mut rng));
     all.extend(ENCRYPTOR.rerandomise(&all, &mut rng));
     all.extend(ENCRYPTOR.rerandomise_fully(&all[..6], &mut rng));

@@ -245,9 +245,8 @@ impl Maker {
         seed.zeroize();
         let plaintexts: Vec<Vec<_>> = rows.map(|row| self.form.pack(self.values.row(row))).collect();
         let each = plaintexts.first().map_or(1, Vec::len);
-        let encrypted = self.encryptor.encrypt(&plaintexts.concat(), &mut rng);
+        let encrypted = self.encryptor.encrypt_fully(&plaintexts.concat(), &mut rng);
         let encrypted = encrypted.map_err(|e| Problem::Input(e.to_string()))?;
-        let encrypted = self.encryptor.rerandomise_fully(&encrypted, &mut rng);
         let bytes = Ciphertext::to_bytes_batch(self.encryptor.key(), &encrypted);
         Ok(bytes.chunks(each).map(<[Vec<u8>]>::concat).collect())
     }

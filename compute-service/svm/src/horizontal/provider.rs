@@ -124,37 +124,36 @@ impl Provider<'_> {
         let key = self.encryptor.key();
         let each = slots.packing.slots();
         let places = chunk.start * each..(chunk.end * each).min(self.plan.rows.len());
-        let rows: Vec<usize> = self.plan.rows[places.clone()].iter().flatten().copied().collect();
+        let rows: Vec<usize> = self.plan.rows[places].iter().flatten().copied().collect();
         // 2d + 1 = 2a − 2S + 1.
         let doubled = self.margins(weights, &rows, 2);
         let constant = key.constant(&BigInt::from(1 - 2 * ONE)).expect("a small constant");
         let values = key.add_each(&doubled, &vec![constant; doubled.len()]);
 
-        let (mut factors, mut noise) = (Vec::new(), Vec::new());
-        for place in places.clone() {
-            let negative = self.plan.flipped[place];
-            match self.plan.rows[place] {
-                Some(_) => {
-                    let Factor { factor, noise: sigma } = slots.factor(negative, rng);
+        let mut values = values.into_iter();
+        let mut packed: Vec<(Vec<Ciphertext>, Vec<Secret>)> = vec![Default::default(); each];
+        let mut noise = Vec::new();
+        for place in chunk.start * each..chunk.end * each {
+            let (ciphertexts, factors) = &mut packed[place % each];
+            match self.plan.rows.get(place) {
+                Some(Some(_)) => {
+                    let Factor { factor, noise: sigma } = slots.factor(self.plan.flipped[place], rng);
+                    ciphertexts.push(values.next().expect("a value of each row"));
                     factors.push(factor);
                     noise.push(sigma);
+                    continue;
                 }
-                None => noise.push(slots.filler(negative, rng)),
+                Some(None) => noise.push(slots.filler(self.plan.flipped[place], rng)),
+                None => {}
             }
+            ciphertexts.push(key.sum(&[]));
+            factors.push(slots.no_factor());
         }
-        let blinded = match values.is_empty() {
-            true => Vec::new(),
-            false => key.dot_each_secret(&[(&values, &factors)]),
-        };
-        let mut blinded = blinded.into_iter();
-        let zero = key.sum(&[]);
-        let in_slots: Vec<Ciphertext> = self.plan.rows[places]
-            .iter()
-            .map(|row| row.and_then(|_| blinded.next()).unwrap_or_else(|| zero.clone()))
-            .collect();
-        let groups: Vec<&[Ciphertext]> = in_slots.chunks(each).collect();
-        let packed = key.pack_each(&groups, slots.packing.width());
-        self.finished(&packed, &slots.packing.pack(&noise).expect("σ is far below a slot"), rng)
+        let packed: Vec<(&[Ciphertext], &[Secret])> =
+            packed.iter().map(|(ciphertexts, factors)| (&ciphertexts[..], &factors[..])).collect();
+        let noise = slots.packing.pack(&noise).expect("σ is far below a slot");
+        let width = slots.packing.width();
+        self.encryptor.pack_products_fully(&packed, width, &noise, rng).expect("packed below N/2")
     }
 
     /// `[[Σ I·y·x]]` from the encrypted comparisons of the round's slots, with noise and masks, packed.
@@ -201,9 +200,8 @@ impl Provider<'_> {
         plaintexts: &[BigInt],
         rng: &mut impl CryptoRng,
     ) -> Vec<Ciphertext> {
-        let plaintexts = self.encryptor.encrypt(plaintexts, rng).expect("plaintexts within ±N/2");
-        let sums = self.encryptor.key().add_each(ciphertexts, &plaintexts);
-        self.encryptor.rerandomise_fully(&sums, rng)
+        let plaintexts = self.encryptor.encrypt_fully(plaintexts, rng).expect("plaintexts within ±N/2");
+        self.encryptor.key().add_each(ciphertexts, &plaintexts)
     }
 }
 
@@ -211,10 +209,20 @@ impl Slots {
     fn factor(&self, negative: bool, rng: &mut impl CryptoRng) -> Factor {
         let factor = BigUint::from_bytes_be(&self.sampler.draw_factor(rng));
         let noise = self.noise(&factor, negative, rng);
-        let width = self.blinding.factor_bits() + 1;
+        let width = self.factor_width();
         let half = BigUint::one() << (width - 1);
         let shifted = if negative { half - factor } else { half + factor };
         Factor { factor: Secret::from_biguint(&shifted, width).expect("ρ is below 2^(M+L)"), noise }
+    }
+
+    /// Of s·ρ in excess notation.
+    fn factor_width(&self) -> usize {
+        self.blinding.factor_bits() + 1
+    }
+
+    /// The exponent of `[[0]]` where a number only fills up.
+    fn no_factor(&self) -> Secret {
+        Secret::from_biguint(&BigUint::ZERO, self.factor_width()).expect("0 is short")
     }
 
     /// s·σ, σ uniform with |σ| ≤ (ρ−1)/2.
