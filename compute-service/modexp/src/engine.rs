@@ -43,8 +43,9 @@ pub(crate) trait Engine: Send + Sync {
             self.select(out, table, index);
         }
     }
-    /// A table of residues that all lanes share, in the form that `select_shared` wants. A power of two of them, at least 16.
-    fn share(&self, entries: &[Residue]) -> Vec<Self::Word>;
+    /// For each of the first `lanes` lanes its residues of a table, a power of two and at least 16 of them, as a table that all
+    /// lanes share, in the form that `select_shared` wants.
+    fn share(&self, table: &[Self::Word], lanes: usize) -> Vec<Vec<Self::Word>>;
     /// `out` = in lane l, entry `index[l]` of a shared table of `entries` entries. Reads the whole table.
     fn select_shared(&self, out: &mut [Self::Word], table: &[Self::Word], entries: usize, index: &[u64]);
 
@@ -87,8 +88,8 @@ macro_rules! lane_blocks {
             table::select(out, blocks, index);
         }
 
-        fn share(&self, entries: &[Residue]) -> Vec<Word> {
-            table::share(&entries.iter().map(Residue::digits).collect::<Vec<_>>())
+        fn share(&self, blocks: &[Word], lanes: usize) -> Vec<Vec<Word>> {
+            table::share(blocks, self.width(), lanes)
         }
 
         fn select_shared(&self, out: &mut [Word], entries: &[Word], count: usize, index: &[u64]) {

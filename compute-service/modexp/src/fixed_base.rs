@@ -3,6 +3,7 @@
 use crate::Secret;
 use crate::engine::{Accumulator, Blocks, Engine};
 use crate::ring::Residue;
+use crate::window::powers;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -65,7 +66,6 @@ struct Table<E: Engine> {
 impl<E: Engine> Table<E> {
     fn new(engine: Arc<E>, base: &Residue, exponent_bits: usize) -> Self {
         let e = &*engine;
-        let width = e.width();
         let mut running = Accumulator::load(e, std::iter::once(base));
         let mut bases = Vec::new();
         for _ in 0..exponent_bits.div_ceil(E::SHARED_WINDOW) {
@@ -75,18 +75,7 @@ impl<E: Engine> Table<E> {
         // One window in each lane.
         let mut windows = Vec::with_capacity(bases.len());
         for bases in bases.chunks(E::LANES) {
-            let mut powers = Blocks::new(e, 1 << E::SHARED_WINDOW);
-            powers.get_mut(0).copy_from_slice(e.one());
-            e.load(powers.get_mut(1), bases.iter());
-            for i in 2..1 << E::SHARED_WINDOW {
-                let (below, out) = powers.below(i);
-                e.mul(out, &below[(i - 1) * width..], &below[width..2 * width]);
-            }
-            for lane in 0..bases.len() {
-                let entries: Vec<Residue> =
-                    (0..1 << E::SHARED_WINDOW).map(|i| e.store(powers.get(i), lane)).collect();
-                windows.push(e.share(&entries));
-            }
+            windows.extend(e.share(powers(e, bases.iter(), E::SHARED_WINDOW).all(), bases.len()));
         }
         Table { windows, engine }
     }

@@ -2,13 +2,14 @@
 
 use crate::engine::{Accumulator, Blocks, Engine};
 use crate::ring::{Residue, Ring, with_engine};
+use crate::window::powers;
 use crate::{Error, Secret};
 use num_bigint::BigUint;
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
-/// Bases whose tables are used together: a few hundred kilobytes.
-const TOGETHER: usize = 64;
+/// The fewest bases that are worth products of their own.
+const LEAST: usize = 64;
 
 impl Ring {
     /// For each row the product of bases\[j\]^(row\[j\] − 2^(w−1)) over all j, in constant time; all exponents are of one
@@ -42,59 +43,73 @@ impl Ring {
     }
 }
 
-/// Of each group of bases the products of all rows.
+/// Of each part of the bases the products of all rows.
 fn products<E: Engine>(engine: &E, bases: &[Residue], rows: &[&[Secret]], width: usize) -> Vec<Vec<Residue>> {
     let blocks = rows.len().div_ceil(E::LANES);
     let work = |w: &usize| (1usize << w).div_ceil(E::LANES) + width.div_ceil(*w) * blocks;
     // Shared tables have 16 entries or more.
-    let w = (4..=E::LANE_WINDOW.max(4)).min_by_key(work).expect("the range is not empty");
-    bases
-        .par_chunks(TOGETHER)
-        .enumerate()
-        .map(|(group, bases)| {
-            let tables: Vec<Vec<E::Word>> =
-                bases.chunks(E::LANES).flat_map(|bases| tables(engine, bases, w)).collect();
-            let first = group * TOGETHER;
-            let block = |rows: &[&[Secret]]| {
-                let rows: Vec<&[Secret]> = rows.iter().map(|row| &row[first..first + bases.len()]).collect();
-                block(engine, &tables, &rows, width, w)
-            };
-            rows.par_chunks(E::LANES).flat_map_iter(block).collect()
-        })
-        .collect()
-}
-
-/// Powers 0..2^w of at most `LANES` bases, in the form that `select_shared` wants.
-fn tables<E: Engine>(engine: &E, bases: &[Residue], w: usize) -> Vec<Vec<E::Word>> {
-    let powers = crate::window::powers(engine, bases.iter(), w);
-    let table = |lane: usize| {
-        let entries: Vec<Residue> = (0..1 << w).map(|i| engine.store(powers.get(i), lane)).collect();
-        engine.share(&entries)
-    };
-    (0..bases.len()).map(table).collect()
-}
-
-/// The products of at most `LANES` rows: for every window the same squarings, and for each base one scan of its whole
-/// table and one multiplication, also by 1.
-fn block<E: Engine>(
-    engine: &E,
-    tables: &[Vec<E::Word>],
-    rows: &[&[Secret]],
-    width: usize,
-    w: usize,
-) -> Vec<Residue> {
-    let mut index = Zeroizing::new(vec![0u64; E::LANES]);
-    let mut factor = Blocks::new(engine, 1);
-    let mut product = Accumulator::one(engine);
-    for window in (0..width.div_ceil(w)).rev() {
-        product.square(w);
-        for (j, table) in tables.iter().enumerate() {
-            for (i, row) in index.iter_mut().zip(rows) {
-                *i = row[j].bits(window * w, w);
-            }
-            engine.select_shared(factor.all_mut(), table, 1 << w, &index);
-            product.mul(factor.all());
+    let w = (4..=E::SHARED_WINDOW).min_by_key(work).expect("the range is not empty");
+    let part = bases.len().div_ceil(rayon::current_num_threads()).next_multiple_of(LEAST);
+    let of_part = |(i, bases): (usize, &[Residue])| {
+        let mut products: Vec<Product<E>> =
+            (0..blocks).map(|_| Product::new(engine, width.div_ceil(w), w)).collect();
+        // As many tables as fit into a cache and are made at once.
+        for (j, bases) in bases.chunks(E::LANES).enumerate() {
+            let tables = engine.share(powers(engine, bases.iter(), w).all(), bases.len());
+            let first = i * part + j * E::LANES;
+            products
+                .par_iter_mut()
+                .zip(rows.par_chunks(E::LANES))
+                .for_each(|(product, rows)| product.multiply(&tables, rows, first));
         }
+        let residues = |(product, rows): (Product<E>, &[&[Secret]])| product.residues(rows.len());
+        products.into_par_iter().zip(rows.par_chunks(E::LANES)).flat_map_iter(residues).collect()
+    };
+    bases.par_chunks(part).enumerate().map(of_part).collect()
+}
+
+/// The products of at most `LANES` rows, their windows apart, so that they are squared once in the end.
+struct Product<'e, E: Engine> {
+    engine: &'e E,
+    windows: Blocks<E>,
+    count: usize,
+    w: usize,
+    started: bool,
+}
+
+impl<'e, E: Engine> Product<'e, E> {
+    fn new(engine: &'e E, count: usize, w: usize) -> Self {
+        Product { engine, windows: Blocks::new(engine, count), count, w, started: false }
     }
-    product.residues(rows.len())
+
+    /// Multiplies by the rows' powers of the bases from `first` on: for every window and base one scan of the whole table
+    /// and one multiplication, also by 1.
+    fn multiply(&mut self, tables: &[Vec<E::Word>], rows: &[&[Secret]], first: usize) {
+        let mut index = Zeroizing::new(vec![0u64; E::LANES]);
+        let mut factor = Blocks::new(self.engine, 1);
+        let mut product = Accumulator::one(self.engine);
+        for window in 0..self.count {
+            product.set(self.windows.get(window));
+            for (j, table) in tables.iter().enumerate() {
+                for (i, row) in index.iter_mut().zip(rows) {
+                    *i = row[first + j].bits(window * self.w, self.w);
+                }
+                self.engine.select_shared(factor.all_mut(), table, 1 << self.w, &index);
+                if self.started || j > 0 { product.mul(factor.all()) } else { product.set(factor.all()) }
+            }
+            self.windows.get_mut(window).copy_from_slice(product.get());
+        }
+        self.started = true;
+    }
+
+    /// The first `count` lanes.
+    fn residues(self, count: usize) -> Vec<Residue> {
+        let mut product = Accumulator::one(self.engine);
+        product.set(self.windows.get(self.count - 1));
+        for window in (0..self.count - 1).rev() {
+            product.square(self.w);
+            product.mul(self.windows.get(window));
+        }
+        product.residues(count)
+    }
 }

@@ -116,8 +116,8 @@ macro_rules! scalar_blocks {
             }
         }
 
-        fn share(&self, entries: &[Residue]) -> Vec<u64> {
-            entries.iter().flat_map(|entry| entry.digits()).copied().collect()
+        fn share(&self, table: &[u64], _lanes: usize) -> Vec<Vec<u64>> {
+            vec![table.to_vec()]
         }
 
         fn select_shared(&self, out: &mut [u64], table: &[u64], _entries: usize, index: &[u64]) {

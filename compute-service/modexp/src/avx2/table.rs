@@ -41,9 +41,12 @@ pub(super) fn select(out: &mut [Word], table: &[Word], index: &[u64]) {
     unsafe { run(out, table, index) }
 }
 
-/// The entries' digits one after the other, four in a word.
-pub(super) fn share(entries: &[&[u64]]) -> Vec<Word> {
-    entries.iter().flat_map(|entry| entry.as_chunks::<LANES>().0).map(|&four| four.into()).collect()
+/// For each lane the blocks' digits one after the other, four in a word.
+pub(super) fn share(blocks: &[Word], _width: usize, lanes: usize) -> Vec<Vec<Word>> {
+    let digit = |word: &Word, lane: usize| word.as_ref()[lane];
+    let four = |four: &[Word; LANES], lane| four.each_ref().map(|word| digit(word, lane)).into();
+    let table = |lane| blocks.as_chunks::<LANES>().0.iter().map(|words| four(words, lane)).collect();
+    (0..lanes).map(table).collect()
 }
 
 /// `out` = in lane l, entry `index[l]` of a table made by [`share`]. All of the table is read.

@@ -130,12 +130,8 @@ impl Engine for Row {
         table::select(out, blocks, &[index[0]; LANES]);
     }
 
-    fn share(&self, entries: &[Residue]) -> Vec<Word> {
-        let mut blocks = vec![Word::default(); entries.len() * self.width()];
-        for (block, entry) in blocks.chunks_exact_mut(self.width()).zip(entries) {
-            spread_parts(block, entry.digits());
-        }
-        blocks
+    fn share(&self, blocks: &[Word], _: usize) -> Vec<Vec<Word>> {
+        vec![blocks.to_vec()]
     }
 
     fn select_shared(&self, out: &mut [Word], blocks: &[Word], _: usize, index: &[u64]) {

@@ -70,12 +70,18 @@ pub(super) fn select_four(out: &mut [Word], table: &[Word], index: &[u64]) {
     }
 }
 
-/// For each digit, the entries' digits in a row, so that a register holds eight entries of it.
-pub(super) fn share(entries: &[&[u64]]) -> Vec<Word> {
-    let digits = entries[0].len();
-    let word =
-        |d: usize, eight: &[&[u64]]| Word(std::array::from_fn(|e| eight.get(e).map_or(0, |entry| entry[d])));
-    (0..digits).flat_map(|d| entries.chunks(LANES).map(move |eight| word(d, eight))).collect()
+/// For each lane and digit, the blocks' digits in a row, so that a register holds eight entries of one lane.
+pub(super) fn share(blocks: &[Word], width: usize, lanes: usize) -> Vec<Vec<Word>> {
+    let mut tables = vec![Vec::with_capacity(blocks.len() / LANES); lanes];
+    for digit in 0..width {
+        for eight in blocks.chunks_exact(LANES * width) {
+            let eight: [Word; LANES] = std::array::from_fn(|entry| eight[entry * width + digit]);
+            for (lane, table) in tables.iter_mut().enumerate() {
+                table.push(Word(std::array::from_fn(|entry| eight[entry].0[lane])));
+            }
+        }
+    }
+    tables
 }
 
 /// `out` = in lane l, entry `index[l]` of a table made by [`share`], of a multiple of 16 entries. All of the table is
