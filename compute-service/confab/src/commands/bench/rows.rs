@@ -11,7 +11,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use records::{Comparison, HorizontalSvm as Training, Job, Kind, Phase, Publication, VERSION};
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt::Write, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    path::PathBuf,
+};
 use svm::{
     Hyperparameters,
     horizontal::{HorizontalSvm, Private},
@@ -22,8 +26,9 @@ use svm::{
 ///
 /// All providers and the analyst run in one process, without a ledger; the time is that of the processor, added up over
 /// cores and parties, of whole iterations. It is to be linear: a slope of 1 between the logarithms. The comparison does not
-/// depend on the columns and takes most of the time of a few, so that over columns the slope is less, and it is shown how
-/// near the points are to a line with a constant part.
+/// depend on the columns and takes most of the time of a few, so that over columns the slope is less: how near the points
+/// are to a line with a constant part is shown instead, and the slope of secure polynomial multiplication alone, which is
+/// what depends on the columns, beyond that of one column.
 #[derive(Args)]
 pub struct RowsBenchArgs {
     /// Rows of all providers together; each with the first of --columns.
@@ -35,8 +40,8 @@ pub struct RowsBenchArgs {
     /// Number of providers.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=63))]
     providers: u32,
-    /// How often each point is measured; the median counts.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// How often each point is measured; the least counts.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
     repeat: u32,
     /// Bits of the analyst's modulus.
     #[arg(long, default_value_t = 2048)]
@@ -57,8 +62,10 @@ struct Point {
     margins: f64,
     /// The analyst's answers.
     indicators: f64,
-    /// The providers' gradients: polynomial multiplication and little else.
+    /// The providers' gradients.
     gradient: f64,
+    /// Secure polynomial multiplication within margins and gradients, by the clock and one provider after the other.
+    multiplication: f64,
 }
 
 #[derive(Serialize)]
@@ -72,6 +79,11 @@ struct Report {
     slope_of_rows: f64,
     /// Of log time over log columns.
     slope_of_columns: f64,
+    /// As many rows of one column.
+    one_column: Point,
+    /// Of the log of the multiplication beyond that of one column, over the log of the columns beyond it; none if a time is
+    /// not beyond.
+    slope_of_multiplication: Option<f64>,
     /// Seconds without columns and seconds a column, of the line through the points over columns.
     line_over_columns: (f64, f64),
     /// How far a point is from that line at most, as a share of it.
@@ -79,23 +91,14 @@ struct Report {
 }
 
 pub fn run(args: &RowsBenchArgs) -> Done {
-    let steps = Steps::new();
     let (middle_rows, least_columns) = (args.rows[args.rows.len() / 2], args.columns[0]);
-    let mut measured: BTreeMap<(u32, u32), Point> = BTreeMap::new();
-    let mut measure = |rows: u32, columns: u32| -> Done<Point> {
-        if let Some(point) = measured.get(&(rows, columns)) {
-            return Ok(*point);
-        }
-        steps.step(&format!("{rows} rows of {columns} columns"));
-        let point = point(args, rows, columns)?;
-        measured.insert((rows, columns), point);
-        Ok(point)
-    };
-    let over_rows =
-        args.rows.iter().map(|&rows| measure(rows, least_columns)).collect::<Done<Vec<Point>>>()?;
-    let over_columns =
-        args.columns.iter().map(|&columns| measure(middle_rows, columns)).collect::<Done<Vec<Point>>>()?;
-    steps.clear();
+    let along_rows = args.rows.iter().map(|&rows| (rows, least_columns));
+    let along_columns = args.columns.iter().map(|&columns| (middle_rows, columns));
+    let measured = measure(args, along_rows.chain([(middle_rows, 1)]).chain(along_columns).collect())?;
+    let over_rows: Vec<Point> = args.rows.iter().map(|&rows| measured[&(rows, least_columns)]).collect();
+    let over_columns: Vec<Point> =
+        args.columns.iter().map(|&columns| measured[&(middle_rows, columns)]).collect();
+    let one_column = measured[&(middle_rows, 1)];
 
     let slope = |points: &[Point], xy: &dyn Fn(&Point) -> (u32, f64)| {
         let logarithms = points.iter().map(xy).map(|(x, y)| (f64::from(x).ln(), y.ln()));
@@ -104,6 +107,11 @@ pub fn run(args: &RowsBenchArgs) -> Done {
     let along: Vec<(f64, f64)> =
         over_columns.iter().map(|point| (point.columns.into(), point.seconds)).collect();
     let (constant, each) = line(&along);
+    let beyond_one = |point: &Point| {
+        let seconds = point.multiplication - one_column.multiplication;
+        (seconds > 0.0).then(|| (f64::from(point.columns - 1).ln(), seconds.ln()))
+    };
+    let multiplication: Option<Vec<(f64, f64)>> = over_columns.iter().map(beyond_one).collect();
     let off = |&(x, y): &(f64, f64)| (y / (constant + each * x) - 1.0).abs();
     let report = Report {
         version: records::VERSION,
@@ -111,6 +119,8 @@ pub fn run(args: &RowsBenchArgs) -> Done {
         bits: args.bits,
         slope_of_rows: slope(&over_rows, &|point| (point.rows, point.seconds)),
         slope_of_columns: slope(&over_columns, &|point| (point.columns, point.seconds)),
+        one_column,
+        slope_of_multiplication: multiplication.map(|points| line(&points).1),
         line_over_columns: (constant, each),
         off_the_line: along.iter().map(off).fold(0.0, f64::max),
         over_rows,
@@ -125,25 +135,28 @@ pub fn run(args: &RowsBenchArgs) -> Done {
 fn show(report: &Report) {
     say!("processor seconds of one iteration, {} providers, {} bits", report.providers, report.bits);
     say!(
-        "{:>8} {:>8} {:>9} {:>9} {:>10} {:>9}",
+        "{:>8} {:>8} {:>9} {:>9} {:>10} {:>9} {:>15}",
         "rows",
         "columns",
         "all",
         "margins",
         "indicators",
-        "gradient"
+        "gradient",
+        "multiplication*"
     );
-    for p in report.over_rows.iter().chain(&report.over_columns) {
+    for p in report.over_rows.iter().chain([&report.one_column]).chain(&report.over_columns) {
         say!(
-            "{:>8} {:>8} {:>9.2} {:>9.2} {:>10.2} {:>9.2}",
+            "{:>8} {:>8} {:>9.2} {:>9.2} {:>10.2} {:>9.2} {:>15.3}",
             p.rows,
             p.columns,
             p.seconds,
             p.margins,
             p.indicators,
-            p.gradient
+            p.gradient,
+            p.multiplication
         );
     }
+    say!("* polynomial multiplication within margins and gradients, seconds by the clock");
     say!("log-log slope over rows     {:.3} (linear: 1)", report.slope_of_rows);
     let (constant, each) = report.line_over_columns;
     say!(
@@ -152,6 +165,10 @@ fn show(report: &Report) {
         each * 1e3,
         report.off_the_line * 100.0
     );
+    match report.slope_of_multiplication {
+        Some(slope) => say!("    of polynomial multiplication beyond one column's  {slope:.3} (linear: 1)"),
+        None => say!("    of polynomial multiplication: unclear, a time is not above that of one column"),
+    }
 }
 
 /// The line through points, by least squares: its height at 0, and its slope.
@@ -167,19 +184,32 @@ fn line(points: &[(f64, f64)]) -> (f64, f64) {
     (y - slope * x, slope)
 }
 
-/// The middle one of the measurements of a point, by all of the time.
-fn point(args: &RowsBenchArgs, rows: u32, columns: u32) -> Done<Point> {
-    let (job, privates) = job(args, rows, columns)?;
-    let mut points =
-        (0..args.repeat).map(|_| iteration(&job, &privates, rows, columns)).collect::<Done<Vec<Point>>>()?;
-    points.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-    Ok(points[(points.len() - 1) / 2])
+/// Each point's least of several measurements: what other work on the machine disturbed least. All points take turns, so that
+/// they share its slow moments.
+fn measure(args: &RowsBenchArgs, points: BTreeSet<(u32, u32)>) -> Done<BTreeMap<(u32, u32), Point>> {
+    let mut least: BTreeMap<(u32, u32), Point> = BTreeMap::new();
+    let jobs = points.iter().map(|&(rows, columns)| job(args, rows, columns)).collect::<Done<Vec<_>>>()?;
+    let steps = Steps::new();
+    for turn in 1..=args.repeat {
+        for (&(rows, columns), (job, privates)) in points.iter().zip(&jobs) {
+            steps.step(&format!("{turn} of {}: {rows} rows of {columns} columns", args.repeat));
+            let point = iteration(job, privates, rows, columns)?;
+            let least = least.entry((rows, columns)).or_insert(point);
+            let multiplication = point.multiplication.min(least.multiplication);
+            if point.seconds < least.seconds {
+                *least = point;
+            }
+            least.multiplication = multiplication;
+        }
+    }
+    steps.clear();
+    Ok(least)
 }
 
 fn iteration(job: &Job, privates: &[Private], rows: u32, columns: u32) -> Done<Point> {
     let mut spent: BTreeMap<Phase, f64> = BTreeMap::new();
     let mut last = cpu_seconds();
-    simulate::<HorizontalSvm>(job, privates, 1, |slot, body| {
+    let trace = simulate::<HorizontalSvm>(job, privates, 1, |slot, body| {
         let now = cpu_seconds();
         *spent.entry(slot.phase).or_default() += now - last;
         last = now;
@@ -195,6 +225,7 @@ fn iteration(job: &Job, privates: &[Private], rows: u32, columns: u32) -> Done<P
         margins,
         indicators,
         gradient,
+        multiplication: trace.outputs.iter().map(|output| output.times.multiplication.as_secs_f64()).sum(),
     })
 }
 
