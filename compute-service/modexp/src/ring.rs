@@ -369,10 +369,12 @@ impl Ring {
     /// 1 + kᵢ·N modulo N² for each i, in constant time.
     ///
     /// # Panics
-    /// If this is not a ring modulo N², or an exponent is as wide as N.
+    /// If this is not a ring modulo N², or an exponent is wider than N.
     pub fn one_plus_multiples(&self, k: &[Secret]) -> Vec<Residue> {
         let Montgomery { n, radix, count, parts, .. } = &self.0.montgomery;
-        assert!(*parts == 2 && k.iter().all(|k| (k.width() as u64) < n.bits()), "multiples of N below N²");
+        // Parts are below 2N.
+        let fits = |k: &Secret| k.width() as u64 <= n.bits();
+        assert!(*parts == 2 && k.iter().all(fits), "multiples of N by no more than N's length");
         let digits: Vec<Residue> = k
             .iter()
             .map(|k| {

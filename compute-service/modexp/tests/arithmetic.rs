@@ -425,6 +425,10 @@ fn signed_multi_powers_and_multiples_of_n() {
                 let multiples: Vec<BigUint> = numbers[0].1.iter().map(|k| k * &n + 1u32).collect();
                 assert_eq!(ring.values(&ring.one_plus_multiples(&taken[0].1)), multiples, "{backend}");
             }
+            let longest = (BigUint::from(1u32) << n.bits()) - 1u32;
+            let multiple =
+                ring.one_plus_multiples(&[Secret::from_biguint(&longest, n.bits() as usize).unwrap()]);
+            assert_eq!(ring.value(&multiple[0]), (longest * &n + 1u32) % ring.modulus(), "{backend}");
             let zero = ring.residue(&BigUint::ZERO).unwrap();
             let error =
                 ring.multi_pow_secret_signed(&[(&[ring.one(), zero], &[secret(&shift), secret(&shift)])]);

@@ -256,11 +256,11 @@ impl EncryptionKey {
         wrapped(packed)
     }
 
-    /// `[[kᵢ]]` without randomness for each i, of secret kᵢ ≥ 0 shorter than N, in constant time. They are as secret as
+    /// `[[kᵢ]]` without randomness for each i, of secret kᵢ ≥ 0 no wider than N, in constant time. They are as secret as
     /// their plaintexts: add zeros before they leave.
     ///
     /// # Panics
-    /// If a k is as wide as N.
+    /// If a k is wider than N.
     pub fn constants_secret(&self, k: &[Secret]) -> Vec<Ciphertext> {
         wrapped(self.ring().one_plus_multiples(k))
     }

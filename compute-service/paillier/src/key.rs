@@ -3,7 +3,7 @@
 use crate::ciphertext;
 use crate::hash::Transcript;
 use crate::prime;
-use modexp::{Modulus, Residue, Ring};
+use modexp::{Modulus, Residue, Ring, Secret};
 use num_bigint::{BigInt, BigUint, Sign};
 use num_integer::Integer;
 use num_traits::One;
@@ -180,8 +180,8 @@ impl EncryptionKey {
 
     /// 1 + m·N modulo N² for each m below N.
     pub(crate) fn one_plus(&self, m: &[BigUint]) -> Vec<Residue> {
-        let values: Vec<BigUint> = m.iter().map(|m| m * self.n() + 1u32).collect();
-        self.ring().residues(&values).expect("m is below N")
+        let secret = |m| Secret::from_biguint(m, self.bits() as usize).expect("m is below N");
+        self.ring().one_plus_multiples(&m.iter().map(secret).collect::<Vec<_>>())
     }
 }
 
