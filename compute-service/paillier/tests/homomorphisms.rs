@@ -137,7 +137,7 @@ proptest! {
         let packed = ENCRYPTOR.pack_products_fully(&borrowed, width, &m, &mut rng).unwrap();
         let expected: Vec<BigInt> = (0..count)
             .map(|i| {
-                let product = |slot| BigInt::from(of(slot, i).0) * of(slot, i).1 << (width * slot as u64);
+                let product = |slot| (BigInt::from(of(slot, i).0) * of(slot, i).1) << (width * slot as u64);
                 centred(&m[i] + (0..3).map(product).sum::<BigInt>())
             })
             .collect();
