@@ -119,6 +119,15 @@ fn main() {
             passed &= test(&format!("{backend}: pow_secret, wide"), byte, 2 * BITS, |e| {
                 black_box(subject.ring.pow_secret(&subject.bases, e));
             });
+            passed &= test(&format!("{backend}: multi_pow_secret_packed"), byte, BITS / 4, |e| {
+                let exponents = vec![e.clone(); subject.bases.len()];
+                let slots = [(&subject.bases[..], &exponents[..]); 3];
+                black_box(subject.ring.multi_pow_secret_packed(&slots, BITS / 3, (&subject.bases, &n)));
+            });
+            passed &= test(&format!("{backend}: multi_pow_secret_matrix"), byte, 24, |e| {
+                let rows = vec![vec![e.clone(); subject.bases.len()]; 20];
+                black_box(subject.ring.multi_pow_secret_matrix(&subject.bases, &rows).expect("units"));
+            });
             passed &= test(&format!("{backend}: FixedBase::pow"), byte, BITS, |e| {
                 black_box(subject.table.pow(std::slice::from_ref(e)));
             });

@@ -48,7 +48,7 @@ fn products<E: Engine>(engine: &E, bases: &[Residue], rows: &[&[Secret]], width:
     let blocks = rows.len().div_ceil(E::LANES);
     let work = |w: &usize| (1usize << w).div_ceil(E::LANES) + width.div_ceil(*w) * blocks;
     // Shared tables have 16 entries or more.
-    let w = (4..=E::SHARED_WINDOW).min_by_key(work).expect("the range is not empty");
+    let w = (4..=E::SHARED_WINDOW.max(E::LANE_WINDOW)).min_by_key(work).expect("the range is not empty");
     let part = bases.len().div_ceil(rayon::current_num_threads()).next_multiple_of(LEAST);
     let of_part = |(i, bases): (usize, &[Residue])| {
         let mut products: Vec<Product<E>> =

@@ -74,19 +74,17 @@ impl Ring {
         &self,
         columns: &[(&[Residue], &[Secret])],
     ) -> Result<Vec<Residue>, Error> {
-        let width = one_width(columns);
+        let mut widths = columns.iter().flat_map(|(_, exponents)| exponents.iter()).map(Secret::width);
+        let width = widths.next().unwrap_or(1);
+        assert!(width > 0 && widths.all(|other| other == width), "exponents of one width");
         let (first, rest) = columns.split_first().expect("at least one column");
         let bases = rest.iter().fold(first.0.to_vec(), |product, (bases, _)| self.mul_pairs(&product, bases));
         let inverses = self.invert_batch(&bases)?;
         Ok(self.products(&shifted(columns, 0), &[Public::Factor(&inverses, width - 1)]))
     }
 
-    /// As [`multi_pow_secret_signed`](Self::multi_pow_secret_signed), with column k counting 2^(shift·k) times, and times
-    /// roots\[i\]^power: all powers of a product share their squarings, and those of columns that do not overlap are no more
-    /// than of one power as long as the last column reaches.
-    ///
-    /// # Errors
-    /// [`Error::NotInvertible`] where a base is no unit, counted through column after column.
+    /// As [`multi_pow_secret`](Self::multi_pow_secret), with column k counting 2^(shift·k) times, and times roots\[i\]^power.
+    /// All of it shares its squarings: as many as the longest of these powers has bits.
     ///
     /// # Panics
     /// As there, or if there are not as many roots as products.
@@ -95,16 +93,8 @@ impl Ring {
         columns: &[(&[Residue], &[Secret])],
         shift: usize,
         (roots, power): (&[Residue], &BigUint),
-    ) -> Result<Vec<Residue>, Error> {
-        let width = one_width(columns);
-        let bases: Vec<Residue> = columns.iter().flat_map(|(bases, _)| bases.iter().cloned()).collect();
-        let inverses = self.invert_batch(&bases)?;
-        let mut public = vec![Public::Power(roots, power)];
-        if !roots.is_empty() {
-            let inverses = inverses.chunks(roots.len()).enumerate();
-            public.extend(inverses.map(|(k, inverses)| Public::Factor(inverses, shift * k + width - 1)));
-        }
-        Ok(self.products(&shifted(columns, shift), &public))
+    ) -> Vec<Residue> {
+        self.products(&shifted(columns, shift), &[Public::Power(roots, power)])
     }
 
     fn products(&self, columns: &[Column], public: &[Public]) -> Vec<Residue> {
@@ -115,6 +105,9 @@ impl Ring {
                 "a base and an exponent for each product"
             );
             assert!(exponents.windows(2).all(|e| e[0].width() == e[1].width()), "exponents of one width");
+        }
+        for Public::Factor(all, _) | Public::Power(all, _) in public {
+            assert_eq!(all.len(), count, "as many as products");
         }
         with_engine!(self, for count, engine => in_blocks(&**engine, count, DEAR, |from, to| {
             let columns: Vec<Column> = columns.iter().map(|column| column.part(from, to)).collect();
@@ -143,12 +136,4 @@ fn shifted<'a>(columns: &[(&'a [Residue], &'a [Secret])], shift: usize) -> Vec<C
         shift: shift * k,
     };
     columns.iter().enumerate().map(column).collect()
-}
-
-/// The width of all exponents.
-fn one_width(columns: &[(&[Residue], &[Secret])]) -> usize {
-    let mut widths = columns.iter().flat_map(|(_, exponents)| exponents.iter()).map(Secret::width);
-    let width = widths.next().unwrap_or(1);
-    assert!(width > 0 && widths.all(|other| other == width), "exponents of one width");
-    width
 }

@@ -139,16 +139,14 @@ impl<E: Engine> Joining<E> {
         let ones = exponent.count_ones() as usize;
         let work = |w: &usize| ones.min(width / (w + 1)) + (1 << (w - 1));
         let w = (1..=7).min_by_key(work).expect("the range is not empty");
-        // odd[i] = base^(2i+1), and one more block for base².
+        // odd[i] = base^(2i+1).
         let count = 1 << (w - 1);
-        let mut odd = Blocks::new(engine, count + 1);
+        let (mut odd, mut square) = (Blocks::new(engine, count), Blocks::new(engine, 1));
         engine.load(odd.get_mut(0), bases.iter());
-        let (below, square) = odd.below(count);
-        engine.square(square, &below[..engine.width()]);
-        let square = square.to_vec();
+        engine.square(square.all_mut(), odd.get(0));
         for i in 1..count {
             let (below, out) = odd.below(i);
-            engine.mul(out, &below[(i - 1) * engine.width()..], &square);
+            engine.mul(out, &below[(i - 1) * engine.width()..], square.all());
         }
         let mut at = Vec::new();
         let mut left = width;

@@ -397,31 +397,6 @@ fn signed_multi_powers_and_multiples_of_n() {
                 let got = ring.values(&ring.multi_pow_secret_signed(&columns).unwrap());
                 assert_eq!(got, expected, "{count} products, {columns:?}, {n_bits} bits, {backend}");
 
-                // One after the other at shifts that overlap, touch, and leave gaps, times a public power of the first bases.
-                for shift_of_a_column in [width.div_ceil(3), width, 2 * width + 1] {
-                    let roots = take_in(ring, &numbers[0].0);
-                    let products = numbers.iter().enumerate().map(|(k, (bases, exponents))| {
-                        let power = |(base, e): (&BigUint, &BigUint)| {
-                            let (base, e) = match *e >= shift {
-                                true => (base.clone(), e - &shift),
-                                false => (base.modinv(ring.modulus()).unwrap(), &shift - e),
-                            };
-                            base.modpow(&(e << (shift_of_a_column * k)), ring.modulus())
-                        };
-                        bases.iter().zip(exponents).map(power).collect::<Vec<_>>()
-                    });
-                    let nth = numbers[0].0.iter().map(|root| root.modpow(&n, ring.modulus())).collect();
-                    let expected = products.fold(nth, |all: Vec<BigUint>, products| {
-                        all.iter().zip(&products).map(|(a, b)| a * b % ring.modulus()).collect()
-                    });
-                    let packed = ring.multi_pow_secret_packed(&columns, shift_of_a_column, (&roots, &n));
-                    assert_eq!(
-                        ring.values(&packed.unwrap()),
-                        expected,
-                        "packed, {count}, {n_bits}, {backend}"
-                    );
-                }
-
                 let multiples: Vec<BigUint> = numbers[0].1.iter().map(|k| k * &n + 1u32).collect();
                 assert_eq!(ring.values(&ring.one_plus_multiples(&taken[0].1)), multiples, "{backend}");
             }
@@ -438,10 +413,72 @@ fn signed_multi_powers_and_multiples_of_n() {
 }
 
 #[test]
+fn packed_multi_powers() {
+    let mut random = Random::new(13);
+    for (n_bits, widths) in [(128, &[21usize][..]), (300, &[31, 40]), (520, &[90, 90, 7]), (256, &[63; 4])] {
+        let n = random.modulus(n_bits);
+        // Powers that overlap, touch, and leave gaps.
+        for shift in [widths[0].div_ceil(3), widths[0], 2 * widths[0] + 1] {
+            for (count, backend) in
+                [1, 5, 6, 8, 17].into_iter().flat_map(|c| backends().into_iter().map(move |b| (c, b)))
+            {
+                let modulus = Modulus::with_backend(&n, backend).unwrap();
+                let ring = modulus.mod_n2();
+                let mut numbers =
+                    || -> Vec<BigUint> { (0..count).map(|_| random.below(ring.modulus())).collect() };
+                let roots = numbers();
+                let bases: Vec<Vec<BigUint>> = widths.iter().map(|_| numbers()).collect();
+                let exponents: Vec<Vec<BigUint>> = widths
+                    .iter()
+                    .map(|&width| {
+                        let least_and_most = [BigUint::ZERO, (BigUint::from(1u32) << width) - 1u32];
+                        let random_ones = (0..count).map(|_| random.bits(width));
+                        least_and_most.into_iter().chain(random_ones).take(count).collect()
+                    })
+                    .collect();
+                let power = |base: &BigUint, e: &BigUint| base.modpow(e, ring.modulus());
+                let expected: Vec<BigUint> = (0..count)
+                    .map(|i| {
+                        (0..widths.len()).fold(power(&roots[i], &n), |product, k| {
+                            product * power(&bases[k][i], &(&exponents[k][i] << (shift * k))) % ring.modulus()
+                        })
+                    })
+                    .collect();
+                let taken: Vec<(Vec<Residue>, Vec<Secret>)> = bases
+                    .iter()
+                    .zip(&exponents)
+                    .zip(widths)
+                    .map(|((bases, exponents), &width)| {
+                        let secret = |e| Secret::from_biguint(e, width).unwrap();
+                        (take_in(ring, bases), exponents.iter().map(secret).collect())
+                    })
+                    .collect();
+                let columns: Vec<(&[Residue], &[Secret])> =
+                    taken.iter().map(|(bases, exponents)| (&bases[..], &exponents[..])).collect();
+                let got = ring.multi_pow_secret_packed(&columns, shift, (&take_in(ring, &roots), &n));
+                assert_eq!(
+                    ring.values(&got),
+                    expected,
+                    "{count}, {widths:?} at {shift}, {n_bits} bits, {backend}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_matrix_of_secret_exponents() {
     let mut random = Random::new(12);
-    for (n_bits, width, bases, rows) in [(256, 20, 70, 3), (1024, 5, 3, 17), (300, 33, 9, 9), (256, 1, 1, 1)]
-    {
+    let shapes = [
+        (256, 20, 70, 3),
+        (1024, 5, 3, 17),
+        (300, 33, 9, 9),
+        (256, 1, 1, 1),
+        (256, 18, 3, 130),
+        (128, 21, 200, 41),
+        (128, 18, 300, 3),
+    ];
+    for (n_bits, width, bases, rows) in shapes {
         let n = random.modulus(n_bits);
         let n2 = &n * &n;
         let numbers: Vec<BigUint> = (0..bases)

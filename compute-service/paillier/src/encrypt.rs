@@ -98,8 +98,8 @@ impl Encryptor {
         Ok(self.product(&blindings, constants))
     }
 
-    /// `[[m + Σₖ aₖ·(eₖ − 2^(w−1))·2^(width·k)]]` for each plaintext m, from slots of as many pairs (aₖ, eₖ), with secret eₖ
-    /// of one width w, in constant time and with the randomness of [`encrypt_fully`](Self::encrypt_fully): products with
+    /// `[[m + Σₖ aₖ·eₖ·2^(width·k)]]` for each plaintext m, from slots of as many pairs (aₖ, eₖ), with secret eₖ ≥ 0 of one
+    /// width in a slot, in constant time and with the randomness of [`encrypt_fully`](Self::encrypt_fully): products with
     /// secrets, packed as by [`Packing::pack`](crate::packing::Packing::pack), that may leave. The products, their shifts and
     /// the randomness share their squarings, so that while the slots fit into N it costs little more than the randomness.
     ///
@@ -107,7 +107,7 @@ impl Encryptor {
     /// As there.
     ///
     /// # Panics
-    /// If there is no slot, or lengths or widths differ.
+    /// If there is no slot, lengths differ, or the widths in a slot.
     pub fn pack_products_fully(
         &self,
         slots: &[(&[Ciphertext], &[Secret])],
@@ -122,11 +122,11 @@ impl Encryptor {
         let roots = self.roots(plaintexts.len(), rng);
         let powers = (&roots[..], self.key.n());
         let products = self.key.ring().multi_pow_secret_packed(&columns, width as usize, powers);
-        Ok(self.product(&products.expect("a ciphertext is a unit"), constants))
+        Ok(self.product(&products, constants))
     }
 
-    /// 1 + m·N for each plaintext, in two factors: made from two summands of m, each uniform modulo N, because the
-    /// arithmetic on values takes longer for long ones.
+    /// 1 + m·N for each plaintext, in two factors: made from two summands of m, each uniform modulo N, because taking in
+    /// values takes longer for long ones.
     fn constants(
         &self,
         plaintexts: &[BigInt],
@@ -189,5 +189,46 @@ impl Encryptor {
 impl fmt::Debug for Encryptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Encryptor({} bits, randomness of {} bits)", self.key.bits(), self.randomness_bits())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PrivateKey;
+    use crate::private::factors;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    #[test]
+    fn only_full_range_randomness_says_nothing_to_the_owner_of_the_factors() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let is_cube = |x: &BigUint, p: &BigUint| x.modpow(&((p - 1u32) / 3u32), p) == 1u32.into();
+        // A key with a factor modulo which h is a cube, and not everything is one.
+        let (p, key) = loop {
+            let (p, q) = factors(256, &mut rng).unwrap();
+            let key = PrivateKey::from_factors(&p, &q).unwrap().public().clone();
+            if &p % 3u32 == 1u32.into() && is_cube(&generator(&key), &p) {
+                break (p, key);
+            }
+        };
+        let cubes = |batch: &[Ciphertext]| {
+            let value = |c: &Ciphertext| BigUint::from_bytes_be(&c.to_bytes(&key)) % &p;
+            batch.iter().filter(|c| is_cube(&value(c), &p)).count()
+        };
+        let encryptor = Encryptor::new(&key, Randomness::Short);
+        let m = vec![BigInt::from(5); 40];
+        let short = encryptor.encrypt(&m, &mut rng).unwrap();
+        assert_eq!(cubes(&short), 40);
+        assert_eq!(cubes(&encryptor.rerandomise(&short, &mut rng)), 40);
+        let exponents: Vec<Secret> = (0..40).map(|_| random::secret(&mut rng, 60)).collect();
+        let slots: [(&[Ciphertext], &[Secret]); 2] = [(&short, &exponents); 2];
+        for full in [
+            encryptor.encrypt_fully(&m, &mut rng).unwrap(),
+            encryptor.rerandomise_fully(&short, &mut rng),
+            encryptor.pack_products_fully(&slots, 80, &m, &mut rng).unwrap(),
+        ] {
+            assert!((1..40).contains(&cubes(&full)), "one in three");
+        }
     }
 }

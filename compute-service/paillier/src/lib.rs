@@ -18,8 +18,8 @@
 //! * *Short randomness* (Damgård, Jurik, Nielsen 2010). A ciphertext is blinded by h_s^r with r of 512 bits (or 1,024,
 //!   see [`Randomness`]) instead of a full-range N-th power. That h_s^r is not told apart from h_s^R with R of full
 //!   length is a computational assumption, and it holds only against those who do not know the factors: the owner of a
-//!   [`PrivateKey`] can take roots. What goes to such an owner is blinded with
-//!   [`Encryptor::rerandomise_fully`].
+//!   [`PrivateKey`] can take roots. What goes to such an owner comes from
+//!   [`Encryptor::encrypt_fully`], [`Encryptor::pack_products_fully`] or [`Encryptor::rerandomise_fully`].
 //! * *Equal Jacobi symbols*. All randomness is a power of the one generator h = −H² mod N, so that the Jacobi symbol of
 //!   every ciphertext is +1; a ciphertext from outside with another symbol is refused. A ciphertext R of symbol −1
 //!   would show the parity of a in R^a·\[\[0\]\].

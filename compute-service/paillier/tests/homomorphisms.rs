@@ -118,9 +118,9 @@ proptest! {
 
     #[test]
     fn packed_products_are_products_that_are_packed(
-        a in proptest::collection::vec((any::<i32>(), any::<i16>(), any::<i64>()), 6), count in 1usize..4,
+        a in proptest::collection::vec((any::<i32>(), any::<u16>(), any::<i64>()), 6), count in 1usize..4,
     ) {
-        let (width, excess) = (50, 15);
+        let width = 50;
         let mut rng = ChaCha20Rng::seed_from_u64(9);
         // Three slots of `count` packets, of the six at hand as many as that takes.
         let of = |slot: usize, i: usize| a[(3 * i + slot) % a.len()];
@@ -128,8 +128,7 @@ proptest! {
         let slots: Vec<(Vec<Ciphertext>, Vec<Secret>)> = (0..3)
             .map(|slot| {
                 let plaintexts: Vec<BigInt> = (0..count).map(|i| of(slot, i).0.into()).collect();
-                let factor = |i| BigUint::from((i32::from(of(slot, i).1) + (1 << excess)) as u32);
-                let secret = |i| Secret::from_biguint(&factor(i), excess + 1).unwrap();
+                let secret = |i| Secret::from_biguint(&of(slot, i).1.into(), 16).unwrap();
                 (encrypt(&plaintexts), (0..count).map(secret).collect())
             })
             .collect();
@@ -191,6 +190,8 @@ fn every_ciphertext_has_jacobi_symbol_one() {
         let c = encryptor.encrypt(&m, &mut rng).unwrap();
         let mut all = encryptor.zeros(8, &mut rng);
         all.extend(encryptor.encrypt_fully(&m, &mut rng).unwrap());
+        let twos = vec![Secret::from_biguint(&2u32.into(), 2).unwrap(); c.len()];
+        all.extend(encryptor.pack_products_fully(&[(&c, &twos)], 8, &m, &mut rng).unwrap());
         all.extend(encryptor.rerandomise_fully(&c, &mut rng));
         all.extend(key.scale_each(&c, &m[..]).into_iter().take(4));
         all.extend(key.negate_each(&c));
@@ -243,6 +244,10 @@ fn no_two_ciphertexts_have_the_same_blinding() {
     let mut all = ENCRYPTOR.encrypt(&m, &mut rng).unwrap();
     all.extend(ENCRYPTOR.encrypt(&m, &mut rng).unwrap());
     all.extend(ENCRYPTOR.encrypt_fully(&m, &mut rng).unwrap());
+    let (ones, twos) = (vec![key().sum(&[]); 6], vec![Secret::from_biguint(&2u32.into(), 2).unwrap(); 6]);
+    for _ in 0..2 {
+        all.extend(ENCRYPTOR.pack_products_fully(&[(&ones, &twos)], 8, &m, &mut rng).unwrap());
+    }
     all.extend(ENCRYPTOR.zeros(6, &mut rng));
     all.extend(ENCRYPTOR.rerandomise(&all, &mut rng));
     all.extend(ENCRYPTOR.rerandomise_fully(&all[..6], &mut rng));

@@ -72,7 +72,7 @@ pub(super) fn select_four(out: &mut [Word], table: &[Word], index: &[u64]) {
 
 /// For each lane and digit, the blocks' digits in a row, so that a register holds eight entries of one lane.
 pub(super) fn share(blocks: &[Word], width: usize, lanes: usize) -> Vec<Vec<Word>> {
-    let mut tables = vec![Vec::with_capacity(blocks.len() / LANES); lanes];
+    let mut tables: Vec<Vec<Word>> = (0..lanes).map(|_| Vec::with_capacity(blocks.len() / LANES)).collect();
     for digit in 0..width {
         for eight in blocks.chunks_exact(LANES * width) {
             let eight: [Word; LANES] = std::array::from_fn(|entry| eight[entry * width + digit]);

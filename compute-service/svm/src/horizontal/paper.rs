@@ -22,7 +22,7 @@ pub(super) fn pairs(
 ) -> Vec<Ciphertext> {
     let places = entries.start / 2..entries.end / 2;
     let rows = &batch[places.start.min(batch.len())..places.end.min(batch.len())];
-    let margins = provider.margins(weights, rows, 1);
+    let margins = provider.margins(weights, &unsigned(rows));
     let (mut factors, mut plaintexts) = (Vec::new(), Vec::new());
     for place in places.clone() {
         let half = BigUint::from(1u32) << (BLIND_BITS - 1);
@@ -30,19 +30,13 @@ pub(super) fn pairs(
         let r2 = below(rng, &half) + 1u32;
         let r3 = below(rng, &r2) + 1u32;
         if place < batch.len() {
-            factors.push(
-                Secret::from_biguint(&(&r1 + (BigUint::from(1u32) << BLIND_BITS)), BLIND_BITS + 1)
-                    .expect("r₁ has 32 bits"),
-            );
+            factors.push(Secret::from_biguint(&r1, BLIND_BITS).expect("r₁ has 32 bits"));
         }
         plaintexts.push(BigInt::from(r2));
         plaintexts.push(BigInt::from(ONE) * BigInt::from(r1) + BigInt::from(r3));
     }
     let key = provider.encryptor.key();
-    let products = match margins.is_empty() {
-        true => Vec::new(),
-        false => key.dot_each_secret(&[(&margins, &factors)]),
-    };
+    let products = key.scale_each_secret(&margins, &factors);
     let zero = key.sum(&[]);
     let mut products = products.into_iter();
     let parts: Vec<Ciphertext> = (0..2 * places.len())
@@ -72,10 +66,15 @@ pub(super) fn gradient(
         let y = provider.rows.label(row).sign();
         sums.iter_mut().zip(provider.rows.values(row)).for_each(|(sum, x)| *sum += y * i64::from(*x));
     }
-    let margins = key.sum(&provider.margins(weights, &inside, 1));
+    let margins = key.sum(&provider.margins(weights, &unsigned(&inside)));
     let mut parts = vec![key.sum(&[]); sums.len()];
     parts.push(key.negate_each(&[margins]).swap_remove(0));
     let mut plaintexts: Vec<BigInt> = sums.into_iter().map(BigInt::from).collect();
     plaintexts.push(BigInt::from(ONE) * inside.len());
     provider.finished(&parts, &plaintexts, rng)
+}
+
+/// Rows whose margins keep their signs.
+fn unsigned(rows: &[usize]) -> Vec<(usize, i64)> {
+    rows.iter().map(|&row| (row, 1)).collect()
 }

@@ -7,7 +7,6 @@ use crate::{
 };
 use modexp::Secret;
 use num_bigint::{BigInt, BigUint, Sign};
-use num_traits::One;
 use paillier::{Ciphertext, Encryptor, below, packing::Packing};
 use protocol::StepRng;
 use rand_core::{CryptoRng, Rng};
@@ -39,6 +38,11 @@ impl Plan {
         Self { rows, flipped }
     }
 
+    /// The secret s of a slot.
+    fn sign(&self, slot: usize) -> i64 {
+        if self.flipped[slot] { -1 } else { 1 }
+    }
+
     /// Slots that hold a row.
     fn filled(&self) -> impl Iterator<Item = (usize, usize)> {
         self.rows.iter().enumerate().filter_map(|(slot, row)| Some((slot, (*row)?)))
@@ -63,7 +67,7 @@ impl Slots {
     }
 }
 
-/// s·ρ as a signed exponent of one width, and s·σ.
+/// ρ, and s·σ.
 struct Factor {
     factor: Secret,
     noise: BigInt,
@@ -89,16 +93,16 @@ pub(super) struct Provider<'a> {
 }
 
 impl Provider<'_> {
-    /// `[[a]]`, a = y(w·x − b), for rows (eq. 4.15).
-    pub(super) fn margins(&self, weights: &[Ciphertext], rows: &[usize], factor: i64) -> Vec<Ciphertext> {
+    /// `[[s·a]]`, a = y(w·x − b), for rows with a sign s each (eq. 4.15).
+    pub(super) fn margins(&self, weights: &[Ciphertext], rows: &[(usize, i64)]) -> Vec<Ciphertext> {
         if rows.is_empty() {
             return Vec::new();
         }
-        let width = VALUE_BITS as usize + 1 + factor.ilog2() as usize;
+        let width = VALUE_BITS as usize + 1;
         let exponents: Vec<Vec<Secret>> = rows
             .iter()
-            .map(|&row| {
-                let y = factor * self.rows.label(row).sign();
+            .map(|&(row, s)| {
+                let y = s * self.rows.label(row).sign();
                 self.rows.values(row).iter().map(|x| signed(y * i64::from(*x), width)).collect()
             })
             .collect();
@@ -123,31 +127,37 @@ impl Provider<'_> {
     ) -> Vec<Ciphertext> {
         let key = self.encryptor.key();
         let each = slots.packing.slots();
-        let places = chunk.start * each..(chunk.end * each).min(self.plan.rows.len());
-        let rows: Vec<usize> = self.plan.rows[places].iter().flatten().copied().collect();
-        // 2d + 1 = 2a − 2S + 1.
-        let doubled = self.margins(weights, &rows, 2);
-        let constant = key.constant(&BigInt::from(1 - 2 * ONE)).expect("a small constant");
-        let values = key.add_each(&doubled, &vec![constant; doubled.len()]);
+        let places = chunk.start * each..chunk.end * each;
+        let plan = self.plan;
+        let rows: Vec<(usize, i64)> = plan
+            .filled()
+            .filter(|(slot, _)| places.contains(slot))
+            .map(|(slot, row)| (row, plan.sign(slot)))
+            .collect();
+        // s(2d + 1) = s·2a + s(1 − 2S).
+        let doubled = self.margins(&key.add_each(weights, weights), &rows);
+        let [plus, minus] =
+            [1, -1].map(|s| key.constant(&BigInt::from(s * (1 - 2 * ONE))).expect("a small constant"));
+        let constants: Vec<Ciphertext> =
+            rows.iter().map(|(_, s)| if *s > 0 { plus.clone() } else { minus.clone() }).collect();
+        let mut values = key.add_each(&doubled, &constants).into_iter();
 
-        let mut values = values.into_iter();
         let mut packed: Vec<(Vec<Ciphertext>, Vec<Secret>)> = vec![Default::default(); each];
         let mut noise = Vec::new();
-        for place in chunk.start * each..chunk.end * each {
-            let (ciphertexts, factors) = &mut packed[place % each];
-            match self.plan.rows.get(place) {
+        for place in places {
+            let (ciphertext, factor) = match plan.rows.get(place) {
                 Some(Some(_)) => {
-                    let Factor { factor, noise: sigma } = slots.factor(self.plan.flipped[place], rng);
-                    ciphertexts.push(values.next().expect("a value of each row"));
-                    factors.push(factor);
+                    let Factor { factor, noise: sigma } = slots.factor(plan.sign(place), rng);
                     noise.push(sigma);
-                    continue;
+                    (values.next().expect("a value of each row"), factor)
                 }
-                Some(None) => noise.push(slots.filler(self.plan.flipped[place], rng)),
-                None => {}
-            }
-            ciphertexts.push(key.sum(&[]));
-            factors.push(slots.no_factor());
+                filler => {
+                    noise.extend(filler.map(|_| slots.filler(plan.sign(place), rng)));
+                    (key.sum(&[]), slots.no_factor())
+                }
+            };
+            packed[place % each].0.push(ciphertext);
+            packed[place % each].1.push(factor);
         }
         let packed: Vec<(&[Ciphertext], &[Secret])> =
             packed.iter().map(|(ciphertexts, factors)| (&ciphertexts[..], &factors[..])).collect();
@@ -175,10 +185,10 @@ impl Provider<'_> {
             bases.push(comparisons[slot].clone());
             let y = self.rows.label(row).sign();
             // The comparison of −d says when I = 0.
-            let flipped = i64::from(self.plan.flipped[slot]);
+            let (sign, flipped) = (self.plan.sign(slot), i64::from(self.plan.flipped[slot]));
             for (coordinate, x) in self.rows.values(row).iter().enumerate() {
                 let product = y * i64::from(*x);
-                exponents[coordinate].push(signed((1 - 2 * flipped) * product, width));
+                exponents[coordinate].push(signed(sign * product, width));
                 constants[coordinate] += flipped * product;
             }
         }
@@ -206,43 +216,35 @@ impl Provider<'_> {
 }
 
 impl Slots {
-    fn factor(&self, negative: bool, rng: &mut impl CryptoRng) -> Factor {
-        let factor = BigUint::from_bytes_be(&self.sampler.draw_factor(rng));
-        let noise = self.noise(&factor, negative, rng);
-        let width = self.factor_width();
-        let half = BigUint::one() << (width - 1);
-        let shifted = if negative { half - factor } else { half + factor };
-        Factor { factor: Secret::from_biguint(&shifted, width).expect("ρ is below 2^(M+L)"), noise }
+    fn factor(&self, sign: i64, rng: &mut impl CryptoRng) -> Factor {
+        let bytes = self.sampler.draw_factor(rng);
+        let noise = self.noise(&BigUint::from_bytes_be(&bytes), sign, rng);
+        let factor = Secret::from_be_bytes(&bytes, self.blinding.factor_bits());
+        Factor { factor: factor.expect("ρ is below 2^(M+L)"), noise }
     }
 
-    /// Of s·ρ in excess notation.
-    fn factor_width(&self) -> usize {
-        self.blinding.factor_bits() + 1
-    }
-
-    /// The exponent of `[[0]]` where a number only fills up.
+    /// The factor where a number only fills up.
     fn no_factor(&self) -> Secret {
-        Secret::from_biguint(&BigUint::ZERO, self.factor_width()).expect("0 is short")
+        Secret::from_biguint(&BigUint::ZERO, self.blinding.factor_bits()).expect("0 is short")
     }
 
     /// s·σ, σ uniform with |σ| ≤ (ρ−1)/2.
-    fn noise(&self, factor: &BigUint, negative: bool, rng: &mut impl CryptoRng) -> BigInt {
+    fn noise(&self, factor: &BigUint, sign: i64, rng: &mut impl CryptoRng) -> BigInt {
         let most = (factor - 1u32) >> 1u32;
         let sigma = BigInt::from(below(rng, &((&most << 1u32) + 1u32))) - BigInt::from(most);
-        if negative { -sigma } else { sigma }
+        sigma * sign
     }
 
     /// What looks like a comparison of some d: its octave is uniform.
-    fn filler(&self, negative: bool, rng: &mut impl CryptoRng) -> BigInt {
+    fn filler(&self, sign: i64, rng: &mut impl CryptoRng) -> BigInt {
         let bits = (rng.next_u32() % self.blinding.margin_bits) as usize + 1;
         let mut bytes = vec![0; bits.div_ceil(8)];
         uniform_bits(&mut bytes, bits, rng);
-        let sign = if rng.next_u32() & 1 == 1 { Sign::Minus } else { Sign::Plus };
-        let d = BigInt::from_biguint(sign, BigUint::from_bytes_be(&bytes));
+        let side = if rng.next_u32() & 1 == 1 { Sign::Minus } else { Sign::Plus };
+        let d = BigInt::from_biguint(side, BigUint::from_bytes_be(&bytes));
         let factor = BigUint::from_bytes_be(&self.sampler.draw_factor(rng));
-        let sigma = self.noise(&factor, false, rng);
-        let value: BigInt = BigInt::from(factor) * (2 * d + 1) + sigma;
-        if negative { -value } else { value }
+        let sigma = self.noise(&factor, 1, rng);
+        (BigInt::from(factor) * (2 * d + 1) + sigma) * sign
     }
 }
 

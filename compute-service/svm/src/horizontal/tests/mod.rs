@@ -136,6 +136,20 @@ fn the_model_is_that_of_the_pooled_rows() {
     }
 }
 
+#[test]
+fn several_margins_share_a_ciphertext() {
+    // With a place more than rows, and places beyond the last that no ciphertext fills.
+    for (key_bits, slots) in [(1024, 2), (1536, 3)] {
+        let tables = tables(&[7, 12, 3], false);
+        let job = job(3, 13, |params| (params.key_bits, params.iterations) = (key_bits, 2));
+        assert_eq!(params_of(&job).unwrap().margin_slots().0, slots);
+        let trace = run(&job, &tables);
+        let output = &trace.outputs[0];
+        let (reference, _) = reference(&job, &tables, &output.scaler, full(&job, &tables));
+        assert_eq!(whole(output.weights.as_ref().unwrap()), reference.weights, "{key_bits} bits");
+    }
+}
+
 /// What the analyst answered in each round, for the rows of each provider in their order.
 fn indicators_of_the_paper(job: &Job, trace: &Trace<Output>, sizes: &[usize]) -> Vec<Vec<bool>> {
     let active = params_of(job).unwrap().active() as usize;
