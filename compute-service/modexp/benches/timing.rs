@@ -103,7 +103,9 @@ fn main() {
     let mut passed = true;
     for backend in Backend::ALL.into_iter().filter(|b| b.is_available()) {
         let ring = Modulus::with_backend(&n, backend).expect("an odd modulus").mod_n2().clone();
-        let bases: Vec<Residue> = (3u32..3 + ring.lanes() as u32)
+        let bases: Vec<Residue> = (3u32..)
+            .filter(|i| modexp::gcd(&BigUint::from(*i), &n) == 1u32.into())
+            .take(ring.lanes())
             .map(|i| ring.residue(&(BigUint::from(i).pow(500) % ring.modulus())).expect("reduced"))
             .collect();
         let table = ring.fixed_base(&bases[0], BITS);
