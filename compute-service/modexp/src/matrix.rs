@@ -2,7 +2,7 @@
 
 use crate::engine::{Accumulator, Blocks, Engine};
 use crate::ring::{Residue, Ring, with_engine};
-use crate::window::powers;
+use crate::window::{Running, powers};
 use crate::{Error, Secret};
 use num_bigint::BigUint;
 use rayon::prelude::*;
@@ -104,11 +104,9 @@ impl<'e, E: Engine> Product<'e, E> {
 
     /// The first `count` lanes.
     fn residues(self, count: usize) -> Vec<Residue> {
-        let mut product = Accumulator::one(self.engine);
-        product.set(self.windows.get(self.count - 1));
-        for window in (0..self.count - 1).rev() {
-            product.square(self.w);
-            product.mul(self.windows.get(window));
+        let mut product = Running::new(self.engine);
+        for window in (0..self.count).rev() {
+            product.join(window * self.w, self.windows.get(window));
         }
         product.residues(count)
     }

@@ -87,19 +87,19 @@ impl<'a, E: Engine> Reading<'a, E> {
 }
 
 /// A product that is squared on its way from the highest bit to the lowest.
-struct Running<'e, E: Engine> {
+pub(crate) struct Running<'e, E: Engine> {
     product: Accumulator<'e, E>,
     started: bool,
     bit: usize,
 }
 
 impl<'e, E: Engine> Running<'e, E> {
-    fn new(engine: &'e E) -> Self {
+    pub(crate) fn new(engine: &'e E) -> Self {
         Running { product: Accumulator::one(engine), started: false, bit: 0 }
     }
 
     /// Multiplies by a factor that counts 2^bit times; no later one joins at a higher bit.
-    fn join(&mut self, bit: usize, factor: &[E::Word]) {
+    pub(crate) fn join(&mut self, bit: usize, factor: &[E::Word]) {
         if self.started {
             self.product.square(self.bit - bit);
             self.product.mul(factor);
@@ -111,7 +111,7 @@ impl<'e, E: Engine> Running<'e, E> {
     }
 
     /// The first `count` lanes of the whole product.
-    fn residues(mut self, count: usize) -> Vec<Residue> {
+    pub(crate) fn residues(mut self, count: usize) -> Vec<Residue> {
         self.product.square(self.bit);
         self.product.residues(count)
     }

@@ -79,7 +79,7 @@ impl Encryptor {
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<Ciphertext>, Overflow> {
         let constants = self.constants(plaintexts, rng)?;
-        Ok(self.product(&self.blindings(plaintexts.len(), rng), constants))
+        Ok(self.product(&self.blindings(plaintexts.len(), rng), &constants))
     }
 
     /// As [`encrypt`](Self::encrypt) with full-range randomness, so that also the owner of the factors, who can take roots,
@@ -94,8 +94,7 @@ impl Encryptor {
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<Ciphertext>, Overflow> {
         let constants = self.constants(plaintexts, rng)?;
-        let blindings = self.key.ring().pow_public_all(&self.roots(plaintexts.len(), rng), self.key.n());
-        Ok(self.product(&blindings, constants))
+        Ok(self.product(&self.full_blindings(plaintexts.len(), rng), &constants))
     }
 
     /// `[[m + Σₖ aₖ·eₖ·2^(width·k)]]` for each plaintext m, from slots of as many pairs (aₖ, eₖ), with secret eₖ ≥ 0 of one
@@ -122,16 +121,12 @@ impl Encryptor {
         let roots = self.roots(plaintexts.len(), rng);
         let powers = (&roots[..], self.key.n());
         let products = self.key.ring().multi_pow_secret_packed(&columns, width as usize, powers);
-        Ok(self.product(&products, constants))
+        Ok(self.product(&products, &constants))
     }
 
-    /// 1 + m·N for each plaintext, in two factors: made from two summands of m, each uniform modulo N, because taking in
-    /// values takes longer for long ones.
-    fn constants(
-        &self,
-        plaintexts: &[BigInt],
-        rng: &mut impl CryptoRng,
-    ) -> Result<[Vec<Residue>; 2], Overflow> {
+    /// 1 + m·N for each plaintext: made from two summands of m, each uniform modulo N, because taking in values takes longer
+    /// for long ones.
+    fn constants(&self, plaintexts: &[BigInt], rng: &mut impl CryptoRng) -> Result<Vec<Residue>, Overflow> {
         let n = self.key.n();
         let (mut masks, mut rests) = (Vec::new(), Vec::new());
         for (index, m) in plaintexts.iter().enumerate() {
@@ -139,14 +134,11 @@ impl Encryptor {
             rests.push((self.key.wrap(m, index)? + n - &mask) % n);
             masks.push(mask);
         }
-        Ok([self.key.one_plus(&masks), self.key.one_plus(&rests)])
+        Ok(self.key.ring().mul_pairs(&self.key.one_plus(&masks), &self.key.one_plus(&rests)))
     }
 
-    fn product(&self, blindings: &[Residue], constants: [Vec<Residue>; 2]) -> Vec<Ciphertext> {
-        let ring = self.key.ring();
-        let product =
-            constants.iter().fold(blindings.to_vec(), |product, factors| ring.mul_pairs(&product, factors));
-        product.into_iter().map(Ciphertext).collect()
+    fn product(&self, a: &[Residue], b: &[Residue]) -> Vec<Ciphertext> {
+        self.key.ring().mul_pairs(a, b).into_iter().map(Ciphertext).collect()
     }
 
     /// Fresh encryptions of zero, to be used once each.
@@ -161,9 +153,7 @@ impl Encryptor {
 
     /// As [`rerandomise`](Self::rerandomise) with the randomness of [`encrypt_fully`](Self::encrypt_fully).
     pub fn rerandomise_fully(&self, batch: &[Ciphertext], rng: &mut impl CryptoRng) -> Vec<Ciphertext> {
-        let ring = self.key.ring();
-        let blindings = ring.pow_public_all(&self.roots(batch.len(), rng), self.key.n());
-        ring.mul_pairs(&residues(batch), &blindings).into_iter().map(Ciphertext).collect()
+        self.product(&residues(batch), &self.full_blindings(batch.len(), rng))
     }
 
     /// Uniform among the residues modulo N of Jacobi symbol +1.
@@ -177,6 +167,11 @@ impl Encryptor {
         };
         let roots: Vec<BigUint> = (0..count).map(root).collect();
         self.key.ring().residues(&roots).expect("roots are below N")
+    }
+
+    /// r^N of fresh roots r.
+    fn full_blindings(&self, count: usize, rng: &mut impl CryptoRng) -> Vec<Residue> {
+        self.key.ring().pow_public_all(&self.roots(count, rng), self.key.n())
     }
 
     fn blindings(&self, count: usize, rng: &mut impl CryptoRng) -> Vec<Residue> {

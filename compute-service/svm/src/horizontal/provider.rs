@@ -95,9 +95,6 @@ pub(super) struct Provider<'a> {
 impl Provider<'_> {
     /// `[[s·a]]`, a = y(w·x − b), for rows with a sign s each (eq. 4.15).
     pub(super) fn margins(&self, weights: &[Ciphertext], rows: &[(usize, i64)]) -> Vec<Ciphertext> {
-        if rows.is_empty() {
-            return Vec::new();
-        }
         let width = VALUE_BITS as usize + 1;
         let exponents: Vec<Vec<Secret>> = rows
             .iter()
