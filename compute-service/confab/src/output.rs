@@ -1,6 +1,7 @@
 //! What people and machines see: log, progress, JSON reports.
 
 use crate::commands::Done;
+use files::Access;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::{
@@ -56,6 +57,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> Done {
         };
     }
     std::fs::write(path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()).into())
+}
+
+/// Writes what is the organisation's own to a file, for its owner's eyes only.
+pub fn write_private_json(path: &Path, report: &impl Serialize) -> Done {
+    files::write(path, &serde_json::to_vec_pretty(report)?, Access::Owner)
+        .map_err(|e| format!("cannot write {}: {e}", path.display()).into())
 }
 
 /// Progress on a terminal; lines where standard error is none.

@@ -4,8 +4,9 @@
 use crate::{
     config::{Config, Data},
     model::Model,
-    worker::{JobReport, report_path, write_private},
+    worker::{JobReport, report_path},
 };
+use files::Access;
 use gateway_client::{Call, Gateway, Options};
 use paillier::KeyShare;
 use records::{
@@ -16,7 +17,7 @@ use serde::de::DeserializeOwned;
 use std::{
     fmt::Write,
     fs,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -327,7 +328,7 @@ impl Plan {
         for ((config, block), party) in participants.configs.iter().zip(blocks).zip(0..) {
             let data = config.with_file_name("data.csv");
             let text = participant_table(&table, &split.train, block);
-            write_private(&data, text.as_bytes()).map_err(file_error(&data))?;
+            files::write(&data, text.as_bytes(), Access::Owner).map_err(file_error(&data))?;
             let key_share = config.with_file_name("key-share.json");
             if let Key::Dealt(dealt) = key {
                 let share: &KeyShare = &dealt.shares[party];
@@ -421,11 +422,12 @@ impl Participants {
         patience_secs: u64,
     ) -> Result<Self, ExperimentError> {
         // What an earlier run left belongs to another ledger.
-        fs::create_dir(dir).map_err(file_error(dir))?;
+        let folder = |path: &Path| fs::DirBuilder::new().mode(0o700).create(path).map_err(file_error(path));
+        folder(dir)?;
         let mut configs = Vec::new();
         for (msp_id, profile) in &organisations {
-            let folder = dir.join(msp_id);
-            fs::create_dir(&folder).map_err(file_error(&folder))?;
+            let own = dir.join(msp_id);
+            folder(&own)?;
             let config = Config {
                 data_dir: "state".into(),
                 connection_profile: fs::canonicalize(profile).map_err(file_error(profile))?,
@@ -438,8 +440,8 @@ impl Participants {
                 predictions: None,
                 accept: Vec::new(),
             };
-            let path = folder.join("node.toml");
-            write_private(&path, config.to_toml().as_bytes()).map_err(file_error(&path))?;
+            let path = own.join("node.toml");
+            files::write(&path, config.to_toml().as_bytes(), Access::Owner).map_err(file_error(&path))?;
             configs.push(path);
         }
         Ok(Self { organisations, configs, channel, chaincode, patience_secs })
@@ -476,7 +478,7 @@ impl Participants {
         let path = &self.configs[party];
         let mut config = Config::load(path).map_err(input)?;
         change(&mut config);
-        write_private(path, config.to_toml().as_bytes()).map_err(file_error(path))
+        files::write(path, config.to_toml().as_bytes(), Access::Owner).map_err(file_error(path))
     }
 
     /// Lets all nodes accept a job, and no other.
@@ -496,12 +498,7 @@ impl Participants {
     /// A program that cannot be started.
     pub fn spawn_node(&self, program: &Path, party: usize, job: &JobId) -> Result<Child, ExperimentError> {
         let log = self.configs[party].with_file_name("node.log");
-        let log_file = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&log)
-            .map_err(file_error(&log))?;
+        let log_file = files::append(&log).map_err(file_error(&log))?;
         Command::new(program)
             .args(["node", "--events", "--stop-with-stdin", "--until"])
             .arg(&job.0)

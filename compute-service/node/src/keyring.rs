@@ -4,7 +4,6 @@ use crate::config::Config;
 use paillier::{KeyShare, ShareError};
 use std::{
     fs, io,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -79,7 +78,6 @@ impl Keyring {
     /// # Errors
     /// A file that cannot be written, or another share of the same key.
     pub fn add(&self, share: &KeyShare) -> Result<PathBuf, KeyringError> {
-        make_folder(&self.dir).map_err(self.file_error())?;
         let path = self.path(&hex::encode(share.key().fingerprint()));
         let wrong = |source| KeyringError::Share { path: path.display().to_string(), source };
         if path.exists() {
@@ -141,15 +139,6 @@ impl Keyring {
 
     fn fingerprints(&self) -> Result<Vec<String>, KeyringError> {
         key_names(&self.dir).map_err(self.file_error())
-    }
-}
-
-/// Makes a folder for secret keys that only its owner may read.
-pub(crate) fn make_folder(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir.parent().unwrap_or(Path::new(".")))?;
-    match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
-        _ => Ok(()),
     }
 }
 

@@ -11,8 +11,9 @@ use crate::{
     data::{in_configuration, in_file, share},
     experiment::{ExperimentError, input, job_params},
     model::ModelError,
-    worker::{JobReport, report_path, write_private},
+    worker::{JobReport, report_path},
 };
+use files::Access;
 use protocol::Fault;
 use records::{Job, JobId, JobParams, Kind, Publication, VERSION, VerticalPredict};
 use serde::{Deserialize, Serialize};
@@ -94,7 +95,7 @@ impl Answered {
         change(&mut answered)?;
         let json = serde_json::to_vec_pretty(&answered).expect("a record has string keys only");
         let path = path(config, training);
-        write_private(&path, &json).map_err(|e| in_file(&path)(&e))
+        files::write(&path, &json, Access::Owner).map_err(|e| in_file(&path)(&e))
     }
 
     /// How many more rows may be asked about, a job's own not counted.

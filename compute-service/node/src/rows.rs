@@ -6,8 +6,9 @@ use crate::{
     experiment::{ExperimentError, Participants, Source, file_error, input, job_params, participant_table},
     model::Model,
     report::LedgerReport,
-    worker::{RowsReport, write_private},
+    worker::RowsReport,
 };
+use files::Access;
 use num_bigint::BigInt;
 use records::{Comparison, Decimal, HorizontalSvm, JobParams, Kind, Outcome, Publication};
 use serde::{Deserialize, Serialize};
@@ -96,7 +97,7 @@ impl RowsPlan {
         for (party, rows) in dealt.iter().enumerate() {
             let file = participants.configs[party].with_file_name("data.csv");
             let text = participant_table(&table, rows, 0..table.columns.len());
-            write_private(&file, text.as_bytes()).map_err(file_error(&file))?;
+            files::write(&file, text.as_bytes(), Access::Owner).map_err(file_error(&file))?;
             participants.configure(party, |config| {
                 config.data = Some(Data {
                     file,

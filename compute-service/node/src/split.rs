@@ -6,8 +6,8 @@ use crate::{
     experiment::{ExperimentError, Participants, csv_text, file_error, input, quoted},
     model::{Model, Query},
     predictions::{self, Answer, Answered},
-    worker::write_private,
 };
+use files::Access;
 use records::{JobId, JobParams};
 use std::{fs, path::Path};
 use svm::table::{Columns, Table};
@@ -61,7 +61,7 @@ impl SplitRun {
             first = own.end;
             let rows = table.rows.iter().map(|row| (quoted(row.id.as_deref().unwrap_or_default()), row));
             let text = csv_text("id", &table, own, rows);
-            write_private(&file, text.as_bytes()).map_err(file_error(&file))?;
+            files::write(&file, text.as_bytes(), Access::Owner).map_err(file_error(&file))?;
             self.participants.configure(party, |config| {
                 let most = most.unwrap_or_else(|| predictions::most(config));
                 config.predictions = Some(NewRows { file, id: "id".into(), most });

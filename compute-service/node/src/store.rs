@@ -3,13 +3,15 @@
 //! A restart needs nothing else: the facts are folded again, and what was made before is posted again as it was.
 
 use crate::facts::Located;
+use files::Access;
 use protocol::JobSecret;
 use records::{Body, JobId, Slot, key};
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::backends::FileBackend;
+use redb::{
+    Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction,
+};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -92,7 +94,7 @@ impl Store {
         let path = data_dir.join("node.redb");
         let file_error = |source| StoreError::File { path: path.display().to_string(), source };
         make_private(data_dir)?;
-        let database = match Database::create(&path) {
+        let database = match open_file(&path).map_err(file_error)? {
             Ok(database) => database,
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => {
                 return Err(StoreError::InUse(path.display().to_string()));
@@ -101,7 +103,6 @@ impl Store {
                 return Err(StoreError::Open { path: path.display().to_string(), reason: e.to_string() });
             }
         };
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(file_error)?;
         let write = db(database.begin_write())?;
         db(write.open_table(META))?;
         db(write.open_table(FACTS))?;
@@ -327,6 +328,11 @@ impl Store {
     }
 }
 
+fn open_file(path: &Path) -> std::io::Result<std::result::Result<Database, redb::DatabaseError>> {
+    let file = files::open(path)?;
+    Ok(FileBackend::new(file).and_then(|backend| Builder::new().create_with_backend(backend)))
+}
+
 fn forget_records(write: &WriteTransaction, job: &JobId) -> Result<()> {
     let mut outbox = db(write.open_table(OUTBOX))?;
     let of_job = |key: &str| key.split('\0').nth(2) == Some(job.0.as_str());
@@ -335,9 +341,7 @@ fn forget_records(write: &WriteTransaction, job: &JobId) -> Result<()> {
 
 /// Makes a data directory that only its owner may read.
 pub(crate) fn make_private(dir: &Path) -> Result<()> {
-    fs::create_dir_all(dir)
-        .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o700)))
-        .map_err(|source| StoreError::File { path: dir.display().to_string(), source })
+    files::make_private(dir).map_err(|source| StoreError::File { path: dir.display().to_string(), source })
 }
 
 fn acceptance_path(data_dir: &Path, job: &JobId) -> PathBuf {
@@ -353,8 +357,7 @@ fn acceptance_path(data_dir: &Path, job: &JobId) -> PathBuf {
 pub fn note_acceptance(data_dir: &Path, job: &JobId) -> Result<()> {
     let path = acceptance_path(data_dir, job);
     make_private(data_dir)?;
-    fs::create_dir_all(data_dir.join("accepted"))
-        .and_then(|()| fs::File::create(&path)?.sync_all())
+    files::write(&path, b"", Access::Owner)
         .map_err(|source| StoreError::File { path: path.display().to_string(), source })
 }
 
@@ -368,6 +371,7 @@ mod tests {
     use super::*;
     use crate::facts::{Creator, Fact};
     use records::{Bytes, Ending, Outcome, Phase, SeedOpen};
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     fn job(name: &str) -> JobId {
         JobId(name.repeat(64))

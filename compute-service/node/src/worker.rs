@@ -12,6 +12,7 @@ use crate::{
     run::Event,
     store::Store,
 };
+use files::Access;
 use gateway_client::{Contract, Retries};
 use key_generation::{Generation, Output, Private, Refresh};
 use paillier::KeyShare;
@@ -19,11 +20,8 @@ use protocol::{Fault, JobSecret, Protocol, Role};
 use records::{Bytes, Ending, HorizontalSvm as RowsTraining, Job, JobId, Kind, Outcome, VerticalPredict};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     panic::AssertUnwindSafe,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -224,7 +222,7 @@ impl Worker {
             Ok((ending, report)) => {
                 let path = report.and_then(|json| {
                     let path = report_path(&self.config, &job);
-                    match write_private(&path, &json) {
+                    match files::write(&path, &json, Access::Owner) {
                         Ok(()) => Some(path),
                         Err(e) => {
                             tracing::error!(
@@ -507,17 +505,4 @@ fn dealt_with(config: &Config, job: &Job, party: u32) -> Result<Option<KeyShare>
     let share = Keyring::of(config).find(&refresh.key).map_err(|e| Fault::Input(e.to_string()))?;
     key_generation::check_share(refresh, party, &share)?;
     Ok(Some(share))
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let temporary = path.with_extension("tmp");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    fs::File::open(folder)?.sync_all()
 }

@@ -1,9 +1,10 @@
 //! Files with secret keys: written once and whole, for their owner's eyes only.
 
 use crate::threshold::ShareError;
+use files::Access;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -27,16 +28,8 @@ pub(crate) fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, ShareErro
 
 /// Writes a new file with mode 0600: complete and on the disk, or not at all.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), ShareError> {
-    let store = || -> io::Result<()> {
-        let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Temporary files are made with mode 0600.
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist_noclobber(path).map_err(|e| e.error)?;
-        File::open(directory)?.sync_all()
-    };
-    store().map_err(|source| ShareError::File { path: path.display().to_string(), source })
+    files::create(path, content, Access::Owner)
+        .map_err(|source| ShareError::File { path: path.display().to_string(), source })
 }
 
 /// Reads a file that only its owner may read.

@@ -31,9 +31,9 @@ use crate::hash::Transcript;
 use num_bigint::BigUint;
 use rand_core::CryptoRng;
 use std::fmt;
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -112,8 +112,7 @@ impl ZeroPool {
     ) -> Result<Self, PoolError> {
         fs::create_dir_all(directory)?;
         let path = directory.join(FILE);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = files::open(&path)?;
         file.try_lock().map_err(|e| match e {
             TryLockError::WouldBlock => PoolError::InUse,
             TryLockError::Error(e) => e.into(),
@@ -131,7 +130,6 @@ impl ZeroPool {
         if found != header {
             return Err(PoolError::OtherKey);
         }
-        file.set_permissions(Permissions::from_mode(0o600))?;
         let slots = Slots { full: Vec::new(), empty: Vec::new(), stopping: false, failure: None };
         let mut shared = Shared {
             encryptor: encryptor.clone(),

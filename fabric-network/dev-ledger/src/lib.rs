@@ -216,7 +216,7 @@ fn open_channels(config: &Config, stop: &watch::Sender<bool>) -> Result<Vec<Arc<
         }
         nodes.push(Arc::new(Node::new(org, config)?));
     }
-    std::fs::create_dir_all(&config.dir).map_err(|e| Error::file(&config.dir, e))?;
+    files::make_private(&config.dir).map_err(|e| Error::file(&config.dir, e))?;
     let mut files = HashSet::new();
     let mut channels = Vec::new();
     for (i, channel) in config.channels.iter().enumerate() {

@@ -14,6 +14,8 @@ const PING_INTERVAL: &str = "5s";
 
 /// Writes the configuration of orderers and peers under `config`.
 pub fn write_all(network: &Network, generation: Generation) -> Result<(), Error> {
+    let data = network.path("data");
+    files::make_private(&data).map_err(Error::io(&data))?;
     let file = |name: String, content: Value| write(&network.path("config").join(name), &content);
     for orderer in &network.orderers {
         file(format!("{}/orderer.yaml", orderer.name), orderer_yaml(network, orderer))?;

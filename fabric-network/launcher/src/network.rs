@@ -1,12 +1,11 @@
 //! The description of a network, kept in `network.json`.
 
 use crate::Error;
+use files::Access;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -418,30 +417,19 @@ impl Network {
 
 /// Writes a file under another name and renames it; leaves a file of the same content alone.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
-    write_as(path, content, 0o644)
+    write_as(path, content, Access::Everybody)
 }
 
 /// As [`write`], for the owner's eyes only.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
-    write_as(path, content, 0o600)
+    write_as(path, content, Access::Owner)
 }
 
-fn write_as(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
+fn write_as(path: &Path, content: &[u8], access: Access) -> Result<(), Error> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(());
     }
-    let folder = path.parent().expect("the path of a file in the network's folder");
-    fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let mut staging = path.as_os_str().to_owned();
-    staging.push(".new");
-    // One that an interrupted command left may be readable for others.
-    match fs::remove_file(&staging) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::io(&staging)(e)),
-        _ => {}
-    }
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&staging);
-    file.and_then(|mut file| file.write_all(content)).map_err(Error::io(&staging))?;
-    fs::rename(&staging, path).map_err(Error::io(path))
+    files::write(path, content, access).map_err(Error::io(path))
 }
 
 #[cfg(test)]

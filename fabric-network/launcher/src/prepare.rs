@@ -19,8 +19,8 @@ impl Lock {
     /// Takes the lock of `dir`.
     pub fn take(dir: &Path) -> Result<Self, Error> {
         let path = dir.join("run/lock");
-        fs::create_dir_all(dir.join("run")).map_err(Error::io(&path))?;
-        let file = File::options().create(true).append(true).open(&path).map_err(Error::io(&path))?;
+        files::make_folder(&dir.join("run"), files::Access::Owner).map_err(Error::io(&path))?;
+        let file = files::append(&path).map_err(Error::io(&path))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(Error::Busy(dir.to_owned())),

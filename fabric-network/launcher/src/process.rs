@@ -151,9 +151,8 @@ pub fn start(dir: &Path, spec: &ProcessSpec) -> Result<(), Error> {
         }
     }
     let log = log_file(dir, &spec.name);
-    let folder = log.parent().expect("a log lies in a folder");
-    fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let out = File::options().create(true).append(true).open(&log).map_err(Error::io(&log))?;
+    files::make_folder(files::folder_of(&log), files::Access::Owner).map_err(Error::io(&log))?;
+    let out = files::append(&log).map_err(Error::io(&log))?;
     let err = out.try_clone().map_err(Error::io(&log))?;
 
     let mut command = Command::new(&spec.program);

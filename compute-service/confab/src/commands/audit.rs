@@ -1,9 +1,9 @@
 use super::{
     Done,
-    job::{NodeFile, write_private_json},
+    job::NodeFile,
     verify::{Ledger, Source},
 };
-use crate::output::{Steps, is_stdout, write_json};
+use crate::output::{Steps, is_stdout, write_json, write_private_json};
 use clap::Args;
 use key_generation::{Audited, Opening, Verdict};
 use node::{audit, ledger, store::Store};

@@ -2,7 +2,7 @@ use super::{
     Done,
     training::{PartitionArg, ScheduleArgs, TrainingArgs},
 };
-use crate::output::{is_stdout, write_json};
+use crate::output::{is_stdout, write_json, write_private_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract};
 use node::{answer, config::Config, data, experiment, ledger, model::Model, predictions, worker};
@@ -348,12 +348,6 @@ pub fn digest(option: &str, job: &str) -> Done<JobId> {
         true => Ok(JobId(job.into())),
         false => Err(format!("{option}: not 64 hexadecimal digits").into()),
     }
-}
-
-/// Writes what is the organisation's own, for its eyes only.
-pub fn write_private_json(path: &Path, report: &impl Serialize) -> Done {
-    worker::write_private(path, &serde_json::to_vec_pretty(report)?)
-        .map_err(|e| format!("cannot write {}: {e}", path.display()).into())
 }
 
 async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Option<PathBuf>) -> Done {

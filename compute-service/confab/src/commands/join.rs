@@ -1,5 +1,6 @@
 use super::{Done, org::definition};
 use clap::Args;
+use files::Access;
 use gateway_client::{Call, Checkpoint};
 use node::{config::Config, ledger};
 use records::JobView;
@@ -74,7 +75,8 @@ pub async fn run(args: JoinArgs) -> Done {
     if fs::read_to_string(&path).is_ok_and(|known| known != toml) {
         return Err(format!("{} exists; move it away, or name another --dir", path.display()).into());
     }
-    fs::write(&path, toml).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    files::write(&path, toml.as_bytes(), Access::Owner)
+        .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
     let config = Config::load(&path)?;
     if let Some(address) = &args.service {
         package(&args, address)?;
@@ -123,7 +125,8 @@ fn package(args: &JoinArgs, address: &str) -> Done {
     let definition = launcher::ChaincodeDefinition { name: args.chaincode.clone(), ..definition()? };
     let (bytes, id) = launcher::service_package(&definition, address, ca.as_deref())?;
     let file = args.dir.join(format!("{}.tar.gz", args.chaincode));
-    fs::write(&file, &bytes).map_err(|e| format!("cannot write {}: {e}", file.display()))?;
+    files::write(&file, &bytes, Access::Everybody)
+        .map_err(|e| format!("cannot write {}: {e}", file.display()))?;
     let (name, version) = (&definition.name, &definition.version);
     say!("package      {}", file.display());
     say!("package id   {id}");

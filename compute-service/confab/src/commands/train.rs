@@ -6,7 +6,7 @@ use super::{
     verify,
 };
 use crate::{
-    output::{Steps, is_stdout, write_json},
+    output::{Steps, is_stdout, write_json, write_private_json},
     shutdown,
 };
 use clap::{Args, ValueEnum};
@@ -391,8 +391,8 @@ async fn conduct(
     let (nodes, key) = run.members(&mut plan, network, &folder, steps).await?;
     let (prepared, reports, report) = run_plan(&plan, &nodes, &key, network.kind, steps).await?;
     if single.out.is_some() {
-        write_json(&work.join("model.json"), &prepared.model(&reports))?;
-        write_json(&work.join("report.json"), &report)?;
+        write_private_json(&work.join("model.json"), &prepared.model(&reports))?;
+        write_private_json(&work.join("report.json"), &report)?;
     }
     let verified = run.replay(network, &prepared.params.id(), steps).await?;
     Ok((report, verified))

@@ -10,7 +10,6 @@ use paillier::{Ciphertext, PrivateKey};
 use records::{Content, Digest, Instance, SharedTable};
 use serde::Serialize;
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -56,9 +55,8 @@ impl Sharing {
         let id = table.id();
         let form = Form::new(table, key.public())?;
         let reader = Arc::new(Reader { table: table.clone(), id, key, form, blobs: blobs.cloned() });
-        fs::create_dir_all(dir).map_err(Problem::file(dir))?;
-        // Temporary files are made with mode 0600.
-        let file = tempfile::NamedTempFile::new_in(dir).map_err(Problem::file(dir))?;
+        let path = dir.join(name(table, &id));
+        let file = files::temporary(&path).map_err(Problem::file(dir))?;
         let mut writer = csv::Writer::from_writer(file);
         let label = table.classes.as_ref().map(|classes| &classes.column);
         let written = |e: csv::Error| Problem::Input(format!("writing {}: {e}", dir.display()));
@@ -74,8 +72,8 @@ impl Sharing {
         }
         let file = writer.into_inner().map_err(|e| Problem::file(dir)(e.into_error()))?;
         file.as_file().sync_all().map_err(Problem::file(dir))?;
-        let path = dir.join(name(table, &id));
         file.persist(&path).map_err(|e| Problem::file(&path)(e.error))?;
+        files::sync_folder(&path).map_err(Problem::file(dir))?;
         Ok(Collected {
             table: id,
             msp_id: table.msp_id.clone(),

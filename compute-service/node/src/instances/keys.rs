@@ -3,12 +3,12 @@
 
 use super::Problem;
 use crate::{config::Config, keyring, store};
+use files::Access;
 use paillier::{EncryptionKey, PrivateKey, ShareError};
 use protocol::JobSecret;
 use records::{AnalystKey, Bytes, Digest, Modulus};
 use std::{
-    fs,
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -42,7 +42,6 @@ impl AnalystKeys {
     pub fn generate(&self, bits: u64) -> Result<PrivateKey, Problem> {
         let key =
             PrivateKey::generate(bits, &mut crate::os_rng()).map_err(|e| Problem::Input(e.to_string()))?;
-        keyring::make_folder(&self.dir).map_err(Problem::file(&self.dir))?;
         key.write(&self.path(&modulus(key.public()).fingerprint()))?;
         Ok(key)
     }
@@ -106,16 +105,11 @@ pub fn provider_secret(data_dir: &Path) -> Result<JobSecret, Problem> {
         let make = || -> io::Result<()> {
             let mut bytes = Zeroizing::new([0; 32]);
             getrandom::fill(&mut *bytes).map_err(io::Error::other)?;
-            // Temporary files are made with mode 0600.
-            let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
-            file.write_all(&*bytes)?;
-            file.as_file().sync_all()?;
-            match file.persist_noclobber(&path) {
+            match files::create(&path, &*bytes, Access::Owner) {
                 // Another command was faster.
-                Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => drop(made.map_err(|e| e.error)?),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                made => made,
             }
-            fs::File::open(data_dir)?.sync_all()
         };
         make().map_err(Problem::file(&path))?;
     }

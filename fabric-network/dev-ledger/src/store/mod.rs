@@ -15,6 +15,7 @@ use crate::Error;
 use fabric_protos::common::Block;
 use fabric_protos::peer::TxValidationCode;
 use prost::Message;
+use redb::backends::FileBackend;
 use redb::{
     Database, Durability, ReadTransaction, ReadableDatabase, ReadableTableMetadata, Table, TableDefinition,
     WriteTransaction,
@@ -159,7 +160,10 @@ impl Store {
     /// Opens the database file, or makes it.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = path.to_owned();
-        let store = Self::open_with(move || Ok(builder().create(&file)?), path.parent().map(Path::to_owned));
+        let store = Self::open_with(
+            move || Ok(builder().create_with_backend(FileBackend::new(files::open(&file)?)?)?),
+            path.parent().map(Path::to_owned),
+        );
         store.map_err(|e| Error::Store(format!("{}: {e}", path.display())))
     }
 
