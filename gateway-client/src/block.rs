@@ -1,6 +1,5 @@
 //! A block as plain types, and the checks that an observer makes on it.
 
-use crate::signer::public_key;
 use fabric_protos::common::{
     self, BlockData, BlockHeader, BlockMetadataIndex, ChannelHeader, Envelope, HeaderType, Payload,
     SignatureHeader,
@@ -14,8 +13,6 @@ use fabric_protos::peer::{
 use fabric_protos::prost::{DecodeError, Message};
 use fabric_protos::rwset::TxReadWriteSet;
 use fabric_protos::{hash, prost_types::Timestamp};
-use p256::ecdsa::signature::Verifier;
-use p256::ecdsa::{Signature, VerifyingKey};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, SystemTime};
 
@@ -88,7 +85,7 @@ pub struct TransactionInfo {
     pub event: Option<BlockEvent>,
     /// Who endorsed it.
     pub endorsers: Vec<Endorser>,
-    /// What of it could not be read.
+    /// What of it could not be read. What comes after that, or beside it, is there all the same.
     pub defect: Option<String>,
     /// Size of its envelope in bytes.
     pub bytes: usize,
@@ -206,13 +203,15 @@ pub enum BlockDefect {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureDefect {
-    /// The certificate is not one of a P-256 key.
-    #[error("the certificate of {msp_id} is not of a P-256 key")]
+    /// The certificate cannot be read, or nobody signs with keys of its kind.
+    #[error("the certificate of {msp_id}: {reason}")]
     Certificate {
         /// Whose it is.
         msp_id: String,
+        /// What is wrong with it.
+        reason: String,
     },
-    /// The signature is not by the certificate's key.
+    /// The signature is not by the certificate's key, or Fabric would not take it.
     #[error("the signature is not by the certificate of {msp_id}")]
     Signature {
         /// Whose it should be.
@@ -385,22 +384,40 @@ impl TransactionInfo {
 
     fn read_endorsed(&mut self, action: peer::ChaincodeEndorsedAction) -> Result<(), String> {
         self.signed.response = action.proposal_response_payload;
-        for endorsement in action.endorsements {
-            let (msp_id, certificate) = identity(&endorsement.endorser)?;
-            let (identity, signature) = (endorsement.endorser, endorsement.signature);
-            self.endorsers.push(Endorser { msp_id, certificate, identity, signature });
-        }
+        let endorsers = self.read_endorsers(action.endorsements);
         let response: ProposalResponsePayload = read("response", &self.signed.response)?;
         self.signed.endorsed_proposal = response.proposal_hash;
         let action: ChaincodeAction = read("chaincode action", &response.extension)?;
         self.result = action.response.unwrap_or_default().payload;
+        let writes = self.read_writes(&action.results);
         if !action.events.is_empty() {
             let event: peer::ChaincodeEvent = read("event", &action.events)?;
             self.event = Some(BlockEvent { name: event.event_name, payload: event.payload });
         }
-        let sets: TxReadWriteSet = read("read/write set", &action.results)?;
+        endorsers.and(writes)
+    }
+
+    fn read_endorsers(&mut self, endorsements: Vec<peer::Endorsement>) -> Result<(), String> {
+        for endorsement in endorsements {
+            let (msp_id, certificate) = identity(&endorsement.endorser)?;
+            let (identity, signature) = (endorsement.endorser, endorsement.signature);
+            self.endorsers.push(Endorser { msp_id, certificate, identity, signature });
+        }
+        Ok(())
+    }
+
+    /// A transaction may write for several chaincodes: one whose writes cannot be read hides no other's.
+    fn read_writes(&mut self, results: &[u8]) -> Result<(), String> {
+        let sets: TxReadWriteSet = read("read/write set", results)?;
+        let mut defect = Ok(());
         for set in sets.ns_rwset {
-            let writes: KvrwSet = read("read/write set", &set.rwset)?;
+            let writes: KvrwSet = match read("read/write set", &set.rwset) {
+                Ok(writes) => writes,
+                Err(e) => {
+                    defect = defect.and(Err(format!("{e} of chaincode {:?}", set.namespace)));
+                    continue;
+                }
+            };
             self.writes.extend(writes.writes.into_iter().map(|write| KvWrite {
                 namespace: set.namespace.clone(),
                 key: write.key,
@@ -408,7 +425,7 @@ impl TransactionInfo {
                 is_delete: write.is_delete,
             }));
         }
-        Ok(())
+        defect
     }
 }
 
@@ -434,11 +451,12 @@ fn verify(
     message: &[&[u8]],
     signature: &[u8],
 ) -> Result<(), SignatureDefect> {
-    let key =
-        public_key(certificate).ok_or_else(|| SignatureDefect::Certificate { msp_id: msp_id.into() })?;
-    Signature::from_der(signature)
-        .and_then(|signature| VerifyingKey::from(key).verify(&message.concat(), &signature))
-        .map_err(|_| SignatureDefect::Signature { msp_id: msp_id.into() })
+    let certificate = msp::Certificate::from_pem(certificate);
+    match certificate.and_then(|certificate| certificate.verify(&message.concat(), signature)) {
+        Ok(()) => Ok(()),
+        Err(msp::Error::Signature(_)) => Err(SignatureDefect::Signature { msp_id: msp_id.into() }),
+        Err(e) => Err(SignatureDefect::Certificate { msp_id: msp_id.into(), reason: e.to_string() }),
+    }
 }
 
 #[cfg(test)]
@@ -559,7 +577,7 @@ mod tests {
 
         let mut forged = transaction();
         forged.creator.certificate = b"none".to_vec();
-        assert_eq!(forged.verify_signature(), Err(SignatureDefect::Certificate { msp_id: "Org1MSP".into() }));
+        assert!(matches!(forged.verify_signature(), Err(SignatureDefect::Certificate { .. })));
 
         let mut forged = transaction();
         forged.signed.nonce[0] ^= 1;
@@ -600,6 +618,48 @@ mod tests {
         assert!(garbage.verify_signature().is_err());
         assert_eq!((good.defect.as_ref(), good.validation_code), (None, TxValidationCode::NotValidated));
         good.verify_signature().unwrap();
+    }
+
+    /// Whatever one chaincode or endorser leaves in a transaction, what others read of it is there.
+    #[test]
+    fn an_unreadable_part_hides_no_other() {
+        let (_, block) = vectors().swap_remove(0);
+        let whole = transaction();
+        let change = |change: &dyn Fn(&mut peer::ChaincodeEndorsedAction, &mut ChaincodeAction)| {
+            let mut envelope = Envelope::decode(block.data.as_ref().unwrap().data[0].as_slice()).unwrap();
+            let mut payload = Payload::decode(envelope.payload.as_slice()).unwrap();
+            let mut transaction = peer::Transaction::decode(payload.data.as_slice()).unwrap();
+            let mut outer =
+                ChaincodeActionPayload::decode(transaction.actions[0].payload.as_slice()).unwrap();
+            let mut endorsed = outer.action.take().unwrap();
+            let mut response =
+                ProposalResponsePayload::decode(endorsed.proposal_response_payload.as_slice()).unwrap();
+            let mut action = ChaincodeAction::decode(response.extension.as_slice()).unwrap();
+            change(&mut endorsed, &mut action);
+            response.extension = action.encode_to_vec();
+            endorsed.proposal_response_payload = response.encode_to_vec();
+            outer.action = Some(endorsed);
+            transaction.actions[0].payload = outer.encode_to_vec();
+            payload.data = transaction.encode_to_vec();
+            envelope.payload = payload.encode_to_vec();
+            TransactionInfo::parse(&envelope.encode_to_vec(), TxValidationCode::Valid)
+        };
+        let read = change(&|endorsed, _| endorsed.endorsements[0].endorser = vec![0xff; 9]);
+        assert!(read.defect.as_ref().unwrap().contains("identity"));
+        assert_eq!(read.writes, whole.writes);
+        let read = change(&|_, action| action.events = vec![0xff; 9]);
+        assert!(read.defect.as_ref().unwrap().contains("event"));
+        assert_eq!((&read.writes, read.endorsers.len()), (&whole.writes, 2));
+        let read = change(&|_, action| {
+            let mut sets = TxReadWriteSet::decode(action.results.as_slice()).unwrap();
+            let mut odd = sets.ns_rwset[0].clone();
+            (odd.namespace, odd.rwset) = ("foreign".into(), vec![0xff; 9]);
+            sets.ns_rwset.insert(0, odd);
+            action.results = sets.encode_to_vec();
+        });
+        assert!(read.defect.as_ref().unwrap().contains("foreign"));
+        assert_eq!(read.writes, whole.writes);
+        assert!(!read.is_valid() && read.event == whole.event);
     }
 
     #[test]

@@ -211,7 +211,7 @@ mod tests {
         assert!(error.contains("local host"), "{error}");
         let tls = Tls { ca_pem: b"not PEM".to_vec(), server_name: None };
         let error = connect("localhost:7051", Some(tls)).unwrap_err().to_string();
-        assert!(error.contains("not PEM"), "{error}");
+        assert!(error.contains("no certificate in PEM"), "{error}");
         let error = Gateway::connect_any(&[], user("A"), Options::default()).unwrap_err().to_string();
         assert!(error.contains("no peer"), "{error}");
     }

@@ -36,20 +36,21 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// A certificate and its key, both in PEM.
+    /// A certificate and its key, both in PEM. Authorities may follow the certificate; anything else in its text stays
+    /// behind.
     ///
     /// # Errors
     /// [`IdentityError::ClientTls`](crate::IdentityError::ClientTls) when one of the texts is not what it should be.
     pub fn from_pem(certificate_pem: &str, key_pem: &str) -> Result<Self, crate::IdentityError> {
-        let parsed = pem::parse(certificate_pem).ok().filter(|pem| pem.tag() == "CERTIFICATE");
-        let certificate = parsed.ok_or(crate::IdentityError::ClientTls)?;
+        let chain = msp::Certificate::find_all(certificate_pem.as_bytes())
+            .map_err(|_| crate::IdentityError::ClientTls)?;
         if !key_pem.contains("PRIVATE KEY-----") {
             return Err(crate::IdentityError::ClientTls);
         }
         Ok(Self {
-            certificate_pem: certificate_pem.as_bytes().to_vec(),
+            certificate_pem: chain.iter().map(msp::Certificate::to_pem).collect::<String>().into_bytes(),
             key_pem: Zeroizing::new(key_pem.as_bytes().to_vec()),
-            hash: Sha256::digest(certificate.contents()).into(),
+            hash: Sha256::digest(chain[0].der()).into(),
         })
     }
 
@@ -138,10 +139,8 @@ fn channel(endpoint: &Endpoint, options: &Options) -> Result<Channel, String> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(TRAILERS);
     if let Some(tls) = &endpoint.tls {
-        if !tls.ca_pem.windows(27).any(|w| w == b"-----BEGIN CERTIFICATE-----") {
-            return Err("the authority's TLS certificate is not PEM".into());
-        }
-        let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&tls.ca_pem));
+        let roots = msp::bundle(&tls.ca_pem).map_err(|e| format!("the authority's TLS certificate: {e}"))?;
+        let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(roots));
         if let Some(name) = &tls.server_name {
             config = config.domain_name(name);
         }

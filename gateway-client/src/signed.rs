@@ -50,7 +50,7 @@ impl Signed {
         if let Some(signature) = self.signature.get() {
             return Ok(signature);
         }
-        let signature = gateway.user().signer.sign(&self.digest()).await?;
+        let signature = gateway.user().sign(&self.message).await?;
         Ok(self.signature.get_or_init(|| signature))
     }
 

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use fabric_protos::{msp::SerializedIdentity, prost::Message};
-use p256::{PublicKey, elliptic_curve::pkcs8::DecodePublicKey};
+use msp::PublicKey;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io, sync::Arc};
 use zeroize::Zeroizing;
@@ -10,9 +11,14 @@ use zeroize::Zeroizing;
 /// Signs on behalf of an [`Identity`]. The key may be in this process or elsewhere.
 #[async_trait]
 pub trait Signer: Send + Sync {
-    /// The ECDSA P-256 signature of a SHA-256 digest, in DER, with s in the lower half of the group's
-    /// order: Fabric refuses the other one of the two valid values.
+    /// The ECDSA signature of a SHA-256 digest, in DER. Of its two valid values of s the greater one is replaced by
+    /// the other before it is sent: Fabric refuses it.
     async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, SignerError>;
+
+    /// The signature of a message. It is that of its digest, but for Ed25519, which signs messages as they are.
+    async fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.sign(&Sha256::digest(message).into()).await
+    }
 }
 
 /// A signer that failed: a device that was removed, a service that did not answer.
@@ -36,14 +42,18 @@ impl P256Signer {
 
     /// Whether the certificate of this identity holds this key's public half.
     fn belongs_to(&self, identity: &Identity) -> bool {
-        *self.key.public_key().as_affine() == *identity.public_key.as_affine()
+        *self.key.public_key() == identity.public_key
     }
 }
 
 #[async_trait]
 impl Signer for P256Signer {
     async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
-        self.key.sign(digest).map_err(|e| SignerError(e.into()))
+        self.key.sign_digest(digest).map_err(|e| SignerError(e.into()))
+    }
+
+    async fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.key.sign(message).map_err(|e| SignerError(e.into()))
     }
 }
 
@@ -63,8 +73,8 @@ where
     F: Fn([u8; 32]) -> Signed + Send + Sync,
     Signed: Future<Output = Result<Vec<u8>, SignerError>> + Send,
 {
-    /// A signer that awaits what `sign` makes of a SHA-256 digest: the ECDSA P-256 signature in DER. Its s may be the
-    /// greater of the two valid values, as devices answer it; it is lowered.
+    /// A signer that awaits what `sign` makes of a SHA-256 digest: the ECDSA signature in DER. Its s may be the greater
+    /// of the two valid values, as devices answer it; it is lowered.
     pub fn new(sign: F) -> Self {
         Self { sign }
     }
@@ -85,8 +95,7 @@ where
     Signed: Future<Output = Result<Vec<u8>, SignerError>> + Send,
 {
     async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
-        let der = (self.sign)(*digest).await?;
-        msp::low_s(&der).map_err(|e| SignerError(e.into()))
+        (self.sign)(*digest).await
     }
 }
 
@@ -117,18 +126,20 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// An identity from its certificate in PEM.
+    /// An identity from a text with its certificate in PEM: the first one there. Whatever else is in the text, such as
+    /// the private key, stays behind.
     ///
     /// # Errors
-    /// [`IdentityError::MspId`] when it is empty, [`IdentityError::Certificate`] when the text is not a
-    /// certificate of a P-256 key.
-    pub fn new(msp_id: impl Into<String>, certificate_pem: impl Into<String>) -> Result<Self, IdentityError> {
-        let (msp_id, certificate_pem) = (msp_id.into(), certificate_pem.into());
+    /// [`IdentityError::MspId`] when it is empty, [`IdentityError::Certificate`] when the text holds no certificate, or
+    /// one of a key with which no member signs.
+    pub fn new(msp_id: impl Into<String>, certificate_pem: impl AsRef<[u8]>) -> Result<Self, IdentityError> {
+        let msp_id = msp_id.into();
         if msp_id.is_empty() {
             return Err(IdentityError::MspId);
         }
-        let public_key = public_key(certificate_pem.as_bytes()).ok_or(IdentityError::Certificate)?;
-        Ok(Self { msp_id, certificate_pem, public_key })
+        let certificate = msp::Certificate::find(certificate_pem.as_ref())?;
+        let public_key = certificate.public_key()?.clone();
+        Ok(Self { msp_id, certificate_pem: certificate.to_pem(), public_key })
     }
 
     /// MSP identifier, such as `Org1MSP`.
@@ -136,7 +147,7 @@ impl Identity {
         &self.msp_id
     }
 
-    /// The certificate in PEM.
+    /// The certificate in PEM, and nothing else.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
@@ -146,13 +157,6 @@ impl Identity {
         SerializedIdentity { mspid: self.msp_id.clone(), id_bytes: self.certificate_pem.clone().into_bytes() }
             .encode_to_vec()
     }
-}
-
-/// The P-256 key in a PEM certificate; `None` for anything else. The bytes may be foreign.
-pub(crate) fn public_key(certificate_pem: &[u8]) -> Option<PublicKey> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(certificate_pem).ok()?;
-    let certificate = pem.parse_x509().ok()?;
-    PublicKey::from_public_key_der(certificate.public_key().raw).ok()
 }
 
 /// An identity with the signer that goes with it.
@@ -202,6 +206,12 @@ impl User {
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
+
+    /// The user's signature of a message, as Fabric takes it.
+    pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        let signature = self.signer.sign_message(message).await?;
+        self.identity.public_key.normalize(&signature).map_err(|e| SignerError(e.into()))
+    }
 }
 
 impl fmt::Debug for User {
@@ -217,9 +227,9 @@ pub enum IdentityError {
     /// The MSP identifier is empty.
     #[error("the MSP identifier is empty: name the organisation's MSP, such as Org1MSP")]
     MspId,
-    /// The text is no certificate, or not one of a P-256 key.
-    #[error("not an X.509 certificate of an ECDSA P-256 key in PEM")]
-    Certificate,
+    /// The text holds no certificate, or one of a key with which no member signs.
+    #[error(transparent)]
+    Certificate(#[from] msp::Error),
     /// The text is no private key that can be used.
     #[error("not an ECDSA P-256 private key in PEM (PKCS#8 or SEC1, not encrypted)")]
     Key,
@@ -243,13 +253,21 @@ pub enum IdentityError {
 pub(crate) mod tests {
     use super::*;
     use p256::SecretKey;
-    use p256::ecdsa::signature::hazmat::{PrehashSigner, PrehashVerifier};
+    use p256::ecdsa::signature::{Verifier, hazmat::PrehashSigner};
     use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
+    use p256::pkcs8::DecodePublicKey;
 
     /// A fresh self-signed user for tests.
     pub(crate) fn user(msp_id: &str) -> User {
         let (certificate, key) = certificate_and_key();
         User::from_pem(msp_id, &certificate, &key).expect("rcgen makes P-256 keys")
+    }
+
+    /// The same key as its certificate has it, for other libraries to verify with.
+    fn verifying_key(identity: &Identity) -> VerifyingKey {
+        let pem = x509_parser::pem::parse_x509_pem(identity.certificate_pem().as_bytes()).unwrap().1;
+        let certificate = pem.parse_x509().unwrap();
+        VerifyingKey::from_public_key_der(certificate.public_key().raw).unwrap()
     }
 
     fn certificate_and_key() -> (String, String) {
@@ -260,14 +278,16 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn signatures_verify_and_have_a_low_s() {
         let user = user("Org1MSP");
-        let key = VerifyingKey::from(&user.identity.public_key);
+        let key = verifying_key(&user.identity);
         for i in 0..32u8 {
-            let digest = [i; 32];
-            let der = user.signer.sign(&digest).await.unwrap();
-            let signature = Signature::from_der(&der).unwrap();
+            let message = [i; 100];
+            let signature = Signature::from_der(&user.sign(&message).await.unwrap()).unwrap();
             assert_eq!(signature, signature.normalize_s(), "s is in the lower half");
-            key.verify_prehash(&digest, &signature).unwrap();
-            assert!(key.verify_prehash(&[i + 1; 32], &signature).is_err());
+            key.verify(&message, &signature).unwrap();
+            assert!(key.verify(&[i + 1; 100], &signature).is_err());
+            let digest = Sha256::digest(message).into();
+            let signature = Signature::from_der(&user.signer.sign(&digest).await.unwrap()).unwrap();
+            key.verify(&message, &signature).unwrap();
         }
     }
 
@@ -275,7 +295,7 @@ pub(crate) mod tests {
     async fn callbacks_sign_and_their_s_is_lowered() {
         let (certificate, key) = certificate_and_key();
         let identity = Identity::new("Org1MSP", certificate).unwrap();
-        let verifier = VerifyingKey::from(&identity.public_key);
+        let verifier = verifying_key(&identity);
         let key = Arc::new(SigningKey::from(SecretKey::from_pem(&key).unwrap()));
         // As a device may do it: with the greater s whenever it is its turn.
         let sign = move |digest: [u8; 32]| {
@@ -296,14 +316,13 @@ pub(crate) mod tests {
             })),
         ];
         for signer in signers {
-            let digest = [7; 32];
             let user = User::new(identity.clone(), signer);
-            let signature = Signature::from_der(&user.signer.sign(&digest).await.unwrap()).unwrap();
+            let signature = Signature::from_der(&user.sign(b"message").await.unwrap()).unwrap();
             assert_eq!(signature, signature.normalize_s());
-            verifier.verify_prehash(&digest, &signature).unwrap();
+            verifier.verify(b"message", &signature).unwrap();
         }
-        let garbage = Callback::blocking(|_| Ok(vec![0; 64]));
-        assert!(garbage.sign(&[0; 32]).await.unwrap_err().to_string().contains("DER"));
+        let garbage = User::new(identity.clone(), Arc::new(Callback::blocking(|_| Ok(vec![0; 64]))));
+        assert!(garbage.sign(b"message").await.unwrap_err().to_string().contains("DER"));
         let nobody = User::without_signer(identity);
         assert!(nobody.signer.sign(&[0; 32]).await.unwrap_err().to_string().contains("elsewhere"));
     }
@@ -314,8 +333,33 @@ pub(crate) mod tests {
         let (_, other_key) = certificate_and_key();
         assert!(matches!(User::from_pem("Org1MSP", &certificate, &other_key), Err(IdentityError::Pair)));
         assert!(matches!(User::from_pem("", &certificate, &key), Err(IdentityError::MspId)));
-        assert!(matches!(User::from_pem("Org1MSP", &key, &key), Err(IdentityError::Certificate)));
+        assert!(matches!(User::from_pem("Org1MSP", &key, &key), Err(IdentityError::Certificate(_))));
         assert!(matches!(User::from_pem("Org1MSP", &certificate, &certificate), Err(IdentityError::Key)));
+    }
+
+    /// A file with both goes in as either; the key is in nothing that is sent.
+    #[test]
+    fn a_key_beside_the_certificate_stays_behind() {
+        let (certificate, key) = certificate_and_key();
+        let clean = User::from_pem("Org1MSP", &certificate, &key).unwrap();
+        for text in [format!("{certificate}{key}"), format!("{key}{certificate}")] {
+            let identity = Identity::new("Org1MSP", &text).unwrap();
+            assert_eq!(identity, clean.identity);
+            assert_eq!(identity.serialized(), clean.identity.serialized());
+        }
+        let error = Identity::new("Org1MSP", &key).unwrap_err().to_string();
+        assert!(error.contains("a private key and no certificate"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn users_sign_with_other_kinds_of_keys() {
+        for algorithm in [&rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
+            let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+            let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+            let user = User::from_pem("Org1MSP", &certificate, &key.serialize_pem()).unwrap();
+            let certificate = msp::Certificate::from_pem(certificate.as_bytes()).unwrap();
+            certificate.verify(b"message", &user.sign(b"message").await.unwrap()).unwrap();
+        }
     }
 
     #[test]

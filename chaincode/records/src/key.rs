@@ -103,3 +103,8 @@ pub fn probe(msp_id: &str, name: &str) -> String {
 pub fn kind(key: &str) -> Option<&str> {
     key.strip_prefix(SEPARATOR)?.split(SEPARATOR).next()
 }
+
+/// What a composite key says first after its kind: the job, of [`JOB`], [`ACCEPTANCE`], [`RECORD`] and [`ENDING`].
+pub fn subject(key: &str) -> Option<&str> {
+    key.strip_prefix(SEPARATOR)?.split(SEPARATOR).nth(1)
+}

@@ -38,16 +38,6 @@ pub enum NodeError {
         /// The data directory.
         data_dir: String,
     },
-    /// A value on the ledger cannot be read.
-    #[error("block {block}, transaction {tx_id}: {reason}")]
-    Ledger {
-        /// Number of the block.
-        block: u64,
-        /// Identifier of the transaction.
-        tx_id: String,
-        /// What is wrong.
-        reason: String,
-    },
     /// A result could not be written.
     #[error("cannot write {path}: {source}")]
     Write {
@@ -251,7 +241,7 @@ impl Node {
 
     /// Reads a block, keeps what concerns this node, and passes it on.
     fn fold(&mut self, block: &gateway_client::Block) -> Result<(), NodeError> {
-        let mut facts = ledger::facts(block, &self.config.chaincode)?;
+        let mut facts = ledger::facts(block, &self.config.chaincode);
         let mut proposed = HashSet::new();
         facts.retain(|located| match &located.fact {
             Fact::Proposed(job) => {

@@ -183,33 +183,38 @@ impl<'a> Replay<'a> {
     /// Takes the next block; the records in it that its participants may have posted as they did.
     pub fn fold(&mut self, block: &Block, chaincode: &str) -> Vec<Committed> {
         self.blocks += 1;
-        let facts = match ledger::facts(block, chaincode) {
-            Ok(facts) => facts,
-            Err(e) => {
-                self.defects.push(e.to_string());
-                return Vec::new();
-            }
-        };
         let mut checked = HashSet::new();
         let id = self.id.clone();
-        for located in facts.into_iter().filter(|located| *located.fact.job() == id) {
-            if checked.insert(located.tx_id.clone()) {
+        for (index, reading) in ledger::readings(block, chaincode) {
+            let located = match reading {
+                Ok(located) if *located.fact.job() == id => located,
+                Err(unreadable) if unreadable.job.as_ref() == Some(&id) => {
+                    self.defects.push(unreadable.to_string());
+                    continue;
+                }
+                // Another job's.
+                Ok(_) | Err(_) => continue,
+            };
+            let found =
+                |defect: String| format!("block {}, transaction {}: {defect}", located.block, located.tx_id);
+            // By its place: an envelope of somebody else may claim the same identifier.
+            if checked.insert(index) {
                 self.transactions += 1;
-                let transaction = block.transactions.iter().find(|t| t.transaction_id == located.tx_id);
-                if let Some(Err(defect)) = transaction.map(|t| self.check_signatures(t)) {
-                    self.defects
-                        .push(format!("block {}, transaction {}: {defect}", block.number, located.tx_id));
+                if let Err(defect) = self.check_signatures(&block.transactions[index]) {
+                    self.defects.push(found(defect));
                 }
             }
             if let Err(defect) = self.fact(&located) {
-                self.defects
-                    .push(format!("block {}, transaction {}: {defect}", located.block, located.tx_id));
+                self.defects.push(found(defect));
             }
         }
         std::mem::take(&mut self.records)
     }
 
     fn check_signatures(&self, transaction: &TransactionInfo) -> Result<(), String> {
+        if let Some(defect) = &transaction.defect {
+            return Err(defect.clone());
+        }
         transaction.verify_signature().map_err(|e| e.to_string())?;
         transaction.verify_endorsements().map_err(|e| e.to_string())?;
         let Some(msps) = self.msps else { return Ok(()) };

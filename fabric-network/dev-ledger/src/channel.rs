@@ -5,9 +5,8 @@ use crate::config::{ChannelConfig, Config, OrgConfig};
 use crate::definition::{Definitions, Signer};
 use crate::store::{Place, Store};
 use crate::{Error, genesis};
-use fabric_protos::msp::{FabricMspConfig, SerializedIdentity};
-use msp::{Identity, Msp, Msps, Role, SigningKey};
-use prost::Message;
+use fabric_protos::msp::FabricMspConfig;
+use msp::{Identity, KeyKind, Msp, Msps, Role, SigningKey};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -137,7 +136,11 @@ impl Channel {
     /// A peer's signature of `message`.
     pub fn endorse(&self, peer: &Peer, message: &[u8]) -> Result<Vec<u8>, msp::Error> {
         let digest = Sha256::digest(message).into();
-        let signature = peer.node.signing_key.sign(&digest)?;
+        let key = &peer.node.signing_key;
+        let signature = match key.public_key().kind() {
+            KeyKind::Ed25519 => key.sign(message)?,
+            KeyKind::P256 | KeyKind::P384 => key.sign_digest(&digest)?,
+        };
         let mut endorsements = self.endorsements();
         if endorsements.len() >= OWN_ENDORSEMENTS {
             // Those that still come are verified as foreign ones are.
@@ -177,8 +180,7 @@ pub struct Node {
 impl Node {
     pub fn new(org: &OrgConfig, config: &Config) -> Result<Self, Error> {
         let folder = msp::read_folder(&org.msp_id, &org.msp_dir)?;
-        let pem = read(&org.signing_cert)?;
-        let identity = Identity::from_pem(&org.msp_id, &pem)?;
+        let identity = Identity::new(&org.msp_id, msp::Certificate::load(&org.signing_cert)?);
         if Msp::new(&folder)?.role(&identity)? != Role::Peer {
             return Err(Error::Config(format!("{}: not a peer's certificate", org.signing_cert.display())));
         }
@@ -195,9 +197,11 @@ impl Node {
         for (name, service) in &org.chaincodes {
             let mut tls = None;
             if let Some(root) = &service.tls_root {
-                let mut trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(root)?));
+                let mut trusting =
+                    ClientTlsConfig::new().ca_certificate(Certificate::from_pem(msp::load_bundle(root)?));
                 if let Some(client) = &service.client {
-                    let identity = transport::Identity::from_pem(read(&client.cert)?, read(&client.key)?);
+                    let identity =
+                        transport::Identity::from_pem(msp::load_bundle(&client.cert)?, read(&client.key)?);
                     trusting = trusting.identity(identity);
                 }
                 tls = Some(trusting);
@@ -211,7 +215,7 @@ impl Node {
             msp: folder,
             links,
             signing_key,
-            identity: SerializedIdentity { mspid: org.msp_id.clone(), id_bytes: pem }.encode_to_vec(),
+            identity: identity.encode(),
         })
     }
 

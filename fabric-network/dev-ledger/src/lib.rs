@@ -149,7 +149,7 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
     let channels = open_channels(&config, &stop)?;
     let mut servers = Vec::new();
     for org in &config.orgs {
-        let identity = Identity::from_pem(read(&org.tls_cert)?, read(&org.tls_key)?);
+        let identity = Identity::from_pem(msp::load_bundle(&org.tls_cert)?, read(&org.tls_key)?);
         let server = Server::builder()
             .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))

@@ -1,15 +1,19 @@
 //! A parsed certificate, and signatures by its key.
 
-use crate::Error;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use p256::ecdsa::{Signature, VerifyingKey};
-use p256::pkcs8::DecodePublicKey;
+use crate::pem::{Block, encode};
+use crate::{Error, PublicKey};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 use x509_parser::prelude::*;
 
 /// The largest certificate that is looked at, in bytes of DER.
 const MAX_LENGTH: usize = 64 * 1024;
+/// The longest PEM of somebody else's certificate.
+const MAX_PEM: usize = 2 * MAX_LENGTH;
+/// The largest file in which a certificate is looked for: some systems keep all authorities of the web in one.
+const MAX_FILE: usize = 4 << 20;
 
 /// Fabric CA's attributes: JSON `{"attrs":{name: value}}` without a DER wrapper.
 const ATTRIBUTES_OID: &str = "1.2.3.4.5.6.7.8.1";
@@ -31,11 +35,11 @@ pub struct Certificate {
     /// Whether it may issue certificates, and how many authorities may follow it.
     pub(crate) can_issue: bool,
     pub(crate) path_length: Option<u32>,
-    attributes: BTreeMap<String, String>,
-    /// None when the key is not on P-256.
-    key: Option<VerifyingKey>,
-    /// The key's point, uncompressed, in the form that verifies fastest.
-    point: Vec<u8>,
+    attributes: Result<BTreeMap<String, String>, Error>,
+    /// Why nobody can be a member with it, whoever issued it.
+    defect: Option<String>,
+    /// None when the key is of a kind that Fabric does not take.
+    key: Option<PublicKey>,
     /// SHA-256 of the subject's public key info.
     public_key_hash: [u8; 32],
 }
@@ -47,26 +51,79 @@ impl std::fmt::Debug for Certificate {
 }
 
 impl Certificate {
-    /// Reads the first PEM block, which must be a certificate.
+    /// Reads the first PEM block, which must be a certificate. It is the reading of certificates that others sent: what
+    /// is accepted here Fabric's peers read as the same certificate.
     ///
     /// # Errors
     /// [`Error::Certificate`] for anything else.
     pub fn from_pem(pem: &[u8]) -> Result<Self, Error> {
-        if pem.len() > 2 * MAX_LENGTH {
+        if pem.len() > MAX_PEM {
             return Err(refuse("too long"));
         }
-        let (_, block) = parse_x509_pem(pem).map_err(|_| refuse("no PEM"))?;
-        if block.label != "CERTIFICATE" {
-            return Err(Error::Certificate(format!("PEM of a {:?}", block.label)));
+        let (block, _) = Block::first(pem).map_err(refuse)?.ok_or_else(|| refuse("no PEM"))?;
+        if !block.is_certificate() {
+            let label = String::from_utf8_lossy(block.label);
+            return Err(Error::Certificate(format!("PEM of a {label:?}")));
         }
-        Self::from_der(&block.contents)
+        Self::from_der(&block.decode().map_err(refuse)?)
+    }
+
+    /// The first certificate in the text of an own file, whatever else is there: keys, parameters, other certificates.
+    ///
+    /// Use [`to_pem`](Self::to_pem) of it, never the file's text, for what leaves the process.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] where there is none, or one that cannot be read.
+    pub fn find(text: &[u8]) -> Result<Self, Error> {
+        Ok(Self::find_all(text)?.swap_remove(0))
+    }
+
+    /// All certificates in the text of an own file, in their order; at least one. See [`find`](Self::find).
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] where there is none, or one that cannot be read.
+    pub fn find_all(text: &[u8]) -> Result<Vec<Self>, Error> {
+        if text.len() > MAX_FILE {
+            return Err(refuse("too long"));
+        }
+        let blocks = Block::all(text).map_err(refuse)?;
+        let found = blocks.iter().filter(|block| block.is_certificate());
+        let found: Vec<_> =
+            found.map(|block| Self::from_der(&block.decode().map_err(refuse)?)).collect::<Result<_, _>>()?;
+        match found.is_empty() {
+            false => Ok(found),
+            true if blocks.iter().any(|block| block.label.ends_with(b"PRIVATE KEY")) => {
+                Err(refuse("it holds a private key and no certificate"))
+            }
+            true => Err(refuse("no certificate in PEM (-----BEGIN CERTIFICATE-----)")),
+        }
+    }
+
+    /// [`find`](Self::find) in a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], which names the file.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        Ok(Self::load_all(path)?.swap_remove(0))
+    }
+
+    /// [`find_all`](Self::find_all) in a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], which names the file.
+    pub fn load_all(path: &Path) -> Result<Vec<Self>, Error> {
+        let failed = |what: String| Error::Io { path: path.into(), what };
+        let text = fs::read(path).map_err(|e| failed(e.to_string()))?;
+        Self::find_all(&text).map_err(|e| failed(e.to_string()))
     }
 
     /// Reads DER, without bytes after it.
     ///
+    /// What Fabric's peers would not take from a member, such as a critical extension that nobody understands, is
+    /// accepted here and refused by [`Msp`](crate::Msp).
+    ///
     /// # Errors
-    /// [`Error::Certificate`] for what is no certificate, repeats an extension or has a critical
-    /// extension that is not understood.
+    /// [`Error::Certificate`] for what is no certificate.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
         if der.len() > MAX_LENGTH {
             return Err(refuse("too long"));
@@ -75,53 +132,60 @@ impl Certificate {
         if !rest.is_empty() {
             return Err(refuse("bytes after the end"));
         }
-        parsed.extensions_map().map_err(|_| refuse("an extension is repeated"))?;
-
-        let mut subject_key_id = None;
-        let mut attributes = BTreeMap::new();
-        for extension in parsed.extensions() {
-            match extension.parsed_extension() {
-                ParsedExtension::SubjectKeyIdentifier(id) => subject_key_id = Some(id.0.to_vec()),
-                ParsedExtension::ParseError { .. } => return Err(refuse("an extension cannot be read")),
-                // Constraints on names would have to be applied to everything below; nobody's CA has them.
-                ParsedExtension::NameConstraints(_) if parsed.is_ca() => {
-                    return Err(refuse("name constraints are not supported"));
-                }
-                ParsedExtension::UnsupportedExtension { .. } if extension.critical => {
-                    return Err(Error::Certificate(format!(
-                        "critical extension {} is unknown",
-                        extension.oid
-                    )));
-                }
-                _ if extension.oid.to_id_string() == ATTRIBUTES_OID => {
-                    attributes = read_attributes(extension.value)?
-                }
-                _ => {}
-            }
-        }
-        let constraints = parsed.basic_constraints().map_err(|_| refuse("basic constraints are repeated"))?;
-        let usage = parsed.key_usage().map_err(|_| refuse("key usage is repeated"))?;
-        let is_ca = constraints.as_ref().is_some_and(|c| c.value.ca);
         let validity = parsed.validity();
         let text = |value: &AttributeTypeAndValue<'_>| value.as_str().map(String::from).ok();
-        let key = VerifyingKey::from_public_key_der(parsed.public_key().raw).ok();
-        Ok(Self {
+        let mut certificate = Self {
             der: der.to_vec(),
             common_name: parsed.subject().iter_common_name().find_map(text).unwrap_or_default(),
             organizational_units: parsed.subject().iter_organizational_unit().filter_map(text).collect(),
             subject: parsed.subject().as_raw().to_vec(),
             issuer: parsed.issuer().as_raw().to_vec(),
             serial: parsed.raw_serial().to_vec(),
-            subject_key_id,
+            subject_key_id: None,
             validity: (validity.not_before.timestamp(), validity.not_after.timestamp()),
-            is_ca,
-            can_issue: is_ca && usage.is_none_or(|u| u.value.key_cert_sign()),
-            path_length: constraints.and_then(|c| c.value.path_len_constraint),
-            attributes,
-            point: key.map(|key| key.to_sec1_point(false).as_bytes().to_vec()).unwrap_or_default(),
-            key,
+            is_ca: false,
+            can_issue: false,
+            path_length: None,
+            attributes: Ok(BTreeMap::new()),
+            defect: None,
+            key: PublicKey::from_info(parsed.public_key()),
             public_key_hash: Sha256::digest(parsed.public_key().raw).into(),
-        })
+        };
+        certificate.defect = certificate.read_extensions(&parsed).err();
+        Ok(certificate)
+    }
+
+    /// What the extensions say; the error is the [`defect`](Self::defect).
+    fn read_extensions(&mut self, parsed: &X509Certificate<'_>) -> Result<(), String> {
+        let attributes = parsed.extensions().iter().filter(|e| e.oid.to_id_string() == ATTRIBUTES_OID);
+        match attributes.collect::<Vec<_>>()[..] {
+            [] => {}
+            [extension] => self.attributes = read_attributes(extension.value),
+            _ => self.attributes = Err(refuse("the attribute extension is there twice")),
+        }
+        parsed.extensions_map().map_err(|_| "an extension is repeated")?;
+        let constraints = parsed.basic_constraints().map_err(|_| "its basic constraints cannot be read")?;
+        let usage = parsed.key_usage().map_err(|_| "its key usage cannot be read")?;
+        self.is_ca = constraints.as_ref().is_some_and(|c| c.value.ca);
+        self.can_issue = self.is_ca && usage.is_none_or(|u| u.value.key_cert_sign());
+        self.path_length = constraints.and_then(|c| c.value.path_len_constraint);
+        for extension in parsed.extensions() {
+            match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(id) => self.subject_key_id = Some(id.0.to_vec()),
+                ParsedExtension::ParseError { .. } => {
+                    return Err(format!("extension {} cannot be read", extension.oid));
+                }
+                // Constraints on names would have to be applied to everything below; nobody's CA has them.
+                ParsedExtension::NameConstraints(_) if self.is_ca => {
+                    return Err("name constraints are not supported".into());
+                }
+                ParsedExtension::UnsupportedExtension { .. } if extension.critical => {
+                    return Err(format!("critical extension {} is unknown", extension.oid));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// SHA-256 of the subject's public key info, as the job contract pins it.
@@ -136,8 +200,7 @@ impl Certificate {
 
     /// The certificate in PEM.
     pub fn to_pem(&self) -> String {
-        let config = ::pem::EncodeConfig::new().set_line_ending(::pem::LineEnding::LF);
-        ::pem::encode_config(&::pem::Pem::new("CERTIFICATE", self.der.clone()), config)
+        encode("CERTIFICATE", self.der.clone())
     }
 
     /// The subject's first common name; empty when there is none.
@@ -156,16 +219,25 @@ impl Certificate {
     }
 
     /// Fabric CA's attributes.
-    pub fn attributes(&self) -> &BTreeMap<String, String> {
-        &self.attributes
-    }
-
-    /// The P-256 key.
     ///
     /// # Errors
-    /// [`Error::Certificate`] when the key is of another kind.
-    pub fn public_key(&self) -> Result<&VerifyingKey, Error> {
-        self.key.as_ref().ok_or_else(|| refuse("its key is not on P-256"))
+    /// [`Error::Certificate`] when they are not as Fabric CA writes them: JSON, every value a text.
+    pub fn attributes(&self) -> Result<&BTreeMap<String, String>, Error> {
+        self.attributes.as_ref().map_err(Error::clone)
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    /// [`Error::Certificate`] when it is of a kind with which no member signs.
+    pub fn public_key(&self) -> Result<&PublicKey, Error> {
+        self.key.as_ref().ok_or_else(|| refuse("its key is neither ECDSA P-256, P-384 nor Ed25519"))
+    }
+
+    /// Why Fabric takes it from no member, whoever issued it: an extension that is critical and unknown, repeated or
+    /// not readable.
+    pub(crate) fn defect(&self) -> Option<&str> {
+        self.defect.as_deref()
     }
 
     /// First and last second of its validity, since 1970.
@@ -173,20 +245,12 @@ impl Certificate {
         self.validity
     }
 
-    /// Checks a signature over `message`: DER, SHA-256, s at most half the group's order.
+    /// Checks a signature over `message`, see [`PublicKey::verify`].
     ///
     /// # Errors
-    /// [`Error::Signature`] naming what is wrong, [`Error::Certificate`] when the key is not on P-256.
+    /// [`Error::Signature`] naming what is wrong, [`Error::Certificate`] when nobody signs with keys of this kind.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
-        self.public_key()?;
-        let parsed =
-            Signature::from_der(signature).map_err(|_| Error::Signature("not an ECDSA signature in DER"))?;
-        if parsed.normalize_s() != parsed {
-            return Err(Error::Signature("s is above half the order"));
-        }
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.point)
-            .verify(message, signature)
-            .map_err(|_| Error::Signature("it does not fit the message"))
+        self.public_key()?.verify(message, signature)
     }
 
     /// Whether `issuer` issued this certificate: names and signature, with any algorithm that AWS-LC has.
@@ -202,14 +266,20 @@ impl Certificate {
     }
 }
 
-/// The same signature with s at most half the group's order, as Fabric demands it; DER in, DER out.
+/// All certificates in the text of an own file, in PEM: what may leave the process of it.
 ///
 /// # Errors
-/// [`Error::Signature`] when it is no ECDSA signature on P-256.
-pub fn low_s(signature: &[u8]) -> Result<Vec<u8>, Error> {
-    let signature =
-        Signature::from_der(signature).map_err(|_| Error::Signature("not an ECDSA signature in DER"))?;
-    Ok(signature.normalize_s().to_der().as_bytes().to_vec())
+/// As [`Certificate::find_all`].
+pub fn bundle(text: &[u8]) -> Result<String, Error> {
+    Ok(Certificate::find_all(text)?.iter().map(Certificate::to_pem).collect())
+}
+
+/// [`bundle`] of a file.
+///
+/// # Errors
+/// [`Error::Io`], which names the file.
+pub fn load_bundle(path: &Path) -> Result<String, Error> {
+    Ok(Certificate::load_all(path)?.iter().map(Certificate::to_pem).collect())
 }
 
 fn read_attributes(json: &[u8]) -> Result<BTreeMap<String, String>, Error> {

@@ -1,6 +1,7 @@
 //! An MSP's folder: `cacerts`, `intermediatecerts`, `admincerts`, `crls`, `tlscacerts`, `config.yaml`.
 
-use crate::Error;
+use crate::pem::{Block, encode};
+use crate::{Certificate, Error, load_bundle};
 use fabric_protos::msp::{FabricMspConfig, FabricNodeOUs, FabricOuIdentifier};
 use serde::Deserialize;
 use std::fs;
@@ -9,24 +10,27 @@ use std::path::Path;
 
 /// Reads an MSP's folder into the form in which a channel's configuration has it.
 ///
-/// Signing keys are not read. A missing subfolder is an empty one, but for `cacerts`.
+/// Signing keys are not read, and of every file only the certificates are taken, encoded again: the configuration is for
+/// everybody on the channel. A missing subfolder is an empty one, but for `cacerts`.
 ///
 /// # Errors
-/// [`Error::Io`] for what cannot be read, [`Error::Configuration`] for a `config.yaml` that makes no sense.
+/// [`Error::Io`] for what cannot be read or holds no certificate, [`Error::Configuration`] for a `config.yaml` that makes no sense.
 pub fn read_folder(msp_id: &str, dir: &Path) -> Result<FabricMspConfig, Error> {
     let bad = |what: String| Error::Configuration { msp_id: msp_id.into(), what };
-    let root_certs = read_all(&dir.join("cacerts"))?;
+    let read_certificates = |name: &str| read_all(&dir.join(name), certificate);
+    let read_bundles = |name: &str| read_all(&dir.join(name), |path| Ok(load_bundle(path)?.into_bytes()));
+    let root_certs = read_certificates("cacerts")?;
     if root_certs.is_empty() {
         return Err(bad(format!("no root certificate in {}", dir.join("cacerts").display())));
     }
     let mut config = FabricMspConfig {
         name: msp_id.into(),
         root_certs,
-        intermediate_certs: read_all(&dir.join("intermediatecerts"))?,
-        admins: read_all(&dir.join("admincerts"))?,
-        revocation_list: read_all(&dir.join("crls"))?,
-        tls_root_certs: read_all(&dir.join("tlscacerts"))?,
-        tls_intermediate_certs: read_all(&dir.join("tlsintermediatecerts"))?,
+        intermediate_certs: read_certificates("intermediatecerts")?,
+        admins: read_certificates("admincerts")?,
+        revocation_list: read_all(&dir.join("crls"), revocation_list)?,
+        tls_root_certs: read_bundles("tlscacerts")?,
+        tls_intermediate_certs: read_bundles("tlsintermediatecerts")?,
         ..Default::default()
     };
 
@@ -40,7 +44,7 @@ pub fn read_folder(msp_id: &str, dir: &Path) -> Result<FabricMspConfig, Error> {
     let unit = |unit: Unit| -> Result<FabricOuIdentifier, Error> {
         let certificate = match unit.certificate.filter(|name| !name.is_empty()) {
             None => Vec::new(),
-            Some(name) => fs::read(dir.join(&name)).map_err(|e| failed(&dir.join(&name), e))?,
+            Some(name) => certificate(&dir.join(name))?,
         };
         Ok(FabricOuIdentifier { certificate, organizational_unit_identifier: unit.identifier })
     };
@@ -89,8 +93,23 @@ struct Unit {
     identifier: String,
 }
 
-/// The files of a folder, in the order of their names, without hidden ones.
-fn read_all(dir: &Path) -> Result<Vec<Vec<u8>>, Error> {
+/// The one certificate of a file: where there are more, Fabric takes the first, too.
+fn certificate(path: &Path) -> Result<Vec<u8>, Error> {
+    Ok(Certificate::load(path)?.to_pem().into_bytes())
+}
+
+/// The revocation list of a file.
+fn revocation_list(path: &Path) -> Result<Vec<u8>, Error> {
+    let text = fs::read(path).map_err(|e| failed(path, e))?;
+    let blocks = Block::all(&text).map_err(|e| failed(path, e))?;
+    let Some(list) = blocks.iter().find(|block| block.label == b"X509 CRL") else {
+        return Err(failed(path, "no revocation list in PEM (-----BEGIN X509 CRL-----)"));
+    };
+    Ok(encode("X509 CRL", list.decode().map_err(|e| failed(path, e))?).into_bytes())
+}
+
+/// What `read` finds in the files of a folder, in the order of their names, without hidden ones.
+fn read_all(dir: &Path, read: impl Fn(&Path) -> Result<Vec<u8>, Error>) -> Result<Vec<Vec<u8>>, Error> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -104,7 +123,7 @@ fn read_all(dir: &Path) -> Result<Vec<Vec<u8>>, Error> {
         }
     }
     paths.sort();
-    paths.iter().map(|path| fs::read(path).map_err(|e| failed(path, e))).collect()
+    paths.iter().map(|path| read(path)).collect()
 }
 
 fn failed(path: &Path, what: impl ToString) -> Error {

@@ -14,7 +14,12 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// An identity from its two parts.
+    /// An own identity. Others get the certificate as it is encoded here, not the file that it came from.
+    pub fn new(msp_id: &str, certificate: Certificate) -> Self {
+        Self { msp_id: msp_id.into(), pem: certificate.to_pem().into_bytes(), certificate }
+    }
+
+    /// Somebody else's identity from its two parts, which are kept as they came.
     ///
     /// # Errors
     /// [`Error::Certificate`] when `pem` holds no usable certificate.

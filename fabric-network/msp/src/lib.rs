@@ -2,8 +2,12 @@
 //!
 //! An [`Msp`] is one organisation's membership rules, read from its folder or from a channel's
 //! configuration. It judges an [`Identity`]: whether the certificate leads to the organisation's roots,
-//! and which [`Role`] it has. A [`Policy`] says whose signatures are enough. Signatures are ECDSA P-256
-//! with SHA-256 in DER, with low s as Fabric demands ([`SigningKey`], [`Certificate::verify`], [`low_s`]).
+//! and which [`Role`] it has. A [`Policy`] says whose signatures are enough. Signatures are those that Fabric takes
+//! ([`SigningKey`], [`Certificate::verify`], [`KeyKind`]).
+//!
+//! Certificates of others are read in one way ([`Certificate::from_pem`]), by contract, node, verifier and ledger alike:
+//! one that some of them read and others do not would stop whoever does not. Own files are read by
+//! [`Certificate::find`] and [`bundle`], and only what these encode leaves the process.
 //!
 //! Everything here comes from other people: no input panics, and an error says what failed.
 //!
@@ -22,13 +26,16 @@
 mod certificate;
 mod folder;
 mod identity;
+mod key;
+mod pem;
 mod policy;
 mod provider;
 mod signing;
 
-pub use certificate::{Certificate, low_s};
+pub use certificate::{Certificate, bundle, load_bundle};
 pub use folder::read_folder;
 pub use identity::Identity;
+pub use key::{KeyKind, PublicKey};
 pub use policy::{ImplicitMeta, Policy, Principal, Role, Rule};
 pub use provider::{Msp, Msps};
 pub use signing::SigningKey;
@@ -62,11 +69,14 @@ pub enum Error {
     #[error("signature refused: {0}")]
     Signature(&'static str),
     /// The text holds no private key that can be used.
-    #[error("not an ECDSA P-256 private key in PEM (PKCS#8 or SEC1, not encrypted)")]
+    #[error("not a private key of ECDSA P-256, P-384 or Ed25519 in PEM (PKCS#8 or SEC1, not encrypted)")]
     Key,
     /// There was no randomness for a signature.
     #[error("cannot sign: the operating system gives no randomness")]
     Signing,
+    /// An Ed25519 key was asked to sign a digest.
+    #[error("Ed25519 signs messages, not digests")]
+    Digest,
     /// A policy that cannot be read.
     #[error("policy {policy:?}, at character {at}: {what}")]
     Policy {

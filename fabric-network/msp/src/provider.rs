@@ -1,5 +1,6 @@
 //! One organisation's membership rules, and those of a channel together.
 
+use crate::pem::Block;
 use crate::{Certificate, Error, Identity, Principal, Role, read_folder};
 use fabric_protos::msp::{FabricMspConfig, FabricNodeOUs, FabricOuIdentifier};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,11 +94,17 @@ impl Msp {
             msp.node_units = Some(units);
         }
         for root in &msp.roots {
+            if let Some(defect) = root.defect() {
+                return Err(bad(format!("root {:?}: {defect}", root.common_name())));
+            }
             if !root.can_issue || root.subject_key_id.is_none() || !root.issued_by(root) {
                 return Err(bad(format!("root {:?} is not a self-signed authority", root.common_name())));
             }
         }
         for intermediate in &msp.intermediates {
+            if let Some(defect) = intermediate.defect() {
+                return Err(bad(format!("intermediate {:?}: {defect}", intermediate.common_name())));
+            }
             if !intermediate.can_issue || intermediate.subject_key_id.is_none() {
                 return Err(bad(format!("intermediate {:?} is no authority", intermediate.common_name())));
             }
@@ -180,6 +187,9 @@ impl Msp {
             return Err(refuse("an authority's certificate cannot be an identity".into()));
         }
         certificate.public_key().map_err(|e| refuse(e.to_string()))?;
+        if let Some(defect) = certificate.defect() {
+            return Err(refuse(defect.into()));
+        }
         let authorities = self.chain(certificate).map_err(refuse)?;
         let issuer = authorities[0];
         // Where there are intermediates, the authorities above them issue no identities.
@@ -237,9 +247,11 @@ impl Msp {
     }
 
     fn read_revocations(&self, list: &[u8]) -> Result<Vec<Revoked>, String> {
-        let block = ::pem::parse(list).map_err(|_| "a revocation list is not PEM".to_string())?;
-        let (_, list) = CertificateRevocationList::from_der(block.contents())
-            .map_err(|e| format!("a revocation list: {e}"))?;
+        let not_pem = || "a revocation list is not PEM".to_string();
+        let (block, _) = Block::first(list).ok().flatten().ok_or_else(not_pem)?;
+        let der = block.decode().map_err(|_| not_pem())?;
+        let (_, list) =
+            CertificateRevocationList::from_der(&der).map_err(|e| format!("a revocation list: {e}"))?;
         let signed_by = |authority: &&Certificate| {
             let parsed = X509Certificate::from_der(authority.der());
             authority.subject == list.issuer().as_raw()

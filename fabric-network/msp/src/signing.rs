@@ -1,42 +1,86 @@
 //! Private keys of members.
 
-use crate::{Error, low_s};
+use crate::Error;
+use crate::key::{KeyKind, PublicKey, low_s};
 use aws_lc_rs::digest::{Digest, SHA256};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use p256::ecdsa::VerifyingKey;
-use p256::{SecretKey, pkcs8::EncodePrivateKey};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use p256::elliptic_curve::sec1::ToSec1Point;
+use p256::pkcs8::{EncodePrivateKey, SecretDocument};
+use p384::ecdsa::signature::hazmat::PrehashSigner;
+use sha2::{Digest as _, Sha256};
 
-/// A member's private key on P-256. AWS-LC holds it, signs in constant time and wipes it when it is dropped.
+/// A member's private key. What holds it signs in constant time and wipes it when it is dropped.
 pub struct SigningKey {
-    pair: EcdsaKeyPair,
-    public: VerifyingKey,
+    secret: Secret,
+    public: PublicKey,
+}
+
+enum Secret {
+    P256(EcdsaKeyPair),
+    /// AWS-LC signs with P-384 over SHA-384 only; Fabric wants SHA-256.
+    P384(Box<p384::ecdsa::SigningKey>),
+    Ed25519(Ed25519KeyPair),
 }
 
 impl SigningKey {
     /// The key of a PEM text, PKCS#8 (`PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`).
     ///
     /// # Errors
-    /// [`Error::Key`] when the text holds no P-256 key.
+    /// [`Error::Key`] when the text holds no key with which members sign.
     pub fn from_pem(text: &str) -> Result<Self, Error> {
-        let secret = SecretKey::from_pem(text).map_err(|_| Error::Key)?;
-        let pkcs8 = secret.to_pkcs8_der().map_err(|_| Error::Key)?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_bytes())
-            .map_err(|_| Error::Key)?;
-        Ok(Self { pair, public: secret.public_key().into() })
+        if let Ok(secret) = p256::SecretKey::from_pem(text) {
+            let pkcs8 = secret.to_pkcs8_der().map_err(|_| Error::Key)?;
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_bytes())
+                .map_err(|_| Error::Key)?;
+            let public = PublicKey::new(KeyKind::P256, pair.public_key().as_ref().to_vec());
+            return Ok(Self { secret: Secret::P256(pair), public });
+        }
+        if let Ok(secret) = p384::SecretKey::from_pem(text) {
+            let point = secret.public_key().to_sec1_point(false).as_bytes().to_vec();
+            let public = PublicKey::new(KeyKind::P384, point);
+            return Ok(Self { secret: Secret::P384(Box::new(secret.into())), public });
+        }
+        let (_, pkcs8) = SecretDocument::from_pem(text).map_err(|_| Error::Key)?;
+        // As OpenSSL and Go write them, without the public half.
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8.as_bytes()).map_err(|_| Error::Key)?;
+        let public = PublicKey::new(KeyKind::Ed25519, pair.public_key().as_ref().to_vec());
+        Ok(Self { secret: Secret::Ed25519(pair), public })
     }
 
     /// The public half.
-    pub fn public_key(&self) -> &VerifyingKey {
+    pub fn public_key(&self) -> &PublicKey {
         &self.public
     }
 
-    /// The signature of a SHA-256 digest, DER, s at most half the group's order.
+    /// The signature of a message, in the form that [`PublicKey::verify`] takes.
     ///
     /// # Errors
     /// [`Error::Signing`] when the operating system has no randomness for it.
-    pub fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Error> {
-        let digest = Digest::import_less_safe(digest, &SHA256).map_err(|_| Error::Signing)?;
-        low_s(self.pair.sign_digest(&digest).map_err(|_| Error::Signing)?.as_ref())
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        match &self.secret {
+            Secret::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            _ => self.sign_digest(&Sha256::digest(message).into()),
+        }
+    }
+
+    /// The signature of a message of which the SHA-256 digest is known.
+    ///
+    /// # Errors
+    /// [`Error::Signing`] when the operating system has no randomness for it; [`Error::Digest`] with Ed25519, which
+    /// signs messages only.
+    pub fn sign_digest(&self, digest: &[u8; 32]) -> Result<Vec<u8>, Error> {
+        match &self.secret {
+            Secret::P256(pair) => {
+                let digest = Digest::import_less_safe(digest, &SHA256).map_err(|_| Error::Signing)?;
+                low_s(KeyKind::P256, pair.sign_digest(&digest).map_err(|_| Error::Signing)?.as_ref())
+            }
+            Secret::P384(key) => {
+                let signature: p384::ecdsa::Signature =
+                    key.sign_prehash(digest).map_err(|_| Error::Signing)?;
+                Ok(signature.normalize_s().to_der().as_bytes().to_vec())
+            }
+            Secret::Ed25519(_) => Err(Error::Digest),
+        }
     }
 }
 

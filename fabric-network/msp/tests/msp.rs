@@ -3,7 +3,7 @@
 use crypto_material::{Material, NetworkSpec, UserSpec, generate};
 use fabric_protos::msp::{FabricMspConfig, SerializedIdentity};
 use fabric_protos::prost::Message;
-use msp::{Error, Identity, Msp, Msps, Policy, Principal, Role, low_s, read_folder};
+use msp::{Certificate, Error, Identity, KeyKind, Msp, Msps, Policy, Principal, Role, read_folder};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use p256::pkcs8::DecodePrivateKey;
 use proptest::prelude::*;
@@ -89,8 +89,8 @@ fn attributes_are_read() {
     let (_dir, material, _) = network();
     let org1 = material.org("Org1").unwrap();
     let auditor = identity("Org1MSP", &org1.user("Auditor").unwrap().signing_cert());
-    assert_eq!(auditor.certificate().attributes()["level"], "7");
-    assert!(identity("Org1MSP", &org1.admin().signing_cert()).certificate().attributes().is_empty());
+    assert_eq!(auditor.certificate().attributes().unwrap()["level"], "7");
+    assert!(identity("Org1MSP", &org1.admin().signing_cert()).certificate().attributes().unwrap().is_empty());
 }
 
 #[test]
@@ -109,10 +109,11 @@ fn signatures_need_the_key_and_a_low_s() {
             certificate.verify(message.as_bytes(), &high).unwrap_err(),
             Error::Signature("s is above half the order")
         );
-        certificate.verify(message.as_bytes(), &low_s(&high).unwrap()).unwrap();
-        assert!(certificate.verify(b"another", &low_s(&high).unwrap()).is_err());
+        let low = certificate.public_key().unwrap().normalize(&high).unwrap();
+        certificate.verify(message.as_bytes(), &low).unwrap();
+        assert!(certificate.verify(b"another", &low).is_err());
     }
-    assert!(low_s(b"nonsense").is_err());
+    assert!(certificate.public_key().unwrap().normalize(b"nonsense").is_err());
 }
 
 #[test]
@@ -127,6 +128,158 @@ fn serialised_identities_keep_their_bytes() {
     assert_eq!(identity.certificate().to_pem().into_bytes(), pem);
     assert!(Identity::decode(&wire[..wire.len() / 2]).is_err());
     assert!(Identity::decode(&[]).is_err());
+}
+
+/// A self-signed certificate of a key that rcgen makes, and the key.
+fn own(algorithm: &'static rcgen::SignatureAlgorithm) -> (Certificate, String) {
+    let key = KeyPair::generate_for(algorithm).unwrap();
+    let made = CertificateParams::default().self_signed(&key).unwrap();
+    (Certificate::from_pem(made.pem().as_bytes()).unwrap(), key.serialize_pem())
+}
+
+#[test]
+fn members_sign_with_every_kind_of_key_that_fabric_takes() {
+    for (algorithm, kind) in [
+        (&rcgen::PKCS_ECDSA_P256_SHA256, KeyKind::P256),
+        (&rcgen::PKCS_ECDSA_P384_SHA384, KeyKind::P384),
+        (&rcgen::PKCS_ED25519, KeyKind::Ed25519),
+    ] {
+        let (certificate, pem) = own(algorithm);
+        let key = msp::SigningKey::from_pem(&pem).unwrap();
+        assert_eq!(certificate.public_key().unwrap(), key.public_key());
+        assert_eq!(key.public_key().kind(), kind);
+        for message in [&b""[..], b"message", &[7; 1000]] {
+            let signature = key.sign(message).unwrap();
+            certificate.verify(message, &signature).unwrap();
+            assert_eq!(key.public_key().normalize(&signature).unwrap(), signature);
+            assert!(certificate.verify(b"another", &signature).is_err(), "{kind}");
+            assert!(own(algorithm).0.verify(message, &signature).is_err(), "{kind}: another key");
+            assert!(certificate.verify(message, &signature[1..]).is_err(), "{kind}");
+        }
+        assert!(certificate.verify(b"message", b"").is_err(), "{kind}");
+        assert!(!format!("{key:?}{:?}", key.public_key()).contains(&pem[40..60]));
+    }
+    let (certificate, _) = own(&rcgen::PKCS_ECDSA_P521_SHA512);
+    assert!(certificate.public_key().unwrap_err().to_string().contains("P-384"));
+}
+
+/// Fabric asks for the lower s, and for SHA-256, on P-384, too.
+#[test]
+fn p384_is_used_as_fabric_uses_it() {
+    use p384::ecdsa::signature::hazmat::PrehashSigner;
+    let (certificate, pem) = own(&rcgen::PKCS_ECDSA_P384_SHA384);
+    let secret = p384::ecdsa::SigningKey::from_pkcs8_pem(&pem).unwrap();
+    let der = |s: &p384::ecdsa::Signature| s.to_der().as_bytes().to_vec();
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(b"message");
+    let low: p384::ecdsa::Signature =
+        PrehashSigner::<p384::ecdsa::Signature>::sign_prehash(&secret, &digest).unwrap().normalize_s();
+    certificate.verify(b"message", &der(&low)).unwrap();
+    let high = p384::ecdsa::Signature::from_scalars(low.r(), -low.s()).unwrap();
+    let error = certificate.verify(b"message", &der(&high)).unwrap_err();
+    assert_eq!(error, Error::Signature("s is above half the order"));
+    let sha384: p384::ecdsa::Signature = secret.sign(b"message");
+    assert!(certificate.verify(b"message", &der(&sha384.normalize_s())).is_err());
+}
+
+/// Own files hold what users put into them.
+#[test]
+fn only_certificates_are_taken_from_files() {
+    let (certificate, key) = own(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let (other, _) = own(&rcgen::PKCS_ED25519);
+    let (pem, other_pem) = (certificate.to_pem(), other.to_pem());
+    let encrypted =
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+    for (text, all) in [
+        (format!("{pem}{key}"), pem.clone()),
+        (format!("{key}{pem}"), pem.clone()),
+        (format!("\u{feff}Bag Attributes\n{encrypted}{pem}"), pem.clone()),
+        (format!("{pem}{key}{other_pem}").replace('\n', "\r\n"), format!("{pem}{other_pem}")),
+    ] {
+        assert_eq!(Certificate::find(text.as_bytes()).unwrap(), certificate);
+        assert_eq!(msp::bundle(text.as_bytes()).unwrap(), all);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cert.pem");
+    for (text, what) in [
+        (key.clone(), "a private key and no certificate"),
+        (String::new(), "no certificate in PEM"),
+        (pem.replace("CERTIFICATE-----\nMI", "CERTIFICATE-----\nZZ"), "not a usable certificate"),
+        (pem[..100].to_owned(), "PEM has no end"),
+    ] {
+        fs::write(&path, &text).unwrap();
+        let error = Certificate::load(&path).unwrap_err().to_string();
+        assert!(error.contains("cert.pem") && error.contains(what), "{error}");
+        assert!(key.lines().skip(1).all(|line| line.starts_with('-') || !error.contains(line)), "{error}");
+    }
+    let identity = Identity::new("Org1MSP", certificate);
+    fs::write(&path, format!("{pem}{key}")).unwrap();
+    assert_eq!(Identity::new("Org1MSP", Certificate::load(&path).unwrap()), identity);
+    assert_eq!(Identity::decode(&identity.encode()).unwrap(), identity);
+}
+
+/// A folder's configuration goes to everybody on the channel.
+#[test]
+fn a_key_in_an_msp_folder_stays_there() {
+    let (_dir, material, _) = network();
+    let org1 = material.org("Org1").unwrap();
+    let clean = read_folder("Org1MSP", &org1.msp_dir()).unwrap();
+    let key = fs::read_to_string(org1.admin().signing_key()).unwrap();
+    let certificate = fs::read_to_string(org1.admin().signing_cert()).unwrap();
+    for folder in ["cacerts", "tlscacerts"] {
+        for file in fs::read_dir(org1.msp_dir().join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, format!("{key}{text}{key}")).unwrap();
+        }
+    }
+    assert_eq!(read_folder("Org1MSP", &org1.msp_dir()).unwrap(), clean);
+    for folder in ["admincerts", "intermediatecerts", "tlsintermediatecerts"] {
+        let path = org1.msp_dir().join(folder).join("cert.pem");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("{certificate}{key}")).unwrap();
+    }
+    let config = read_folder("Org1MSP", &org1.msp_dir()).unwrap();
+    assert_eq!((config.admins.len(), config.tls_intermediate_certs.len()), (1, 1));
+    assert!(!String::from_utf8_lossy(&config.encode_to_vec()).contains("PRIVATE KEY"));
+    fs::write(org1.msp_dir().join("admincerts/cert.pem"), key).unwrap();
+    let error = read_folder("Org1MSP", &org1.msp_dir()).unwrap_err().to_string();
+    assert!(error.contains("admincerts/cert.pem") && error.contains("private key"), "{error}");
+}
+
+/// Whoever reads blocks must get past a certificate that no peer would take from a member.
+#[test]
+fn odd_extensions_are_read_and_make_no_member() {
+    let root = authority("root", None);
+    let msp = Msp::new(&config(&[&root], &[])).unwrap();
+    let with = |extensions: Vec<rcgen::CustomExtension>| {
+        let mut params = CertificateParams::default();
+        params.custom_extensions = extensions;
+        let key = KeyPair::generate().unwrap();
+        let made = params.signed_by(&key, &Issuer::from_params(&root.params, &root.key)).unwrap();
+        Identity::from_pem("Org", made.pem().as_bytes()).unwrap()
+    };
+    let extension = |oid: &[u64], content: &[u8], critical: bool| {
+        let mut extension = rcgen::CustomExtension::from_oid_content(oid, content.to_vec());
+        extension.set_criticality(critical);
+        extension
+    };
+    let unknown = || extension(&[1, 3, 6, 1, 4, 1, 55555, 1], &[5, 0], true);
+    let attributes = |json: &str| extension(&[1, 2, 3, 4, 5, 6, 7, 8, 1], json.as_bytes(), false);
+    msp.validate(&with(vec![attributes(r#"{"attrs":{"a":"1"}}"#)])).unwrap();
+    for (extensions, what) in [
+        (vec![unknown()], "critical extension 1.3.6.1.4.1.55555.1 is unknown"),
+        (vec![unknown(), unknown()], "repeated"),
+        (vec![extension(&[2, 5, 29, 15], b"nonsense", false)], "cannot be read"),
+    ] {
+        let identity = with(extensions);
+        assert_eq!(identity.certificate().public_key_hash().len(), 32);
+        let error = msp.validate(&identity).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+    // Attributes matter to chaincodes that ask for them, not to peers.
+    let odd = with(vec![attributes("none")]);
+    msp.validate(&odd).unwrap();
+    assert!(odd.certificate().attributes().unwrap_err().to_string().contains("JSON"));
 }
 
 #[test]

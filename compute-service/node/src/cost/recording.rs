@@ -26,7 +26,7 @@ impl Recording {
         let mut params = None;
         let mut bodies = BTreeMap::new();
         while let Some(block) = blocks.next().await {
-            for located in ledger::facts(&block?, &client.chaincode)? {
+            for located in ledger::facts(&block?, &client.chaincode) {
                 match located.fact {
                     Fact::Proposed(job) if job.id == *id => params = Some(job.params),
                     Fact::Posted(record) if record.job == *id => {

@@ -184,7 +184,7 @@ async fn member(
     loop {
         let block = blocks.next().await.ok_or_else(|| failed("the stream of blocks has ended"))??;
         let now = Instant::now();
-        let mut facts = ledger::facts(&block, &client.chaincode)?;
+        let mut facts = ledger::facts(&block, &client.chaincode);
         facts.retain(|located| *located.fact.job() == id);
         store.append(&facts, Position { next_block: block.number + 1 })?;
         for located in facts {
