@@ -356,7 +356,7 @@ fn a_provider_that_cheats_is_named_and_the_job_ends() {
         let honest = [orgs.node(1, &job), orgs.node(3, &job)];
         let config = Config::load(Path::new(&orgs.config(2))).unwrap();
         let own = config.clone();
-        let private = move |job: &Job, party, secret| data::rows(&own, job, party, secret).unwrap();
+        let private = move |job: &Job, party, secret| data::rows(&own, job, party, secret).unwrap().private;
         let id = JobId(job.clone());
         let ending = runtime
             .block_on(async {

@@ -1,10 +1,6 @@
 //! Answers to a proposal: accepting binds the organisation's key and data to a job, so both are checked before.
 
-use crate::{
-    config::Config,
-    store::{StoreError, note_acceptance},
-    worker,
-};
+use crate::{config::Config, directory, store::StoreError, worker};
 use gateway_client::{Call, Contract, SubmitFailure};
 use protocol::Fault;
 use records::Job;
@@ -45,8 +41,9 @@ pub async fn accept(
         let (config, job) = (config.clone(), job.clone());
         tokio::task::spawn_blocking(move || worker::check(&config, &job, party)).await
     };
-    checked.map_err(|e| Fault::Input(format!("the data could not be checked: {e}")))??;
-    note_acceptance(&config.data_dir, &job.id)?;
+    let data = checked.map_err(|e| Fault::Input(format!("the data could not be checked: {e}")))??;
+    directory::bind(&config.data_dir, msp_id)?;
+    directory::note_acceptance(&config.data_dir, &job.id, data)?;
     submit(config, contract, Call::new("accept").arg(job.id.0.as_str())).await
 }
 

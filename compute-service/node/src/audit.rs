@@ -10,7 +10,7 @@ use gateway_client::{Checkpoint, Network};
 use key_generation::{Audit, Findings, Opening};
 use msp::Msps;
 use protocol::Fault;
-use records::{Ending, Job, JobId, Kind, Outcome};
+use records::{Ending, Job, JobId, Outcome};
 use serde::Serialize;
 
 /// Why a secret is not opened.
@@ -28,7 +28,7 @@ pub enum OpenError {
         /// The job.
         id: JobId,
         /// What it is.
-        kind: &'static str,
+        kind: String,
         /// Why not.
         why: &'static str,
     },
@@ -52,7 +52,7 @@ pub enum OpenError {
 /// # Errors
 /// See [`OpenError`].
 pub fn open(store: &Store, msp_id: &str, id: &JobId) -> Result<Opening, OpenError> {
-    let (mut job, mut ending) = (None, None);
+    let (mut job, mut ending) = (None::<Job>, None);
     for located in store.facts(id)? {
         match located.fact {
             Fact::Proposed(proposed) => job = Some(proposed),
@@ -60,15 +60,21 @@ pub fn open(store: &Store, msp_id: &str, id: &JobId) -> Result<Opening, OpenErro
             Fact::Accepted(_) | Fact::Posted(_) => {}
         }
     }
-    let job: Job = job.ok_or_else(|| OpenError::Unknown(id.clone()))?;
-    let refuse = |why| Err(OpenError::Kind { id: id.clone(), kind: job.params.kind.name(), why });
-    match &job.params.kind {
-        Kind::KeyGeneration(_) => {}
-        Kind::KeyRefresh(_) => {
-            return refuse(": that of a refresh gives away shares of the key that goes on");
-        }
-        Kind::VerticalSvm(_) | Kind::VerticalPredict(_) | Kind::HorizontalSvm(_) => return refuse(""),
+    let forgotten = store.ended(id)?;
+    let kind = match (&job, &forgotten) {
+        (Some(job), _) => job.params.kind.name().to_string(),
+        (None, Some(ended)) => ended.kind.clone(),
+        (None, None) => return Err(OpenError::Unknown(id.clone())),
+    };
+    let why = match kind.as_str() {
+        "key-generation" => None,
+        "key-refresh" => Some(": that of a refresh gives away shares of the key that goes on"),
+        _ => Some(""),
+    };
+    if let Some(why) = why {
+        return Err(OpenError::Kind { id: id.clone(), kind, why });
     }
+    let ending = ending.or(forgotten.map(|ended| ended.ending));
     match ending {
         None => Err(OpenError::Running(id.clone())),
         Some(Ending { outcome: Outcome::Finished, .. }) => Err(OpenError::Finished(id.clone())),

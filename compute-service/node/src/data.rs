@@ -8,11 +8,12 @@ use crate::{
 use paillier::{KeyShare, ShareError};
 use protocol::{Fault, JobSecret};
 use records::{Job, JobParams, Kind, TRAINING, VERSION, VerticalSvm};
+use sha2::{Digest, Sha256};
 use std::{fmt::Display, path::Path};
 use svm::{
     fixed::Features,
     horizontal,
-    scaling::Scaler,
+    scaling::{Scaler, Scaling},
     table::{Columns, Row, Table},
     vertical::Private,
 };
@@ -21,6 +22,8 @@ use svm::{
 pub struct Loaded {
     /// For the protocol.
     pub private: Private,
+    /// Digest of the table and of how it is read.
+    pub digest: [u8; 32],
     /// The frame of its own part of the model: classes, columns and scaling, without weights.
     pub frame: Model,
 }
@@ -37,6 +40,7 @@ pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Resul
     let all: Vec<usize> = (0..table.rows.len()).collect();
     let scaled = scaler.apply(&table, &all).map_err(|e| input(&e))?;
     let features = Features::encode(&scaled).map_err(|e| input(&e))?;
+    let digest = digest(&table, Some(data.scale));
     let labels = table.labels().map_err(|e| input(&e))?;
     let ids: Vec<String> = table.rows.iter().filter_map(|row| row.id.clone()).collect();
     let private = Private::new(&job.params, share, &ids, features, labels, secret).map_err(|e| input(&e))?;
@@ -50,26 +54,36 @@ pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Resul
         holders: job.params.participants.clone(),
         parts: vec![Part { msp_id, scaler, weights: Vec::new(), intercept: 0 }],
     };
-    Ok(Loaded { private, frame })
+    Ok(Loaded { private, digest, frame })
+}
+
+/// What a party brings to a training by rows.
+pub struct Rows {
+    /// For the protocol.
+    pub private: horizontal::Private,
+    /// Digest of a provider's table.
+    pub digest: Option<[u8; 32]>,
 }
 
 /// A party's side of a training by rows.
 ///
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
-pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result<horizontal::Private, Fault> {
+pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result<Rows, Fault> {
     let Kind::HorizontalSvm(training) = &job.params.kind else {
         return Err(Fault::Input(format!("a {} job is no training by rows", job.params.kind.name())));
     };
     if party == training.analyst {
-        return Ok(horizontal::Private::analyst(secret));
+        return Ok(Rows { private: horizontal::Private::analyst(secret), digest: None });
     }
     let data = config.data.as_ref().ok_or_else(no_data)?;
     let table = provider_table(data)?;
-    horizontal::Private::provider(training, table, secret).map_err(|fault| match fault {
-        Fault::Input(reason) => in_file(&data.file)(&reason),
-        other => other,
-    })
+    let digest = Some(digest(&table, None));
+    match horizontal::Private::provider(training, table, secret) {
+        Ok(private) => Ok(Rows { private, digest }),
+        Err(Fault::Input(reason)) => Err(in_file(&data.file)(&reason)),
+        Err(other) => Err(other),
+    }
 }
 
 /// A provider's table in a training by rows.
@@ -102,13 +116,29 @@ pub fn read(data: &Data) -> Result<Table, Fault> {
     Table::read(&data.file, &columns).map_err(|e| in_configuration(e.to_string()))
 }
 
-/// Finds what is wrong with key share and table before a job is accepted.
-///
-/// # Errors
-/// As [`load`].
-pub fn check(config: &Config, job: &Job, party: u32) -> Result<(), Fault> {
-    // Nothing that is made from the secret leaves this function.
-    load(config, job, party, &JobSecret::new([0; 32])).map(drop)
+/// Digest of all that a table brings to a job: what was read of the file, in the order that the job has it, and how it is
+/// scaled.
+pub(crate) fn digest(table: &Table, scale: Option<Scaling>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut text = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    text("confab table 1");
+    text(&format!("{scale:?} {} {}", table.columns.len(), table.rows.len()));
+    table.columns.iter().for_each(|column| text(column));
+    if let Some(classes) = &table.classes {
+        text(&classes.positive);
+        classes.negative.iter().for_each(|class| text(class));
+    }
+    for row in &table.rows {
+        text(row.id.as_deref().unwrap_or_default());
+        text(&format!("{:?}", row.label));
+        // Every value that is not a gap is finite.
+        let value = |value: &Option<f64>| value.unwrap_or(f64::NAN).to_bits().to_string();
+        row.values.iter().for_each(|cell| text(&value(cell)));
+    }
+    hash.finalize().into()
 }
 
 pub(crate) fn in_file(path: &Path) -> impl Fn(&dyn Display) -> Fault {

@@ -143,6 +143,12 @@ pub enum DriverError {
          others: restore the file and start the node again, or abort the job"
     )]
     Changed,
+    /// The member's data are not those with which it accepted the job.
+    #[error(
+        "the own table is not the one for which the job was accepted: the file, or how it is read, was changed since. \
+         Restore both and start the node again, or end the job with `confab job abort`"
+    )]
+    OtherData,
     /// The node was told to stop.
     #[error("stopped; the job goes on when the node is started again")]
     Stopped,

@@ -13,6 +13,7 @@ pub mod blobs;
 pub mod config;
 pub mod cost;
 pub mod data;
+pub mod directory;
 pub mod driver;
 pub mod experiment;
 pub mod facts;

@@ -8,7 +8,7 @@
 
 use crate::{
     config::Config,
-    data::{in_configuration, in_file, share},
+    data::{digest, in_configuration, in_file, share},
     experiment::{ExperimentError, input, job_params},
     model::ModelError,
     worker::{JobReport, report_path},
@@ -111,6 +111,8 @@ struct Fresh {
     /// Of the rows that were not answered before, sorted.
     ids: Vec<String>,
     features: Features,
+    /// Of the whole file.
+    digest: [u8; 32],
 }
 
 /// The organisation's report of a training whose model stayed split.
@@ -149,6 +151,7 @@ fn fresh(config: &Config, training: &JobId, report: &JobReport, job: Option<&Job
     };
     let mut table = Table::read(&new.file, &columns).map_err(|e| in_configuration(e.to_string()))?;
     table.order_by_id().map_err(|e| input(&e))?;
+    let digest = digest(&table, None);
     let answered = Answered::load(config, training)?;
     let is_fresh = |id: &String| answered.answers.get(id).is_none_or(|answer| Some(&answer.job) == job);
     table.rows.retain(|row| row.id.as_ref().is_some_and(is_fresh));
@@ -158,6 +161,7 @@ fn fresh(config: &Config, training: &JobId, report: &JobReport, job: Option<&Job
         part: SplitPart { weights: report.part().weights.clone(), salt },
         ids: table.rows.into_iter().filter_map(|row| row.id).collect(),
         features: Features::encode(&scaled).map_err(|e| input(&e))?,
+        digest,
     })
 }
 
@@ -187,6 +191,8 @@ pub struct Asked {
     pub ids: Vec<String>,
     /// The words for the classes, positive and negative.
     pub classes: [String; 2],
+    /// Digest of the new rows.
+    pub digest: [u8; 32],
 }
 
 /// Reads part of the model, key share and new rows, and checks that they fit a job and the organisation's limit.
@@ -218,7 +224,7 @@ pub fn load(config: &Config, job: &Job, party: u32, predict: &VerticalPredict) -
     let share = share(config, &job.params, &predict.iteration(), party)?;
     let parts = Parts::new(&job.params, party, share, &fresh.part, &fresh.ids, &fresh.features)?;
     let classes = [report.model.positive, report.model.negative];
-    Ok(Asked { parts, ids: fresh.ids, classes })
+    Ok(Asked { parts, ids: fresh.ids, classes, digest: fresh.digest })
 }
 
 /// The rows that an organisation allows for one model.

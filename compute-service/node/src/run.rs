@@ -3,10 +3,11 @@
 use crate::{
     answer::{self, AnswerError},
     config::Config,
+    directory::{self, Standing},
     driver::{Input, Progress},
     facts::{Fact, Located},
     ledger,
-    store::{Position, Store, StoreError, is_accepted},
+    store::{Position, Store, StoreError},
     worker::{self, Worker},
 };
 use gateway_client::{Checkpoint, Contract, Network};
@@ -15,10 +16,11 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{HashMap, HashSet},
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc as std_mpsc},
+    time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 /// Why a node stops.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +88,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A job was accepted in the organisation's name, but this node cannot take part in it.
+    Lost {
+        /// The job.
+        job: JobId,
+        /// What is known of it.
+        reason: String,
+    },
     /// The node cannot go on with a job; it tries again when it is started again.
     Broken {
         /// The job.
@@ -128,14 +137,18 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
     mut watch: impl FnMut(&Event) + Send,
 ) -> Result<Option<Ending>, NodeError> {
-    let store = Arc::new(Store::open(&config.data_dir)?);
     let gateway = ledger::connect(&config)?;
+    let me = gateway.user().identity().msp_id().to_string();
+    let own_key =
+        ledger::key_hash(gateway.user().identity().certificate_pem().as_bytes()).unwrap_or_default();
+    directory::bind(&config.data_dir, &me)?;
+    let store = Arc::new(open(&config)?);
     let network = gateway.network(&config.channel);
     let contract = network.contract(&config.chaincode);
     let position = store.position()?;
     let (events, mut on_event) = mpsc::unbounded_channel();
-    let me = gateway.user().identity().msp_id().to_string();
-    let mut node = Node { me, config: Arc::new(config), store, contract, events, jobs: HashMap::new() };
+    let (config, jobs, held) = (Arc::new(config), HashMap::new(), Held::default());
+    let mut node = Node { me, own_key, config, store, contract, events, jobs, held };
     watch(&Event::Following { block: position.next_block });
     tokio::pin!(shutdown);
     tokio::select! {
@@ -156,7 +169,7 @@ pub async fn run(
                             return Ok(Some(ending));
                         }
                     }
-                    Event::Broken { job, reason } if until.job.as_ref() == Some(&job) => {
+                    Event::Broken { job, reason } | Event::Lost { job, reason } if until.job.as_ref() == Some(&job) => {
                         return Err(NodeError::Broken { job, reason });
                     }
                     _ => {}
@@ -166,17 +179,82 @@ pub async fn run(
                 let Some(block) = block else { return Ok(None) };
                 node.fold(&block?)?;
             }
+            () = tokio::time::sleep_until(node.held.due()), if !node.held.events.is_empty() => node.release(),
         }
+    }
+}
+
+/// Opens a node's database, and forgets the jobs that are over: their nodes were killed before they could, or were older.
+///
+/// # Errors
+/// A database that is in use or damaged, or the file system's error.
+pub fn open(config: &Config) -> Result<Store, NodeError> {
+    directory::remove_unfinished(&config.data_dir)?;
+    let mut store = Store::open(&config.data_dir)?;
+    for id in store.jobs()? {
+        let (mut job, mut ending) = (None, None);
+        for located in store.facts(&id)? {
+            match located.fact {
+                Fact::Proposed(proposed) => job = Some(proposed),
+                Fact::Ended(ended) => ending = Some(ended),
+                Fact::Accepted(_) | Fact::Posted(_) => {}
+            }
+        }
+        if let (Some(job), Some(ending)) = (job, ending)
+            && worker::is_over(config, &job, &ending)
+        {
+            worker::forget(config, &store, &job, &ending)?;
+        }
+    }
+    if store.compact_if_worthwhile()? {
+        tracing::info!("the database was written anew, without what was forgotten");
+    }
+    Ok(store)
+}
+
+/// Events about jobs of which more may be in the next blocks: a node that reads the ledger from its beginning invites to no
+/// job that ended long ago.
+#[derive(Default)]
+struct Held {
+    events: Vec<Event>,
+    /// When the first was held back, and when the last block came.
+    since: Option<(Instant, Instant)>,
+}
+
+impl Held {
+    /// After so long without a block the ledger has been read, as far as it goes now.
+    const QUIET: Duration = Duration::from_millis(500);
+    /// Nobody waits longer, however much is going on.
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    fn hold(&mut self, event: Event) {
+        let now = Instant::now();
+        self.since.get_or_insert((now, now));
+        self.events.push(event);
+    }
+
+    fn saw_block(&mut self) {
+        if let Some((_, last)) = &mut self.since {
+            *last = Instant::now();
+        }
+    }
+
+    fn due(&self) -> Instant {
+        let (first, last) = self.since.unwrap_or_else(|| (Instant::now(), Instant::now()));
+        (last + Self::QUIET).min(first + Self::LONGEST)
     }
 }
 
 struct Node {
     me: String,
+    /// SHA-256 of the public key with which it signs, hexadecimal.
+    own_key: String,
     config: Arc<Config>,
     store: Arc<Store>,
     contract: Contract,
     events: mpsc::UnboundedSender<Event>,
     jobs: HashMap<JobId, Tracked>,
+    held: Held,
 }
 
 /// A job that the organisation is named in.
@@ -222,19 +300,27 @@ impl Node {
                 Fact::Ended(ending) => Some(ending.clone()),
                 _ => None,
             });
-            let path = worker::report_path(&self.config, &id);
-            let report = path.exists().then_some(path);
             match ending {
-                Some(ending) if report.is_some() || ending.outcome != Outcome::Finished => {
+                // Of a key generation that came to nothing the secret is kept.
+                Some(ending) if ending.outcome != Outcome::Finished => {
                     if awaited == Some(&id) {
-                        let _ = self.events.send(Event::Ended { job: id, ending, report });
+                        let _ = self.events.send(Event::Ended { job: id, ending, report: None });
                     }
                 }
                 _ => {
-                    facts.into_iter().for_each(|located| self.dispatch(located));
+                    for located in facts {
+                        self.dispatch(located)?;
+                    }
                     self.consider(&id);
                 }
             }
+        }
+        if let Some(id) = awaited
+            && let Some(ended) = self.store.ended(id)?
+        {
+            let path = worker::report_path(&self.config, id);
+            let report = path.exists().then_some(path);
+            let _ = self.events.send(Event::Ended { job: id.clone(), ending: ended.ending, report });
         }
         Ok(())
     }
@@ -254,10 +340,11 @@ impl Node {
             other => self.jobs.contains_key(other.job()) || proposed.contains(other.job()),
         });
         self.store.append(&facts, Position { next_block: block.number + 1 })?;
+        self.held.saw_block();
         for located in facts {
             let id = located.fact.job().clone();
             let is_proposal = matches!(located.fact, Fact::Proposed(_));
-            self.dispatch(located);
+            self.dispatch(located)?;
             if is_proposal {
                 self.consider(&id);
             }
@@ -265,17 +352,21 @@ impl Node {
         Ok(())
     }
 
-    fn dispatch(&mut self, located: Located) {
+    fn dispatch(&mut self, located: Located) -> Result<(), NodeError> {
         if let Fact::Proposed(job) = &located.fact {
-            let _ = self.events.send(Event::Proposed { job: job.id.clone(), by: job.proposer.clone() });
+            let proposed = Event::Proposed { job: job.id.clone(), by: job.proposer.clone() };
+            match self.config.accept.contains(&job.id.0) {
+                true => drop(self.events.send(proposed)),
+                false => self.held.hold(proposed),
+            }
             self.jobs.insert(job.id.clone(), Tracked { job: job.clone(), state: State::Open(Vec::new()) });
         }
-        let Some(tracked) = self.jobs.get_mut(located.fact.job()) else { return };
+        let Some(tracked) = self.jobs.get_mut(located.fact.job()) else { return Ok(()) };
         let backlog = match &mut tracked.state {
             State::Accepted(inputs) => {
                 // A driver that has ended needs no input.
                 let _ = inputs.send(Input::Fact(Box::new(located)));
-                return;
+                return Ok(());
             }
             State::Open(backlog) => Some(backlog),
             State::Elsewhere => None,
@@ -286,16 +377,26 @@ impl Node {
             let ended =
                 Event::Ended { job: tracked.job.id.clone(), ending: ending.clone(), report: report.clone() };
             let _ = self.events.send(ended);
+            // No worker does.
+            worker::forget(&self.config, &self.store, &tracked.job, ending)?;
         }
-        let Some(backlog) = backlog else { return };
+        let Some(backlog) = backlog else { return Ok(()) };
         // What was read before a crash may be read again; a job with a report is over.
-        let accepted = report.is_none()
-            && matches!(&located.fact, Fact::Accepted(acceptance) if acceptance.msp_id == self.me);
+        let accepted = match &located.fact {
+            Fact::Accepted(acceptance) if acceptance.msp_id == self.me && report.is_none() => {
+                Some(acceptance.key_hash == self.own_key)
+            }
+            _ => None,
+        };
         backlog.push(located);
-        if accepted && !is_accepted(&self.config.data_dir, &tracked.job.id) {
-            tracing::info!(job = ?tracked.job.id, "accepted by another node of this organisation");
+        let Some(with_own_key) = accepted else { return Ok(()) };
+        let (dir, job) = (&self.config.data_dir, &tracked.job.id);
+        let standing = directory::standing(dir, &self.store, job)?;
+        if standing != Standing::Ours {
             tracked.state = State::Elsewhere;
-        } else if accepted {
+            let reason = lost(dir, standing, with_own_key);
+            self.held.hold(Event::Lost { job: job.clone(), reason });
+        } else {
             let backlog = std::mem::take(backlog);
             let job = tracked.job.clone();
             let inputs =
@@ -304,6 +405,22 @@ impl Node {
                 let _ = inputs.send(Input::Fact(Box::new(located)));
             }
             tracked.state = State::Accepted(inputs);
+        }
+        Ok(())
+    }
+
+    /// Tells what was held back and still holds.
+    fn release(&mut self) {
+        for event in std::mem::take(&mut self.held).events {
+            let state = |job: &JobId| self.jobs.get(job).map(|tracked| &tracked.state);
+            let holds = match &event {
+                Event::Proposed { job, .. } => matches!(state(job), Some(State::Open(_))),
+                Event::Lost { job, .. } => matches!(state(job), Some(State::Elsewhere)),
+                _ => true,
+            };
+            if holds {
+                let _ = self.events.send(event);
+            }
         }
     }
 
@@ -328,4 +445,23 @@ impl Node {
             }
         });
     }
+}
+
+/// Why a node takes no part in a job that was accepted in its organisation's name.
+fn lost(data_dir: &Path, standing: Standing, with_own_key: bool) -> String {
+    let dir = data_dir.display();
+    let why = match (standing, with_own_key) {
+        (Standing::Lost, _) => format!(
+            "what this node had made for it is gone from {dir}: with what it would make now it would contradict its own \
+             records on the ledger"
+        ),
+        (_, true) => format!(
+            "it was accepted with this organisation's key, but {dir} knows nothing of it: its state was lost, or another \
+             node with the same key takes part"
+        ),
+        (_, false) => {
+            return "it was accepted by another node of this organisation, with another key; this one takes no part".into();
+        }
+    };
+    format!("{why}. Restore the directory and start the node again; where it is gone for good, end the job")
 }

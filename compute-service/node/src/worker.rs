@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    data,
+    data, directory,
     driver::{Driver, DriverError, Finished, Input, Request, Seconds, Trouble},
     facts::Fact,
     keyring::Keyring,
@@ -10,14 +10,16 @@ use crate::{
     poster::Poster,
     predictions::{self, Asked},
     run::Event,
-    store::Store,
+    store::{Ended as EndedJob, Kept, Store, StoreError},
 };
 use files::Access;
 use gateway_client::{Contract, Retries};
 use key_generation::{Generation, Output, Private, Refresh};
 use paillier::KeyShare;
 use protocol::{Fault, JobSecret, Protocol, Role};
-use records::{Bytes, Ending, HorizontalSvm as RowsTraining, Job, JobId, Kind, Outcome, VerticalPredict};
+use records::{
+    Bytes, Ending, HorizontalSvm as RowsTraining, Job, JobId, Kind, Outcome, Publication, VerticalPredict,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     panic::AssertUnwindSafe,
@@ -233,17 +235,10 @@ impl Worker {
                         }
                     }
                 });
-                let finished = ending.outcome == Outcome::Finished;
-                let forgotten = match &self.job.params.kind {
-                    // Kept to be opened, should somebody ask who spoilt it.
-                    Kind::KeyGeneration(_) if !finished => self.store.forget_records(&job),
-                    // With the secret and the ledger the dealt share could be made again, however often it is deleted.
-                    Kind::KeyGeneration(_) | Kind::KeyRefresh(_) if path.is_some() || !finished => {
-                        self.store.forget(&job)
-                    }
-                    _ => Ok(()),
-                };
-                if let Err(e) = forgotten {
+                // With the secret and the ledger a share that was deleted could be made again, and what was masked be read.
+                if (path.is_some() || ending.outcome != Outcome::Finished)
+                    && let Err(e) = forget(&self.config, &self.store, &self.job, &ending)
+                {
                     tracing::error!(?job, "the job's secret and records are still there: {e}");
                 }
                 let _ = self.events.send(Event::Ended { job, ending, report: path });
@@ -278,6 +273,7 @@ impl Worker {
             Ok(loaded) => loaded,
             Err(fault) => return self.give_up(inputs, fault),
         };
+        self.check_data(&loaded.digest)?;
         let private = Arc::new(loaded.private);
         let finished = self.drive::<VerticalSvm>(inputs, private.clone())?;
         let model =
@@ -319,10 +315,11 @@ impl Worker {
         let (config, job) = (&self.config, &self.job);
         let loaded = predictions::load(config, job, self.party, predict)
             .and_then(|asked| predictions::count(config, &job.id, predict).map(|()| asked));
-        let Asked { parts, ids, classes } = match loaded {
+        let Asked { parts, ids, classes, digest } = match loaded {
             Ok(asked) => asked,
             Err(fault) => return self.give_up(inputs, fault),
         };
+        self.check_data(&digest)?;
         let finished = self.drive::<Prediction>(inputs, Arc::new(parts))?;
         let Some(labels) = finished.output else { return Ok((finished.ending, None)) };
         let kept = predictions::keep(config, &job.id, &predict.training, &ids, &labels)
@@ -362,7 +359,10 @@ impl Worker {
     ) -> Result<Ended, DriverError> {
         let secret = self.store.secret(&self.job.id)?;
         let private = match data::rows(&self.config, &self.job, self.party, secret) {
-            Ok(private) => Arc::new(private),
+            Ok(rows) => {
+                rows.digest.map_or(Ok(()), |digest| self.check_data(&digest))?;
+                Arc::new(rows.private)
+            }
             Err(fault) => return self.give_up(inputs, fault),
         };
         let finished = self.drive::<HorizontalSvm>(inputs, private.clone())?;
@@ -442,6 +442,14 @@ impl Worker {
         Ok((finished.ending, Some(pretty(&report))))
     }
 
+    /// Makes sure that the own data are those for which the job was accepted.
+    fn check_data(&self, digest: &[u8; 32]) -> Result<(), DriverError> {
+        match directory::accepted_other_data(&self.config.data_dir, &self.job.id, digest)? {
+            true => Err(DriverError::OtherData),
+            false => Ok(()),
+        }
+    }
+
     /// Whether the ledger, as far as it was read, has the end of the job.
     fn has_finished(&self) -> Result<bool, DriverError> {
         let is_end = |fact: &Fact| matches!(fact, Fact::Ended(Ending { outcome: Outcome::Finished, .. }));
@@ -479,21 +487,48 @@ fn pretty(report: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec_pretty(report).expect("a report has string keys only")
 }
 
-/// Finds what is wrong with what a party brings to a job, before it is accepted.
+/// Finds what is wrong with what a party brings to a job, before it is accepted; the digest of its data, where it brings any.
 ///
 /// # Errors
 /// [`Fault::Input`].
-pub fn check(config: &Config, job: &Job, party: u32) -> Result<(), Fault> {
+pub fn check(config: &Config, job: &Job, party: u32) -> Result<Option<[u8; 32]>, Fault> {
+    // Nothing that is made from this secret leaves this function.
+    let secret = JobSecret::new([0; 32]);
     match &job.params.kind {
-        Kind::VerticalSvm(_) => data::check(config, job, party),
-        Kind::VerticalPredict(predict) => predictions::load(config, job, party, predict).map(drop),
-        Kind::HorizontalSvm(_) => data::rows(config, job, party, JobSecret::new([0; 32])).map(drop),
-        Kind::KeyGeneration(_) => Generation::start(job, Role::Member(party)).map(drop),
+        Kind::VerticalSvm(_) => Ok(Some(data::load(config, job, party, &secret)?.digest)),
+        Kind::VerticalPredict(predict) => Ok(Some(predictions::load(config, job, party, predict)?.digest)),
+        Kind::HorizontalSvm(_) => Ok(data::rows(config, job, party, secret)?.digest),
+        Kind::KeyGeneration(_) => Generation::start(job, Role::Member(party)).map(|_| None),
         Kind::KeyRefresh(_) => {
             Refresh::start(job, Role::Member(party))?;
-            dealt_with(config, job, party).map(drop)
+            dealt_with(config, job, party).map(|_| None)
         }
     }
+}
+
+/// Whether nothing is left to do for a job that has ended.
+pub(crate) fn is_over(config: &Config, job: &Job, ending: &Ending) -> bool {
+    if ending.outcome != Outcome::Finished || !directory::is_accepted(&config.data_dir, &job.id) {
+        return true;
+    }
+    let Ok(report) = std::fs::read(report_path(config, &job.id)) else { return false };
+    match &job.params.kind {
+        // Those of older nodes lack the salt; it follows from the secret.
+        Kind::VerticalSvm(training) if training.model == Publication::Split => {
+            serde_json::from_slice::<JobReport>(&report).is_ok_and(|report| report.salt.is_some())
+        }
+        _ => true,
+    }
+}
+
+/// Forgets a job that is over. Of a key generation that came to nothing the secret stays, to be opened should somebody ask who
+/// spoilt it.
+pub(crate) fn forget(config: &Config, store: &Store, job: &Job, ending: &Ending) -> Result<(), StoreError> {
+    let failed_key = matches!(job.params.kind, Kind::KeyGeneration(_)) && ending.outcome != Outcome::Finished;
+    let kept = if failed_key && store.has_secret(&job.id)? { Kept::Secret } else { Kept::Nothing };
+    let ended = EndedJob { kind: job.params.kind.name().into(), ending: ending.clone() };
+    store.forget(&job.id, &ended, kept)?;
+    directory::forget(&config.data_dir, &job.id)
 }
 
 /// The old share of a party that deals in a refresh.

@@ -1,6 +1,6 @@
 use super::Done;
 use crate::shutdown;
-use clap::Args;
+use clap::{Args, Subcommand};
 use node::{
     config::Config,
     run::{Event, Until},
@@ -23,11 +23,13 @@ use std::path::{Path, PathBuf};
 ///     id = "patient"
 ///     label = "diagnosis"
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct NodeArgs {
+    #[command(subcommand)]
+    command: Option<NodeCommand>,
     /// The configuration file (TOML).
-    #[arg(long)]
-    config: PathBuf,
+    #[arg(long, required = true)]
+    config: Option<PathBuf>,
     /// Stop when this job has ended.
     #[arg(long, value_name = "JOB")]
     until: Option<String>,
@@ -39,8 +41,36 @@ pub struct NodeArgs {
     stop_with_stdin: bool,
 }
 
+#[derive(Subcommand)]
+enum NodeCommand {
+    /// Write the database of a node that does not run anew, without what it has forgotten.
+    ///
+    /// A node forgets the records and the secret of a job once its report is written; the file keeps the room, and may keep
+    /// what was forgotten until it is written over. A node does this by itself when it starts, where the file is large and
+    /// mostly empty.
+    Compact {
+        /// The configuration file (TOML).
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+fn compact(config: &Path) -> Done {
+    let mut store = node::run::open(&Config::load(config)?)?;
+    let (before, _) = store.usage()?;
+    store.compact()?;
+    let (after, stored) = store.usage()?;
+    say!("{before} bytes became {after}, with {stored} bytes stored in them");
+    Ok(())
+}
+
 pub async fn run(args: NodeArgs) -> Done {
-    let config = Config::load(&args.config)?;
+    let path = match (args.command, args.config) {
+        (Some(NodeCommand::Compact { config }), _) => return compact(&config),
+        (None, Some(path)) => path,
+        (None, None) => return Err("name the configuration file: --config".into()),
+    };
+    let config = Config::load(&path)?;
     let requested = shutdown::requested();
     let stop = async {
         if args.stop_with_stdin {
@@ -56,7 +86,7 @@ pub async fn run(args: NodeArgs) -> Done {
     let accepts = config.accept.clone();
     let watch = |event: &Event| match args.events {
         true => emit(event),
-        false => show(event, &args.config, &accepts),
+        false => show(event, &path, &accepts),
     };
     match node::run::run(config, until, stop, watch).await? {
         Some(ending) if ending.outcome != Outcome::Finished => Err(format!("the job was {ending}").into()),
@@ -86,6 +116,12 @@ fn show(event: &Event, config: &Path, accepts: &[String]) {
         Event::Unfit { job, reason } => say!("job {job} does not fit: {reason}"),
         Event::Unanswered { job, reason } => {
             say!("job {job} is not answered; start the node again to try again: {reason}");
+        }
+        Event::Lost { job, reason } => {
+            say!(
+                "job {job}: {reason}\n  to end it for all participants: confab job abort --config {} {job}",
+                config.display()
+            );
         }
         Event::Broken { job, reason } => {
             say!("job {job} stands still; start the node again to go on: {reason}");

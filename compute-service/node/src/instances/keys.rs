@@ -2,7 +2,7 @@
 //! randomness follows.
 
 use super::Problem;
-use crate::{config::Config, keyring, store};
+use crate::{config::Config, directory, keyring};
 use files::Access;
 use paillier::{EncryptionKey, PrivateKey, ShareError};
 use protocol::JobSecret;
@@ -100,7 +100,7 @@ pub fn checked(key: &AnalystKey, insecure_key_bits: bool) -> Result<EncryptionKe
 /// The file system's, or a file of another length.
 pub fn provider_secret(data_dir: &Path) -> Result<JobSecret, Problem> {
     let path = data_dir.join("sharing.secret");
-    store::make_private(data_dir)?;
+    directory::make_private(data_dir)?;
     if !path.exists() {
         let make = || -> io::Result<()> {
             let mut bytes = Zeroizing::new([0; 32]);

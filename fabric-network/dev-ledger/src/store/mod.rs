@@ -164,7 +164,16 @@ impl Store {
             move || Ok(builder().create_with_backend(FileBackend::new(files::open(&file)?)?)?),
             path.parent().map(Path::to_owned),
         );
-        store.map_err(|e| Error::Store(format!("{}: {e}", path.display())))
+        store.map_err(|e| match e {
+            redb::Error::DatabaseAlreadyOpen => {
+                Error::Store(format!("{} is in use by another ledger", path.display()))
+            }
+            e => Error::Store(format!(
+                "{} cannot be opened: {e}. If it is damaged, stop the ledger and remove its data (`confab ledger stop \
+                 --purge`): a development ledger has no copy of its blocks",
+                path.display()
+            )),
+        })
     }
 
     fn open_with(
@@ -331,7 +340,8 @@ fn closed() -> Error {
 
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
-    builder.set_cache_size(CACHE_BYTES);
+    // Pages that are damaged are an error when it is opened, and no panic when they are read.
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder
 }
 
@@ -405,6 +415,32 @@ mod tests {
         assert_eq!(store.snapshot(2).unwrap().get("ns", "b").unwrap(), None);
         assert_eq!(store.snapshot(4).unwrap().get("n", "sa").unwrap(), None);
         assert_eq!(store.height().unwrap(), 4);
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.redb");
+        let store = Store::open(&path).unwrap();
+        for number in 0..20 {
+            commit(&store, number, vec![write("key", number, 0, Some("a value"))]);
+        }
+        drop(store);
+        let whole = std::fs::read(&path).unwrap();
+        for at in (0..whole.len()).step_by(whole.len() / 97) {
+            let mut bytes = whole.clone();
+            let end = (at + 3000).min(bytes.len());
+            bytes[at..end].fill(0xa5);
+            std::fs::write(&path, bytes).unwrap();
+            // Damage in pages that are not in use is none.
+            if let Ok(store) = Store::open(&path) {
+                assert_eq!(store.height().unwrap(), 20);
+                assert_eq!(keys(&store, 20, "", ""), ["key=a value"], "at {at}");
+            }
+        }
+        std::fs::write(&path, &whole[..whole.len() / 3]).unwrap();
+        let error = Store::open(&path).map(drop).unwrap_err().to_string();
+        assert!(error.contains("ledger.redb") && error.contains("--purge"), "{error}");
     }
 
     #[test]
