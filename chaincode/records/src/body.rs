@@ -242,4 +242,19 @@ pub struct MemberKeys {
     /// The old public key, from those who deal in a refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<ThresholdKey>,
+    /// Absent in records of before there were such proofs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub possession: Option<Possession>,
+}
+
+/// That the author of [`MemberKeys`] knows what belongs to them: it holds for one job and one party, so that whoever
+/// copies the keys has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Possession {
+    /// Signature by the HPKE key over job, party and the other keys; 64 bytes.
+    pub hpke: Bytes,
+    /// An N-th root, for the N in `paillier`, of what is hashed from the same; from members that multiply in pairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paillier: Option<Bytes>,
 }

@@ -19,17 +19,18 @@ mod prediction;
 mod refusal;
 pub mod rules;
 mod sharing;
+pub mod text;
 
 pub use body::{
-    Body, Closing, DataDigest, Dv, Iv, MemberKeys, Model, PaperIv, Proof, Result, SeedCommit, SeedOpen,
-    Setup, ThresholdKey,
+    Body, Closing, DataDigest, Dv, Iv, MemberKeys, Model, PaperIv, Possession, Proof, Result, SeedCommit,
+    SeedOpen, Setup, ThresholdKey,
 };
 pub use bytes::Bytes;
 pub use decimal::{Decimal, DecimalError, SCALE};
 pub use horizontal::{Comparison, GradientNoise, HorizontalSvm, MOMENT_BYTES, VALUE_BITS};
 pub use job::{
-    Acceptance, Ending, Job, JobId, JobParams, JobView, Judge, Kind, Outcome, ParamsError, Publication,
-    VerticalSvm,
+    Acceptance, Ending, Job, JobId, JobParams, JobView, Judge, Kind, MAX_REASON_BYTES, Outcome, ParamsError,
+    Publication, VerticalSvm,
 };
 pub use keys::{Collusion, Dealer, KeyEntry, KeyGeneration, KeyRefresh};
 pub use phase::{Phase, Slot};

@@ -8,8 +8,8 @@
 //! A refresh is never opened. What its dealers sealed would give away their shares of a key that goes on.
 
 use crate::{Generation, Private};
-use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng, sealed::Keys};
-use records::{Body, Bytes, Job, JobId, Kind, Phase, Slot};
+use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng, possession, sealed::Keys};
+use records::{Body, Bytes, Job, JobId, Kind, MemberKeys, Phase, Slot};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -126,7 +126,9 @@ struct Member {
     /// Its side of the protocol, as long as it is followed.
     own: Option<Generation>,
     private: Option<Private>,
-    posted: bool,
+    keys: Option<MemberKeys>,
+    /// Where it posted last, and in which transaction.
+    last: Option<(Slot, String)>,
     records: u64,
     verdict: Option<Verdict>,
 }
@@ -153,7 +155,7 @@ impl Audit {
                 true => None,
                 false => Some(Generation::start(job, Role::Member(party))?),
             };
-            Ok(Member { given, own, private: None, posted: false, records: 0, verdict: None })
+            Ok(Member { given, own, private: None, keys: None, last: None, records: 0, verdict: None })
         };
         let members = (0..).zip(given).map(member).collect::<Result<_, Fault>>()?;
         let observer = Generation::start(job, Role::Observer)?;
@@ -169,7 +171,7 @@ impl Audit {
         self.members[slot.party as usize].check(&self.job, committed);
         if let Err(fault) = self.observer.apply(committed) {
             if let Fault::Participant { party, reason, .. } = &fault {
-                self.members[*party as usize].deviates(committed, reason.clone());
+                self.found(*party, reason, slot.phase);
             }
             self.fault = Some(fault);
             return;
@@ -178,6 +180,22 @@ impl Audit {
             // What the observer could fold, a member can.
             let _ = own.apply(committed);
         }
+    }
+
+    /// What the observer says against a party. Of two that posted one key the records may not tell whose it is; who
+    /// opened the secret behind it made it, and the other one copied.
+    fn found(&mut self, party: u32, reason: &str, phase: Phase) {
+        let accounted = |member: &Member| member.private.is_some() && member.verdict.is_none();
+        let named = &self.members[party as usize];
+        if phase == Phase::Keys && accounted(named) {
+            let copied = |other: &Member| !accounted(other) && other.shares_a_key_with(named);
+            if let Some(copier) = self.members.iter().position(copied) {
+                let own = &self.job.params.participants[party as usize];
+                self.members[copier].deviates(format!("its key is that of {own}, who opened its secret"));
+                return;
+            }
+        }
+        self.members[party as usize].deviates(reason.to_owned());
     }
 
     /// What came out.
@@ -191,7 +209,7 @@ impl Audit {
         let waits_for = (0..).zip(names).filter(|(party, _)| waits(*party)).map(|(_, name)| name.clone());
         let waits_for = waits_for.collect();
         let audited = |((party, msp_id), member): ((u32, &String), Member)| {
-            let unopened = member.posted && member.private.is_none();
+            let unopened = member.last.is_some() && member.private.is_none();
             let verdict =
                 member.verdict.unwrap_or(if unopened { Verdict::Unopened } else { Verdict::Prescribed });
             Audited { party, msp_id: msp_id.clone(), records: member.records, verdict }
@@ -202,8 +220,17 @@ impl Audit {
 }
 
 impl Member {
-    fn deviates(&mut self, committed: &Committed, reason: String) {
-        let (slot, transaction) = (committed.record.slot, committed.tx_id.clone());
+    /// Whether both posted the same HPKE key or own modulus.
+    fn shares_a_key_with(&self, other: &Self) -> bool {
+        let (Some(one), Some(other)) = (&self.keys, &other.keys) else { return false };
+        let hpke = |keys: &MemberKeys| keys.hpke.0.as_slice().try_into().ok();
+        let same = hpke(one).zip(hpke(other)).is_some_and(|(one, other)| possession::same(&one, &other));
+        same || (one.paillier.is_some() && one.paillier == other.paillier)
+    }
+
+    /// At its last record.
+    fn deviates(&mut self, reason: String) {
+        let Some((slot, transaction)) = self.last.clone() else { return };
         self.verdict.get_or_insert(Verdict::Deviates { slot, transaction, reason });
         self.own = None;
     }
@@ -211,8 +238,9 @@ impl Member {
     /// Compares a record of this member with what its secret and the records before it give.
     fn check(&mut self, job: &Job, committed: &Committed) {
         let record = &committed.record;
-        self.posted = true;
+        self.last = Some((record.slot, committed.tx_id.clone()));
         if let (Phase::Keys, Body::Keys(keys), None) = (record.slot.phase, &record.body, &self.private) {
+            self.keys = Some(keys.clone());
             let gives = |secret: &JobSecret| Keys::derive(secret, &job.id).public() == *keys.hpke.0;
             match self.given.iter().find(|secret| gives(secret)) {
                 Some(secret) => self.private = Some(Private { secret: secret.clone(), share: None }),
@@ -231,12 +259,19 @@ impl Member {
         let inputs = own.inputs(record.slot, private);
         let mut rng = StepRng::new(&private.secret, &job.id, record.slot, &inputs);
         match own.make(record.slot, private, &mut rng) {
-            Ok(body) if body == record.body => self.records += 1,
-            Ok(_) => {
-                let reason = "not what its secret and the records before give".into();
-                self.deviates(committed, reason);
-            }
-            Err(fault) => self.deviates(committed, format!("nothing could be posted here: {fault}")),
+            Ok(body) if is_same(&record.body, &body) => self.records += 1,
+            Ok(_) => self.deviates("not what its secret and the records before give".into()),
+            Err(fault) => self.deviates(format!("nothing could be posted here: {fault}")),
         }
+    }
+}
+
+/// Whether a body was posted as it is made today: keys without proofs are of before there were any.
+fn is_same(posted: &Body, made: &Body) -> bool {
+    match (posted, made) {
+        (Body::Keys(posted), Body::Keys(made)) if posted.possession.is_none() => {
+            *posted == MemberKeys { possession: None, ..made.clone() }
+        }
+        _ => posted == made,
     }
 }

@@ -16,11 +16,11 @@ use paillier::{
         biprimality::{self, BASES},
         candidates::Plan,
         exponent::{self, IntegerSharing},
-        seal,
+        pairwise, seal,
     },
 };
-use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng};
-use records::{Body, Bytes, Collusion, Job, KeyGeneration, KeySizes, Kind, Phase, Slot};
+use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, possession};
+use records::{Body, Bytes, Collusion, Job, KeyGeneration, KeySizes, Kind, MemberKeys, Phase, Slot};
 use std::{
     f64::consts::LN_2,
     sync::{Mutex, PoisonError},
@@ -105,10 +105,7 @@ impl Generation {
 
     /// Among so many candidates one is good but for a chance of 2⁻³⁰, if nobody deviates.
     fn most_candidates(&self) -> u64 {
-        // Mertens: without a factor up to B, a number x is a prime with probability e^γ·ln B/ln x.
-        let log = f64::from(self.params.key_bits / 2) * LN_2;
-        let prime = (1.781 * f64::from(self.plan.sieved_to()).ln() / log).min(1.0);
-        (30.0 * LN_2 / (prime * prime)).ceil() as u64
+        (30.0 * LN_2 / self.plan.success_rate()).ceil() as u64
     }
 
     /// Bytes of the numbers that an opening holds.
@@ -141,9 +138,30 @@ impl Generation {
 
     fn fold_keys(&mut self) -> Result<(), Fault> {
         self.hpke = self.board.hpke()?;
-        let moduli = self.board.keys()?.into_iter().filter_map(|keys| keys.paillier.as_ref());
+        let keys = self.board.keys()?;
+        let moduli = keys.iter().filter_map(|keys| keys.paillier.as_ref());
         self.moduli = moduli.map(|modulus| vec![BigUint::from_bytes_be(&modulus.0)]).collect();
-        Ok(())
+        self.check_own(&keys)
+    }
+
+    /// That the members' own moduli are theirs, where they multiply in pairs.
+    fn check_own(&self, keys: &[&MemberKeys]) -> Result<(), Fault> {
+        let job = self.board.job();
+        for ((party, keys), modulus) in (0..).zip(keys).zip(&self.moduli) {
+            let Some(root) = keys.possession.as_ref().and_then(|shown| shown.paillier.as_ref()) else {
+                continue;
+            };
+            let root = BigUint::from_bytes_be(&root.0);
+            if !pairwise::is_possession(&modulus[0], &possession::statement(job, party, keys), &root) {
+                return Err(self.board.blame(party, "does not prove that its own modulus is its own"));
+            }
+        }
+        let coprime =
+            |one: u32, other: u32| self.moduli[one as usize][0].gcd(&self.moduli[other as usize][0]).is_one();
+        match self.moduli.is_empty() {
+            true => Ok(()),
+            false => self.board.check_distinct("own modulus", coprime),
+        }
     }
 
     /// The candidates, the coin, and who survives the trial division.

@@ -14,7 +14,7 @@ use paillier::keygen::{
     seal,
 };
 use protocol::{
-    Fault, Step, StepRng,
+    Fault, Step, StepRng, possession,
     sealed::{self, Keys, Place},
 };
 use records::{Bytes, MemberKeys, Phase, Slot};
@@ -84,12 +84,16 @@ impl<'a> Member<'a> {
 
     /// The member's record of keys.
     pub(crate) fn keys(&mut self) -> MemberKeys {
-        let hpke = Bytes(self.keys.public().to_vec());
-        let paillier = self.is_pairwise().then(|| {
-            let width = self.generation.sizes.ciphertext / 2;
-            Bytes(wire::encode(&self.own_key().message(), width))
-        });
-        MemberKeys { hpke, paillier, threshold: None }
+        let (job, me, width) = (self.generation.board.job(), self.me, self.generation.sizes.ciphertext / 2);
+        if !self.is_pairwise() {
+            return self.keys.record(job, me, None, None);
+        }
+        let modulus = Bytes(wire::encode(&self.own_key().message(), width));
+        let mut keys = self.keys.record(job, me, Some(modulus), None);
+        let root = self.own_key().possession(&possession::statement(job, me, &keys));
+        let shown = keys.possession.as_mut().expect("just made");
+        shown.paillier = Some(Bytes(wire::encode(&[root], width)));
+        keys
     }
 
     fn own_key(&mut self) -> &OwnKey {

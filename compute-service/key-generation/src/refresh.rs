@@ -6,7 +6,7 @@ use crate::{
 };
 use paillier::{KeyError, KeyShare, PublicKey, keygen::refresh};
 use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, sealed::Keys};
-use records::{Body, Bytes, Job, KeyRefresh, Kind, MemberKeys, Phase, Slot};
+use records::{Body, Bytes, Job, KeyRefresh, Kind, Phase, Slot};
 
 /// Checks that a share is the one with which a party deals in a refresh.
 ///
@@ -135,8 +135,8 @@ impl Protocol for Refresh {
                     }
                     _ => None,
                 };
-                let hpke = Bytes(Keys::derive(&private.secret, self.board.job()).public().to_vec());
-                return Ok(Body::Keys(MemberKeys { hpke, paillier: None, threshold }));
+                let keys = Keys::derive(&private.secret, self.board.job());
+                return Ok(Body::Keys(keys.record(self.board.job(), slot.party, None, threshold)));
             }
             Phase::Deal => {
                 let (Some(refresh), Some(share)) = (&self.refresh, &private.share) else {

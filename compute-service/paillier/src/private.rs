@@ -111,6 +111,21 @@ impl PrivateKey {
         &self.public
     }
 
+    /// The N-th root modulo N, which takes the factors.
+    pub(crate) fn root(&self, power: &BigUint) -> BigUint {
+        let n = self.public.n();
+        let of = |factor: &Factor| {
+            let p = factor.modulus.n();
+            let order = p - 1u32;
+            let exponent = (n % &order).modinv(&order).expect("N and φ(N) have no common factor");
+            let exponent = Secret::from_biguint(&exponent, p.bits() as usize).expect("below p − 1");
+            let ring = factor.modulus.mod_n();
+            let base = ring.residue(&(power % p)).expect("just reduced");
+            ring.value(&ring.pow_secret(&[base], &exponent)[0])
+        };
+        self.join(&of(&self.p), &of(&self.q))
+    }
+
     /// The file's content: JSON, version 1.
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
         let [p, q] = [&self.p, &self.q].map(|factor| Bytes(factor.modulus.n().to_bytes_be()));
@@ -153,17 +168,15 @@ impl PrivateKey {
     /// The signed plaintexts.
     pub fn decrypt(&self, ciphertexts: &[Ciphertext]) -> Vec<BigInt> {
         let values = self.public.ring().values(&residues(ciphertexts));
-        let (p, q) = (self.p.modulus.n(), self.q.modulus.n());
         let (mod_p, mod_q) = rayon::join(|| self.p.decrypt(&values), || self.q.decrypt(&values));
-        mod_p
-            .into_iter()
-            .zip(mod_q)
-            .map(|(m_p, m_q)| {
-                let difference = (m_q + q - &m_p % q) % q;
-                let m = &m_p + difference * &self.p_inverse % q * p;
-                self.public.unwrap(m)
-            })
-            .collect()
+        mod_p.iter().zip(&mod_q).map(|(m_p, m_q)| self.public.unwrap(self.join(m_p, m_q))).collect()
+    }
+
+    /// The number modulo N with these remainders modulo p and q.
+    fn join(&self, mod_p: &BigUint, mod_q: &BigUint) -> BigUint {
+        let (p, q) = (self.p.modulus.n(), self.q.modulus.n());
+        let difference = (mod_q + q - mod_p % q) % q;
+        mod_p + difference * &self.p_inverse % q * p
     }
 }
 

@@ -1,9 +1,9 @@
 //! The records of a job whose parties go on together, step after step.
 
-use crate::{Committed, Fault, Role};
+use crate::{Committed, Fault, Role, possession};
 use records::{Body, Job, JobId, MemberKeys, Phase, Record, Rules, Slot};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// One exchange: everybody posts, then everybody goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +36,8 @@ pub struct Board {
     pub rules: Rules,
     role: Role,
     step: Option<Step>,
-    seen: BTreeSet<Slot>,
+    /// Each with its place in the order of the ledger.
+    seen: BTreeMap<Slot, usize>,
     bodies: BTreeMap<Slot, Body>,
     /// Digest of all records of earlier rounds, and of the complete steps of this one.
     past: [u8; 32],
@@ -66,7 +67,7 @@ impl Board {
             rules,
             role,
             step: Some(step),
-            seen: BTreeSet::new(),
+            seen: BTreeMap::new(),
             bodies: BTreeMap::new(),
             past: [0; 32],
             digests: BTreeMap::new(),
@@ -106,7 +107,7 @@ impl Board {
     /// Slots of the open step that were not seen.
     pub fn open_slots(&self) -> Vec<Slot> {
         let slots = self.step.map(|step| self.slots(step)).unwrap_or_default();
-        slots.into_iter().filter(|slot| !self.seen.contains(slot)).collect()
+        slots.into_iter().filter(|slot| !self.seen.contains_key(slot)).collect()
     }
 
     /// Those of the member.
@@ -129,7 +130,7 @@ impl Board {
         if record.job != self.job || slot.party as usize >= self.participants.len() {
             return Err(Fault::Input(format!("a record of job {:?} party {}", record.job, slot.party)));
         }
-        if self.seen.contains(&slot) {
+        if self.seen.contains_key(&slot) {
             return Ok(None);
         }
         let refuse = |reason: String| Err(self.blame(slot.party, format!("{slot}: {reason}")));
@@ -144,10 +145,10 @@ impl Board {
         if let Err(reason) = checked.and_then(|()| self.rules.check_used(&slot, &record.used)) {
             return refuse(reason);
         }
-        self.seen.insert(slot);
+        self.seen.insert(slot, self.seen.len());
         self.bodies.insert(slot, record.body.clone());
         let slots = self.slots(step);
-        if !slots.iter().all(|slot| self.seen.contains(slot)) {
+        if !slots.iter().all(|slot| self.seen.contains_key(slot)) {
             return Ok(None);
         }
         let mut hash = Sha256::new();
@@ -226,17 +227,45 @@ impl Board {
     /// Everybody's HPKE key, each its own.
     ///
     /// # Errors
-    /// A key that is another party's.
+    /// A key that its author does not have, or that is another party's.
     pub fn hpke(&self) -> Result<Vec<[u8; 32]>, Fault> {
-        let mut all = Vec::new();
+        let mut all: Vec<[u8; 32]> = Vec::new();
         for (party, keys) in (0..).zip(self.keys()?) {
             let hpke = keys.hpke.0.as_slice().try_into().expect("checked by the rules");
-            if all.contains(&hpke) {
-                return Err(self.blame(party, "its HPKE key is another member's"));
+            let statement = possession::statement(&self.job, party, keys);
+            match &keys.possession {
+                Some(shown) if !possession::holds(&hpke, &statement, &shown.hpke.0) => {
+                    return Err(self.blame(party, "does not prove that its HPKE key is its own"));
+                }
+                _ => all.push(hpke),
             }
-            all.push(hpke);
         }
+        let distinct = |one: u32, other: u32| !possession::same(&all[one as usize], &all[other as usize]);
+        self.check_distinct("HPKE key", distinct)?;
         Ok(all)
+    }
+
+    /// Checks something in [`Phase::Keys`] that is different for any two parties. Of two that have the same, the one is
+    /// at fault that does not prove that its keys are its own; if that does not tell, the one that posted later.
+    ///
+    /// # Errors
+    /// The party at fault.
+    pub fn check_distinct(&self, what: &str, distinct: impl Fn(u32, u32) -> bool) -> Result<(), Fault> {
+        let keys = self.keys()?;
+        let proves = |party: u32| keys[party as usize].possession.is_some();
+        let place =
+            |party: &u32| self.seen.get(&Slot { phase: Phase::Keys, round: 0, party: *party, chunk: 0 });
+        let mut parties: Vec<u32> = (0..self.rules.parties()).collect();
+        parties.sort_by_key(place);
+        for (before, &later) in parties.iter().enumerate() {
+            let Some(&first) = parties[..before].iter().find(|first| !distinct(**first, later)) else {
+                continue;
+            };
+            let (copier, of) = if proves(later) && !proves(first) { (first, later) } else { (later, first) };
+            let of = &self.participants[of as usize];
+            return Err(self.blame(copier, format!("its {what} is that of {of}")));
+        }
+        Ok(())
     }
 
     /// What a party posted in a phase of one chunk.

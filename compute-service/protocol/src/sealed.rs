@@ -3,12 +3,12 @@
 //! The sender is known because the record that carries the message is signed; job, place, sender and recipient are
 //! bound into the message.
 
-use crate::{JobSecret, StepRng};
+use crate::{JobSecret, StepRng, possession};
 use hpke::{
     Deserializable, Kem as _, OpModeR, OpModeS, Serializable, aead::ChaCha20Poly1305, kdf::HkdfSha256,
     kem::X25519HkdfSha256 as Kem, single_shot_open, single_shot_seal_with_rng,
 };
-use records::JobId;
+use records::{Bytes, JobId, MemberKeys, Possession, ThresholdKey};
 use sha2::{Digest, Sha256};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
@@ -59,6 +59,22 @@ impl Keys {
     /// The public key, 32 bytes.
     pub fn public(&self) -> [u8; 32] {
         self.public.to_bytes().into()
+    }
+
+    /// The record of keys of a party, with the proof that they are its own.
+    pub fn record(
+        &self,
+        job: &JobId,
+        party: u32,
+        paillier: Option<Bytes>,
+        threshold: Option<ThresholdKey>,
+    ) -> MemberKeys {
+        let hpke = Bytes(self.public().to_vec());
+        let mut keys = MemberKeys { hpke, paillier, threshold, possession: None };
+        let secret = Zeroizing::new(<[u8; 32]>::from(self.secret.to_bytes()));
+        let proof = possession::prove(&secret, &possession::statement(job, party, &keys));
+        keys.possession = Some(Possession { hpke: Bytes(proof.to_vec()), paillier: None });
+        keys
     }
 
     /// Opens a message; `None` if it was not sealed to this key for this place.

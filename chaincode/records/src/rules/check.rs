@@ -1,6 +1,6 @@
 //! Forms of fields that more than one kind of job has.
 
-use crate::{Bytes, Dv, ThresholdKey};
+use crate::{Bytes, Dv, MemberKeys, ThresholdKey};
 
 pub(super) fn count(name: &str, len: usize, want: usize) -> Result<(), String> {
     match len == want {
@@ -26,6 +26,20 @@ pub(super) fn digest(name: &str, hex: &str) -> Result<(), String> {
 /// Whether a text is a SHA-256 digest as it is written here: 64 hexadecimal digits in lower case.
 pub fn is_digest(hex: &str) -> bool {
     hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// A member's HPKE key, and the form of the proofs that its keys are its own. `pairs`: whether members multiply in
+/// pairs and have own moduli.
+pub(super) fn member_keys(keys: &MemberKeys, pairs: bool) -> Result<(), String> {
+    length("hpke", &keys.hpke, 32)?;
+    let Some(possession) = &keys.possession else { return Ok(()) };
+    length("possession.hpke", &possession.hpke, 64)?;
+    match (&possession.paillier, &keys.paillier) {
+        (Some(root), Some(n)) if pairs => length("possession.paillier", root, n.0.len()),
+        (None, _) if !pairs => Ok(()),
+        (None, _) => Err("possession.paillier: missing".into()),
+        (Some(_), _) => Err("possession.paillier: members of this job have no own keys".into()),
+    }
 }
 
 /// The public part of a threshold key.

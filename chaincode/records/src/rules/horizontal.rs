@@ -104,7 +104,7 @@ impl Table for Horizontal {
     fn check_body(&self, slot: &Slot, body: &Body, entries: usize) -> Result<(), String> {
         match body {
             Body::Keys(keys) => {
-                check::length("hpke", &keys.hpke, 32)?;
+                check::member_keys(keys, false)?;
                 let is_analyst = slot.party == self.params.analyst;
                 match (&keys.paillier, is_analyst) {
                     _ if keys.threshold.is_some() => Err("threshold: not part of a training by rows".into()),

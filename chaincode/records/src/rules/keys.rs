@@ -147,7 +147,7 @@ impl Table for Generation {
         let bytes = (self.params.key_bits / 8) as usize;
         match body {
             Body::Keys(keys) => {
-                check::length("hpke", &keys.hpke, 32)?;
+                check::member_keys(keys, self.pairwise())?;
                 let own = self.params.sizes(self.parties).ciphertext / 2;
                 match (&keys.threshold, &keys.paillier) {
                     (Some(_), _) => Err("threshold: there is no key yet".into()),
@@ -235,7 +235,7 @@ impl Table for Refresh {
         let bits = self.params.key_bits;
         match body {
             Body::Keys(keys) => {
-                check::length("hpke", &keys.hpke, 32)?;
+                check::member_keys(keys, false)?;
                 if keys.paillier.is_some() {
                     return Err("paillier: members of this job have no own keys".into());
                 }

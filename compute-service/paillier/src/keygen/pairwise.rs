@@ -16,9 +16,10 @@
 use super::candidates::Plan;
 use super::{Fault, Group, Message};
 use crate::ciphertext::{CiphertextError, units};
+use crate::hash::Transcript;
 use crate::threshold::STATISTICAL;
 use crate::{Ciphertext, EncryptionKey, Encryptor, Invalid, KeyError, PrivateKey, Randomness, random};
-use modexp::Secret;
+use modexp::{Modulus, Secret};
 use num_bigint::{BigInt, BigUint, Sign};
 use num_integer::Integer;
 use num_traits::One;
@@ -51,6 +52,28 @@ impl OwnKey {
     pub fn message(&self) -> Message {
         vec![self.0.public().n().clone()]
     }
+
+    /// The N′-th root of what is hashed from a statement, which takes the factors: whoever copies the modulus cannot
+    /// give one for a statement of its own. See [`is_possession`].
+    pub fn possession(&self, statement: &[u8; 32]) -> BigUint {
+        self.0.root(&challenge(self.0.public().n(), statement))
+    }
+}
+
+/// A number below N′ that nobody chose.
+fn challenge(modulus: &BigUint, statement: &[u8; 32]) -> BigUint {
+    // 128 bits more than the modulus has, so that the rest of a division is uniform.
+    let bytes = modulus.bits().div_ceil(8) as usize + 16;
+    Transcript::new("confab own modulus").number(modulus).bytes(statement).expand(bytes) % modulus
+}
+
+/// Whether this is [`OwnKey::possession`] for a modulus and a statement.
+pub fn is_possession(modulus: &BigUint, statement: &[u8; 32], root: &BigUint) -> bool {
+    let Ok(arithmetic) = Modulus::new(modulus) else { return false };
+    let ring = arithmetic.mod_n();
+    let Ok(root) = ring.residue(root) else { return false };
+    let power = ring.pow_public_all(&[root], modulus);
+    ring.value(&power[0]) == challenge(modulus, statement)
 }
 
 impl fmt::Debug for OwnKey {

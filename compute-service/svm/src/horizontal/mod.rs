@@ -38,8 +38,7 @@ use parties::{Analyst, Prepared};
 use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, sealed::Keys};
 use provider::{Plan, Provider, Slots, gradient_packing};
 use records::{
-    Body, Bytes, Closing, Comparison, HorizontalSvm as Params, Job, Kind, MemberKeys, Model, Phase,
-    Publication, Slot,
+    Body, Bytes, Closing, Comparison, HorizontalSvm as Params, Job, Kind, Model, Phase, Publication, Slot,
 };
 use std::{
     cell::Cell,
@@ -467,14 +466,14 @@ impl HorizontalSvm {
     }
 
     fn make_keys(&self, slot: Slot, private: &Private) -> Result<Body, Fault> {
-        let hpke = Bytes(Keys::derive(&private.secret, &self.job.id).public().to_vec());
+        let keys = Keys::derive(&private.secret, &self.job.id);
         let paillier = match slot.party == self.params.analyst {
             false => None,
             true => Some(
                 self.with_analyst(private, |analyst, _| Ok(Bytes(analyst.key.public().n().to_bytes_be())))?,
             ),
         };
-        Ok(Body::Keys(MemberKeys { hpke, paillier, threshold: None }))
+        Ok(Body::Keys(keys.record(&self.job.id, slot.party, paillier, None)))
     }
 
     fn make_moments(&self, slot: Slot, private: &Private) -> Result<Body, Fault> {
