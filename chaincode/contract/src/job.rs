@@ -4,13 +4,10 @@ use crate::{
 };
 use records::{
     Acceptance, Body, CONTRACT_VERSION, Code, Dealer, Ending, Job, JobId, JobParams, JobView, KeyEntry, Kind,
-    MAX_RECORD_BYTES, Outcome, Phase, Publication, Record, Rules, Slot, TRAINING, ThresholdKey,
-    VerticalPredict, VerticalSvm, is_digest, key,
+    MAX_REASON_BYTES, MAX_RECORD_BYTES, Outcome, Phase, Publication, Record, Rules, Slot, TRAINING,
+    ThresholdKey, VerticalPredict, VerticalSvm, is_digest, key,
 };
 use sha2::{Digest, Sha256};
-
-/// Longest reason for a refusal or an abort, in bytes.
-const MAX_REASON_BYTES: usize = 2048;
 
 /// Runs a function on jobs; `None` where there is no such function.
 pub(crate) fn invoke(call: &Call, world: &mut dyn WorldState, function: &str) -> Option<Answer> {
@@ -50,6 +47,9 @@ impl Call<'_> {
 
     fn reason(&self) -> Result<String, Failure> {
         let reason = self.text(1, "reason")?;
+        if let Err(e) = records::text::check(reason) {
+            return refuse(Code::BadInput, format!("reason: {e}"));
+        }
         match reason.len() <= MAX_REASON_BYTES {
             true => Ok(reason.into()),
             false => refuse(Code::BadInput, format!("reason: longer than {MAX_REASON_BYTES} bytes")),
@@ -65,7 +65,7 @@ impl Call<'_> {
 
     fn propose(&self, world: &mut dyn WorldState) -> Answer {
         let params: JobParams = self.parsed(0, "parameters")?;
-        if let Err(e) = params.validate() {
+        if let Err(e) = params.validate().and_then(|()| params.check_text()) {
             return refuse(Code::BadInput, e.to_string());
         }
         if params.contract != CONTRACT_VERSION {

@@ -84,7 +84,7 @@ impl Call<'_> {
 
     fn announce(&self, world: &mut dyn WorldState) -> Answer {
         let table: SharedTable = self.parsed(0, "table")?;
-        if let Err(e) = table.validate() {
+        if let Err(e) = table.validate().and_then(|()| table.check_text()) {
             return refuse(Code::BadInput, e.to_string());
         }
         self.is_provider(&table.provider)?;

@@ -122,6 +122,28 @@ fn a_phase_waits_for_every_record_of_the_one_before() {
 }
 
 #[test]
+fn text_that_acts_on_a_terminal_is_not_taken() {
+    let mut world = World::default();
+    let id = proposed(&mut world);
+    for reason in
+        ["a\u{1b}[2Jb", "no\nfinished", "\u{202e}txet", "\u{9b}31m", "\u{feff}x", "a\u{2067}b", "\u{7f}"]
+    {
+        for (org, function) in [(1, "refuse"), (2, "abort")] {
+            let answer = world.call(org, function, &[id.as_bytes(), reason.as_bytes()]);
+            assert_eq!(answer, Err(Code::BadInput), "{reason:?}");
+        }
+    }
+    for name in ["Org3\u{1b}MSP", "Org3MSP\n", "\u{200f}Org3MSP"] {
+        let mut params = params();
+        params.participants[2] = name.into();
+        let answer = world.call(1, "propose", &[&serde_json::to_vec(&params).unwrap()]);
+        assert_eq!(answer, Err(Code::BadInput), "{name:?}");
+    }
+    let words = "Ungültig: „Größe“ fehlt – 数据不符, می\u{200c}خواهم";
+    world.call(1, "refuse", &[id.as_bytes(), words.as_bytes()]).unwrap();
+}
+
+#[test]
 fn a_record_is_written_once() {
     let mut world = World::default();
     let id = running(&mut world);

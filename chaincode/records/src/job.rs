@@ -206,6 +206,24 @@ impl JobParams {
     }
 }
 
+impl JobParams {
+    /// Checks that no name holds characters that are not to be read; see [`text`](crate::text). It is not part of
+    /// [`validate`](Self::validate), so that older jobs stay readable.
+    ///
+    /// # Errors
+    /// The first field with one.
+    pub fn check_text(&self) -> Result<(), ParamsError> {
+        let plain =
+            |field, text: &str| crate::text::check(text).map_err(|reason| ParamsError { field, reason });
+        plain("contract", &self.contract)?;
+        self.participants.iter().try_for_each(|name| plain("participants", name))?;
+        let Kind::HorizontalSvm(training) = &self.kind else { return Ok(()) };
+        training.columns.iter().try_for_each(|name| plain("columns", name))?;
+        plain("positive", &training.positive)?;
+        plain("negative", &training.negative)
+    }
+}
+
 impl Kind {
     /// What it is called: `vertical-svm`, `vertical-predict`, `horizontal-svm`, `key-generation`, `key-refresh`.
     pub fn name(&self) -> &'static str {
@@ -303,6 +321,9 @@ pub struct JobView {
     /// How it ended, if it did.
     pub ending: Option<Ending>,
 }
+
+/// Longest reason for a refusal or an abort, in bytes.
+pub const MAX_REASON_BYTES: usize = 2048;
 
 /// What a job ended with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -285,6 +285,19 @@ impl SharedTable {
         )?;
         check(self.nonce.0.len() == 16, "nonce", "not 16 bytes")
     }
+
+    /// Checks that no name holds characters that are not to be read; see [`text`](crate::text). It is not part of
+    /// [`validate`](Self::validate), so that older tables stay readable.
+    ///
+    /// # Errors
+    /// The first field with one.
+    pub fn check_text(&self) -> Result<(), ParamsError> {
+        let plain =
+            |field, text: &String| crate::text::check(text).map_err(|reason| ParamsError { field, reason });
+        self.columns.iter().try_for_each(|name| plain("columns", name))?;
+        let classes = self.classes.iter().flat_map(|c| [&c.column, &c.positive, &c.negative]);
+        classes.into_iter().try_for_each(|name| plain("classes", name))
+    }
 }
 
 /// A row's ciphertexts one after the other, or where they are.

@@ -1,5 +1,7 @@
 //! The `confab` command: confidential computing between organisations on Hyperledger Fabric.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 #[macro_use]
 mod output;
 mod commands;
@@ -81,7 +83,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            eprintln!("error: cannot start: {e}");
+            output::error(&format_args!("cannot start: {e}"));
             return ExitCode::FAILURE;
         }
     };
@@ -109,7 +111,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {e}");
+            output::error(&e);
             ExitCode::FAILURE
         }
     }

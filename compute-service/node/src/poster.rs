@@ -5,16 +5,13 @@ use crate::{
     worker::Traffic,
 };
 use gateway_client::{Call, Contract, SubmitError, SubmitFailure};
-use records::{Code, Job, Slot};
+use records::{Code, Job, MAX_REASON_BYTES, Slot, text::Escaped};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, mpsc},
     time::Duration,
 };
 use tokio::{runtime::Handle, sync::oneshot};
-
-/// Longest reason for an abort, in characters.
-const MAX_REASON: usize = 1000;
 
 /// The posting side of a member of one job.
 pub struct Poster {
@@ -80,7 +77,11 @@ impl Poster {
             Request::Finish => ("finish".into(), Call::new("finish").arg(id), 0),
             Request::Abort(trouble) => {
                 tracing::error!(job = ?self.job.id, "giving the job up: {trouble}");
-                let reason: String = trouble.public().chars().take(MAX_REASON).collect();
+                // What others wrote may be in it.
+                let mut reason = Escaped(&trouble.public()).to_string();
+                let fits = |end: &usize| reason.is_char_boundary(*end);
+                let end = (0..=MAX_REASON_BYTES.min(reason.len())).rev().find(fits);
+                reason.truncate(end.unwrap_or_default());
                 ("abort".into(), Call::new("abort").arg(id).arg(reason), 0)
             }
         };

@@ -45,7 +45,7 @@ pub fn open(args: &OpenArgs) -> Done {
     let opening = audit::open(&store, gateway.user().identity().msp_id(), &JobId(args.job.clone()))?;
     write_private_json(&args.out, &opening)?;
     say!("{}", args.out.display());
-    eprintln!("give it to whoever audits the job: confab key audit {} --opened FILE …", args.job);
+    tell!("give it to whoever audits the job: confab key audit {} --opened FILE …", args.job);
     Ok(())
 }
 

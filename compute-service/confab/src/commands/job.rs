@@ -176,7 +176,7 @@ pub async fn run(command: JobCommand) -> Done {
                 std::fs::read(&params).map_err(|e| format!("cannot read {}: {e}", params.display()))?;
             let in_file = |e: &dyn std::fmt::Display| format!("{}: {e}", params.display());
             let params: JobParams = serde_json::from_slice(&text).map_err(|e| in_file(&e))?;
-            params.validate().map_err(|e| in_file(&e))?;
+            params.validate().and_then(|()| params.check_text()).map_err(|e| in_file(&e))?;
             let (_, contract) = node.open()?;
             submit(&contract, Call::new("propose").arg(serde_json::to_vec(&params)?)).await?;
             say!("{}", params.id());
@@ -211,8 +211,7 @@ fn template(args: TemplateArgs) -> Done {
         _ => training_template(args)?,
     };
     params.validate()?;
-    say!("{}", serde_json::to_string_pretty(&params)?);
-    Ok(())
+    write_json(Path::new("-"), &params)
 }
 
 fn training_template(args: TemplateArgs) -> Done<JobParams> {

@@ -22,7 +22,7 @@ use paillier::KeyShare;
 use records::{Code, Dealer, KeyEntry, KeyRefresh, Kind, TRAINING};
 use serde::Serialize;
 use std::{
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     path::{Path, PathBuf},
 };
 
@@ -225,7 +225,7 @@ pub async fn run(command: KeyCommand) -> Done {
             let share = KeyShare::read(&file)?;
             let path = Keyring::of(&node.load()?).add(&share)?;
             say!("{}", path.display());
-            eprintln!("delete {} if it is no backup", file.display());
+            tell!("delete {} if it is no backup", file.display());
             Ok(())
         }
         KeyCommand::Delete { node, key, yes } => delete(&node, &key, yes),
@@ -277,7 +277,7 @@ fn deal(parties: u32, quorum: Option<u32>, size: SizeArgs, out: &Path) -> Done {
         share.write(&share_path(out, member))?;
         say!("{}", share_path(out, member).display());
     }
-    eprintln!("this machine held the whole key; carry each file to its member and delete it here");
+    tell!("this machine held the whole key; carry each file to its member and delete it here");
     Ok(())
 }
 
@@ -304,8 +304,8 @@ async fn conclude(node: &NodeFile, kind: Kind, participants: Vec<String>, json: 
     let (_, contract) = node.open()?;
     submit(&contract, Call::new("propose").arg(serde_json::to_vec(&params)?)).await?;
     let job = params.id();
-    eprintln!("proposed job {job}; each participant accepts it: confab job accept --config FILE {job}");
-    let view = wait(&contract, &job.0, |state| eprintln!("{state}")).await?;
+    tell!("proposed job {job}; each participant accepts it: confab job accept --config FILE {job}");
+    let view = wait(&contract, &job.0, |state| tell!("{state}")).await?;
     if view.ending.as_ref().is_none_or(|ending| ending.outcome != records::Outcome::Finished) {
         let how = view.ending.map_or_else(|| "not ended".into(), |ending| ending.to_string());
         return Err(format!("the job was {how}").into());
@@ -348,7 +348,7 @@ async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
             say!("{}", share_path(out, member).display());
         }
     }
-    eprintln!("all shares were on this machine; carry each file to its member and delete it here");
+    tell!("all shares were on this machine; carry each file to its member and delete it here");
     args.json.as_deref().map_or(Ok(()), |file| write_json(file, &shown(&shares[0], None, None)))
 }
 
@@ -372,18 +372,18 @@ fn delete(node: &NodeFile, key: &str, yes: bool) -> Done {
     let share = keyring.find(key)?;
     let key = share.key();
     let others = key.parties() - 1;
-    eprintln!("share {} of key {} ({})", share.index() + 1, hex::encode(key.fingerprint()), share.purpose());
+    tell!("share {} of key {} ({})", share.index() + 1, hex::encode(key.fingerprint()), share.purpose());
     match others >= key.quorum() {
-        true => eprintln!(
+        true => tell!(
             "without it this organisation takes no part in decryptions; {} of the {others} others still can",
             key.quorum()
         ),
-        false => eprintln!(
+        false => tell!(
             "without it nothing under this key can be decrypted any more, for all {} members are needed",
             key.parties()
         ),
     }
-    eprintln!("nobody can make it again; `confab key export` keeps a copy");
+    tell!("nobody can make it again; `confab key export` keeps a copy");
     if !yes && !confirmed()? {
         return Err("nothing was deleted".into());
     }
@@ -396,7 +396,7 @@ fn confirmed() -> Done<bool> {
     if !std::io::stdin().is_terminal() {
         return Err("nobody can be asked here; say --yes to delete it".into());
     }
-    eprint!("delete it? [y/N] ");
+    write!(std::io::stderr(), "delete it? [y/N] ")?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "yes"))
@@ -423,7 +423,7 @@ async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
     let entries: Vec<KeyEntry> = match contract.evaluate(Call::new("keys")).await {
         Ok(bytes) => serde_json::from_slice(&bytes)?,
         Err(e) => {
-            eprintln!("the ledger cannot be asked ({e}): these are the node's own shares only");
+            tell!("the ledger cannot be asked ({e}): these are the node's own shares only");
             Vec::new()
         }
     };
@@ -438,7 +438,7 @@ async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
     }
     if !is_stdout(json) {
         if all.is_empty() {
-            eprintln!("no keys; `confab key negotiate --config FILE MEMBERS…` makes one");
+            tell!("no keys; `confab key negotiate --config FILE MEMBERS…` makes one");
         }
         for key in &all {
             let own = key.member.map_or("no share here".into(), |member| format!("own share {member}"));

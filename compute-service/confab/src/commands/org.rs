@@ -83,7 +83,7 @@ pub async fn run(command: OrgCommand) -> Done {
             let options = OrgOptions { dir, name, domain, peer, orderer, definition: definition()? };
             let network = org::init(&options)?;
             say!("{} in {}", network.orgs[0].msp_id, network.dir.display());
-            eprintln!(
+            tell!(
                 "its keys are in there; give others what `confab org export --dir {} --out FILE` writes",
                 network.dir.display()
             );

@@ -325,7 +325,7 @@ impl Drop for Borrowed {
                 Kind::Fabric => "network down",
             };
             let dir = dir.display();
-            eprintln!(
+            tell!(
                 "another run uses the ledger in {dir}: it is left running; `confab {stop} --dir {dir}` stops it"
             );
         } else if let Err(e) = launcher::down(dir, false) {

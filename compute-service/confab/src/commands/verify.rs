@@ -15,7 +15,8 @@ use std::path::PathBuf;
 /// Replays a job from the ledger's blocks, as an observer without any secret.
 ///
 /// Checked are: the hashes of all blocks, the signatures of creators and endorsers of every transaction of the job and
-/// their certificates, that every record is its participant's and came after all that it needs, the proofs of all
+/// their certificates, its endorsement policy and what it read (the peer's own verdict on a transaction is not relied on),
+/// that every record is its participant's and came after all that it needs, the proofs of all
 /// partial decryptions, the recombined indicators, and the digest of the model where it was published.
 #[derive(Args)]
 pub struct VerifyArgs {
@@ -92,7 +93,7 @@ pub async fn observe(network: &Network, id: &JobId, steps: &Steps) -> Done<bool>
     let Ledger { channel, chaincode, msps } = of_machine(network)?;
     let found = verify::verify(&channel, &chaincode, id, msps.as_ref(), |_| {}).await?;
     for defect in &found.defects {
-        eprintln!("DEFECT {defect}");
+        tell!("DEFECT {defect}");
     }
     Ok(found.complete)
 }
@@ -142,6 +143,7 @@ fn show(found: &Verification) {
     say!("job           {}", found.job);
     say!("participants  {}", found.participants.join(", "));
     say!("blocks        {} with an unbroken chain of hashes", found.blocks);
+    say!("first block   {}; the other organisations' peers must show the same", found.first_block);
     say!("transactions  {}, signatures of creators and endorsers checked", found.transactions);
     let anchored = if found.certificates_checked {
         "chain to the organisations' authorities"
@@ -149,6 +151,10 @@ fn show(found: &Verification) {
         "not checked against authorities: name the organisations' with --msp, or run with --dir"
     };
     say!("certificates  {anchored}");
+    say!(
+        "validation    {} transactions validated again: ids, endorsement policies, versions read",
+        found.validated
+    );
     say!("records       {}, {} of them after all that they need", found.records, found.barriers);
     say!("proofs        {} records of partial decryptions", found.proofs);
     say!("indicators    {} recombined", found.indicators);
@@ -156,6 +162,7 @@ fn show(found: &Verification) {
         Some(ending) => say!("ending        {ending}"),
         None => say!("ending        none yet"),
     }
+    found.notes.iter().for_each(|note| say!("note          {note}"));
     for defect in &found.defects {
         say!("DEFECT        {defect}");
     }

@@ -1,19 +1,18 @@
 //! Charts as SVG elements for a page. Colours are classes, so that the page's style decides them.
 
+use records::text::Escaped;
 use std::fmt::Write;
 
 /// Text between tags or in quotes of an attribute.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in Escaped(text).to_string().chars() {
         match character {
             '&' => escaped += "&amp;",
             '<' => escaped += "&lt;",
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
             '\'' => escaped += "&#39;",
-            // Not allowed in a page, escaped or not.
-            c if c.is_control() => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
     }
@@ -261,7 +260,7 @@ mod tests {
 
     #[test]
     fn text_is_escaped() {
-        assert_eq!(escape("<a href=\"x\">'&\u{7}"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;\u{fffd}");
+        assert_eq!(escape("<a href=\"x\">'&\u{7}"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;\\u{7}");
         let svg = bars("times", &["<b>"], &[("\"1\"".into(), vec![2.0])]);
         assert!(
             svg.contains("&quot;1&quot;") && svg.contains("&lt;b&gt;: 2.00 s") && !svg.contains("<b>"),

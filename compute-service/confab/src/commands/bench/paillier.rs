@@ -90,7 +90,8 @@ fn show(rates: &[Rate]) {
         if last != Some(head) {
             last = Some(head);
             let threads = if r.threads == 1 { "thread" } else { "threads" };
-            say!("\n{}, {} bits, {} {threads}", r.backend, r.bits, r.threads);
+            say!("");
+            say!("{}, {} bits, {} {threads}", r.backend, r.bits, r.threads);
             say!("{:<34} {:>12} {:>12} {:>9}", "", "a second", "num-bigint", "floor");
         }
         say!(
