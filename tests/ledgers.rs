@@ -4,9 +4,15 @@ mod fixture;
 
 use fabric_protos::{common, hash::block_data_hash, prost::Message};
 use fixture::{Finished, Ledger, Size, submit};
-use gateway_client::{Block, BlockDefect, Call, Contract, KvWrite, Outcome, TxValidationCode};
+use gateway_client::{
+    Block, BlockDefect, Call, Contract, KvWrite, Outcome, TransactionInfo, TxValidationCode,
+};
 use launcher::Kind;
-use node::{experiment, facts::Fact, verify::Replay};
+use node::{
+    experiment,
+    facts::Fact,
+    verify::{Replay, Verification},
+};
 use records::{
     Body, Bytes, Code, DataDigest, Iv, JobId, JobParams, Judge, PaperIv, Phase, Refusal, Rules, SeedCommit,
     SeedOpen, Setup, Slot, ThresholdKey,
@@ -46,6 +52,7 @@ async fn on(kind: Kind) {
     told("blinded judge");
     the_command_line_verifies(&ledger, &blinded);
     a_tampered_run_is_not_clean(&ledger, &blinded).await;
+    a_peer_that_lies_about_validity_is_found(&ledger, &blinded).await;
     told("verify");
     train(&ledger, "paper", Judge::Paper).await.check(&ledger).await;
     told("paper's judge");
@@ -379,6 +386,101 @@ async fn a_tampered_run_is_not_clean(ledger: &Ledger, finished: &Finished) {
         }
     });
     assert!(!found.complete && !found.defects.is_empty(), "exchanged creators are not found");
+}
+
+/// A peer that lies about what in its blocks counts, or leaves out endorsements: its codes are not relied on.
+async fn a_peer_that_lies_about_validity_is_found(ledger: &Ledger, finished: &Finished) {
+    let (id, chaincode, msps) = (finished.id(), &ledger.network.chaincode.name, ledger.msps());
+    let blocks = ledger.blocks(0).await;
+    let replay = |blocks: &[Block], msps| {
+        let mut replay = Replay::new(id.clone(), msps);
+        blocks.iter().for_each(|block| drop(replay.fold(block, chaincode)));
+        replay.finish().unwrap()
+    };
+    let clean = replay(&blocks, Some(&msps));
+    assert!(clean.complete && clean.validated >= clean.transactions, "{:?}", clean.defects);
+    // Real peers have the definition with its policy in their blocks.
+    match ledger.kind {
+        Kind::Fabric => assert_eq!(clean.notes, Vec::<String>::new()),
+        Kind::Dev => assert!(clean.notes.iter().all(|note| note.contains("definition")), "{:?}", clean.notes),
+    }
+    // The channel's own configuration names the same organisations.
+    assert!(replay(&blocks, None).complete);
+
+    let slot = Slot { phase: Phase::SeedOpen, round: 0, party: 1, chunk: 0 };
+    let is_it = |write: &KvWrite| match Fact::from_write(&write.key, &write.value) {
+        Ok(Some(Fact::Posted(record))) => record.job == id && record.slot == slot,
+        _ => false,
+    };
+    let place = |wanted: &dyn Fn(&TransactionInfo) -> bool| {
+        let found = blocks
+            .iter()
+            .enumerate()
+            .find_map(|(at, block)| block.transactions.iter().position(wanted).map(|index| (at, index)));
+        found.unwrap()
+    };
+    let (at, index) = place(&|t| t.is_valid() && t.writes.iter().any(is_it));
+    let forged = |change: &dyn Fn(&mut TransactionInfo)| {
+        let mut forged = blocks.clone();
+        change(&mut forged[at].transactions[index]);
+        replay(&forged, Some(&msps))
+    };
+    let transaction = &blocks[at].transactions[index];
+    let one_defect = |found: &Verification, says: &str| {
+        let about = |defect: &&String| defect.contains(&transaction.transaction_id);
+        let said = found.defects.iter().find(about).unwrap_or_else(|| panic!("{says}: {:?}", found.defects));
+        assert!(said.contains(says), "{says:?} is not in {said:?}");
+        assert!(!found.complete);
+    };
+
+    // Hidden: everything else is as it was, and the replay goes on with it.
+    for code in [
+        TxValidationCode::EndorsementPolicyFailure,
+        TxValidationCode::MvccReadConflict,
+        TxValidationCode::PhantomReadConflict,
+        TxValidationCode::DuplicateTxid,
+        TxValidationCode::BadCreatorSignature,
+    ] {
+        let found = forged(&|transaction| transaction.validation_code = code);
+        one_defect(&found, "nothing is wrong with it");
+        assert_eq!((found.records, found.indicators), (clean.records, clean.indicators), "{code:?}");
+    }
+    // Not endorsed by those who must.
+    let by_nobody = forged(&|transaction| transaction.endorsers.clear());
+    one_defect(&by_nobody, "no endorsement that counts");
+    one_defect(&forged(&|transaction| transaction.endorsers.truncate(1)), "endorsement policy");
+    let one_several_times = forged(&|transaction| {
+        let endorser = transaction.endorsers[0].clone();
+        transaction.endorsers = vec![endorser; 4];
+    });
+    one_defect(&one_several_times, "endorsement policy");
+    assert!(one_several_times.records < clean.records, "what is not endorsed is not folded");
+    // A signature that is another peer's does not count for this one.
+    let exchanged = forged(&|transaction| {
+        let msp_id = transaction.endorsers[1].msp_id.clone();
+        transaction.endorsers.truncate(2);
+        transaction.endorsers[0].msp_id = msp_id;
+    });
+    one_defect(&exchanged, "endorsement policy");
+    // Once more in a later block, and before what it has read.
+    let mut again = blocks.clone();
+    again.last_mut().unwrap().transactions.push(transaction.clone());
+    one_defect(&replay(&again, Some(&msps)), "of this id before it");
+    let (proposal, _) = place(&|t| t.writes.iter().any(|write| write.key.contains(&id.0)));
+    let mut early = blocks.clone();
+    let moved = early[at].transactions.remove(index);
+    early[proposal].transactions.push(moved);
+    one_defect(&replay(&early, Some(&msps)), "in another version");
+    // A definition that nobody endorsed changes no policy.
+    if ledger.kind == Kind::Fabric {
+        let defines =
+            |t: &TransactionInfo| t.writes.iter().any(|write| write.key.ends_with("/ValidationInfo"));
+        let (at, index) = place(&defines);
+        let mut undefined = blocks.clone();
+        undefined[at].transactions[index].endorsers.truncate(1);
+        let found = replay(&undefined, Some(&msps));
+        assert!(found.defects.iter().any(|defect| defect.contains("_lifecycle")), "{:?}", found.defects);
+    }
 }
 
 /// A block as the peer keeps it.

@@ -1,17 +1,17 @@
 //! A block as plain types, and the checks that an observer makes on it.
 
 use fabric_protos::common::{
-    self, BlockData, BlockHeader, BlockMetadataIndex, ChannelHeader, Envelope, HeaderType, Payload,
-    SignatureHeader,
+    self, BlockData, BlockHeader, BlockMetadataIndex, ChannelHeader, ConfigEnvelope, Envelope, HeaderType,
+    Payload, SignatureHeader,
 };
-use fabric_protos::kvrwset::KvrwSet;
+use fabric_protos::kvrwset::{HashedRwSet, KvrwSet};
 use fabric_protos::msp::SerializedIdentity;
 use fabric_protos::peer::{
     self, ChaincodeAction, ChaincodeActionPayload, ChaincodeHeaderExtension, ChaincodeInvocationSpec,
     ChaincodeProposalPayload, ProposalResponsePayload, TxValidationCode,
 };
 use fabric_protos::prost::{DecodeError, Message};
-use fabric_protos::rwset::TxReadWriteSet;
+use fabric_protos::rwset::{NsReadWriteSet, TxReadWriteSet};
 use fabric_protos::{hash, prost_types::Timestamp};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, SystemTime};
@@ -138,6 +138,24 @@ pub struct KvWrite {
     pub value: Vec<u8>,
     /// Whether the key is deleted.
     pub is_delete: bool,
+}
+
+/// What a transaction read and wrote in one namespace, in Fabric's form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadWriteSet {
+    /// The chaincode whose namespace it is.
+    pub namespace: String,
+    /// Reads with versions, range queries, writes, metadata writes.
+    pub own: KvrwSet,
+    /// Whether something is written to a private collection.
+    pub has_private_writes: bool,
+}
+
+impl ReadWriteSet {
+    /// Whether anything is written.
+    pub fn writes(&self) -> bool {
+        !self.own.writes.is_empty() || !self.own.metadata_writes.is_empty() || self.has_private_writes
+    }
 }
 
 /// The event that a transaction sets.
@@ -343,6 +361,52 @@ impl TransactionInfo {
         self.endorsers.iter().try_for_each(|e| {
             verify(&e.msp_id, &e.certificate, &[&self.signed.response, &e.identity], &e.signature)
         })
+    }
+
+    /// Those whose endorsement holds for this transaction, each once; whether they are who they say is not checked
+    /// here. As when a peer validates a block, an endorsement that does not hold does not count.
+    pub fn signers(&self) -> Vec<&Endorser> {
+        let mut signers: Vec<&Endorser> = Vec::new();
+        if self.signed.endorsed_proposal != self.signed.proposal {
+            return signers;
+        }
+        for endorser in &self.endorsers {
+            let Endorser { msp_id, certificate, identity, signature } = endorser;
+            let seen = signers.iter().any(|signer| signer.identity == *identity);
+            if !seen && verify(msp_id, certificate, &[&self.signed.response, identity], signature).is_ok() {
+                signers.push(endorser);
+            }
+        }
+        signers
+    }
+
+    /// What it read and wrote, namespace by namespace; nothing of what cannot be read.
+    pub fn read_write_sets(&self) -> Vec<ReadWriteSet> {
+        let sets = || -> Result<TxReadWriteSet, DecodeError> {
+            let response = ProposalResponsePayload::decode(self.signed.response.as_slice())?;
+            let action = ChaincodeAction::decode(response.extension.as_slice())?;
+            TxReadWriteSet::decode(action.results.as_slice())
+        };
+        let set = |set: NsReadWriteSet| {
+            let own = KvrwSet::decode(set.rwset.as_slice()).ok()?;
+            let writes =
+                |hashed: HashedRwSet| !hashed.hashed_writes.is_empty() || !hashed.metadata_writes.is_empty();
+            let hashed = set.collection_hashed_rwset.iter();
+            let has_private_writes = hashed
+                .map(|collection| HashedRwSet::decode(collection.hashed_rwset.as_slice()))
+                .any(|hashed| hashed.map_or(true, writes));
+            Some(ReadWriteSet { namespace: set.namespace, own, has_private_writes })
+        };
+        sets().unwrap_or_default().ns_rwset.into_iter().filter_map(set).collect()
+    }
+
+    /// The channel configuration that it sets, where it is one.
+    pub fn config(&self) -> Option<common::Config> {
+        if self.kind != Kind::Config {
+            return None;
+        }
+        let payload = Payload::decode(self.signed.envelope.payload.as_slice()).ok()?;
+        ConfigEnvelope::decode(payload.data.as_slice()).ok()?.config
     }
 
     fn read_envelope(&mut self, bytes: &[u8]) -> Result<(), String> {

@@ -62,7 +62,8 @@ mod submitter;
 mod transaction;
 
 pub use block::{
-    Block, BlockDefect, BlockEvent, Creator, Endorser, Kind, KvWrite, SignatureDefect, TransactionInfo,
+    Block, BlockDefect, BlockEvent, Creator, Endorser, Kind, KvWrite, ReadWriteSet, SignatureDefect,
+    TransactionInfo,
 };
 pub use blocks::{BlockEventsRequest, BlockStream};
 pub use checkpoint::{Checkpoint, Checkpointer, FileCheckpointer, InMemoryCheckpointer, Start};

@@ -307,6 +307,9 @@ pub fn reveals(predict: &VerticalPredict, parties: u32) -> Result<Vec<String>, M
              one from its record",
             predict.margin_bits + 1
         ),
+        "to any participant that deviates, by what it puts into its IV records: any ciphertext under the key, of \
+         earlier jobs too, and nobody notices"
+            .into(),
     ])
 }
 

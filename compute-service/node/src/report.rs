@@ -281,6 +281,11 @@ fn reveals(params: &JobParams, key_bound: u32, bound: Option<&LeakBound>) -> Vec
             t + 1
         ),
     });
+    list.push(
+        "to any participant that deviates, by what it puts into its IV records: any ciphertext under the key, of \
+         earlier jobs too, and nobody notices"
+            .to_string(),
+    );
     list.push(match training.model {
         records::Publication::Published => {
             "the whole model; it is an exact linear equation on the rows that were in the margin".to_string()

@@ -303,12 +303,12 @@ impl RowsPrepared {
             identical_weights: exact.then(|| weights == reference.weights),
             identical_predictions: exact.then(|| predictions == reference_predictions),
             peak_memory: reports.iter().filter_map(|report| report.peak_memory).max(),
-            reveals: reveals(training, iterations, pooled.len()),
+            reveals: reveals(training, self.dealt.len(), iterations, pooled.len()),
         })
     }
 }
 
-fn reveals(training: &HorizontalSvm, iterations: u32, rows: usize) -> Vec<String> {
+fn reveals(training: &HorizontalSvm, providers: usize, iterations: u32, rows: usize) -> Vec<String> {
     let mut list = vec![
         "to everybody on the channel: columns, classes, room for rows, number of iterations".to_string(),
     ];
@@ -337,9 +337,15 @@ fn reveals(training: &HorizontalSvm, iterations: u32, rows: usize) -> Vec<String
             if training.active() < 10 {
                 list.push("fewer than ten rows of a provider in an iteration: means over so few say more of each".into());
             }
-            list.push("an analyst that deviates (a crafted model, wrong answers) is not covered".into());
         }
     }
+    if providers == 2 && training.standardise {
+        list.push("to each of the two providers: how many rows the other has, and mean and deviation of its columns".into());
+    }
+    list.push(
+        "to an analyst that deviates (a malformed modulus, a crafted model, wrong answers): single rows, and nobody notices"
+            .into(),
+    );
     list.push(match training.model {
         Publication::Published => format!("the whole model, trained on {rows} rows"),
         Publication::Split => "no weights: the analyst keeps the model".into(),

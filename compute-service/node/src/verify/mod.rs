@@ -1,5 +1,8 @@
 //! The observer's replay of a job from the blocks: everything that can be checked without a secret.
 
+mod channel;
+mod validation;
+
 use crate::{
     facts::{Fact, Located},
     ledger,
@@ -15,6 +18,7 @@ use svm::{
     horizontal::HorizontalSvm,
     vertical::{Prediction, VerticalSvm},
 };
+use validation::{Found, Validation};
 
 /// What a replay found.
 #[derive(Debug, Serialize)]
@@ -39,6 +43,14 @@ pub struct Verification {
     pub indicators: u64,
     /// Whether certificates were checked against the organisations' MSPs.
     pub certificates_checked: bool,
+    /// Number of the job's transactions whose validation code was made again from the blocks: signatures, identifiers,
+    /// endorsement policies, versions read.
+    pub validated: u64,
+    /// Hash of the channel's first block, hexadecimal: it says who the organisations are and is the peer's word.
+    pub first_block: String,
+    /// What could not be checked, and what a reader must know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Whether the whole replay came to the output that everybody posted.
     pub complete: bool,
     /// What is wrong, in the order in which it was found.
@@ -141,6 +153,8 @@ impl Observed {
 pub struct Replay<'a> {
     id: JobId,
     msps: Option<&'a Msps>,
+    validation: Validation<'a>,
+    first_block: String,
     blocks: u64,
     transactions: u64,
     barriers: u64,
@@ -161,6 +175,8 @@ impl<'a> Replay<'a> {
         Self {
             id,
             msps,
+            validation: Validation::new(msps),
+            first_block: String::new(),
             blocks: 0,
             transactions: 0,
             barriers: 0,
@@ -183,6 +199,12 @@ impl<'a> Replay<'a> {
     /// Takes the next block; the records in it that its participants may have posted as they did.
     pub fn fold(&mut self, block: &Block, chaincode: &str) -> Vec<Committed> {
         self.blocks += 1;
+        if block.number == 0 {
+            self.first_block = hex::encode(block.hash);
+        }
+        let Found { corrected, defects } = self.validation.follow(block, chaincode, &self.id);
+        self.defects.extend(defects);
+        let block = corrected.as_ref().unwrap_or(block);
         let mut checked = HashSet::new();
         let id = self.id.clone();
         for (index, reading) in ledger::readings(block, chaincode) {
@@ -343,6 +365,9 @@ impl<'a> Replay<'a> {
             proofs: self.proofs,
             indicators: indicators.unwrap_or(0),
             certificates_checked: self.msps.is_some(),
+            validated: self.validation.judged,
+            first_block: self.first_block,
+            notes: self.validation.notes(),
             complete: finished && indicators.is_some() && self.defects.is_empty(),
             defects: self.defects,
         })
