@@ -21,7 +21,7 @@ fn main() {
         .map(|run| {
             let mut rng = ChaCha20Rng::seed_from_u64(run);
             let start = Instant::now();
-            let (_, _, Statistics { batches, candidates, tested, bytes }) =
+            let (_, _, Statistics { batches, candidates, tested, bytes, .. }) =
                 generate(multiplication, parties, parties, bits, batch, "bench", &mut rng)
                     .expect("supported parameters");
             let seconds = start.elapsed().as_secs_f64();

@@ -4,7 +4,8 @@ mod common;
 
 use common::{decrypt_with, some_plaintexts};
 use paillier::keygen::Multiplication::{Minority, Pairwise};
-use paillier::keygen::{Fault, Multiplication, generate, refresh_in_memory};
+use paillier::keygen::candidates::Plan;
+use paillier::keygen::{Fault, Group, Multiplication, Statistics, generate, refresh_in_memory};
 use paillier::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -100,5 +101,63 @@ fn unsupported_parameters_are_refused() {
     ] {
         let error = generate(multiplication, parties, quorum, bits, 16, "training", &mut rng).unwrap_err();
         assert!(matches!(error, Fault::Parameters(_)), "{error}");
+    }
+}
+
+/// The number of keys that are made to see how often a candidate is good; several hundred with a release build and
+/// `CONFAB_KEYS=300`. The generators are seeded, so that no number of keys fails by chance once it has passed.
+fn keys() -> usize {
+    std::env::var("CONFAB_KEYS").ok().and_then(|keys| keys.parse().ok()).unwrap_or(24)
+}
+
+/// Candidates without a small factor and good ones are as many as theory says, and how long it takes until one is good
+/// is geometric: no stage of the sieve lets fewer through, and none refuses what is good.
+#[test]
+fn candidates_are_good_as_often_as_theory_says() {
+    // Small batches, so that many are needed.
+    const BATCH: usize = 32;
+    let keys = keys();
+    for (multiplication, parties, bits) in [(Pairwise, 2, 512), (Minority, 3, 512), (Pairwise, 3, 256)] {
+        let group = Group::with(multiplication, parties, 0).unwrap();
+        let plan = Plan::new(group, bits).unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(bits + u64::from(parties));
+        let made = |_| {
+            let key = generate(multiplication, parties, 2, bits, BATCH, "training", &mut rng);
+            key.unwrap().2
+        };
+        let made: Vec<Statistics> = (0..keys).map(made).collect();
+        let sum = |of: fn(&Statistics) -> usize| made.iter().map(of).sum::<usize>() as f64;
+        let (candidates, tested) = (sum(|s| s.candidates), sum(|s| s.tested));
+        let (passed, biprime) = (sum(|s| s.passed), sum(|s| s.biprime));
+
+        let survival = plan.survival_rate();
+        let expected = candidates * survival;
+        let deviation = (tested - expected) / (expected * (1.0 - survival)).sqrt();
+        // One batch has a good candidate with this probability.
+        let batch = 1.0 - (1.0 - plan.success_rate()).powi(BATCH as i32);
+        let batches = sum(|s| s.batches);
+        let late = (batches - keys as f64 / batch) / ((keys as f64 * (1.0 - batch)).sqrt() / batch);
+        // Four classes of waiting times that are equally likely, but for rounding to whole batches.
+        let until = |share: f64| ((1.0 - share).ln() / (1.0 - batch).ln()).round();
+        let bounds = [0.0, until(0.25), until(0.5), until(0.75), f64::INFINITY];
+        let chi: f64 = bounds
+            .windows(2)
+            .map(|bound| {
+                let inside = |s: &&Statistics| (s.batches as f64) > bound[0] && s.batches as f64 <= bound[1];
+                let share = (1.0 - batch).powf(bound[0]) - (1.0 - batch).powf(bound[1]);
+                let expected = keys as f64 * share;
+                (made.iter().filter(inside).count() as f64 - expected).powi(2) / expected
+            })
+            .sum();
+        println!(
+            "{multiplication:?} {parties} members, {bits} bits: {keys} keys, {candidates} candidates; \
+             {tested} without a small factor (theory {expected:.0}, {deviation:+.1} σ); {passed} passed one base, \
+             {biprime} all; {batches} batches (theory {:.0}, {late:+.1} σ); χ² of the waiting times {chi:.1} (3)",
+            keys as f64 / batch
+        );
+        assert!(deviation.abs() < 4.0 && late.abs() < 4.0);
+        // 3 degrees of freedom: above 21.1 once in 10,000.
+        assert!(chi < 21.1);
+        assert_eq!((passed, biprime), (keys as f64, keys as f64), "whatever passes one base is good");
     }
 }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 /// Bases of the whole test: each lets a wrong N pass with probability ½ at most.
 pub const BASES: usize = 81;
 /// N is divided by all primes below this before any power is computed.
-const TRIAL: u32 = 1 << 13;
+pub(super) const TRIAL: u32 = 1 << 13;
 
 /// Which candidates have no small factor.
 pub fn trial_division(candidates: &[BigUint]) -> Vec<usize> {

@@ -6,8 +6,9 @@ use super::{Fault, Group, Message, Multiplication, check};
 use crate::hash::Transcript;
 use crate::{prime, random};
 use num_bigint::BigUint;
-use num_traits::{One, ToPrimitive};
+use num_traits::{One, ToPrimitive, Zero};
 use rand_core::CryptoRng;
+use std::f64::consts::{FRAC_1_SQRT_2, LN_2};
 
 /// What is fixed for all candidates of one size and group.
 #[derive(Clone, Debug)]
@@ -114,6 +115,37 @@ impl Plan {
     /// Largest prime that divides M: no candidate p has a factor up to this.
     pub fn sieved_to(&self) -> u32 {
         self.words.last().map_or(1, |(_, primes)| primes[primes.len() - 1])
+    }
+
+    /// The probability that a candidate N is the product of two primes.
+    ///
+    /// A number about x that is prime to the primes of the sieve is a prime with probability Π d/(d−1) / ln x, over 2 and
+    /// those primes d (Dirichlet's density); p and q are independent. They lie between 2^(bits/2)/√2 and 2^(bits/2), in
+    /// the mean in the middle.
+    pub fn success_rate(&self) -> f64 {
+        let kept_out = self.form_primes().chain(self.sieve());
+        let density: f64 = kept_out.map(|d| f64::from(d) / f64::from(d - 1)).product();
+        let middle = (self.bits / 2) as f64 * LN_2 + ((1.0 + FRAC_1_SQRT_2) / 2.0).ln();
+        (density / middle).powi(2)
+    }
+
+    /// The probability that a candidate N has no factor among the primes up to which it is divided.
+    pub fn survival_rate(&self) -> f64 {
+        let sieved: Vec<u32> = self.form_primes().chain(self.sieve()).collect();
+        let left = prime::small_primes(super::biprimality::TRIAL);
+        let left = left.into_iter().filter(|d| !sieved.contains(d));
+        left.map(|d| 1.0 - 1.0 / f64::from(d)).product::<f64>().powi(2)
+    }
+
+    fn sieve(&self) -> impl Iterator<Item = u32> {
+        self.words.iter().flat_map(|(_, primes)| primes.iter().copied())
+    }
+
+    /// 2, and the odd primes that the form keeps out.
+    fn form_primes(&self) -> impl Iterator<Item = u32> {
+        let odd = prime::small_primes(1 << 7).into_iter();
+        let form = self.form.clone();
+        std::iter::once(2).chain(odd.filter(move |d| (&form % *d).is_zero()))
     }
 
     /// How many members contribute units: one more than may collude, so that the product is random to those.
@@ -285,7 +317,6 @@ mod tests {
     use super::*;
     use crate::keygen::deliver;
     use num_integer::Integer;
-    use num_traits::Zero;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 

@@ -23,6 +23,10 @@ pub struct Statistics {
     pub candidates: usize,
     /// Those without a small factor, for which powers were computed.
     pub tested: usize,
+    /// Those that passed one base.
+    pub passed: usize,
+    /// Those of these that passed all bases.
+    pub biprime: usize,
     /// Bytes that a member published and sent, on average: numbers only.
     pub bytes: usize,
 }
@@ -306,6 +310,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
             if !of_base(&powers, place) {
                 continue;
             }
+            self.statistics.passed += 1;
             let all = self.publish("all powers", |g, _| {
                 let (p, q) = &summands[g.index() as usize];
                 Ok(biprimality::all_powers(g, n, p.get(k), q.get(k), &coin))
@@ -314,6 +319,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
             if !(0..biprimality::BASES).all(|place| of_base(&all, place)) {
                 continue;
             }
+            self.statistics.biprime += 1;
             let factors: Vec<Factors> =
                 summands.iter().map(|(p, q)| (p.get(k).clone(), q.get(k).clone())).collect();
             let shares = self.gcd(n, &factors)?;
