@@ -339,11 +339,11 @@ impl TransactionInfo {
     /// # Errors
     /// [`SignatureDefect`].
     pub fn verify_signature(&self) -> Result<(), SignatureDefect> {
-        let Signed { envelope, creator, nonce, .. } = &self.signed;
+        let envelope = &self.signed.envelope;
         let Creator { msp_id, certificate } = &self.creator;
         verify(msp_id, certificate, &[&envelope.payload], &envelope.signature)?;
         // The id of a configuration may be empty.
-        if self.kind == Kind::Chaincode && self.transaction_id != hash::transaction_id(nonce, creator) {
+        if self.kind == Kind::Chaincode && !self.has_own_id() {
             return Err(SignatureDefect::TransactionId);
         }
         Ok(())
@@ -361,6 +361,11 @@ impl TransactionInfo {
         self.endorsers.iter().try_for_each(|e| {
             verify(&e.msp_id, &e.certificate, &[&self.signed.response, &e.identity], &e.signature)
         })
+    }
+
+    /// Whether its id is the hash of its nonce and creator.
+    pub fn has_own_id(&self) -> bool {
+        self.transaction_id == hash::transaction_id(&self.signed.nonce, &self.signed.creator)
     }
 
     /// Those whose endorsement holds for this transaction, each once; whether they are who they say is not checked

@@ -24,8 +24,8 @@ pub(super) struct Validation<'a> {
     /// The organisations as they are known otherwise than from the ledger.
     given: Option<&'a Msps>,
     channel: Channel,
-    /// Ids of all transactions.
-    ids: HashSet<String>,
+    /// Ids of all transactions, and whether one of them is its creator's.
+    ids: HashMap<String, bool>,
     /// The keys that are there, by namespace: of the job contract and of the definitions.
     state: BTreeMap<String, BTreeMap<String, Version>>,
     /// Policies of single keys of the job contract.
@@ -57,7 +57,7 @@ impl<'a> Validation<'a> {
         Self {
             given,
             channel: Channel::default(),
-            ids: HashSet::new(),
+            ids: HashMap::new(),
             state: BTreeMap::new(),
             key_policies: BTreeMap::new(),
             known: HashMap::new(),
@@ -117,8 +117,9 @@ impl<'a> Validation<'a> {
         for write in definitions {
             self.channel.define(&write.key, (!write.is_delete).then_some(write.value.as_slice()));
         }
-        let ids = block.transactions.iter().map(|transaction| transaction.transaction_id.clone());
-        self.ids.extend(ids.filter(|id| !id.is_empty()));
+        for transaction in block.transactions.iter().filter(|t| !t.transaction_id.is_empty()) {
+            *self.ids.entry(transaction.transaction_id.clone()).or_default() |= transaction.has_own_id();
+        }
         found
     }
 
@@ -198,7 +199,12 @@ impl<'a> Validation<'a> {
             return Verdict::Invalid(Code::BadCreatorSignature, why);
         }
         let id = &transaction.transaction_id;
-        if self.ids.contains(id) || valid_ids.contains(id) {
+        let before = self.ids.get(id);
+        if before == Some(&false) {
+            // Fabric counts it, a development ledger does not.
+            return Verdict::Open("an envelope that is not its creator's took its identifier before".into());
+        }
+        if before.is_some() || valid_ids.contains(id) {
             return Verdict::Invalid(
                 Code::DuplicateTxid,
                 "there is a transaction of this id before it".into(),
