@@ -2,6 +2,7 @@
 
 use crate::Error;
 use files::Access;
+use msp::KeyKind;
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use p256::elliptic_curve::Generate;
 use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey, LineEnding};
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
 
 /// The OID under which Fabric CA keeps attributes; its value is plain JSON without a DER wrapper.
 const ATTRIBUTES_OID: &[u64] = &[1, 2, 3, 4, 5, 6, 7, 8, 1];
@@ -74,7 +76,7 @@ impl rcgen::SigningKey for Key {
 /// What a certificate is for; it decides the subject and the usages.
 pub enum Purpose<'a> {
     /// An identity with a NodeOU role: `peer`, `orderer`, `admin` or `client`.
-    Identity { role: &'a str, attributes: &'a BTreeMap<String, String> },
+    Identity { role: &'a str, attributes: &'a BTreeMap<String, String>, key: KeyKind },
     /// TLS, as server and as client, under the given names and addresses.
     Tls { names: Vec<String> },
 }
@@ -110,7 +112,7 @@ impl Authority {
     /// Reads the authority `name` from `folder`.
     pub fn open(folder: &Path, name: &str) -> Result<Self, Error> {
         let path = folder.join(format!("{name}-cert.pem"));
-        let certificate = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let certificate = msp::Certificate::load(&path).map_err(|e| failed(&path)(e.to_string()))?.to_pem();
         Self::new(&path, certificate, Key::read(&folder.join("priv_sk"))?)
     }
 
@@ -127,12 +129,13 @@ impl Authority {
         certificate: &Path,
         key: &Path,
     ) -> Result<(), Error> {
-        let pair = Key::generate().map_err(failed(key))?;
+        let mut kind = KeyKind::P256;
         let mut params = params(name).map_err(failed(certificate))?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         match purpose {
-            Purpose::Identity { role, attributes } => {
+            Purpose::Identity { role, attributes, key } => {
+                kind = key;
                 params.distinguished_name.push(DnType::OrganizationalUnitName, role);
                 params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
                 if !attributes.is_empty() {
@@ -151,9 +154,29 @@ impl Authority {
                     vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
             }
         }
-        let signed = params.signed_by(&pair, &self.issuer).map_err(|e| failed(certificate)(e.to_string()))?;
-        write_new(certificate, signed.pem().as_bytes())?;
-        pair.write(key)
+        let algorithm = match kind {
+            KeyKind::P256 => {
+                let pair = Key::generate().map_err(failed(key))?;
+                self.sign(params, &pair, certificate)?;
+                return pair.write(key);
+            }
+            KeyKind::P384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            KeyKind::Ed25519 => &rcgen::PKCS_ED25519,
+        };
+        let pair = rcgen::KeyPair::generate_for(algorithm).map_err(|e| failed(key)(e.to_string()))?;
+        self.sign(params, &pair, certificate)?;
+        let pem = Zeroizing::new(pair.serialize_pem());
+        files::create(key, pem.as_bytes(), Access::Owner).map_err(Error::io(key))
+    }
+
+    fn sign(
+        &self,
+        params: CertificateParams,
+        key: &impl PublicKeyData,
+        certificate: &Path,
+    ) -> Result<(), Error> {
+        let signed = params.signed_by(key, &self.issuer).map_err(|e| failed(certificate)(e.to_string()))?;
+        write_new(certificate, signed.pem().as_bytes())
     }
 }
 

@@ -14,7 +14,8 @@
 //! DIR/ordererOrganizations/example.com/…/orderers/orderer.example.com/{msp,tls}
 //! ```
 //!
-//! Keys are ECDSA P-256, in PKCS#8 PEM, mode 0600. Certificates are signed with a low s, so that
+//! Keys are ECDSA P-256 unless the specification asks for another kind, in PKCS#8 PEM, mode 0600. Authorities are
+//! always of P-256. Certificates are signed with a low s, so that
 //! Fabric keeps their bytes as they are. Roles are NodeOUs (client, peer, admin, orderer).
 //!
 //! What exists is never overwritten. Every organisation, node and user is prepared in a folder beside

@@ -2,6 +2,7 @@
 
 use crate::authority::{Authority, Purpose, write_new};
 use crate::{Error, NetworkSpec, NodeSpec, OrgKind, OrgSpec, UserSpec};
+use msp::KeyKind;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -301,7 +302,7 @@ impl Org {
         &self,
         dir: &Path,
         id: &str,
-        (role, attributes): (&str, &BTreeMap<String, String>),
+        identity: Purpose<'_>,
         (tls_name, names): (&str, Vec<String>),
         (ca, tls_ca): (&Authority, &Authority),
     ) -> Result<(), Error> {
@@ -311,8 +312,7 @@ impl Org {
             let path = msp.join(folder);
             fs::create_dir_all(&path).map_err(Error::io(&path))?;
         }
-        let purpose = Purpose::Identity { role, attributes };
-        ca.issue(id, purpose, &signing_cert(dir, id), &signing_key(dir))?;
+        ca.issue(id, identity, &signing_cert(dir, id), &signing_key(dir))?;
 
         let tls = dir.join("tls");
         write_new(&tls.join("ca.crt"), tls_ca.certificate.as_bytes())?;
@@ -383,7 +383,9 @@ impl Node {
         };
         let fixed = [&self.host, &self.spec.hostname, "localhost", "127.0.0.1", "::1"];
         let names = fixed.into_iter().map(String::from).chain(self.spec.sans.iter().cloned()).collect();
-        self.org.create_member(dir, &self.host, (role, &BTreeMap::new()), ("server", names), (ca, tls_ca))
+        let key = self.org.spec.node_keys.unwrap_or(KeyKind::P256);
+        let identity = Purpose::Identity { role, attributes: &BTreeMap::new(), key };
+        self.org.create_member(dir, &self.host, identity, ("server", names), (ca, tls_ca))
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -445,7 +447,8 @@ impl User {
 
     fn create(&self, dir: &Path, ca: &Authority, tls_ca: &Authority) -> Result<(), Error> {
         let role = if self.spec.name == "Admin" { "admin" } else { "client" };
-        let identity = (role, &self.spec.attributes);
+        let key = self.org.spec.user_keys.unwrap_or(KeyKind::P256);
+        let identity = Purpose::Identity { role, attributes: &self.spec.attributes, key };
         self.org.create_member(dir, &self.id, identity, ("client", Vec::new()), (ca, tls_ca))
     }
 

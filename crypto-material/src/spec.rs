@@ -1,6 +1,7 @@
 //! What is to be made: organisations, their nodes and their users.
 
 use crate::Error;
+use msp::KeyKind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,6 +66,12 @@ pub struct OrgSpec {
     pub nodes: Vec<NodeSpec>,
     /// Its users; `Admin` is always made and not listed here.
     pub users: Vec<UserSpec>,
+    /// With which kind of key nodes that are made sign; P-256 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_keys: Option<KeyKind>,
+    /// With which kind of key users that are made sign, `Admin` too; P-256 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_keys: Option<KeyKind>,
 }
 
 impl OrgSpec {
@@ -77,6 +84,8 @@ impl OrgSpec {
             kind: OrgKind::Peer,
             nodes: vec![NodeSpec::new("peer0")],
             users: vec![UserSpec::new("User1")],
+            node_keys: None,
+            user_keys: None,
         }
     }
 

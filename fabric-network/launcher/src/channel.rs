@@ -4,6 +4,7 @@ use crate::{
     Binaries, Error, Network,
     config::{self, host_and_port},
     lifecycle::{self, run},
+    network,
 };
 use serde_json::{Value, json};
 use std::{
@@ -61,6 +62,54 @@ impl Plan {
         });
         Self { members: members.collect(), consenters: consenters.collect() }
     }
+
+    /// The same with copies of all certificates in `folder`, and nothing but certificates in them: Fabric's tool puts
+    /// whole files into the block.
+    fn with_certificates_only(&self, folder: &Path) -> Result<Self, Error> {
+        let members = self.members.iter().map(|member| {
+            let msp = copy_msp(&member.msp, &folder.join(&member.msp_id))?;
+            Ok(Member { msp_id: member.msp_id.clone(), msp, anchor: member.anchor.clone() })
+        });
+        let consenters = self.consenters.iter().enumerate().map(|(index, consenter)| {
+            let tls_cert = folder.join(format!("consenter-{index}.pem"));
+            network::write(&tls_cert, msp::load_bundle(&consenter.tls_cert)?.as_bytes())?;
+            let msp = copy_msp(&consenter.msp, &folder.join(&consenter.msp_id))?;
+            Ok(Consenter {
+                msp_id: consenter.msp_id.clone(),
+                msp,
+                address: consenter.address.clone(),
+                tls_cert,
+            })
+        });
+        Ok(Self {
+            members: members.collect::<Result<_, Error>>()?,
+            consenters: consenters.collect::<Result<_, Error>>()?,
+        })
+    }
+}
+
+/// Copies the certificates of a public MSP, with its rules.
+fn copy_msp(from: &Path, to: &Path) -> Result<PathBuf, Error> {
+    for name in ["cacerts", "intermediatecerts", "admincerts", "tlscacerts", "tlsintermediatecerts"] {
+        let folder = from.join(name);
+        if !folder.exists() {
+            continue;
+        }
+        for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
+            let entry = entry.map_err(Error::io(&folder))?;
+            let path = entry.path();
+            if !path.is_file() || entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            let copy = to.join(name).join(entry.file_name());
+            network::write(&copy, msp::load_bundle(&path)?.as_bytes())?;
+        }
+    }
+    let rules = from.join("config.yaml");
+    if rules.exists() {
+        network::write(&to.join("config.yaml"), &fs::read(&rules).map_err(Error::io(&rules))?)?;
+    }
+    Ok(to.to_owned())
 }
 
 /// Makes the first block of a channel, once. `folder` is for `configtx.yaml`.
@@ -74,7 +123,8 @@ pub async fn first_block(
     if block.exists() {
         return Ok(());
     }
-    config::write(&folder.join("configtx.yaml"), &configtx(plan, capability))?;
+    let plan = plan.with_certificates_only(&folder.join("public"))?;
+    config::write(&folder.join("configtx.yaml"), &configtx(&plan, capability))?;
     let staging = block.with_extension("new");
     let mut command = lifecycle::command(&binaries.configtxgen, folder, folder);
     command.args(["-profile", PROFILE, "-channelID", channel]);

@@ -68,6 +68,9 @@ pub enum Error {
         /// The last thing that was seen.
         reason: String,
     },
+    /// A certificate that is to be handed on cannot be read.
+    #[error(transparent)]
+    Certificate(#[from] msp::Error),
     /// `network.json` cannot be used.
     #[error("{}: {reason}", path.display())]
     Description {

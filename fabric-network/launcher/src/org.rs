@@ -178,7 +178,7 @@ pub fn export(network: &Network) -> Result<Export, Error> {
             network.orgs.len()
         ));
     };
-    let read = |path: PathBuf| fs::read_to_string(&path).map_err(Error::io(path));
+    let read = |path: PathBuf| msp::load_bundle(&path);
     let msp = |id: &str, msp: &Path, tls_ca: &Path| {
         let folder = network.path(msp).join("cacerts");
         let mut files = fs::read_dir(&folder).map_err(Error::io(&folder))?;
@@ -229,6 +229,13 @@ impl Export {
         read(path, |export: &Self| export.version)
     }
 
+    /// All certificates in it, PEM.
+    fn certificates(&self) -> impl Iterator<Item = &String> {
+        let orderer = self.orderer.iter();
+        let msps = [&self.msp].into_iter().chain(orderer.clone().map(|orderer| &orderer.msp));
+        msps.flat_map(|msp| [&msp.ca, &msp.tls_ca]).chain(orderer.map(|orderer| &orderer.tls_cert))
+    }
+
     /// Names and addresses become file names, rules and configuration.
     fn check(&self) -> Result<(), Error> {
         let named = |text: &str| {
@@ -245,6 +252,16 @@ impl Export {
         for endpoint in endpoints {
             check_address(&endpoint.address)?;
             names.push(&endpoint.host);
+        }
+        for pem in self.certificates() {
+            // A key beside a certificate would go to everybody on the channel.
+            if !msp::bundle(pem.as_bytes()).is_ok_and(|certificates| certificates == *pem) {
+                return conflict(format!(
+                    "the description of {} holds something else than certificates in PEM: export it again with this \
+                     version",
+                    self.name
+                ));
+            }
         }
         match names.into_iter().find(|name| !named(name)) {
             Some(name) => {

@@ -7,16 +7,18 @@ use sha2::{Digest, Sha256};
 use std::{fs, io, os::unix::fs::PermissionsExt, path::Path};
 
 /// Makes the package of a chaincode service that others are to install, and says under which id a peer will know it:
-/// where to dial the service, and by which authority to know it; without one the connection is not encrypted.
+/// where to dial the service, and the file with the authority by which to know it; without one the connection is not
+/// encrypted. Of the file only the certificates go into the package.
 ///
 /// # Errors
-/// None that depends on the input.
+/// [`Error::Certificate`] where the file holds no certificate.
 pub fn service_package(
     definition: &ChaincodeDefinition,
     address: &str,
-    tls_ca: Option<&str>,
-) -> io::Result<(Vec<u8>, String)> {
-    let bytes = package(definition, address, tls_ca, None)?;
+    tls_ca: Option<&Path>,
+) -> Result<(Vec<u8>, String), Error> {
+    let tls_ca = tls_ca.map(msp::load_bundle).transpose()?;
+    let bytes = package(definition, address, tls_ca.as_deref(), None).map_err(Error::io("the package"))?;
     let id = package_id(definition, &bytes);
     Ok((bytes, id))
 }
@@ -102,6 +104,21 @@ pub fn write_builder(dir: &Path) -> Result<(), Error> {
 mod tests {
     use super::*;
     use std::{collections::BTreeMap, io::Read, process::Command};
+
+    #[test]
+    fn of_the_authoritys_file_only_certificates_are_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("ca.pem"), LinkKey::generate("peer0").unwrap());
+        fs::write(&file, format!("{}{}", link.key, link.ca)).unwrap();
+        let (bytes, id) = service_package(&definition(), "127.0.0.1:9999", Some(&file)).unwrap();
+        assert_eq!(id, package_id(&definition(), &bytes));
+        let connection: serde_json::Value =
+            serde_json::from_slice(&unpack(&unpack(&bytes)["code.tar.gz"])["connection.json"]).unwrap();
+        assert_eq!(connection["root_cert"], link.ca.as_str());
+        fs::write(&file, &link.key).unwrap();
+        let error = service_package(&definition(), "127.0.0.1:9999", Some(&file)).unwrap_err().to_string();
+        assert!(error.contains("ca.pem") && error.contains("private key"), "{error}");
+    }
 
     fn definition() -> ChaincodeDefinition {
         ChaincodeDefinition::new("confab", "1.0")

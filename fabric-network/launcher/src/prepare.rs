@@ -230,8 +230,7 @@ pub fn make_packages(network: &mut Network) -> Result<(), Error> {
         let file = |name: &str| PathBuf::from("packages").join(format!("{}-client-{name}.pem", org.id()));
         let client = Tls { cert: file("cert"), key: file("key"), ca: file("ca") };
         if !path.exists() {
-            let ca = network.path(&org.chaincode.tls.ca);
-            let ca = fs::read_to_string(&ca).map_err(Error::io(ca))?;
+            let ca = msp::load_bundle(&network.path(&org.chaincode.tls.ca))?;
             let link = LinkKey::generate(&org.peer.host)?;
             network::write(&network.path(&client.ca), link.ca.as_bytes())?;
             network::write(&network.path(&client.cert), link.cert.as_bytes())?;

@@ -2,7 +2,6 @@
 
 use crate::{Error, Network, Organization, PeerEndpoint, network};
 use serde_json::{Map, Value, json};
-use std::fs;
 
 /// Writes `connection-org1.json` and so on.
 ///
@@ -12,8 +11,7 @@ use std::fs;
 pub fn write_all(network: &Network) -> Result<(), Error> {
     let mut peers = Map::new();
     for peer in network.peers() {
-        let ca = network.path(&peer.tls_ca);
-        let pem = fs::read_to_string(&ca).map_err(Error::io(ca))?;
+        let pem = msp::load_bundle(&network.path(&peer.tls_ca))?;
         let host = &peer.host;
         peers.insert(
             host.clone(),

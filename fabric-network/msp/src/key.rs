@@ -4,12 +4,14 @@ use crate::Error;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm,
 };
+use serde::{Deserialize, Serialize};
 use x509_parser::der_parser::Oid;
 use x509_parser::der_parser::oid;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// The kinds of keys with which members of Fabric's organisations sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KeyKind {
     /// ECDSA on P-256 over a SHA-256 digest: what Fabric's tools make.
     P256,

@@ -34,9 +34,9 @@ pub async fn run(args: ChaincodeArgs) -> Done {
         |path: &PathBuf| std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
     let mut server = Server::builder(JobContract).package_id(args.id);
     if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        let mut tls = Tls::new(read(cert)?, read(key)?);
+        let mut tls = Tls::new(msp::load_bundle(cert)?, read(key)?);
         if let Some(ca) = &args.client_ca_cert {
-            tls = tls.client_ca(read(ca)?);
+            tls = tls.client_ca(msp::load_bundle(ca)?);
         }
         server = server.tls(tls);
     }

@@ -120,10 +120,8 @@ pub async fn run(args: JoinArgs) -> Done {
 
 /// Writes the package with which the organisation's peer finds the service.
 fn package(args: &JoinArgs, address: &str) -> Done {
-    let ca = args.service_tls_ca.as_ref().map(fs::read_to_string).transpose();
-    let ca = ca.map_err(|e| format!("the service's TLS authority: {e}"))?;
     let definition = launcher::ChaincodeDefinition { name: args.chaincode.clone(), ..definition()? };
-    let (bytes, id) = launcher::service_package(&definition, address, ca.as_deref())?;
+    let (bytes, id) = launcher::service_package(&definition, address, args.service_tls_ca.as_deref())?;
     let file = args.dir.join(format!("{}.tar.gz", args.chaincode));
     files::write(&file, &bytes, Access::Everybody)
         .map_err(|e| format!("cannot write {}: {e}", file.display()))?;
