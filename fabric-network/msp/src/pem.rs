@@ -30,7 +30,8 @@ impl<'a> Block<'a> {
             false => 1 + find(rest, b"\n-----END ").ok_or("PEM has no end")?,
         };
         let (last, after) = line(&rest[end..]);
-        if last[END.len()..].strip_suffix(DASHES) != Some(label) {
+        // The blank at the end of the mark may be gone, with those of its line.
+        if last.strip_prefix(END).and_then(|last| last.strip_suffix(DASHES)) != Some(label) {
             return Err("the last line of PEM does not match the first");
         }
         Ok(Some((Self { label, body: &rest[..end] }, after)))
@@ -115,9 +116,32 @@ mod tests {
             "-----BEGIN X-----\nAQI\n-----END X-----\n",
             "-----BEGIN X-----\nA: b\n\nAQID\n-----END X-----\n",
             "-----BEGIN X-----\nAQID\n",
+            "-----BEGIN X-----\nAQID\n-----END ",
+            "-----BEGIN X-----\n-----END \n-----END X-----\n",
             "-----BEGIN X",
         ] {
             assert!(first(text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(
+            parts in proptest::collection::vec(0usize..12, 0..12),
+            any in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..4),
+        ) {
+            let parts = parts.into_iter().map(|part| match part {
+                0 | 1 => &b"-----BEGIN "[..],
+                2 | 3 => b"-----END ",
+                4 | 5 => b"-----",
+                6 | 7 => b"X",
+                8 | 9 => b"\n",
+                10 => b" ",
+                _ => &any,
+            });
+            let text = parts.collect::<Vec<_>>().concat();
+            let blocks = Block::all(&text);
+            let _ = blocks.map(|blocks| blocks.iter().map(Block::decode).filter(Result::is_ok).count());
         }
     }
 
