@@ -77,7 +77,7 @@ pub use network::{Contract, Network};
 pub use peers::{ClientTls, Endpoint, Tls};
 pub use profile::{Profile, ProfileError};
 pub use proposal::{Call, Proposal};
-pub use signer::{Callback, Identity, IdentityError, P256Signer, Signer, SignerError, User};
+pub use signer::{Callback, Identity, IdentityError, KeySigner, Signer, SignerError, User};
 pub use stream::EventStream;
 pub use submitter::{Outcome, Retries, RetryPolicy, SubmitError, SubmitFailure, Submitted, Submitter};
 pub use transaction::Transaction;

@@ -26,16 +26,16 @@ pub trait Signer: Send + Sync {
 #[error("cannot sign: {0}")]
 pub struct SignerError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// A signer whose key is in this process; the key is wiped when it is dropped.
-pub struct P256Signer {
+/// A signer whose key, of any kind that Fabric takes, is in this process; it is wiped when it is dropped.
+pub struct KeySigner {
     key: msp::SigningKey,
 }
 
-impl P256Signer {
+impl KeySigner {
     /// A signer with the key of a PEM text, PKCS#8 (`PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`).
     ///
     /// # Errors
-    /// [`IdentityError::Key`] when the text holds no P-256 key.
+    /// [`IdentityError::Key`] when the text holds no key with which members sign.
     pub fn from_pem(text: &str) -> Result<Self, IdentityError> {
         Ok(Self { key: msp::SigningKey::from_pem(text).map_err(|_| IdentityError::Key)? })
     }
@@ -47,7 +47,7 @@ impl P256Signer {
 }
 
 #[async_trait]
-impl Signer for P256Signer {
+impl Signer for KeySigner {
     async fn sign(&self, digest: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
         self.key.sign_digest(digest).map_err(|e| SignerError(e.into()))
     }
@@ -57,9 +57,9 @@ impl Signer for P256Signer {
     }
 }
 
-impl fmt::Debug for P256Signer {
+impl fmt::Debug for KeySigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("P256Signer(…)")
+        f.write_str("KeySigner(…)")
     }
 }
 
@@ -164,12 +164,14 @@ impl Identity {
 pub struct User {
     pub(crate) identity: Identity,
     pub(crate) signer: Arc<dyn Signer>,
+    /// Whether the signer's s is the lower one already.
+    signs_low: bool,
 }
 
 impl User {
     /// A user whose key is behind a signer of its own.
     pub fn new(identity: Identity, signer: Arc<dyn Signer>) -> Self {
-        Self { identity, signer }
+        Self { identity, signer, signs_low: false }
     }
 
     /// A user whose key is elsewhere: proposals, transactions and requests have to be given their signatures before
@@ -184,11 +186,11 @@ impl User {
     /// [`IdentityError`] for unusable texts, or a key that is not the certificate's.
     pub fn from_pem(msp_id: &str, certificate_pem: &str, key_pem: &str) -> Result<Self, IdentityError> {
         let identity = Identity::new(msp_id, certificate_pem)?;
-        let signer = P256Signer::from_pem(key_pem)?;
+        let signer = KeySigner::from_pem(key_pem)?;
         if !signer.belongs_to(&identity) {
             return Err(IdentityError::Pair);
         }
-        Ok(Self::new(identity, Arc::new(signer)))
+        Ok(Self { identity, signer: Arc::new(signer), signs_low: true })
     }
 
     /// A user from the files of a certificate and a private key.
@@ -210,6 +212,9 @@ impl User {
     /// The user's signature of a message, as Fabric takes it.
     pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
         let signature = self.signer.sign_message(message).await?;
+        if self.signs_low {
+            return Ok(signature);
+        }
         self.identity.public_key.normalize(&signature).map_err(|e| SignerError(e.into()))
     }
 }
@@ -231,7 +236,7 @@ pub enum IdentityError {
     #[error(transparent)]
     Certificate(#[from] msp::Error),
     /// The text is no private key that can be used.
-    #[error("not an ECDSA P-256 private key in PEM (PKCS#8 or SEC1, not encrypted)")]
+    #[error("not a private key of ECDSA P-256, P-384 or Ed25519 in PEM (PKCS#8 or SEC1, not encrypted)")]
     Key,
     /// One of the texts of a TLS certificate and its key is not what it should be.
     #[error("not an X.509 certificate and a private key in PEM, for TLS")]
@@ -377,8 +382,8 @@ pub(crate) mod tests {
         let shown = format!(
             "{:?} {:?}",
             User::from_pem("Org1MSP", &certificate, &key).unwrap(),
-            P256Signer::from_pem(&key).unwrap()
+            KeySigner::from_pem(&key).unwrap()
         );
-        assert_eq!(shown, r#"User { msp_id: "Org1MSP", .. } P256Signer(…)"#);
+        assert_eq!(shown, r#"User { msp_id: "Org1MSP", .. } KeySigner(…)"#);
     }
 }

@@ -85,3 +85,195 @@ pub fn key_hash(certificate: &[u8]) -> Result<String, String> {
     let certificate = msp::Certificate::from_pem(certificate).map_err(|e| e.to_string())?;
     Ok(hex::encode(certificate.public_key_hash()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::Replay;
+    use fabric_protos::{
+        common::{self, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, Header, HeaderType},
+        common::{Payload, SignatureHeader},
+        hash,
+        kvrwset::{self, KvrwSet},
+        msp::SerializedIdentity,
+        peer::{
+            self, ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeHeaderExtension,
+            ChaincodeInput, ChaincodeInvocationSpec, ChaincodeProposalPayload, ChaincodeSpec,
+            ProposalResponsePayload, TransactionAction,
+        },
+        prost::Message,
+        rwset::{NsReadWriteSet, TxReadWriteSet},
+    };
+    use proptest::prelude::*;
+    use records::{Ending, Job, Outcome, VERSION};
+    use shim::ClientIdentity;
+
+    /// A certificate that a member may have; made by Go.
+    fn certificate() -> String {
+        let vector = include_str!("../../../chaincode/shim/tests/vectors/identities.jsonl").lines().next();
+        let vector: serde_json::Value = serde_json::from_str(vector.unwrap()).unwrap();
+        vector["pem"].as_str().unwrap().to_owned()
+    }
+
+    fn serialized(certificate: &[u8]) -> Vec<u8> {
+        SerializedIdentity { mspid: "Org1MSP".into(), id_bytes: certificate.to_vec() }.encode_to_vec()
+    }
+
+    /// What a member sends to have a key of the job contract written.
+    fn envelope(id: &str, certificate: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
+        let write = kvrwset::KvWrite { key: key.into(), value: value.to_vec(), ..Default::default() };
+        let rwset = KvrwSet { writes: vec![write], ..Default::default() }.encode_to_vec();
+        let odd = NsReadWriteSet { namespace: "foreign".into(), rwset: vec![0xff; 9], ..Default::default() };
+        let own = NsReadWriteSet { namespace: "confab".into(), rwset, ..Default::default() };
+        let results = TxReadWriteSet { ns_rwset: vec![odd, own], ..Default::default() }.encode_to_vec();
+        let action = ChaincodeAction { results, events: vec![0xff; 9], ..Default::default() };
+        let response = ProposalResponsePayload { extension: action.encode_to_vec(), ..Default::default() };
+        let spec = ChaincodeSpec { input: Some(ChaincodeInput::default()), ..Default::default() };
+        let input = ChaincodeInvocationSpec { chaincode_spec: Some(spec) }.encode_to_vec();
+        let payload = ChaincodeActionPayload {
+            chaincode_proposal_payload: ChaincodeProposalPayload { input, ..Default::default() }
+                .encode_to_vec(),
+            action: Some(ChaincodeEndorsedAction {
+                proposal_response_payload: response.encode_to_vec(),
+                endorsements: Vec::new(),
+            }),
+        };
+        let action = TransactionAction { payload: payload.encode_to_vec(), ..Default::default() };
+        let channel = ChannelHeader {
+            r#type: HeaderType::EndorserTransaction as i32,
+            tx_id: id.into(),
+            extension: ChaincodeHeaderExtension::default().encode_to_vec(),
+            ..Default::default()
+        };
+        let signature = SignatureHeader { creator: serialized(certificate), nonce: vec![1] };
+        let header =
+            Header { channel_header: channel.encode_to_vec(), signature_header: signature.encode_to_vec() };
+        let data = peer::Transaction { actions: vec![action] }.encode_to_vec();
+        let payload = Payload { header: Some(header), data }.encode_to_vec();
+        Envelope { payload, signature: Vec::new() }.encode_to_vec()
+    }
+
+    /// A block whose transactions a peer calls valid.
+    fn block(data: Vec<Vec<u8>>) -> Block {
+        let filter = vec![TxValidationCode::Valid as u8; data.len()];
+        let data = BlockData { data };
+        let header = BlockHeader {
+            number: 7,
+            previous_hash: Vec::new(),
+            data_hash: hash::block_data_hash(&data).to_vec(),
+        };
+        let metadata = BlockMetadata { metadata: vec![Vec::new(), Vec::new(), filter] };
+        let block = common::Block { header: Some(header), data: Some(data), metadata: Some(metadata) };
+        Block::parse(block).unwrap()
+    }
+
+    fn job() -> Job {
+        let names = (1..=3).map(|org| format!("Org{org}MSP")).collect();
+        let params = crate::experiment::template(10, names).unwrap();
+        Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
+    }
+
+    fn ending(job: &JobId) -> Vec<u8> {
+        let (job, outcome) = (job.clone(), Outcome::Aborted("enough".into()));
+        serde_json::to_vec(&Ending { version: VERSION, job, by: "Org1MSP".into(), outcome }).unwrap()
+    }
+
+    /// Whatever a member leaves in a block, the others' records in it are read, and `verify` counts it against the
+    /// job that it is about.
+    #[test]
+    fn what_cannot_be_read_is_passed_over() {
+        let (job, other, own) = (job(), JobId("b".repeat(64)), certificate());
+        let spaces = "\n".repeat(200 << 10) + &own;
+        let key = |id: &JobId| key::ending(id);
+        let good = ending(&job.id);
+        let nested = "[".repeat(100_000);
+        let proposal = serde_json::to_vec(&job).unwrap();
+        let block = block(vec![
+            b"garbage".to_vec(),
+            envelope("t1", own.as_bytes(), &key::job(&job.id), &proposal),
+            envelope("t2", spaces.as_bytes(), &key(&job.id), &good),
+            envelope("t3", b"no certificate", &key(&other), &ending(&other)),
+            envelope("t4", own.as_bytes(), &key(&other), &good),
+            envelope("t5", own.as_bytes(), &key(&other), &[0xff, 0xfe]),
+            envelope("t6", own.as_bytes(), &key(&other), nested.as_bytes()),
+            envelope("t7", own.as_bytes(), "\0ending\0", &good),
+            envelope("t8", own.as_bytes(), "\0record\0x\0y\0", b"{}"),
+            envelope("t9", own.as_bytes(), &key(&job.id), &good),
+        ]);
+        assert!(block.transactions[1].defect.is_some(), "its event and a foreign write set");
+        let found: Vec<_> = facts(&block, "confab").into_iter().map(|fact| fact.tx_id).collect();
+        assert_eq!(found, ["t1", "t9"]);
+        let lost: Vec<_> = readings(&block, "confab").filter_map(|(_, fact)| fact.err()).collect();
+        let of = |id: &JobId| {
+            let lost = lost.iter().filter(|lost| lost.job.as_ref() == Some(id));
+            lost.map(|lost| lost.tx_id.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!((of(&job.id), of(&other)), (vec!["t2"], vec!["t3", "t4", "t5", "t6"]));
+        assert_eq!(lost.len(), 7);
+        assert!(lost.iter().all(|lost| lost.to_string().starts_with("block 7, transaction t")));
+        assert!(facts(&block, "another").is_empty());
+
+        let mut replay = Replay::new(other, None);
+        replay.fold(&block, "confab");
+        assert!(replay.job().is_none());
+    }
+
+    /// The contract pins the key of whoever accepts a job, and the node compares it.
+    #[track_caller]
+    fn contract_and_node_agree(certificate: &[u8]) -> bool {
+        let (contract, node) = (ClientIdentity::parse(&serialized(certificate)), key_hash(certificate));
+        match (&contract, node) {
+            (Ok(identity), Ok(hash)) => assert_eq!(hex::encode(identity.public_key_hash()), hash),
+            (Ok(_), Err(e)) => panic!("the contract takes it and the node does not: {e}"),
+            // The contract reads the attributes, too.
+            (Err(e), Ok(_)) => assert!(e.to_string().contains("attribute"), "{e}"),
+            (Err(_), Err(_)) => {}
+        }
+        contract.is_ok()
+    }
+
+    #[test]
+    fn odd_framings_are_read_alike() {
+        let own = certificate();
+        for (text, taken) in [
+            (own.clone(), true),
+            (own.replace('\n', "\r\n"), true),
+            (format!("a text\n{own}{own}"), true),
+            ("\n".repeat(60 << 10) + &own, true),
+            ("\n".repeat(200 << 10) + &own, false),
+            (own.clone() + &" ".repeat(200 << 10), false),
+            (own.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), false),
+            (format!("x{own}{own}"), false),
+        ] {
+            assert_eq!(contract_and_node_agree(text.as_bytes()), taken, "{:.80}", text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_certificates_are_read_alike(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..3), 1..4),
+            in_der: bool,
+        ) {
+            let pem = certificate();
+            let mut bytes = match in_der {
+                true => msp::Certificate::from_pem(pem.as_bytes()).unwrap().der().to_vec(),
+                false => pem.into_bytes(),
+            };
+            for (at, byte, kind) in changes {
+                let at = at.index(bytes.len());
+                match kind {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+            if in_der {
+                use base64::{Engine, prelude::BASE64_STANDARD};
+                let digits = BASE64_STANDARD.encode(&bytes);
+                bytes = format!("-----BEGIN CERTIFICATE-----\n{digits}\n-----END CERTIFICATE-----\n").into_bytes();
+            }
+            contract_and_node_agree(&bytes);
+        }
+    }
+}

@@ -4,7 +4,7 @@
 
 use crate::endorsement::{evaluates_on, submits_to, submits_to_both};
 use crate::ledger::Ledger;
-use gateway_client::{Callback, Contract, P256Signer, Signer, SignerError, User};
+use gateway_client::{Callback, Contract, KeySigner, Signer, SignerError, User};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,7 +14,7 @@ type Question = ([u8; 32], oneshot::Sender<Result<Vec<u8>, SignerError>>);
 /// The chaincode `private`, as organisation 1's first user calls it, whose key is elsewhere.
 fn contract(ledger: &Ledger) -> Contract {
     let key = std::fs::read_to_string(ledger.launched.path(&ledger.org(1).user.key)).unwrap();
-    let signer = P256Signer::from_pem(&key).unwrap();
+    let signer = KeySigner::from_pem(&key).unwrap();
     let (device, mut questions) = mpsc::channel::<Question>(1);
     tokio::spawn(async move {
         while let Some((digest, answer)) = questions.recv().await {

@@ -2,15 +2,15 @@
 
 use crate::ledger::{Ledger, PATIENCE};
 use gateway_client::{
-    Block, BlockEventsRequest, Call, ChaincodeEventsRequest, Checkpoint, Commit, Error, Gateway, Network,
-    P256Signer, Proposal, Signer, Transaction, TxValidationCode, User,
+    Block, BlockEventsRequest, Call, ChaincodeEventsRequest, Checkpoint, Commit, Error, Gateway, KeySigner,
+    Network, Proposal, Signer, Transaction, TxValidationCode, User,
 };
 use tokio::time::timeout;
 
 /// The signature of an organisation's first user.
 pub async fn sign(ledger: &Ledger, org: usize, digest: &[u8; 32]) -> Vec<u8> {
     let key = std::fs::read_to_string(ledger.launched.path(&ledger.org(org).user.key)).unwrap();
-    P256Signer::from_pem(&key).unwrap().sign(digest).await.unwrap()
+    KeySigner::from_pem(&key).unwrap().sign(digest).await.unwrap()
 }
 
 /// A gateway of organisation 1's first user without the key.
