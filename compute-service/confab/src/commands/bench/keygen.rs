@@ -13,7 +13,7 @@ use crate::{
 };
 use clap::{Args, ValueEnum};
 use node::experiment;
-use paillier::keygen::{self, Multiplication};
+use paillier::keygen::{self, Group, Multiplication, candidates::Plan};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use records::{Collusion, KeyGeneration, TRAINING};
@@ -73,6 +73,10 @@ struct Report {
     /// Candidates that were opened, of each key.
     candidates: Vec<u64>,
     candidates_per_second: f64,
+    /// Batches that all keys took together, and that theory expects for so many, with its standard deviation.
+    batches: u64,
+    expected_batches: f64,
+    standard_deviation: f64,
     /// Bytes of records of all members, of each key; none in memory.
     bytes: Vec<u64>,
     /// TNO's published seconds for this size and three parties.
@@ -103,6 +107,7 @@ pub async fn run(args: KeygenArgs) -> Done {
     let median_seconds = median(seconds.clone());
     let peer =
         PEER.iter().find(|(bits, _)| *bits == args.bits && args.parties == 3).map(|(_, seconds)| *seconds);
+    let expected = expected(&args, &generation)?;
     let report = Report {
         version: records::VERSION,
         on: match args.on {
@@ -115,6 +120,9 @@ pub async fn run(args: KeygenArgs) -> Done {
         collusion_bound: generation.collusion_bound(args.parties),
         batch: generation.candidates,
         median_seconds,
+        batches: candidates.iter().map(|opened| opened.div_ceil(generation.candidates.into())).sum(),
+        expected_batches: expected.0,
+        standard_deviation: expected.1,
         candidates_per_second: candidates.iter().sum::<u64>() as f64 / seconds.iter().sum::<f64>(),
         bytes: made.iter().map(|key| key.bytes).collect(),
         tno_seconds: peer,
@@ -126,6 +134,23 @@ pub async fn run(args: KeygenArgs) -> Done {
         show(&report);
     }
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &report))
+}
+
+/// Batches until so many keys are found, and the standard deviation: each batch has a good candidate with the same
+/// probability.
+fn expected(args: &KeygenArgs, generation: &KeyGeneration) -> Done<(f64, f64)> {
+    let group = Group::with(multiplication(generation), args.parties, 0)?;
+    let rate = Plan::new(group, args.bits.into())?.success_rate();
+    let batch = 1.0 - (1.0 - rate).powf(generation.candidates.into());
+    let keys = f64::from(args.repeat);
+    Ok((keys / batch, (keys * (1.0 - batch)).sqrt() / batch))
+}
+
+fn multiplication(generation: &KeyGeneration) -> Multiplication {
+    match generation.against {
+        Collusion::Minority => Multiplication::Minority,
+        Collusion::AllButOne => Multiplication::Pairwise,
+    }
 }
 
 async fn make(args: &KeygenArgs, generation: &KeyGeneration, steps: &Steps) -> Done<Vec<Made>> {
@@ -154,10 +179,7 @@ async fn make(args: &KeygenArgs, generation: &KeyGeneration, steps: &Steps) -> D
 }
 
 async fn in_memory(args: &KeygenArgs, generation: &KeyGeneration, steps: &Steps) -> Done<Vec<Made>> {
-    let multiplication = match generation.against {
-        Collusion::Minority => Multiplication::Minority,
-        Collusion::AllButOne => Multiplication::Pairwise,
-    };
+    let multiplication = multiplication(generation);
     let (parties, bits, batch) = (args.parties, u64::from(args.bits), generation.candidates as usize);
     let mut made = Vec::new();
     for turn in 1..=args.repeat {
@@ -190,6 +212,13 @@ fn show(r: &Report) {
     say!("seconds       {}; median {:.1}", times.join(", "), r.median_seconds);
     let opened: Vec<String> = r.candidates.iter().map(u64::to_string).collect();
     say!("candidates    {}; {:.0} a second", opened.join(", "), r.candidates_per_second);
+    say!(
+        "batches       {} of {} candidates; theory says {:.1} ± {:.1}",
+        r.batches,
+        r.batch,
+        r.expected_batches,
+        r.standard_deviation
+    );
     if r.bytes.iter().any(|bytes| *bytes > 0) {
         let sizes: Vec<String> = r.bytes.iter().map(|b| format!("{:.1}", *b as f64 / 1e6)).collect();
         say!("megabytes     {} of records", sizes.join(", "));
