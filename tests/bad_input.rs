@@ -375,6 +375,39 @@ fn a_provider_that_cheats_is_named_and_the_job_ends() {
     }
 }
 
+/// What one organisation writes cannot act on another's terminal: the contract does not take it, and what says so is one
+/// line without it.
+#[test]
+fn text_that_acts_on_a_terminal_gets_nowhere() {
+    let orgs = Organisations::start();
+    let job = orgs.propose(&[]);
+    let config = orgs.config(2);
+    let hidden = |text: &str| text.chars().any(records::text::is_hidden);
+    for reason in
+        ["wrong year\n\u{1b}[2K\rfinished \u{1b}[31mred", "\u{202e}gnp.exe", "\u{9b}2J", "\u{2066}x"]
+    {
+        for command in ["refuse", "abort"] {
+            let said = error(&["job", command, "--config", &config, "--reason", reason, &job]);
+            assert_says(&said, &["reason", "control or invisible"]);
+            assert!(!hidden(&said), "{said:?}");
+        }
+    }
+    assert_eq!(orgs.ending(&job), None);
+    // A name in a proposal, a file's and a job's: what comes back is escaped.
+    let params = orgs.path("params.json");
+    let forged = fs::read_to_string(&params).unwrap().replace("Org3MSP", "Org3\\u001b[31mMSP\u{202e}");
+    fs::write(&params, forged).unwrap();
+    let propose = ["job", "propose", "--config", &config, "--params", params.to_str().unwrap()];
+    let said = error(&propose);
+    assert_says(&said, &["participants", "\\u{1b}"]);
+    assert!(!hidden(&said), "{said:?}");
+    let file = orgs.text("a\u{1b}]0;title\u{7}\u{202e}.json");
+    let said = error(&["model", "show", "--model", &file]);
+    assert!(said.contains("\\u{1b}]0;title\\u{7}\\u{202e}.json") && !hidden(&said), "{said:?}");
+    let list = ok(&["job", "watch", "--config", &config]);
+    assert!(list.lines().count() == 1 && !hidden(&list), "{list:?}");
+}
+
 #[test]
 fn organisations_train_with_their_own_files_on_a_running_ledger() {
     let orgs = Organisations::start();

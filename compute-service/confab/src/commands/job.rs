@@ -418,10 +418,7 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
         "iterations  {}, {inside} of {visits} visited instances were inside the margin",
         report.indicators.len()
     );
-    say!("own weights (at scale 2^24):");
-    for (column, weight) in report.part().scaler.columns().zip(&report.part().weights) {
-        say!("  {column:<24} {weight:>12}");
-    }
+    super::model::show(&report.model);
     Ok(())
 }
 
