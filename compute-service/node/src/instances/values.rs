@@ -32,10 +32,11 @@ impl Values {
     /// Takes a table's values, exact to nine decimal places.
     ///
     /// # Errors
-    /// The line and column of a number that is too large.
+    /// The line and column of a number that is too large, or a column that is too fine.
     pub(super) fn encode(table: &Table) -> Result<Self, String> {
         let width = table.columns.len() + usize::from(table.classes.is_some());
         let mut values = Self { width, units: Vec::with_capacity(width * table.rows.len()), rounded: 0 };
+        require_places(table)?;
         for row in &table.rows {
             for (value, column) in row.values.iter().zip(&table.columns) {
                 let units = match value {
@@ -77,6 +78,27 @@ impl Values {
         let hash = Sha256::new().chain_update((self.width as u64).to_be_bytes());
         units.iter().fold(hash, |hash, units| hash.chain_update(units.to_be_bytes())).finalize().into()
     }
+}
+
+/// Checks that rounding to nine decimal places leaves of every column what tells its values apart.
+fn require_places(table: &Table) -> Result<(), String> {
+    for (place, column) in table.columns.iter().enumerate() {
+        let values = || table.rows.iter().filter_map(|row| row.values[place]);
+        let (low, high) =
+            values().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+        let spread = if low == high { high.abs() } else { high - low };
+        let lost = values().filter_map(|x| {
+            let (units, is_exact) = decimal(x)?;
+            (!is_exact).then(|| (Decimal::from_units(units).to_f64() - x).abs())
+        });
+        if lost.fold(0.0, f64::max) > spread / 4096.0 {
+            return Err(format!(
+                "column `{column}`: the values are too fine to be shared with nine decimal places; share the column in a \
+                 smaller unit of measurement"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// A number as the decimal with which it is read again, or the nearest of nine places; and whether it is the former.
@@ -166,6 +188,21 @@ mod tests {
             let error = Values::encode(&table(large)).unwrap_err();
             assert!(error.starts_with("line 2, column `age`: ") && !error.contains(large), "{error}");
         }
+    }
+
+    #[test]
+    fn a_column_in_a_small_unit_is_named_and_not_shared_as_nothing() {
+        let of = |cells: [&str; 3]| {
+            let text = format!("age,analyte\n1,{}\n2,{}\n3,{}\n", cells[0], cells[1], cells[2]);
+            let table = Table::parse(text.as_bytes(), &Columns::default()).unwrap();
+            Values::encode(&table).map(|values| values.rounded)
+        };
+        for fine in [["5.996e-9", "6.7476e-9", "4.2273e-9"], ["1e-12", "?", "1e-12"], ["1e-300", "0", "0"]] {
+            let said = of(fine).unwrap_err();
+            assert!(said.starts_with("column `analyte`: the values are too fine"), "{said}");
+        }
+        assert_eq!(of(["5e-9", "7e-9", "0"]), Ok(0), "exact");
+        assert_eq!(of(["0.3333333333333", "1", "1e-300"]), Ok(2), "no loss beside the others");
     }
 
     #[test]
