@@ -289,7 +289,11 @@ fn providers_whose_tables_do_not_fit_are_named() {
         })
         .collect();
     let more = good() + "p99,sick,60,70\n";
-    let cases: [(&str, &[&str]); 6] = [
+    let in_unit = |exponent: &str| table(|_, cells| cells[2] += exponent);
+    let (fine, large) = (in_unit("e-30"), in_unit("e30"));
+    let cases: [(&str, &[&str]); 8] = [
+        (&fine, &["visits.csv", "column `age`", "too fine", "unit of measurement"]),
+        (&large, &["visits.csv", "line 2, column `age`", "too large", "unit of measurement"]),
         (&swapped, &["visits.csv", "column 1 is `pulse`", "`age`"]),
         (&good().replace(",pulse", ",puls"), &["column 2 is `puls`", "`pulse`"]),
         (&good().replace("well", "fine"), &["`diagnosis`", "class `fine`", "`sick` and `well`"]),
@@ -302,8 +306,13 @@ fn providers_whose_tables_do_not_fit_are_named() {
         assert_says(&error(&["job", "accept", "--config", &config, &job]), parts);
     }
     assert_eq!(orgs.ending(&job), None, "the job must stay open");
-    let half: String = good().lines().take(18).map(|line| format!("{line}\n")).collect();
-    orgs.write_rows(2, &half);
+    // One class only is enough for a provider, and not for a proposal.
+    let only_well: String =
+        good().lines().filter(|line| !line.contains(",sick,")).map(|line| format!("{line}\n")).collect();
+    let second = orgs.write_rows(2, &only_well);
+    let template = rows_template(&second, &[]);
+    let template: Vec<&str> = ["job", "template"].iter().chain(&template).copied().collect();
+    assert_says(&error(&template), &["`diagnosis`", "all rows are of one class", "proposal names both"]);
     for (success, said) in orgs.run(&job) {
         assert!(success, "{said}");
     }

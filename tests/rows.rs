@@ -3,12 +3,17 @@
 
 mod fixture;
 
-use fixture::{Ledger, Running, run};
+use fixture::{
+    Ledger, Running,
+    organisations::{error, ok},
+    run,
+};
 use gateway_client::Call;
 use launcher::Kind;
 use node::{experiment::Source, rows::RowsPlan, worker::RowsReport};
 use records::{Body, Code, Comparison, Decimal, HorizontalSvm, JobId, Phase, Publication, Rules, Slot};
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use svm::{Label, split};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_development_ledger() {
@@ -38,6 +43,7 @@ fn plan(ledger: &Ledger, name: &str, comparison: Comparison, model: Publication)
         positive: String::new(),
         negative: String::new(),
         standardise: true,
+        units: Vec::new(),
         rows: 0,
         batch: None,
         iterations: ITERATIONS,
@@ -136,4 +142,121 @@ async fn the_papers_protocol_comes_to_the_same(ledger: &Ledger) {
     assert_eq!(summary.identical_weights, Some(true));
     assert!(reports.iter().all(|report| report.model.is_some()));
     assert!(ledger.verify(&prepared.params.id()).await.complete);
+}
+
+const SMALL: [&str; 3] = ["--key-bits", "512", "--insecure-key-bits"];
+
+/// 60 rows of which every twelfth is of class 1.
+fn rows(header: &str, cells: impl Fn(usize) -> [String; 2]) -> String {
+    let row = |row: usize| {
+        let [first, second] = cells(row);
+        format!("K{row:03},{first},{second},{}\n", u8::from(row % 12 == 5))
+    };
+    header.to_owned() + "\n" + &(0..60).map(row).collect::<String>()
+}
+
+fn ordinary(row: usize) -> [String; 2] {
+    [(40 + row * 7 % 31).to_string(), format!("{}.5", 110 + row * 11 % 43 + 30 * usize::from(row % 12 == 5))]
+}
+
+/// What `confab train` reports of a table.
+fn trained(file: &Path, more: &[&str]) -> serde_json::Value {
+    let file = file.to_str().unwrap();
+    let mut args = vec!["train", "--data", file, "--label", "outcome", "--id", "case", "--iterations", "3"];
+    args.extend(SMALL.iter().chain(&["--weak-blinding", "--json", "-"]).chain(more));
+    serde_json::from_str(&ok(&args)).unwrap()
+}
+
+const BY_ROWS: [&str; 4] = ["--partition", "rows", "--participants", "5"];
+const BY_COLUMNS: [&str; 6] = ["--participants", "2", "--key", "deal", "--batch", "8"];
+
+#[test]
+fn providers_of_one_class_take_part() {
+    let dir = tempfile::tempdir().unwrap();
+    let generated = dir.path().join("rows.csv");
+    fs::write(&generated, rows("case,age,pressure,outcome", ordinary)).unwrap();
+    let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases/rows-one-class.csv");
+    for file in [generated, given].iter().filter(|file| file.is_file()) {
+        let report = trained(file, &BY_ROWS);
+        assert_eq!(
+            (&report["identical_weights"], &report["identical_predictions"]),
+            (&true.into(), &true.into())
+        );
+        let path = file.to_str().unwrap();
+        ok(&[
+            &[
+                "evaluate",
+                "--data",
+                path,
+                "--label",
+                "outcome",
+                "--id",
+                "case",
+                "--folds",
+                "2",
+                "--repeats",
+                "1",
+            ][..],
+            &BY_ROWS,
+        ]
+        .concat());
+    }
+}
+
+#[test]
+fn columns_may_have_the_names_of_the_experiments_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rows.csv");
+    fs::write(&file, rows("case,id,label,outcome", ordinary)).unwrap();
+    for partition in [&BY_ROWS[..], &BY_COLUMNS] {
+        assert_eq!(trained(&file, partition)["identical_weights"], true, "{partition:?}");
+    }
+}
+
+#[test]
+fn a_row_kept_for_testing_stops_no_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let labels: Vec<Label> = (0..60).map(|row| Label::of_sign(row % 12 != 5)).collect();
+    let kept = split::stratified(&labels, 0.2, 1).unwrap().test[3];
+    let file = dir.path().join("rows.csv");
+    let far = |row: usize| if row == kept { ["1e300".into(), "-1e307".into()] } else { ordinary(row) };
+    fs::write(&file, rows("case,age,pressure,outcome", far)).unwrap();
+    for partition in [&BY_ROWS[..], &BY_COLUMNS] {
+        assert_eq!(trained(&file, partition)["identical_predictions"], true, "{partition:?}");
+    }
+}
+
+#[test]
+fn a_column_without_a_value_is_left_out_and_a_constant_one_is_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rows.csv");
+    let cells = |row: usize| [format!("?,{}", ordinary(row)[0]), "9007199254740994".to_string()];
+    fs::write(&file, rows("case,never,age,constant,outcome", cells)).unwrap();
+    for partition in [&BY_ROWS[..], &BY_COLUMNS] {
+        let report = trained(&file, &[partition, &["--missing", "mean"]].concat());
+        assert_eq!(report["left_out"], serde_json::json!(["never"]), "{partition:?}");
+        assert_eq!(report["identical_weights"], true, "{partition:?}");
+    }
+}
+
+#[test]
+fn what_training_by_rows_does_not_take_is_named_by_both_commands_with_the_line_of_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rows.csv");
+    // 32 standard deviations need more than 1,025 rows.
+    let mut text = "case,age,pressure,outcome\n".to_string();
+    for row in 0..1400 {
+        let [age, pressure] = ordinary(row);
+        let age = if row == 1000 { "1e9".into() } else { age };
+        text += &format!("K{row:04},{age},{pressure},{}\n", row % 2);
+    }
+    fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap();
+    for command in [&["train"][..], &["evaluate", "--folds", "10", "--repeats", "1"]] {
+        let args =
+            ["--partition", "rows", "--data", path, "--label", "outcome", "--id", "case", "--seed", "4"];
+        let said = error(&[command, &args, &SMALL, &["--weak-blinding"]].concat());
+        let named = said.contains(path) && said.contains("line 1002, column `age`");
+        assert!(named && said.contains("standard deviations") && !said.contains("standardise"), "{said}");
+    }
 }

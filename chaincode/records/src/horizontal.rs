@@ -24,6 +24,10 @@ pub struct HorizontalSvm {
     pub negative: String,
     /// Whether columns are scaled to mean 0 and deviation 1 over all providers' rows, from masked sums.
     pub standardise: bool,
+    /// Of each column the binary exponent u of the unit 2^u in which those sums count its values: chosen by the proposer so
+    /// that its own values have 53 bits at least. All are [`DEFAULT_UNIT`] in jobs that are older than this field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<i32>,
     /// Most rows of a provider. Providers with fewer fill up, so that nobody learns how many they have.
     pub rows: u32,
     /// Rows of each provider in one iteration, drawn from a joint seed; all where it is absent.
@@ -94,6 +98,10 @@ impl GradientNoise {
 
 /// Bytes of one masked sum over all rows: of ones, of values, or of their squares.
 pub const MOMENT_BYTES: usize = 24;
+/// Binary exponent of the unit of a column in the sums where a job names none.
+pub const DEFAULT_UNIT: i32 = -16;
+/// Bits of |x| in those units, so that the squares of 10,000,000 rows of 63 providers fit [`MOMENT_BYTES`].
+pub const MOMENT_BITS: u32 = 80;
 /// κ: what σ hides of a blinding factor ρ, in bits.
 const KAPPA: u32 = 32;
 /// Bits of a plaintext above all slots of margins: what is no ciphertext of margins under the analyst's key opens to a
@@ -108,6 +116,11 @@ impl HorizontalSvm {
     /// Number of the model's weights, the intercept included.
     pub fn weights(&self) -> usize {
         self.columns.len() + usize::from(self.intercept)
+    }
+
+    /// Binary exponent of the unit of a column in the masked sums.
+    pub fn unit(&self, column: usize) -> i32 {
+        self.units.get(column).copied().unwrap_or(DEFAULT_UNIT)
     }
 
     /// Number of the providers among so many participants.
@@ -161,6 +174,11 @@ impl HorizontalSvm {
         check(named, "columns", "a name is empty or longer than 256 bytes")?;
         let distinct: BTreeSet<&String> = self.columns.iter().collect();
         check(distinct.len() == self.columns.len(), "columns", "one is named twice")?;
+        let named = self.units.len();
+        check(named == 0 || named == self.columns.len(), "units", "not one for each column")?;
+        check(named == 0 || self.standardise, "units", "columns that are not standardised have none")?;
+        let exponents = self.units.iter().all(|unit| (-1200..=1000).contains(unit));
+        check(exponents, "units", "an exponent is not in -1,200..=1,000")?;
         for (field, class) in [("positive", &self.positive), ("negative", &self.negative)] {
             check((1..=256).contains(&class.len()), field, "empty or longer than 256 bytes")?;
         }

@@ -27,7 +27,9 @@ pub use body::{
 };
 pub use bytes::Bytes;
 pub use decimal::{Decimal, DecimalError, SCALE};
-pub use horizontal::{Comparison, GradientNoise, HorizontalSvm, MOMENT_BYTES, VALUE_BITS};
+pub use horizontal::{
+    Comparison, DEFAULT_UNIT, GradientNoise, HorizontalSvm, MOMENT_BITS, MOMENT_BYTES, VALUE_BITS,
+};
 pub use job::{
     Acceptance, Ending, Job, JobId, JobParams, JobView, Judge, Kind, MAX_REASON_BYTES, Outcome, ParamsError,
     Publication, VerticalSvm,

@@ -14,7 +14,7 @@ use svm::{
     fixed::Features,
     horizontal,
     scaling::{Scaler, Scaling},
-    table::{Columns, Row, Table},
+    table::{Columns, Row, Table, is_class},
     vertical::Private,
 };
 
@@ -39,7 +39,10 @@ pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Resul
     let input = in_file(&data.file);
     let all: Vec<usize> = (0..table.rows.len()).collect();
     let scaled = scaler.apply(&table, &all).map_err(|e| input(&e))?;
-    let features = Features::encode(&scaled).map_err(|e| input(&e))?;
+    let features = Features::encode_training(&scaled).map_err(|e| match data.scale {
+        Scaling::None => input(&format!("{e}; set `scale` in [data] to \"std\" or \"unit\"")),
+        _ => input(&e),
+    })?;
     let digest = digest(&table, Some(data.scale));
     let labels = table.labels().map_err(|e| input(&e))?;
     let ids: Vec<String> = table.rows.iter().filter_map(|row| row.id.clone()).collect();
@@ -77,7 +80,14 @@ pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result
         return Ok(Rows { private: horizontal::Private::analyst(secret), digest: None });
     }
     let data = config.data.as_ref().ok_or_else(no_data)?;
-    let table = provider_table(data)?;
+    if let Some(own) = data.positive.as_ref().filter(|own| !is_class(own, &training.positive)) {
+        return Err(Fault::Input(format!(
+            "`positive` in [data] is `{own}`, in the job the positive class is `{}`: see that all mean the same, and change \
+             it, or refuse the job",
+            training.positive
+        )));
+    }
+    let table = provider_table(data, Some(&training.positive))?;
     let digest = Some(digest(&table, None));
     match horizontal::Private::provider(training, table, secret) {
         Ok(private) => Ok(Rows { private, digest }),
@@ -86,12 +96,14 @@ pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result
     }
 }
 
-/// A provider's table in a training by rows.
+/// A provider's table in a training by rows. With the positive class of a job its rows may be of one class.
 ///
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
-pub fn provider_table(data: &Data) -> Result<Table, Fault> {
-    let table = read(data)?;
+pub fn provider_table(data: &Data, positive: Option<&str>) -> Result<Table, Fault> {
+    let positive = positive.map(String::from).or(data.positive.clone());
+    let columns = Columns { one_class: true, positive, ..columns(data) };
+    let table = Table::read(&data.file, &columns).map_err(|e| in_configuration(e.to_string()))?;
     let gap = |row: &Row| row.values.iter().position(Option::is_none).map(|column| (row.line, column));
     match table.rows.iter().find_map(gap).filter(|_| !data.fill_missing) {
         None => Ok(table),
@@ -107,13 +119,16 @@ pub fn provider_table(data: &Data) -> Result<Table, Fault> {
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
 pub fn read(data: &Data) -> Result<Table, Fault> {
-    let columns = Columns {
+    Table::read(&data.file, &columns(data)).map_err(|e| in_configuration(e.to_string()))
+}
+
+fn columns(data: &Data) -> Columns {
+    Columns {
         label: Some(data.label.clone()),
         positive: data.positive.clone(),
         id: data.id.clone(),
         ..Columns::default()
-    };
-    Table::read(&data.file, &columns).map_err(|e| in_configuration(e.to_string()))
+    }
 }
 
 /// Digest of all that a table brings to a job: what was read of the file, in the order that the job has it, and how it is
@@ -148,10 +163,9 @@ pub(crate) fn in_file(path: &Path) -> impl Fn(&dyn Display) -> Fault {
 
 /// Advice speaks of the options of `confab train`; here they are settings.
 pub(crate) fn in_configuration(error: String) -> Fault {
-    const SETTINGS: [(&str, &str); 3] = [
+    const SETTINGS: [(&str, &str); 2] = [
         ("with --positive", "with `positive` in [data]"),
         ("use --missing mean", "set `fill_missing = true` in [data]"),
-        ("use --scale std or unit", "set `scale` in [data] to \"std\" or \"unit\""),
     ];
     let settings = SETTINGS.iter();
     Fault::Input(settings.fold(error, |error, (option, setting)| error.replace(option, setting)))

@@ -24,11 +24,11 @@ use std::{
 };
 use svm::{
     Label,
-    fixed::Features,
+    evaluation::{Preparation, Setting},
     generate,
-    scaling::{Scaler, Scaling},
-    split::{self, Division, Split},
-    table::{Columns, Missing, Row, Table},
+    scaling::Scaling,
+    split::{self, Division},
+    table::{Classes, Columns, Missing, Row, Table},
     vertical::Blinding,
 };
 use tokio::process::{Child, Command};
@@ -120,12 +120,8 @@ pub struct Prepared {
     pub dir: PathBuf,
     /// The job to be proposed.
     pub params: JobParams,
-    /// The unsplit table.
-    pub table: Table,
-    /// Training and test rows.
-    pub split: Split,
-    /// How the columns are scaled.
-    pub scale: Scaling,
+    /// The unsplit table, divided and scaled.
+    pub prepared: Preparation,
     /// Lines that were left out because of gaps.
     pub dropped: Vec<u64>,
     /// Seconds that making the key took.
@@ -230,12 +226,9 @@ impl Source {
         Ok((table, dropped))
     }
 
-    /// The table, its training and test rows, and the lines that were left out because of gaps.
-    pub(crate) fn read(&self) -> Result<(Table, Split, Vec<u64>), ExperimentError> {
-        let (table, dropped) = self.table()?;
-        let labels = table.labels().map_err(input)?;
-        let split = self.division.of(&labels).map_err(input)?;
-        Ok((table, split, dropped))
+    /// Names the file in what is wrong with its rows.
+    pub(crate) fn wrong(&self, e: impl std::fmt::Display) -> ExperimentError {
+        input(format!("{}: {e}", self.data.display()))
     }
 }
 
@@ -262,19 +255,30 @@ impl Plan {
     /// # Errors
     /// As [`Plan::prepare`].
     pub fn check(&self, participants: u32) -> Result<(), ExperimentError> {
-        let (table, split, _) = self.source.read()?;
-        split::deal(table.columns.len(), participants as usize).map_err(input)?;
+        let (table, _) = self.source.table()?;
+        self.preparation(&table, self.source.division, participants).map(drop)
+    }
+
+    /// The same with a table that was read, divided in any way: what a training makes of it.
+    ///
+    /// # Errors
+    /// What is wrong with table or parameters.
+    pub fn preparation(
+        &self,
+        table: &Table,
+        division: Division,
+        participants: u32,
+    ) -> Result<Preparation, ExperimentError> {
+        let setting = Setting::by_columns(&self.training, self.scale);
+        let prepared = setting.prepare(table, division, participants).map_err(|e| self.source.wrong(e))?;
         let names = (0..participants).map(|party| party.to_string()).collect();
-        self.params(split.train.len(), names)?.validate().map_err(input)?;
-        let scaler = Scaler::fit(&table, &split.train, self.scale).map_err(input)?;
-        let scaled = scaler.apply(&table, &split.train).map_err(input)?;
-        Features::encode(&scaled).map(drop).map_err(input)?;
+        self.params(prepared.split.train.len(), names)?.validate().map_err(input)?;
         if self.training.judge == Judge::Blinded {
             let training = &self.training;
             Blinding::new(training.key_bits, participants, training.margin_bits, training.weak_blinding)
                 .map_err(input)?;
         }
-        Ok(())
+        Ok(prepared)
     }
 
     fn params(&self, instances: usize, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
@@ -317,8 +321,11 @@ impl Plan {
     /// # Errors
     /// What is wrong with table or parameters, or a file that cannot be written.
     pub fn lay_out(&self, participants: &Participants, key: &Key) -> Result<Prepared, ExperimentError> {
-        let (table, split, dropped) = self.source.read()?;
-        let blocks = split::deal(table.columns.len(), self.organisations.len()).map_err(input)?;
+        let (table, dropped) = self.source.table()?;
+        let parties = self.organisations.len();
+        let prepared = self.preparation(&table, self.source.division, parties as u32)?;
+        let Preparation { table, split, .. } = &prepared;
+        let blocks = split::deal(table.columns.len(), parties).map_err(input)?;
         let names = self.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
         let mut params = self.params(split.train.len(), names)?;
         if let Key::Negotiated { fingerprint, .. } = key {
@@ -327,7 +334,7 @@ impl Plan {
         params.validate().map_err(input)?;
         for ((config, block), party) in participants.configs.iter().zip(blocks).zip(0..) {
             let data = config.with_file_name("data.csv");
-            let text = participant_table(&table, &split.train, block);
+            let text = participant_table(table, &split.train, block);
             files::write(&data, text.as_bytes(), Access::Owner).map_err(file_error(&data))?;
             let key_share = config.with_file_name("key-share.json");
             if let Key::Dealt(dealt) = key {
@@ -339,14 +346,7 @@ impl Plan {
             }
             participants.configure(party, |config| {
                 config.key_share = matches!(key, Key::Dealt(_)).then(|| key_share.clone());
-                config.data = Some(Data {
-                    file: data,
-                    id: Some("id".into()),
-                    label: "label".into(),
-                    positive: Some("positive".into()),
-                    scale: self.scale,
-                    fill_missing: self.source.missing == Missing::Mean,
-                });
+                config.data = Some(participant_data(table, data, self.scale, self.source.missing));
             })?;
         }
         participants.accept(&params.id())?;
@@ -354,9 +354,7 @@ impl Plan {
         Ok(Prepared {
             dir: dir.to_path_buf(),
             params,
-            table,
-            split,
-            scale: self.scale,
+            prepared,
             dropped,
             key_seconds: key.seconds(),
             key_origin: key.origin(),
@@ -545,17 +543,46 @@ impl Participants {
     }
 }
 
-/// The training rows with some of the columns, as a participant would have them.
+/// The training rows with some of the columns, as a participant would have them: in the words of the table.
 pub(crate) fn participant_table(table: &Table, rows: &[usize], columns: std::ops::Range<usize>) -> String {
+    let (id, classes) = (id_column(table), classes(table));
+    let words = [classes.negative.join("/"), classes.positive.clone()].map(|word| quoted(&word));
     let rows = rows.iter().enumerate().map(|(index, &row)| {
         let row = &table.rows[row];
-        let label = match row.label {
-            Some(Label::Positive) => "positive",
-            _ => "negative",
-        };
-        (format!("r{index:08},{label}"), row)
+        let word = &words[usize::from(row.label == Some(Label::Positive))];
+        (format!("r{index:08},{word}"), row)
     });
-    csv_text("id,label", table, columns, rows)
+    csv_text(&format!("{id},{}", quoted(&classes.column)), table, columns, rows)
+}
+
+/// How a participant reads its table of an experiment.
+pub(crate) fn participant_data(table: &Table, file: PathBuf, scale: Scaling, missing: Missing) -> Data {
+    let classes = classes(table);
+    Data {
+        file,
+        id: Some(id_column(table)),
+        label: classes.column.clone(),
+        positive: Some(classes.positive.clone()),
+        scale,
+        fill_missing: missing == Missing::Mean,
+    }
+}
+
+fn classes(table: &Table) -> &Classes {
+    table.classes.as_ref().expect("a table without labels is not prepared")
+}
+
+/// A name for a column of identifiers that no column has. It is no number, so that the header shows as one.
+pub(crate) fn id_column(table: &Table) -> String {
+    let is_taken = |name: &str| {
+        let label = table.classes.as_ref().map(|classes| &classes.column);
+        table.columns.iter().chain(label).any(|column| column.trim() == name)
+    };
+    let mut name = "id".to_string();
+    while is_taken(&name) {
+        name.push('_');
+    }
+    name
 }
 
 /// A table's header and rows with some of its columns, behind cells that come with each.
@@ -607,7 +634,7 @@ impl Prepared {
     /// # Panics
     /// When the table has no labels, with which it could not have been prepared.
     pub fn model(&self, reports: &[JobReport]) -> Model {
-        let classes = self.table.classes.as_ref().expect("a table without labels is not prepared");
+        let classes = classes(&self.prepared.table);
         let parts = reports.iter().flat_map(|report| report.model.parts.clone()).collect();
         Model {
             version: VERSION,

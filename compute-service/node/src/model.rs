@@ -1,17 +1,19 @@
 //! Trained models as files: what a participant keeps, what `predict` reads, and what it says of new rows.
 
+use num_bigint::BigInt;
+use num_traits::ToPrimitive;
 use records::{HorizontalSvm, JobId, JobParams, VERSION};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
 use svm::{
-    Label,
-    fixed::{self, Features},
+    Label, fixed,
     metrics::Metrics,
     scaling::Scaler,
-    table::{Columns, Table, same_class},
+    table::{Columns, Table, is_class},
 };
 
 /// One participant's part of a model: its columns, how it scaled them, and their weights.
@@ -31,9 +33,12 @@ pub struct Part {
 }
 
 impl Part {
-    /// w·x − b of one row of features, exact at scale 2^36.
-    pub fn score(&self, row: &[i32]) -> i128 {
-        fixed::score(&self.weights, row) - (i128::from(self.intercept) << fixed::FEATURE_PLACES)
+    /// w·x − b of one row of scaled values, exact at scale 2^36.
+    ///
+    /// # Panics
+    /// Where the row has other columns than the part, or a value that is not finite.
+    pub fn score(&self, row: &[f64]) -> BigInt {
+        fixed::score_of_any(&self.weights, row) - (BigInt::from(self.intercept) << fixed::FEATURE_PLACES)
     }
 }
 
@@ -256,33 +261,76 @@ impl Model {
         }
     }
 
-    /// Names of the columns, in the order of the parts.
-    pub fn columns(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().flat_map(|part| part.scaler.columns())
+    /// Names of the columns, in the order of the parts. Where several organisations have a column of one name, theirs are
+    /// told apart as `Org1MSP/age` and `Org2MSP/age`; a name that only one has stays as it is.
+    pub fn columns(&self) -> Vec<String> {
+        let all: Vec<(&str, &str)> = self
+            .parts
+            .iter()
+            .flat_map(|part| part.scaler.columns().map(|name| (part.msp_id.as_str(), name)))
+            .collect();
+        let mut names: Vec<String> = all.iter().map(|(_, name)| name.to_string()).collect();
+        // A qualified name may be another column's own, which is then qualified, too.
+        loop {
+            let mut count: HashMap<&str, u32> = HashMap::new();
+            names.iter().for_each(|name| *count.entry(name).or_default() += 1);
+            let is_ambiguous: Vec<bool> = names.iter().map(|name| count[name.as_str()] > 1).collect();
+            let mut has_changed = false;
+            for ((name, (msp_id, own)), _) in
+                names.iter_mut().zip(&all).zip(is_ambiguous).filter(|(_, ambiguous)| *ambiguous)
+            {
+                let qualified = format!("{msp_id}/{own}");
+                has_changed |= *name != qualified;
+                *name = qualified;
+            }
+            if !has_changed {
+                return names;
+            }
+        }
+    }
+
+    /// What a missing column is, where the model tells several of its name apart.
+    fn about_qualified(&self, columns: &[String]) -> String {
+        let own = self.parts.iter().flat_map(|part| part.scaler.columns());
+        let qualified: Vec<&str> = columns
+            .iter()
+            .zip(own)
+            .filter(|(name, own)| name != own)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        match qualified.is_empty() {
+            true => String::new(),
+            false => format!(
+                " (several organisations have a column of one name; in one table they are called {})",
+                qualified.join(", ")
+            ),
+        }
     }
 
     /// Predicts the class of every row of a table that has the model's columns, in any order among others. Gaps are filled
     /// with the training rows' means.
     ///
     /// # Errors
-    /// A part of the model that is not here; a column that is missing, a cell that is no number, values that overflow the
-    /// scale, a class that the model does not know: all with line and column.
+    /// A part of the model that is not here; a column that is missing, a cell that is no number, a class that the model does not know: all with line and column.
     pub fn predict(&self, query: &Query) -> Result<Predictions, ModelError> {
         self.require_whole()?;
         let rows = |e: &dyn std::fmt::Display| {
-            let text = e.to_string().replace(" of --positive", ", the model's positive class");
-            ModelError::Rows(text.replace("; use --scale std or unit", ""))
+            ModelError::Rows(e.to_string().replace(" of --positive", ", the model's positive class"))
         };
         let in_file = |e: &dyn std::fmt::Display| rows(&format!("{}: {e}", query.file.display()));
+        let names = self.columns();
         let columns = Columns {
             id: query.id.clone(),
             label: query.label.clone(),
             positive: query.label.as_ref().map(|_| self.positive.clone()),
             one_class: true,
-            features: Some(self.columns().map(String::from).collect()),
+            features: Some(names.clone()),
             ..Columns::default()
         };
-        let table = Table::read(&query.file, &columns).map_err(|e| rows(&e))?;
+        let table = Table::read(&query.file, &columns).map_err(|e| match e.is_about_a_missing_column() {
+            true => rows(&format!("{e}{}", self.about_qualified(&names))),
+            false => rows(&e),
+        })?;
         let mut negative = table.classes.iter().flat_map(|classes| &classes.negative);
         if let Some(unknown) = negative.find(|class| !self.is_negative(class)) {
             let (column, known) =
@@ -295,27 +343,28 @@ impl Model {
             )));
         }
         let all: Vec<usize> = (0..table.rows.len()).collect();
-        let mut scores = vec![0i128; all.len()];
+        let mut scores = vec![BigInt::ZERO; all.len()];
         let mut first = 0;
         for part in &self.parts {
-            let own = table.slice(first..first + part.weights.len());
+            let mut own = table.slice(first..first + part.weights.len());
+            // The table has the names by which the model tells columns of one name apart.
+            own.columns = part.scaler.columns().map(String::from).collect();
             first += part.weights.len();
             let scaled = part.scaler.apply(&own, &all).map_err(|e| in_file(&e))?;
-            let features = Features::encode(&scaled).map_err(|e| in_file(&e))?;
-            for (index, score) in scores.iter_mut().enumerate() {
-                *score += part.score(features.row(index));
+            for (score, row) in scores.iter_mut().zip(&scaled.rows) {
+                *score += part.score(row);
             }
         }
-        let predicted: Vec<Label> = scores.iter().map(|score| fixed::predict(*score)).collect();
+        let predicted: Vec<Label> = scores.iter().map(fixed::class_of).collect();
         let measures = match query.label {
             Some(_) => Some(Metrics::new(&table.labels().map_err(|e| in_file(&e))?, &predicted)),
             None => None,
         };
-        let prediction = |((row, score), label): ((&svm::table::Row, &i128), &Label)| Prediction {
+        let prediction = |((row, score), label): ((&svm::table::Row, &BigInt), &Label)| Prediction {
             line: row.line,
             id: row.id.clone(),
             class: self.class(*label).to_owned(),
-            score: *score as f64 / fixed::ONE as f64,
+            score: decision_value(score),
         };
         Ok(Predictions {
             version: VERSION,
@@ -327,8 +376,16 @@ impl Model {
 
     /// Whether a label is one of those that count as negative.
     fn is_negative(&self, class: &str) -> bool {
-        // One class against several others: their names are joined.
-        same_class(class, &self.negative) || self.negative.split('/').any(|one| same_class(class, one))
+        is_class(class, &self.negative)
+    }
+}
+
+/// A score as the decision value: from the scale 2^36 to the nearest float.
+fn decision_value(score: &BigInt) -> f64 {
+    let float = |score: &BigInt| score.to_f64().unwrap_or(f64::NAN);
+    match float(score) {
+        scaled if scaled.is_finite() => scaled / fixed::ONE as f64,
+        _ => float(&(score / fixed::ONE)).clamp(-f64::MAX, f64::MAX),
     }
 }
 
@@ -362,5 +419,81 @@ mod decimal_strings {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<i64>, D::Error> {
         let texts = Vec::<String>::deserialize(deserializer)?;
         texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sklearn;
+
+    /// One organisation's part: of each column the mean, and the weight in halves; deviations are 2.
+    fn part(msp_id: &str, columns: &[(&str, f64, i64)]) -> Model {
+        let moments = columns.iter().map(|(name, mean, _)| (name.to_string(), *mean, Some(2.0))).collect();
+        let weights = columns.iter().map(|(.., halves)| halves << 23).collect();
+        let scaler = Scaler::standard(moments).unwrap();
+        Model {
+            version: VERSION,
+            positive: "ill".into(),
+            negative: "well".into(),
+            job: Some(JobId("a".repeat(64))),
+            holders: ["Org1MSP", "Org2MSP"].map(String::from).to_vec(),
+            parts: vec![Part { msp_id: msp_id.into(), scaler, weights, intercept: 0 }],
+        }
+    }
+
+    fn whole(parts: [Model; 2]) -> Model {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = [0, 1].map(|place| dir.path().join(format!("{place}.json")));
+        for (path, part) in paths.iter().zip(&parts) {
+            fs::write(path, serde_json::to_vec(part).unwrap()).unwrap();
+        }
+        Model::load_parts(&paths).unwrap()
+    }
+
+    fn predict(model: &Model, text: &str) -> Result<Vec<f64>, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("new.csv");
+        fs::write(&file, text).unwrap();
+        let found = model.predict(&Query { file, ..Query::default() }).map_err(|e| e.to_string())?;
+        Ok(found.predictions.iter().map(|p| p.score).collect())
+    }
+
+    #[test]
+    fn columns_of_one_name_are_told_apart_by_their_organisations() {
+        let first = part("Org1MSP", &[("age", 40.0, 1), ("pulse", 60.0, 2)]);
+        let second = part("Org2MSP", &[("sugar", 5.0, 4), ("age", 80.0, 6)]);
+        let model = whole([second, first]);
+        assert_eq!(model.columns(), ["Org1MSP/age", "pulse", "sugar", "Org2MSP/age"]);
+        // In any order, among others.
+        let found = predict(&model, "sugar,Org2MSP/age,x,Org1MSP/age,pulse\n7,82,0,44,60\n").unwrap();
+        assert_eq!(found, [0.5 * 2.0 + 0.0 + 2.0 * 1.0 + 3.0 * 1.0]);
+        let said = predict(&model, "sugar,age,pulse\n7,82,44\n").unwrap_err();
+        assert!(
+            said.contains("no column `Org1MSP/age`") && said.contains("are called Org1MSP/age, Org2MSP/age"),
+            "{said}"
+        );
+        let export = serde_json::to_value(sklearn::Export::new(&model).unwrap()).unwrap();
+        assert_eq!(export["columns"], serde_json::json!(["Org1MSP/age", "pulse", "sugar", "Org2MSP/age"]));
+        assert_eq!(export["fitted"]["simpleimputer"]["feature_names_in_"], export["columns"]);
+    }
+
+    #[test]
+    fn a_name_that_only_one_has_stays_unless_it_reads_like_a_qualified_one() {
+        let model = whole([part("Org1MSP", &[("age", 1.0, 1)]), part("Org2MSP", &[("pulse", 1.0, 1)])]);
+        assert_eq!(model.columns(), ["age", "pulse"]);
+        let clash = part("Org1MSP", &[("age", 1.0, 1), ("Org2MSP/age", 2.0, 1)]);
+        let model = whole([clash, part("Org2MSP", &[("age", 3.0, 1)])]);
+        assert_eq!(model.columns(), ["Org1MSP/age", "Org1MSP/Org2MSP/age", "Org2MSP/age"]);
+    }
+
+    #[test]
+    fn new_values_of_any_size_are_predicted() {
+        let model = whole([part("Org1MSP", &[("age", 40.0, 1)]), part("Org2MSP", &[("pulse", 0.0, -2)])]);
+        let found = predict(&model, "age,pulse\n1e300,0\n40,1e300\n1e12,-1e12\n40,2e-9\n").unwrap();
+        let expected = [0.25e300, -0.5e300, 0.25e12 - 10.0 + 0.5e12, 0.0];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() <= 1e-12 * expected.abs(), "{found} and {expected}");
+        }
     }
 }

@@ -11,11 +11,10 @@ use records::{JobParams, Judge, Outcome};
 use serde::{Deserialize, Serialize};
 use svm::{
     Hyperparameters, Label,
-    fixed::{self, Features},
-    float,
+    evaluation::Preparation,
+    fixed, float,
     metrics::{self, Metrics},
     reference::{self, Variant},
-    scaling::Scaler,
     vertical::Blinding,
 };
 
@@ -38,6 +37,9 @@ pub struct Report {
     pub features_by_participant: Vec<u32>,
     /// Lines that were left out because of gaps.
     pub dropped_lines: Vec<u64>,
+    /// Columns that were left out, having no value in any training row.
+    #[serde(default)]
+    pub left_out: Vec<String>,
     /// Number T of iterations.
     pub iterations: u32,
     /// Instances B of an iteration.
@@ -155,26 +157,18 @@ impl Report {
             }
         }
         let input = |e: &dyn std::fmt::Display| ExperimentError::Input(e.to_string());
-        let (table, split) = (&prepared.table, &prepared.split);
         let training = prepared.params.training();
-        let labels = table.labels().map_err(|e| input(&e))?;
-        let of = |rows: &[usize]| rows.iter().map(|&row| labels[row]).collect::<Vec<Label>>();
-        let scaler = Scaler::fit(table, &split.train, prepared.scale).map_err(|e| input(&e))?;
-        let train = scaler.apply(table, &split.train).map_err(|e| input(&e))?;
-        let test_rows = if split.test.is_empty() { &split.train } else { &split.test };
-        let test = scaler.apply(table, test_rows).map_err(|e| input(&e))?;
-        let test_labels = of(test_rows);
+        let Preparation { table, split, train, train_labels, test, test_labels, float, left_out, .. } =
+            &prepared.prepared;
         let hyper = Hyperparameters::from(training);
-        let reference =
-            reference::train(&train, &of(&split.train), &first.schedule, &hyper, Variant::default());
-        let float = float::train(&train, &of(&split.train), &first.schedule, &hyper, Variant::default());
+        let reference = reference::train(train, train_labels, &first.schedule, &hyper, Variant::default());
+        let [float_train, float_test] = float;
+        let float = float::train(float_train, train_labels, &first.schedule, &hyper, Variant::default());
         let weights: Vec<i64> = reports.iter().flat_map(|report| report.part().weights.clone()).collect();
-        let test_features = Features::encode(&test).map_err(|e| input(&e))?;
-        let secure_predictions: Vec<Label> = (0..test_features.len())
-            .map(|row| fixed::predict(fixed::score(&weights, test_features.row(row))))
-            .collect();
-        let reference_predictions = reference.predict(&test);
-        let float_predictions = float.predict(&test);
+        let predicted = |row: &Vec<f64>| fixed::class_of(&fixed::score_of_any(&weights, row));
+        let secure_predictions: Vec<Label> = test.rows.iter().map(predicted).collect();
+        let reference_predictions = reference.predict(test);
+        let float_predictions = float.predict(float_test);
         let blinding = match training.judge {
             Judge::Blinded => Some(
                 Blinding::new(
@@ -204,6 +198,7 @@ impl Report {
             features: table.columns.len() as u32,
             features_by_participant: reports.iter().map(|r| r.part().weights.len() as u32).collect(),
             dropped_lines: prepared.dropped.clone(),
+            left_out: left_out.clone(),
             iterations: training.iterations,
             batch: training.batch,
             protocol: training.judge,
@@ -223,9 +218,9 @@ impl Report {
                 ledger: (total_seconds - slowest).max(0.0),
                 cpu_all_participants: reports.iter().map(|r| r.seconds.cpu).sum(),
             },
-            secure: Metrics::new(&test_labels, &secure_predictions),
-            plaintext: Metrics::new(&test_labels, &reference_predictions),
-            float: Metrics::new(&test_labels, &float_predictions),
+            secure: Metrics::new(test_labels, &secure_predictions),
+            plaintext: Metrics::new(test_labels, &reference_predictions),
+            float: Metrics::new(test_labels, &float_predictions),
             identical_indicators: reference.indicators == first.indicators,
             identical_predictions: secure_predictions == reference_predictions,
             identical_weights: weights.iter().map(|w| BigInt::from(*w)).eq(reference.weights.iter().cloned()),

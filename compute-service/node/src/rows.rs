@@ -2,8 +2,10 @@
 //! compared with training on the pooled rows.
 
 use crate::{
-    config::Data,
-    experiment::{ExperimentError, Participants, Source, file_error, input, job_params, participant_table},
+    experiment::{
+        ExperimentError, Participants, Source, file_error, input, job_params, participant_data,
+        participant_table,
+    },
     model::Model,
     report::LedgerReport,
     worker::RowsReport,
@@ -14,13 +16,13 @@ use records::{Comparison, Decimal, HorizontalSvm, JobParams, Kind, Outcome, Publ
 use serde::{Deserialize, Serialize};
 use svm::{
     Hyperparameters, Label,
-    fixed::{self, Features},
-    float, horizontal,
+    evaluation::{Preparation, Setting},
+    fixed, float, horizontal,
     metrics::Metrics,
     reference::{self, Variant},
     scaling::Scaling,
-    split::Split,
-    table::{Missing, Table},
+    split::Division,
+    table::Table,
 };
 
 /// What is to be trained, on what, by how many.
@@ -39,8 +41,7 @@ pub struct RowsPlan {
 pub struct RowsPrepared {
     /// The job to be proposed.
     pub params: JobParams,
-    table: Table,
-    split: Split,
+    prepared: Preparation,
     /// The training rows of each provider.
     dealt: Vec<Vec<usize>>,
     dropped: Vec<u64>,
@@ -54,23 +55,40 @@ impl RowsPlan {
     /// # Errors
     /// What is wrong with table or parameters.
     pub fn check(&self, providers: u32) -> Result<(), ExperimentError> {
-        let (table, split, _) = self.source.read()?;
-        let names = (0..=providers).map(|party| party.to_string()).collect();
-        self.params(&table, &split, names).map(drop)
+        let (table, _) = self.source.table()?;
+        self.preparation(&table, self.source.division, providers).map(drop)
     }
 
-    fn params(&self, table: &Table, split: &Split, names: Vec<String>) -> Result<JobParams, ExperimentError> {
+    /// The same with a table that was read, divided in any way: what a training makes of it.
+    ///
+    /// # Errors
+    /// What is wrong with table or parameters.
+    pub fn preparation(
+        &self,
+        table: &Table,
+        division: Division,
+        providers: u32,
+    ) -> Result<Preparation, ExperimentError> {
+        let setting = Setting::by_rows(&self.training, providers, self.c);
+        let prepared = setting.prepare(table, division, providers).map_err(|e| self.source.wrong(e))?;
+        let names = (0..=providers).map(|party| party.to_string()).collect();
+        self.params(&prepared, names)?;
+        Ok(prepared)
+    }
+
+    fn params(&self, prepared: &Preparation, names: Vec<String>) -> Result<JobParams, ExperimentError> {
+        let Preparation { table, split, .. } = prepared;
         let classes = table.classes.as_ref().ok_or_else(|| input("no label column"))?;
-        if classes.negative.len() > 1 {
-            let all = classes.negative.join("`, `");
-            return Err(input(format!("column `{}` has more than two classes: `{all}`", classes.column)));
-        }
         let (rows, providers) = (split.train.len(), names.len() - 1);
         let training = HorizontalSvm {
             analyst: providers as u32,
             columns: table.columns.clone(),
-            positive: "positive".into(),
-            negative: "negative".into(),
+            units: match self.training.standardise {
+                true => horizontal::units(&table.with_rows(&split.train)),
+                false => Vec::new(),
+            },
+            positive: classes.positive.clone(),
+            negative: classes.negative.join("/"),
             rows: rows.div_ceil(providers.max(1)) as u32,
             c: self.c.unwrap_or_else(|| Hyperparameters::mean_c(rows)),
             ..self.training.clone()
@@ -86,31 +104,26 @@ impl RowsPlan {
     /// # Errors
     /// What is wrong with table or parameters, or a file that cannot be written.
     pub fn lay_out(&self, participants: &Participants) -> Result<RowsPrepared, ExperimentError> {
-        let (table, split, dropped) = self.source.read()?;
+        let (table, dropped) = self.source.table()?;
         let names = participants.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
-        let params = self.params(&table, &split, names)?;
         let providers = participants.configs.len() - 1;
+        let prepared = self.preparation(&table, self.source.division, providers as u32)?;
+        let params = self.params(&prepared, names)?;
+        let Preparation { table, split, .. } = &prepared;
         // Like cards: whatever order the table is in, everybody gets of everything.
         let dealt: Vec<Vec<usize>> = (0..providers)
             .map(|party| split.train.iter().skip(party).step_by(providers).copied().collect())
             .collect();
         for (party, rows) in dealt.iter().enumerate() {
             let file = participants.configs[party].with_file_name("data.csv");
-            let text = participant_table(&table, rows, 0..table.columns.len());
+            let text = participant_table(table, rows, 0..table.columns.len());
             files::write(&file, text.as_bytes(), Access::Owner).map_err(file_error(&file))?;
             participants.configure(party, |config| {
-                config.data = Some(Data {
-                    file,
-                    id: Some("id".into()),
-                    label: "label".into(),
-                    positive: Some("positive".into()),
-                    scale: Scaling::Std,
-                    fill_missing: self.source.missing == Missing::Mean,
-                });
+                config.data = Some(participant_data(table, file, Scaling::Std, self.source.missing));
             })?;
         }
         participants.accept(&params.id())?;
-        Ok(RowsPrepared { params, table, split, dealt, dropped, participants: participants.clone() })
+        Ok(RowsPrepared { params, prepared, dealt, dropped, participants: participants.clone() })
     }
 }
 
@@ -131,6 +144,9 @@ pub struct RowsSummary {
     pub features: u32,
     /// Lines that were left out because of gaps.
     pub dropped_lines: Vec<u64>,
+    /// Columns that were left out, having no value in any training row.
+    #[serde(default)]
+    pub left_out: Vec<String>,
     /// Gaps in the training rows that count as their column's mean.
     pub filled_gaps: u32,
     /// Updates that were made, and the most that were allowed.
@@ -229,9 +245,7 @@ impl RowsPrepared {
         if analyst.ending.outcome != Outcome::Finished {
             return Err(ExperimentError::Unfinished(analyst.ending.to_string()));
         }
-        let model = analyst.model.clone().ok_or_else(|| ExperimentError::Unfinished("no model".into()))?;
-        let classes = self.table.classes.as_ref().expect("a table without labels is not prepared");
-        Ok(Model { positive: classes.positive.clone(), negative: classes.negative.join("/"), ..model })
+        analyst.model.clone().ok_or_else(|| ExperimentError::Unfinished("no model".into()))
     }
 
     /// Compares what came out with the plaintext reference of the same schedule.
@@ -247,29 +261,37 @@ impl RowsPrepared {
         let training = self.training();
         let model = self.model(reports)?;
         let part = &model.parts[0];
-        let (table, pooled) = (&self.table, self.dealt.concat());
+        let Preparation { table, split, test_labels, .. } = &self.prepared;
+        let pooled = self.dealt.concat();
         let labels = table.labels().map_err(input)?;
-        let of = |rows: &[usize]| rows.iter().map(|&row| labels[row]).collect::<Vec<Label>>();
-        let test_rows = if self.split.test.is_empty() { &self.split.train } else { &self.split.test };
+        let train_labels: Vec<Label> = pooled.iter().map(|&row| labels[row]).collect();
+        let test_rows = if split.test.is_empty() { &split.train } else { &split.test };
         let train = part.scaler.apply(table, &pooled).map_err(input)?;
         let test = part.scaler.apply(table, test_rows).map_err(input)?;
+        let means = Setting::by_rows(training, 1, None).means();
+        let floats = |rows| float::scaled(table, &pooled, rows, means);
+        let float_train = floats(&pooled);
+        if let Some(column) = float::differing(&train, &float_train) {
+            return Err(input(format!(
+                "column `{column}`: the providers' scaling is not that of an independent computation; this is a defect of \
+                 Confab"
+            )));
+        }
         let variant = Variant { intercept: training.intercept, tolerance: training.tolerance };
         let exact = training.gradient_noise.is_none();
         let analyst = &reports[training.analyst as usize];
         let schedule = self.schedule(analyst)?;
         let reference =
-            reference::train(&train, &of(&pooled), &schedule, &Hyperparameters::from(training), variant);
-        let float = float::train(&train, &of(&pooled), &schedule, &Hyperparameters::from(training), variant);
-        let float_predictions = float.predict(&test);
-        let test_features = Features::encode(&test).map_err(input)?;
-        let predictions: Vec<Label> =
-            (0..test_features.len()).map(|row| fixed::predict(part.score(test_features.row(row)))).collect();
+            reference::train(&train, &train_labels, &schedule, &Hyperparameters::from(training), variant);
+        let float =
+            float::train(&float_train, &train_labels, &schedule, &Hyperparameters::from(training), variant);
+        let float_predictions = float.predict(&floats(test_rows));
+        let predictions: Vec<Label> = test.rows.iter().map(|row| fixed::class_of(&part.score(row))).collect();
         let reference_predictions = reference.predict(&test);
         let mut weights: Vec<BigInt> = part.weights.iter().map(|w| BigInt::from(*w)).collect();
         weights.extend(training.intercept.then(|| BigInt::from(part.intercept)));
         let work = |report: &RowsReport| report.seconds.keys + report.seconds.training;
         let providers = || reports.iter().filter(|report| report.party != training.analyst);
-        let test_labels = of(test_rows);
         let iterations = analyst.iterations;
         let values = pooled.iter().flat_map(|&row| &table.rows[row].values);
         let filled_gaps = values.filter(|value| value.is_none()).count() as u32;
@@ -278,9 +300,10 @@ impl RowsPrepared {
             job: self.params.id().0,
             providers: training.providers(self.params.parties()),
             instances: pooled.len() as u32,
-            test_instances: self.split.test.len() as u32,
+            test_instances: split.test.len() as u32,
             features: table.columns.len() as u32,
             dropped_lines: self.dropped.clone(),
+            left_out: self.prepared.left_out.clone(),
             filled_gaps,
             iterations: (iterations, training.iterations),
             batch: training.active(),
@@ -297,9 +320,9 @@ impl RowsPrepared {
                 multiplication: reports.iter().map(|r| r.multiplication).sum(),
                 cpu_all_participants: reports.iter().map(|r| r.seconds.cpu).sum(),
             },
-            secure: Metrics::new(&test_labels, &predictions),
-            plaintext: Metrics::new(&test_labels, &reference_predictions),
-            float: Metrics::new(&test_labels, &float_predictions),
+            secure: Metrics::new(test_labels, &predictions),
+            plaintext: Metrics::new(test_labels, &reference_predictions),
+            float: Metrics::new(test_labels, &float_predictions),
             identical_weights: exact.then(|| weights == reference.weights),
             identical_predictions: exact.then(|| predictions == reference_predictions),
             peak_memory: reports.iter().filter_map(|report| report.peak_memory).max(),

@@ -78,7 +78,7 @@ impl Export {
     /// A part of the model that is not here.
     pub fn new(model: &Model) -> Result<Self, ModelError> {
         model.require_whole()?;
-        let columns: Vec<String> = model.columns().map(String::from).collect();
+        let columns = model.columns();
         let fitted = || model.parts.iter().flat_map(|part| part.scaler.fitted());
         let fills: Vec<f64> = fitted().map(|column| column.fill).collect();
         // Exact: a power of two.
@@ -99,7 +99,8 @@ impl Export {
                 },
                 standardscaler: Scaler {
                     mean_: fitted().map(|column| column.centre).collect(),
-                    var_: scale.iter().map(|scale| scale * scale).collect(),
+                    // Nothing decides by it; JSON has no infinity.
+                    var_: scale.iter().map(|scale| (scale * scale).min(f64::MAX)).collect(),
                     scale_: scale,
                 },
                 linearsvc: Machine {

@@ -3,7 +3,7 @@
 
 use crate::{
     config::{Config, NewRows},
-    experiment::{ExperimentError, Participants, csv_text, file_error, input, quoted},
+    experiment::{ExperimentError, Participants, csv_text, file_error, id_column, input, quoted},
     model::{Model, Query},
     predictions::{self, Answer, Answered},
 };
@@ -47,24 +47,21 @@ impl SplitRun {
     /// Rows that do not fit the model, or files that cannot be written.
     pub fn lay_out(&self, query: &Query, most: Option<u32>) -> Result<Option<JobParams>, ExperimentError> {
         let id = query.id.clone().ok_or_else(|| input("name the column of identifiers with --id"))?;
-        let columns = Columns {
-            id: Some(id),
-            features: Some(self.model.columns().map(String::from).collect()),
-            ..Columns::default()
-        };
+        let columns = Columns { id: Some(id), features: Some(self.model.columns()), ..Columns::default() };
         let mut table = Table::read(&query.file, &columns).map_err(input)?;
         table.order_by_id().map_err(input)?;
+        let id_column = id_column(&table);
         let mut first = 0;
         for (party, part) in self.model.parts.iter().enumerate() {
             let file = self.participants.configs[party].with_file_name("new.csv");
             let own = first..first + part.weights.len();
             first = own.end;
             let rows = table.rows.iter().map(|row| (quoted(row.id.as_deref().unwrap_or_default()), row));
-            let text = csv_text("id", &table, own, rows);
+            let text = csv_text(&id_column, &table, own, rows);
             files::write(&file, text.as_bytes(), Access::Owner).map_err(file_error(&file))?;
             self.participants.configure(party, |config| {
                 let most = most.unwrap_or_else(|| predictions::most(config));
-                config.predictions = Some(NewRows { file, id: "id".into(), most });
+                config.predictions = Some(NewRows { file, id: id_column.clone(), most });
             })?;
         }
         let config = self.config()?;

@@ -6,6 +6,8 @@
 //! which column. Whatever does not fit is an error, never a wrapped result.
 
 use crate::{Hyperparameters, Label, scaling::Scaled};
+use num_bigint::BigInt;
+use num_traits::{FromPrimitive, Signed};
 use records::SCALE;
 use std::{fmt, ops::Range};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -17,17 +19,29 @@ pub const WEIGHT_PLACES: u32 = 24;
 /// S: the margin 1, at the scale 2^36 of margins.
 pub const ONE: i64 = 1 << (FEATURE_PLACES + WEIGHT_PLACES);
 
+/// Sixteen units of a feature: values of a column that is not constant differ by this at least.
+const LEAST_SPREAD: f64 = 16.0 / (1 << FEATURE_PLACES) as f64;
+
 /// Why a number does not fit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FixedError {
     /// A scaled feature of 2^19 or more.
     #[error(
         "line {line}, column `{column}`: the value overflows the fixed-point scale (after scaling its magnitude must \
-         be below 524,288); use --scale std or unit"
+         be below 524,288)"
     )]
     Feature {
         /// Line of the file.
         line: u64,
+        /// Name of the column.
+        column: String,
+    },
+    /// A column whose values become next to the same.
+    #[error(
+        "column `{column}`: the values differ by less than 0.004, which is lost in the fixed-point scale (its unit is \
+         1/4,096)"
+    )]
+    Fine {
         /// Name of the column.
         column: String,
     },
@@ -76,6 +90,22 @@ impl Features {
                 let fixed =
                     to_fixed(value).ok_or_else(|| FixedError::Feature { line, column: column.clone() })?;
                 features.values.push(fixed);
+            }
+        }
+        Ok(features)
+    }
+
+    /// The same for training rows, whose columns must not lose what they tell instances apart by.
+    ///
+    /// # Errors
+    /// [`FixedError::Feature`], [`FixedError::Fine`].
+    pub fn encode_training(scaled: &Scaled) -> Result<Self, FixedError> {
+        let features = Self::encode(scaled)?;
+        for (place, column) in scaled.columns.iter().enumerate() {
+            let values = || scaled.rows.iter().map(|row| row[place]);
+            let spread = values().fold(f64::NEG_INFINITY, f64::max) - values().fold(f64::INFINITY, f64::min);
+            if spread > 0.0 && spread < LEAST_SPREAD {
+                return Err(FixedError::Fine { column: column.clone() });
             }
         }
         Ok(features)
@@ -178,6 +208,28 @@ pub fn score(weights: &[i64], row: &[i32]) -> i128 {
     assert_eq!(weights.len(), row.len(), "a weight per feature");
     // |w·x| < 2^94 and a row has less than 2^32 values.
     weights.iter().zip(row).map(|(&w, &x)| i128::from(w) * i128::from(x)).sum()
+}
+
+/// wⁱ·xⁱ of scaled values of any size, rounded as features are.
+///
+/// # Panics
+/// Where the widths differ or a value is not finite.
+pub fn score_of_any(weights: &[i64], row: &[f64]) -> BigInt {
+    assert_eq!(weights.len(), row.len(), "a weight per feature");
+    let product = |(&w, &value): (&i64, &f64)| match to_fixed(value) {
+        Some(x) => BigInt::from(i128::from(w) * i128::from(x)),
+        // Where the product with 2^12 is beyond all floats, the value is a whole number.
+        None => match BigInt::from_f64((value * f64::from(1 << FEATURE_PLACES)).round_ties_even()) {
+            Some(x) => x * w,
+            None => (BigInt::from_f64(value).expect("a finite value") << FEATURE_PLACES) * w,
+        },
+    };
+    weights.iter().zip(row).map(product).sum()
+}
+
+/// As [`predict`], of a score of any size.
+pub fn class_of(score: &BigInt) -> Label {
+    Label::of_sign(score.is_negative())
 }
 
 /// The class of a whole score: sign(w·x), a tie is +1.
@@ -290,7 +342,6 @@ fn round_half_even(numerator: i128, denominator: i128) -> i128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use num_bigint::BigInt;
     use num_integer::Integer;
     use proptest::prelude::*;
 
@@ -321,6 +372,38 @@ mod tests {
         }
         assert_eq!(Features::encode(&scaled(524_287.999)).unwrap().row(0), [i32::MAX - 3]);
         assert!(named.to_string().starts_with("line 17, column `age`"));
+    }
+
+    #[test]
+    fn a_column_that_would_become_constant_is_named() {
+        let of = |values: &[f64]| {
+            let rows: Vec<Vec<f64>> = values.iter().map(|v| vec![*v]).collect();
+            let lines = (2..2 + values.len() as u64).collect();
+            Features::encode_training(&Scaled { columns: vec!["age".into()], lines, rows })
+        };
+        for fine in [[1e-9, 3e-9, 2e-9], [5.0, 5.0, 5.003], [1e-300, 0.0, 0.0]] {
+            assert_eq!(of(&fine), Err(FixedError::Fine { column: "age".into() }), "{fine:?}");
+        }
+        for coarse in [[0.0, 0.01, 0.0], [7.0; 3], [1e-9; 3], [-1.0, 1.0, 0.0]] {
+            assert!(of(&coarse).is_ok(), "{coarse:?}");
+        }
+    }
+
+    #[test]
+    fn scores_of_values_of_any_size() {
+        let row = [0.3, -1e9, f64::MAX, 1e-300];
+        let weights = [3 << 20, 5 << 20, 1, 7];
+        let whole = |x: f64| BigInt::from_f64(x).unwrap();
+        let expected = whole(1229.0) * (3 << 20) + whole(-1e9) * (5i64 << 32) + (whole(f64::MAX) << 12);
+        assert_eq!(score_of_any(&weights, &row), expected);
+        let small = [0.3, -1.5, 7.25, 0.1];
+        let features = Features::encode(&Scaled {
+            columns: ["a", "b", "c", "d"].map(String::from).to_vec(),
+            lines: vec![1],
+            rows: vec![small.to_vec()],
+        });
+        let expected = score(&weights, features.unwrap().row(0));
+        assert_eq!(score_of_any(&weights, &small), BigInt::from(expected));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod digest;
 pub mod evaluation;
 pub mod fixed;
 pub mod float;
+mod float64;
 pub mod generate;
 pub mod horizontal;
 pub mod metrics;

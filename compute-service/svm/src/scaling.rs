@@ -1,9 +1,14 @@
 //! Scaling of the columns, fitted on the training rows by each participant alone.
 //!
+//! What is fitted does not depend on the unit of measurement: sums are formed of values that a power of two has brought near 1.
+//!
 //! Every column is scaled by itself and in one order of operations, so that the result does not depend on who holds
 //! which column. Gaps are filled with the column's mean over the training rows before anything else is fitted.
 
-use crate::table::Table;
+use crate::{
+    float64::{exponent, times_power_of_two},
+    table::Table,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::fmt;
 
@@ -45,9 +50,24 @@ pub enum ScalingError {
         /// Name of the column.
         column: String,
     },
-    /// Mean or deviation is infinite.
-    #[error("column `{column}`: the values are too large to be scaled")]
-    TooLarge {
+    /// The deviation has less bits than a float has.
+    #[error("column `{column}`: the values differ by less than 1e-307, too little to be scaled")]
+    TooSmall {
+        /// Name of the column.
+        column: String,
+    },
+    /// The mean, as a float, is not exact enough for the deviation.
+    #[error(
+        "column `{column}`: the values differ by too little for their size (less than 1 in 10^11); take a common number off \
+         the column"
+    )]
+    Offset {
+        /// Name of the column.
+        column: String,
+    },
+    /// Sums of all providers that are none of any values.
+    #[error("column `{column}`: mean or deviation is no finite number")]
+    NotFinite {
         /// Name of the column.
         column: String,
     },
@@ -97,7 +117,7 @@ impl Scaler {
     /// Fits every column of the table on the rows with the given indices.
     ///
     /// # Errors
-    /// [`ScalingError::NoValue`], [`ScalingError::TooLarge`].
+    /// [`ScalingError::NoValue`], [`ScalingError::TooSmall`], [`ScalingError::Offset`].
     ///
     /// # Panics
     /// Where there is no such row.
@@ -109,19 +129,22 @@ impl Scaler {
         Ok(Self { scaling, columns: table.columns.iter().enumerate().map(fit).collect::<Result<_, _>>()? })
     }
 
-    /// From each column's name, mean and standard deviation; a deviation of 0 leaves the column's scale as it is.
+    /// From each column's name, mean and standard deviation, which a constant column has not: its scale stays as it is.
     ///
     /// # Errors
-    /// [`ScalingError::TooLarge`].
-    pub fn standard(moments: &[(String, f64, f64)]) -> Result<Self, ScalingError> {
-        let column = |(name, mean, deviation): &(String, f64, f64)| {
-            let divisor = if *deviation == 0.0 { 1.0 } else { *deviation };
-            match mean.is_finite() && divisor.is_finite() && divisor > 0.0 {
-                true => Ok(Column { name: name.clone(), fill: *mean, centre: *mean, divisor }),
-                false => Err(ScalingError::TooLarge { column: name.clone() }),
+    /// [`ScalingError::TooSmall`], [`ScalingError::NotFinite`].
+    pub fn standard(moments: Vec<(String, f64, Option<f64>)>) -> Result<Self, ScalingError> {
+        let column = |(name, mean, deviation): (String, f64, Option<f64>)| {
+            let divisor = deviation.unwrap_or(1.0);
+            if !mean.is_finite() || !divisor.is_finite() {
+                return Err(ScalingError::NotFinite { column: name });
             }
+            Column { name, fill: mean, centre: mean, divisor }.checked()
         };
-        Ok(Self { scaling: Scaling::Std, columns: moments.iter().map(column).collect::<Result<_, _>>()? })
+        Ok(Self {
+            scaling: Scaling::Std,
+            columns: moments.into_iter().map(column).collect::<Result<_, _>>()?,
+        })
     }
 
     /// That leaves columns as they are.
@@ -173,24 +196,59 @@ impl Column {
         let maximum = present.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         // The mean of equal values may be off by a rounding, and the deviation would then not be 0.
         let constant = minimum == maximum;
-        let fill = if constant { minimum } else { present.iter().sum::<f64>() / present.len() as f64 };
+        // A power of two changes no digit, and neither sums nor squares overflow or vanish.
+        let unit = exponent(minimum.abs().max(maximum.abs())).unwrap_or(0);
+        let near_one = |v: f64| times_power_of_two(v, -unit);
+        let mean_of = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / present.len() as f64;
+        let first = mean_of(&mut present.iter().map(|v| near_one(*v)));
+        // What the sum of many large numbers has lost.
+        let mean = first + mean_of(&mut present.iter().map(|v| near_one(*v) - first));
+        let fill = if constant { minimum } else { times_power_of_two(mean, unit) };
         let (centre, divisor) = match scaling {
             Scaling::None => (0.0, 1.0),
             Scaling::Std | Scaling::Unit if constant => (minimum, 1.0),
             Scaling::Std => {
-                let squares = cells.iter().map(|v| (v.unwrap_or(fill) - fill).powi(2)).sum::<f64>();
-                (fill, (squares / cells.len() as f64).sqrt())
+                let squares = present.iter().map(|v| (near_one(*v) - mean).powi(2)).sum::<f64>();
+                // A gap is at the mean.
+                (fill, times_power_of_two((squares / cells.len() as f64).sqrt(), unit))
             }
             Scaling::Unit => (minimum / 2.0 + maximum / 2.0, maximum / 2.0 - minimum / 2.0),
         };
-        if ![fill, centre, divisor].iter().all(|v| v.is_finite()) || divisor <= 0.0 {
-            return Err(ScalingError::TooLarge { column: name.into() });
+        let column = Self { name: name.into(), fill, centre, divisor }.checked()?;
+        if scaling != Scaling::None && !constant {
+            column.require_exact_centre()?;
         }
-        Ok(Self { name: name.into(), fill, centre, divisor })
+        Ok(column)
     }
 
+    /// Checks that the centre of a column that is not constant is exact to a small part of the divisor.
+    ///
+    /// # Errors
+    /// [`ScalingError::Offset`].
+    pub(crate) fn require_exact_centre(&self) -> Result<(), ScalingError> {
+        // A float is exact to 2^−53 of it.
+        match self.divisor >= self.centre.abs() * 2f64.powi(-38) {
+            true => Ok(()),
+            false => Err(ScalingError::Offset { column: self.name.clone() }),
+        }
+    }
+
+    fn checked(self) -> Result<Self, ScalingError> {
+        match self.divisor >= f64::MIN_POSITIVE {
+            true => Ok(self),
+            false => Err(ScalingError::TooSmall { column: self.name }),
+        }
+    }
+
+    /// The scaled value, which is finite: what no float is large enough for is the largest one.
     fn scale(&self, value: Option<f64>) -> f64 {
-        (value.unwrap_or(self.fill) - self.centre) / self.divisor
+        let value = value.unwrap_or(self.fill);
+        let difference = value - self.centre;
+        let scaled = match difference.is_finite() {
+            true => difference / self.divisor,
+            false => (value / 2.0 - self.centre / 2.0) / (self.divisor / 2.0),
+        };
+        scaled.clamp(-f64::MAX, f64::MAX)
     }
 }
 
@@ -273,13 +331,49 @@ mod tests {
         let gaps = table("1,?\n2,?\n3,4");
         let error = Scaler::fit(&gaps, &[0, 1], Scaling::Std).unwrap_err();
         assert_eq!(error, ScalingError::NoValue { column: "2".into() });
-        let huge = table("1e308,1\n-1e308,2\n1e308,1");
-        for (scaling, rows) in [(Scaling::Std, &[0, 1][..]), (Scaling::None, &[0, 2])] {
-            let fitted = Scaler::fit(&huge, rows, scaling);
-            let expected = ScalingError::TooLarge { column: "1".into() };
-            // Equal values need no sum.
-            assert_eq!(fitted.err(), (scaling == Scaling::Std).then_some(expected));
+        let close = table("5e-324,1\n1e-323,2");
+        let error = Scaler::fit(&close, &[0, 1], Scaling::Std).unwrap_err();
+        assert_eq!(error, ScalingError::TooSmall { column: "1".into() });
+        // Nothing is divided by.
+        assert!(Scaler::fit(&close, &[0, 1], Scaling::None).is_ok());
+    }
+
+    #[test]
+    fn scaling_does_not_depend_on_the_unit() {
+        let values = [49.0, 55.4, 64.3, 82.4, 53.8, 43.6, 60.25];
+        let text = |unit: i32| values.map(|v| format!("{:e}", v * 2f64.powi(unit))).join("\n");
+        for scaling in [Scaling::Std, Scaling::Unit] {
+            let rows = |unit| scaled(&text(unit), &[0, 1, 2, 3, 4, 5], &[0, 1, 2, 3, 4, 5, 6], scaling);
+            for unit in [-1000, -100, -30, 30, 100, 1000] {
+                assert_eq!(rows(unit), rows(0), "2^{unit}");
+            }
         }
+    }
+
+    #[test]
+    fn an_offset_changes_nothing_until_it_hides_the_values() {
+        let of = |offset: f64| {
+            let text = [1.0, 2.0, 4.0, 8.0].map(|v| format!("{}", v + offset)).join("\n");
+            Scaler::fit(&table(&text), &[0, 1, 2, 3], Scaling::Std).map(|scaler| scaler.fitted()[0].divisor)
+        };
+        for offset in [1e3, -1e6, 1e9, 1e11] {
+            assert!((of(offset).unwrap() / of(0.0).unwrap() - 1.0).abs() < 1e-9, "{offset}");
+        }
+        assert_eq!(of(1e15), Err(ScalingError::Offset { column: "1".into() }));
+        // The sum of many of these numbers is not exact.
+        let cell = |row: usize| if row.is_multiple_of(2) { 1e9 } else { 1e9 + 0.02 };
+        let text = (0..20_000).map(|row| cell(row).to_string()).collect::<Vec<_>>().join("\n");
+        let table = table(&text);
+        let fitted = Scaler::fit(&table, &(0..20_000).collect::<Vec<_>>(), Scaling::Std).unwrap();
+        assert!((fitted.fitted()[0].centre - 1e9 - 0.01).abs() < 2e-7, "{}", fitted.fitted()[0].centre);
+    }
+
+    #[test]
+    fn the_largest_numbers_are_scaled() {
+        let text = "1e308,1\n-1e308,2\n1.7e308,1";
+        assert_eq!(scaled(text, &[0, 1], &[0, 1], Scaling::Std), [[1.0, -1.0], [-1.0, 1.0]]);
+        let far = scaled("1e-300\n-1e-300\n1e300", &[0, 1], &[2], Scaling::Std);
+        assert_eq!(far, [[f64::MAX]]);
     }
 
     #[test]

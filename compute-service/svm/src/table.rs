@@ -356,6 +356,11 @@ pub fn same_class(a: &str, b: &str) -> bool {
     a == b || matches!((number(a), number(b)), (Some(a), Some(b)) if a == b)
 }
 
+/// Whether a value of a label column belongs to a class, whose name joins several with `/` where these count as one.
+pub fn is_class(value: &str, class: &str) -> bool {
+    same_class(value, class) || class.split('/').any(|one| same_class(value, one))
+}
+
 fn shown(text: &str) -> String {
     let short: String = text.chars().take(64).collect();
     short.escape_debug().to_string()

@@ -226,7 +226,7 @@ const FIFTY: CrossValidation = CrossValidation { folds: 5, repeats: 10, seed: 1 
 
 /// Mean accuracy of 50 folds; prints the figures of the run.
 fn mean_accuracy(name: &str, table: &Table, setting: evaluation::Setting) -> f64 {
-    let folds: Vec<Fold> = FIFTY.places().map(|place| place.evaluate(table, &setting).unwrap()).collect();
+    let folds: Vec<Fold> = FIFTY.places().map(|place| place.evaluate(table, &setting, 2).unwrap()).collect();
     let summary = Summary::of(folds.iter().map(|fold| &fold.reference));
     let sum = |of: fn(&Fold) -> u64| folds.iter().map(of).sum::<u64>();
     println!(
@@ -252,7 +252,7 @@ fn by_columns(name: &str, table: &Table, setting: Setting, iterations: u32, batc
     let mut largest_whole = 0.0f64;
     let mut largest_part = [0i64; 3];
     for place in FIFTY.places().take(FIFTY.folds as usize) {
-        let (split, ..) = place.divide(table).unwrap();
+        let split = place.prepare(table, &evaluated, 2).unwrap().split;
         let schedule = evaluated.schedule(split.train.len() as u32, &place);
         let (run, ..) = unsplit(table, &split, &schedule, setting);
         largest_whole =

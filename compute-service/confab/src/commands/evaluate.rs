@@ -26,7 +26,7 @@ use std::{
     time::Instant,
 };
 use svm::{
-    evaluation::{CrossValidation, EvaluationError, Fold, Place, Setting},
+    evaluation::{CrossValidation, Fold, Place, Setting},
     table::Table,
 };
 use tokio::sync::mpsc;
@@ -138,22 +138,16 @@ impl EvaluateArgs {
             }
         }
     }
-
-    /// A fold as an experiment has it.
-    fn source(&self, table: &Table, place: &Place) -> Result<Source, EvaluationError> {
-        let (_, kept, left_out) = place.divide(table)?;
-        let mut source = self.data.source(place.division());
-        source.columns.features = (!left_out.is_empty()).then_some(kept.columns);
-        Ok(source)
-    }
 }
 
 impl Experiment {
-    fn check(&self, participants: u32) -> Done {
-        Ok(match self {
-            Self::Columns(plan) => plan.check(participants),
-            Self::Rows(plan) => plan.check(participants),
-        }?)
+    /// Whether a fold could be trained on encrypted.
+    fn check(&self, table: &Table, place: &Place, participants: u32) -> Result<(), String> {
+        let prepared = match self {
+            Self::Columns(plan) => plan.preparation(table, place.division(), participants),
+            Self::Rows(plan) => plan.preparation(table, place.division(), participants),
+        };
+        prepared.map(drop).map_err(|e| format!("{e} ({})", name(place)))
     }
 
     fn setting(&self, participants: u32) -> Setting {
@@ -167,22 +161,23 @@ impl Experiment {
 async fn conduct(args: &EvaluateArgs, steps: &mut Steps) -> Done<Evaluation> {
     let of = CrossValidation { folds: args.folds, repeats: args.repeats, seed: args.run.seed };
     let places: Vec<Place> = of.places().collect();
-    let (table, dropped) = args.data.source(places[0].division()).table()?;
-    let experiment = args.experiment(args.source(&table, &places[0])?);
-    experiment.check(args.run.participants)?;
+    let source = args.data.source(places[0].division());
+    let (table, dropped) = source.table()?;
+    let data = Data::new(&source, &table, dropped);
+    let experiment = Arc::new(args.experiment(source));
     let setting = experiment.setting(args.run.participants);
-    let data = Data::new(&args.data.source(places[0].division()), &table, dropped);
     let start = Instant::now();
-    let table = Arc::new(table);
-    let folds = in_parallel(table.clone(), setting, places.clone(), steps).await?;
+    let folds =
+        in_parallel(Arc::new(table), experiment.clone(), args.run.participants, places.clone(), steps)
+            .await?;
     let seconds = start.elapsed().as_secs_f64();
     let secure = match args.secure {
         None => None,
         Some(most) => {
             let places = &places[..places.len().min(most as usize)];
-            Some(match experiment {
-                Experiment::Columns(plan) => by_columns(args, plan, &table, places, steps).await?,
-                Experiment::Rows(plan) => by_rows(args, plan, &table, places, steps).await?,
+            Some(match &*experiment {
+                Experiment::Columns(plan) => by_columns(args, plan.clone(), places, steps).await?,
+                Experiment::Rows(plan) => by_rows(args, plan, places, steps).await?,
             })
         }
     };
@@ -201,7 +196,8 @@ impl Drop for OnDrop {
 /// Evaluates all folds in plaintext, on all cores.
 async fn in_parallel(
     table: Arc<Table>,
-    setting: Setting,
+    experiment: Arc<Experiment>,
+    participants: u32,
     places: Vec<Place>,
     steps: &Steps,
 ) -> Done<Vec<Fold>> {
@@ -213,11 +209,15 @@ async fn in_parallel(
     let folds = tokio::task::spawn_blocking(move || {
         let evaluate = |place: &Place| {
             // None where nobody waits for it any more.
-            let fold = (!stopped.load(Ordering::Relaxed)).then(|| place.evaluate(&table, &setting));
+            let fold = (!stopped.load(Ordering::Relaxed)).then(|| {
+                experiment.check(&table, place, participants)?;
+                let setting = experiment.setting(participants);
+                place.evaluate(&table, &setting, participants).map_err(|e| e.to_string())
+            });
             let _ = done.send(());
             fold
         };
-        places.par_iter().filter_map(evaluate).collect::<Result<Vec<_>, _>>()
+        places.par_iter().filter_map(evaluate).collect::<Result<Vec<Fold>, String>>()
     });
     let mut finished = 0;
     while on_done.recv().await.is_some() {
@@ -234,7 +234,6 @@ fn name(place: &Place) -> String {
 async fn by_columns(
     args: &EvaluateArgs,
     mut plan: Plan,
-    table: &Table,
     places: &[Place],
     steps: &mut Steps,
 ) -> Done<Secure> {
@@ -246,7 +245,8 @@ async fn by_columns(
     let mut folds = Vec::new();
     for place in places {
         steps.part(&name(place));
-        let plan = Plan { source: args.source(table, place)?, ..plan.clone() };
+        let source = Source { division: place.division(), ..plan.source.clone() };
+        let plan = Plan { source, ..plan.clone() };
         let (prepared, _, report) = train::run_plan(&plan, &nodes, &key, network.kind, steps).await?;
         // The key was made once, for all folds.
         let seconds = Times { keys: report.seconds.keys - key.seconds(), ..report.seconds };
@@ -268,13 +268,7 @@ async fn by_columns(
     Ok(Secure { key_origin: Some(key.origin()), key_seconds: Some(key.seconds()), ..secure })
 }
 
-async fn by_rows(
-    args: &EvaluateArgs,
-    plan: RowsPlan,
-    table: &Table,
-    places: &[Place],
-    steps: &mut Steps,
-) -> Done<Secure> {
+async fn by_rows(args: &EvaluateArgs, plan: &RowsPlan, places: &[Place], steps: &mut Steps) -> Done<Secure> {
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
     let orgs = rows::organisations(&args.run);
     let borrowed = args.run.network(temporary.path(), orgs, steps).await?;
@@ -283,7 +277,8 @@ async fn by_rows(
     let mut folds = Vec::new();
     for place in places {
         steps.part(&name(place));
-        let plan = RowsPlan { source: args.source(table, place)?, ..plan.clone() };
+        let source = Source { division: place.division(), ..plan.source.clone() };
+        let plan = RowsPlan { source, ..plan.clone() };
         let (prepared, _, summary) = rows::run_plan(&plan, &nodes, network.kind, steps).await?;
         folds.push(SecureFold {
             repeat: place.repeat + 1,

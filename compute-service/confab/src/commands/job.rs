@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use svm::Hyperparameters;
+use svm::{Hyperparameters, horizontal};
 
 #[derive(Subcommand)]
 pub enum JobCommand {
@@ -237,8 +237,17 @@ fn training_template(args: TemplateArgs) -> Done<JobParams> {
 fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
     let path = args.config.as_ref().ok_or("name the configuration of a provider's node: --config")?;
     let config = Config::load(path)?;
-    let table = data::provider_table(config.data.as_ref().ok_or_else(data::no_data)?)?;
+    let table = data::provider_table(config.data.as_ref().ok_or_else(data::no_data)?, None)?;
     let classes = table.classes.as_ref().ok_or("the table has no label column")?;
+    let labels = table.labels()?;
+    if labels.iter().all(|label| *label == labels[0]) {
+        return Err(format!(
+            "column `{}`: all rows are of one class; a proposal names both, so let a provider write it whose rows are of \
+             both",
+            classes.column
+        )
+        .into());
+    }
     let participants = args.participants;
     let analyst = match &args.analyst {
         None => participants.len() - 1,
@@ -252,6 +261,7 @@ fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
     let training = HorizontalSvm {
         analyst: analyst as u32,
         columns: table.columns.clone(),
+        units: if training.standardise { horizontal::units(&table) } else { Vec::new() },
         positive: classes.positive.clone(),
         negative: classes.negative.join("/"),
         rows: room,

@@ -81,20 +81,55 @@ pub fn show(model: &Model) {
     }
     let real = |fixed: i64| fixed as f64 / f64::from(1 << WEIGHT_PLACES);
     let intercept: i64 = model.parts.iter().map(|part| part.intercept).sum();
-    say!("intercept   b = {:+.6}; the decision value is w·x − b for scaled x", real(intercept));
+    say!("intercept   b = {}; the decision value is w·x − b for scaled x", signed(real(intercept)));
     say!("");
-    say!("{:<24} {:>12} {:>14} {:>14} {:>14}  of", "column", "weight", "centre", "divisor", "gaps become");
+    say!("{:<24} {:>13} {:>14} {:>14} {:>14}  of", "column", "weight", "centre", "divisor", "gaps become");
+    let mut names = model.columns().into_iter();
     for part in &model.parts {
         for (column, weight) in part.scaler.fitted().iter().zip(&part.weights) {
+            let [centre, divisor, fill] = [column.centre, column.divisor, column.fill].map(digits);
             say!(
-                "{:<24} {:>+12.6} {:>14.6} {:>14.6} {:>14.6}  {}",
-                column.name,
-                real(*weight),
-                column.centre,
-                column.divisor,
-                column.fill,
+                "{:<24} {:>13} {centre:>14} {divisor:>14} {fill:>14}  {}",
+                names.next().unwrap_or_default(),
+                signed(real(*weight)),
                 part.msp_id
             );
         }
+    }
+}
+
+/// A number with seven digits that say something, whatever its size.
+fn digits(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".into(),
+        0.1..1e7 => format!("{x:.6}"),
+        _ => format!("{x:.6e}"),
+    }
+}
+
+/// The same with a sign.
+fn signed(x: f64) -> String {
+    let sign = if x < 0.0 { "" } else { "+" };
+    sign.to_string() + &digits(x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_any_size_show_their_digits() {
+        for (x, shown) in [
+            (0.0, "0"),
+            (5.996e-9, "5.996000e-9"),
+            (-1e-300, "-1.000000e-300"),
+            (54.25, "54.250000"),
+            (-0.0123456789, "-1.234568e-2"),
+            (9_999_999.0, "9999999.000000"),
+            (1e300, "1.000000e300"),
+        ] {
+            assert_eq!(digits(x), shown);
+        }
+        assert_eq!([signed(2f64.powi(-24)), signed(-1.5)], ["+5.960464e-8", "-1.500000"]);
     }
 }

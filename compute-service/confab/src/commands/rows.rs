@@ -1,7 +1,7 @@
 use super::{
     Done,
     nodes::{participants, run_job},
-    train::{ON_TEST, RunArgs, SingleArgs, kind_name, show_ledger, show_metrics},
+    train::{ON_TEST, RunArgs, SingleArgs, kind_name, show_ledger, show_left_out, show_metrics},
 };
 use crate::{
     output::{Steps, is_stdout, write_json},
@@ -95,6 +95,7 @@ fn show(r: &RowsSummary, verified: Option<bool>) {
     if !r.dropped_lines.is_empty() {
         say!("              {} lines with gaps were left out", r.dropped_lines.len());
     }
+    show_left_out(&r.left_out);
     if r.filled_gaps > 0 {
         say!("              {} gaps count as their column's mean", r.filled_gaps);
     }

@@ -427,6 +427,13 @@ pub fn show_ledger(ledger: &LedgerReport) {
     );
 }
 
+/// Columns that nobody trained on.
+pub fn show_left_out(columns: &[String]) {
+    if !columns.is_empty() {
+        say!("              without a value in any training row, and left out: {}", columns.join(", "));
+    }
+}
+
 /// What an experiment measures its models on.
 pub const ON_TEST: &str = "on the test instances";
 
@@ -458,6 +465,7 @@ fn show(report: &Report, verified: Option<bool>) {
         r.participants,
         r.features_by_participant
     );
+    show_left_out(&r.left_out);
     say!(
         "training      {} updates of {} instances, {:?} judge, {} of {} decrypt",
         r.iterations,

@@ -208,6 +208,7 @@ impl TrainingArgs {
             positive: String::new(),
             negative: String::new(),
             standardise: true,
+            units: Vec::new(),
             rows: 0,
             batch,
             iterations,

@@ -4,19 +4,21 @@
 //! A fold is what a training job would be of its training rows: scaling and the filling of gaps are fitted on those alone,
 //! by rows as the providers' sums give it, and the test rows see them only afterwards.
 
+mod preparation;
 mod roc;
 mod summary;
 
+pub use preparation::Preparation;
 pub use roc::{Roc, mean_curve};
 pub use summary::{Curve, Spread, Summary, SummaryOfClass};
 
 use crate::{
-    Hyperparameters, Label, float, horizontal,
+    Hyperparameters, Label, float,
     metrics::{self, Metrics},
     reference::{self, Reference, Variant},
-    scaling::{Scaled, Scaler, Scaling},
-    split::{Division, Split, SplitError, generator},
-    table::{Table, TableError},
+    scaling::{Scaled, Scaling},
+    split::{Division, generator},
+    table::Table,
     vertical,
 };
 use num_traits::ToPrimitive;
@@ -117,25 +119,16 @@ pub struct Fold {
     pub roc: Roc,
 }
 
-/// Why a fold cannot be evaluated.
+/// Why a fold cannot be evaluated: what is wrong with its training rows.
 #[derive(Debug, thiserror::Error)]
-pub enum EvaluationError {
-    /// The rows cannot be divided so.
-    #[error(transparent)]
-    Split(#[from] SplitError),
-    /// The table has no labels.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// The training rows cannot be scaled.
-    #[error("fold {fold} of repeat {repeat}: {reason}")]
-    Scaling {
-        /// Repeat, from 1.
-        repeat: u32,
-        /// Fold, from 1.
-        fold: u32,
-        /// What is wrong.
-        reason: String,
-    },
+#[error("fold {fold} of repeat {repeat}: {reason}")]
+pub struct EvaluationError {
+    /// Repeat, from 1.
+    pub repeat: u32,
+    /// Fold, from 1.
+    pub fold: u32,
+    /// What is wrong.
+    pub reason: String,
 }
 
 impl Setting {
@@ -174,16 +167,6 @@ impl Setting {
         match self.partition {
             Partition::Columns { .. } => Variant::default(),
             Partition::Rows { variant, .. } => variant,
-        }
-    }
-
-    fn scaler(&self, table: &Table, rows: &[usize]) -> Result<Scaler, String> {
-        match self.partition {
-            Partition::Columns { scaling, .. } => {
-                Scaler::fit(table, rows, scaling).map_err(|e| e.to_string())
-            }
-            Partition::Rows { standardise: true, .. } => horizontal::pooled(&table.with_rows(rows)),
-            Partition::Rows { .. } => Ok(Scaler::identity(&table.columns)),
         }
     }
 
@@ -239,39 +222,37 @@ impl Place {
         Division::Fold { folds: self.of.folds, fold: self.fold, seed: self.seed() }
     }
 
-    /// Training and test rows; the table without the columns that have no value in any training row; those columns.
+    /// Divides and scales a table as a training of this fold does.
     ///
     /// # Errors
-    /// [`EvaluationError::Split`], [`EvaluationError::Table`].
-    pub fn divide(&self, table: &Table) -> Result<(Split, Table, Vec<String>), EvaluationError> {
-        let split = self.division().of(&table.labels()?)?;
-        let (kept, left_out): (Vec<_>, Vec<_>) =
-            (0..table.columns.len()).partition(|&column| table.has_value(column, &split.train));
-        let left_out = left_out.into_iter().map(|column| table.columns[column].clone()).collect();
-        Ok((split, table.with_columns(&kept), left_out))
+    /// [`EvaluationError`].
+    pub fn prepare(
+        &self,
+        table: &Table,
+        setting: &Setting,
+        participants: u32,
+    ) -> Result<Preparation, EvaluationError> {
+        let named = |reason| EvaluationError { repeat: self.repeat + 1, fold: self.fold + 1, reason };
+        setting.prepare(table, self.division(), participants).map_err(named)
     }
 
     /// Trains on all folds but this one and tests on this one.
     ///
     /// # Errors
     /// [`EvaluationError`].
-    pub fn evaluate(&self, table: &Table, setting: &Setting) -> Result<Fold, EvaluationError> {
-        let labels = table.labels()?;
-        let (split, table, left_out) = self.divide(table)?;
-        let named = |reason: String| EvaluationError::Scaling {
-            repeat: self.repeat + 1,
-            fold: self.fold + 1,
-            reason,
-        };
-        let scaler = setting.scaler(&table, &split.train).map_err(named)?;
-        let scaled = |rows: &[usize]| scaler.apply(&table, rows).map_err(|e| named(e.to_string()));
-        let (train, test) = (scaled(&split.train)?, scaled(&split.test)?);
-        let of = |rows: &[usize]| -> Vec<Label> { rows.iter().map(|&row| labels[row]).collect() };
-        let (train_labels, test_labels) = (of(&split.train), of(&split.test));
+    pub fn evaluate(
+        &self,
+        table: &Table,
+        setting: &Setting,
+        participants: u32,
+    ) -> Result<Fold, EvaluationError> {
+        let prepared = self.prepare(table, setting, participants)?;
+        let Preparation { split, left_out, train, train_labels, test, test_labels, .. } = prepared;
         let (parameters, variant) = (setting.hyperparameters(split.train.len()), setting.variant());
         let schedule = setting.schedule(split.train.len() as u32, self);
         let reference = reference::train(&train, &train_labels, &schedule, &parameters, variant);
-        let float = float::train(&train, &train_labels, &schedule, &parameters, variant);
+        let [float_train, float_test] = &prepared.float;
+        let float = float::train(float_train, &train_labels, &schedule, &parameters, variant);
         // With a tolerance one of the two may end before the other.
         let both = reference.indicators.len().min(float.indicators.len());
         let scores: Vec<f64> =
@@ -284,7 +265,7 @@ impl Place {
             left_out,
             iterations: reference.indicators.len() as u32,
             reference: Metrics::new(&test_labels, &reference.predict(&test)),
-            float: Metrics::new(&test_labels, &float.predict(&test)),
+            float: Metrics::new(&test_labels, &float.predict(float_test)),
             differing_indicators: metrics::differing(&reference.indicators[..both], &float.indicators[..both])
                 as u64,
             indicators: reference.indicators[..both].iter().map(|batch| batch.len() as u64).sum(),
@@ -357,8 +338,10 @@ mod tests {
     #[test]
     fn every_row_is_tested_once_in_each_repeat() {
         let table = patients();
-        let folds: Vec<Fold> =
-            THREE_TIMES_TWO.places().map(|place| place.evaluate(&table, &by_rows(None)).unwrap()).collect();
+        let folds: Vec<Fold> = THREE_TIMES_TWO
+            .places()
+            .map(|place| place.evaluate(&table, &by_rows(None), 4).unwrap())
+            .collect();
         assert_eq!(
             folds.iter().map(|fold| (fold.repeat, fold.fold)).collect::<Vec<_>>(),
             [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
@@ -408,8 +391,7 @@ mod tests {
         for partition in [by_rows(None).partition, Partition::Columns { scaling: Scaling::Unit, batch: 4 }] {
             let setting = Setting { partition, ..by_rows(None) };
             let without = |place: Place| {
-                let fold = place.evaluate(&table, &setting).unwrap();
-                assert_eq!(place.divide(&table).unwrap().2, fold.left_out);
+                let fold = place.evaluate(&table, &setting, 2).unwrap();
                 fold.left_out == ["c"]
             };
             assert_eq!(THREE_TIMES_TWO.places().filter(|place| without(*place)).count(), 2);

@@ -18,19 +18,19 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub use moments::pooled;
+pub use moments::{pooled, units};
 pub use noise::epsilon;
 pub use parties::{Output, Private, Times};
-pub use rows::{Rows, check};
+pub use rows::{Rows, check, features};
 
 use crate::{
     digest,
-    scaling::Scaler,
     seed::{self, JointSeed},
     vertical::Blinding,
     vertical::schedule,
 };
 use masks::Masks;
+use moments::{Pooled, Units};
 use noise::Gaussian;
 use num_bigint::{BigInt, BigUint};
 use paillier::{Ciphertext, EncryptionKey, Encryptor, PrivateKey, Randomness};
@@ -64,7 +64,7 @@ pub struct HorizontalSvm {
     /// Of the analyst's public key.
     encryptor: Option<Encryptor>,
     slots: Option<Slots>,
-    scaler: Option<Scaler>,
+    scaling: Option<Pooled>,
     seed: Option<[u8; 32]>,
     joint: JointSeed,
     /// `[[w]]` of the current round.
@@ -158,7 +158,7 @@ impl HorizontalSvm {
         self.slots = Some(Slots::new(&self.params, &key));
         self.encryptor = Some(Encryptor::new(&key, Randomness::Short));
         if !self.params.standardise {
-            self.scaler = Some(Scaler::identity(&self.params.columns));
+            self.scaling = Some(Pooled::identity(&self.params.columns));
         }
         Ok(())
     }
@@ -166,8 +166,8 @@ impl HorizontalSvm {
     fn fold_moments(&mut self, step: Step) -> Result<(), Fault> {
         let posted: Vec<Vec<u8>> =
             self.providers.iter().map(|party| self.board.payload(step, *party)).collect();
-        let scaler = moments::scaler(&self.params.columns, &posted);
-        self.scaler = Some(scaler.map_err(|e| Fault::Disagreement(format!("over all providers, {e}")))?);
+        let pooled = Pooled::new(&self.params.columns, &Units::of(&self.params), &posted);
+        self.scaling = Some(pooled.map_err(|e| Fault::Disagreement(format!("over all providers, {e}")))?);
         Ok(())
     }
 
@@ -310,8 +310,11 @@ impl HorizontalSvm {
             return Ok(prepared.clone());
         }
         let table = private.table.as_ref().ok_or_else(|| Fault::Input("this provider has no rows".into()))?;
-        let scaler = self.scaler.as_ref().expect("scaling comes before training");
-        let rows = Rows::new(&self.params, table, scaler).map_err(Fault::Input)?;
+        let scaling = self.scaling.as_ref().expect("scaling comes before training");
+        if self.params.standardise {
+            moments::check_scaled(&Units::of(&self.params), table, scaling).map_err(Fault::Input)?;
+        }
+        let rows = Rows::new(&self.params, table, &scaling.scaler).map_err(Fault::Input)?;
         let masks = Masks::new(&self.board, me, &private.secret, &self.providers, &self.hpke)?;
         let schedule = self.params.batch.map(|batch| {
             batches(
@@ -478,7 +481,7 @@ impl HorizontalSvm {
 
     fn make_moments(&self, slot: Slot, private: &Private) -> Result<Body, Fault> {
         let table = private.table.as_ref().ok_or_else(|| Fault::Input("this provider has no rows".into()))?;
-        let sums = moments::sums(table).map_err(Fault::Input)?;
+        let sums = moments::sums(&Units::of(&self.params), table);
         let masks = Masks::new(&self.board, slot.party, &private.secret, &self.providers, &self.hpke)?;
         let step = self.board.step_of(&slot).name();
         let payload = moments::encode(&sums, &masks.draw(&step, &moments::modulus(), sums.len()));
@@ -521,7 +524,7 @@ impl Protocol for HorizontalSvm {
             hpke: Vec::new(),
             encryptor: None,
             slots: None,
-            scaler: None,
+            scaling: None,
             seed: None,
             joint: JointSeed::new(job.params.parties()),
             weights: Vec::new(),
@@ -584,7 +587,7 @@ impl Protocol for HorizontalSvm {
         let model = self.model.as_ref().expect("nothing is open after the model only");
         Status::Done(Output {
             iterations: self.iterations(),
-            scaler: self.scaler.clone().expect("scaling comes before training"),
+            scaler: self.scaling.as_ref().expect("scaling comes before training").scaler.clone(),
             weights: published(model),
             digest: model.digest.clone(),
             seed: self.seed,

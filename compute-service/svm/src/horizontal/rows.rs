@@ -1,10 +1,11 @@
 //! A provider's rows as the arithmetic wants them.
 
+use super::moments::{self, Units};
 use crate::{
     Label,
     fixed::{FEATURE_PLACES, Features},
-    scaling::Scaler,
-    table::Table,
+    scaling::{Scaled, Scaler},
+    table::{Table, is_class},
 };
 use records::{GradientNoise, HorizontalSvm, VALUE_BITS};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -32,17 +33,9 @@ impl Rows {
         check(params, table)?;
         let all: Vec<usize> = (0..table.rows.len()).collect();
         let scaled = scaler.apply(table, &all).map_err(|e| e.to_string())?;
-        let features = Features::encode(&scaled).map_err(|e| e.to_string())?;
+        let features = features(&scaled, params.standardise)?;
         let mut values: Vec<Vec<i32>> = (0..features.len()).map(|row| features.row(row).to_vec()).collect();
-        for (row, line) in values.iter_mut().zip(&scaled.lines) {
-            if let Some(place) = row.iter().position(|x| x.unsigned_abs() >= 1 << VALUE_BITS) {
-                let column = &params.columns[place];
-                let most = 1 << (VALUE_BITS - FEATURE_PLACES);
-                return Err(format!(
-                    "line {line}, column `{column}`: the scaled value is {most} or more in magnitude; standardise the \
-                     columns, or correct the cell"
-                ));
-            }
+        for row in &mut values {
             if params.intercept {
                 row.push(-(1 << FEATURE_PLACES));
             }
@@ -74,10 +67,39 @@ impl Rows {
     }
 }
 
+/// A provider's scaled rows as integers.
+///
+/// # Errors
+/// A scaled value of 32 or more, with line and column; a column that is too fine for the scale.
+pub fn features(scaled: &Scaled, standardised: bool) -> Result<Features, String> {
+    const MOST: f64 = (1 << (VALUE_BITS - FEATURE_PLACES)) as f64;
+    let large = scaled.rows.iter().zip(&scaled.lines).find_map(|(row, line)| {
+        // What is rounded to 32 is too large, too.
+        let rounded = |x: &f64| (x * f64::from(1 << FEATURE_PLACES)).round_ties_even();
+        let place = row.iter().position(|x| rounded(x).abs() >= f64::from(1 << VALUE_BITS))?;
+        Some((line, &scaled.columns[place]))
+    });
+    if let Some((line, column)) = large {
+        return Err(match standardised {
+            true => format!(
+                "line {line}, column `{column}`: the value is {MOST} standard deviations or more from the mean of all rows, \
+                 which training by rows does not take; correct the cell, leave the row out, or use the column's logarithm"
+            ),
+            false => format!(
+                "line {line}, column `{column}`: the value is {MOST} or more in magnitude, which training by rows does not \
+                 take of columns that are not standardised; correct the cell, or standardise the columns"
+            ),
+        });
+    }
+    let features = if standardised { Features::encode(scaled) } else { Features::encode_training(scaled) };
+    features.map_err(|e| e.to_string())
+}
+
 /// Checks what can be checked before the scaling is known.
 ///
 /// # Errors
-/// The first column or class that is not the job's, in words of the table; no rows, or too many.
+/// The first column or class that is not the job's, in words of the table; no rows, or too many; values that do not fit
+/// the job's units.
 pub fn check(params: &HorizontalSvm, table: &Table) -> Result<(), String> {
     for (place, (found, expected)) in table.columns.iter().zip(&params.columns).enumerate() {
         if found != expected {
@@ -89,16 +111,15 @@ pub fn check(params: &HorizontalSvm, table: &Table) -> Result<(), String> {
     }
     let classes = table.classes.as_ref().ok_or("no label column")?;
     let (positive, negative) = (&params.positive, &params.negative);
-    let mut found = std::iter::once(&classes.positive).chain(&classes.negative);
-    if let Some(other) = found.find(|class| ![positive, negative].contains(class)) {
+    if !is_class(&classes.positive, positive) {
         return Err(format!(
-            "column `{}`: the class `{other}` is not one of the job's, which are `{positive}` and `{negative}`",
-            classes.column
+            "column `{}`: the positive class is `{}`, in the job it is `{positive}`",
+            classes.column, classes.positive
         ));
     }
-    if classes.positive != *positive {
+    if let Some(other) = classes.negative.iter().find(|class| !is_class(class, negative)) {
         return Err(format!(
-            "column `{}`: in the job `{positive}` is the positive class; name it with --positive",
+            "column `{}`: the class `{other}` is not one of the job's, which are `{positive}` and `{negative}`",
             classes.column
         ));
     }
@@ -109,10 +130,10 @@ pub fn check(params: &HorizontalSvm, table: &Table) -> Result<(), String> {
         }
         _ => {}
     }
-    if !params.standardise {
-        table.require_no_gaps().map_err(|e| e.to_string())?;
+    match params.standardise {
+        true => moments::check(&Units::of(params), table),
+        false => table.require_no_gaps().map_err(|e| e.to_string()),
     }
-    Ok(())
 }
 
 /// Multiplies a row by norm/‖x‖ where that is below 1, rounding towards 0.

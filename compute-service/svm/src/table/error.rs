@@ -136,6 +136,16 @@ pub enum TableError {
     },
 }
 
+impl TableError {
+    /// Whether the table lacks a column that was asked for.
+    pub fn is_about_a_missing_column(&self) -> bool {
+        match self {
+            Self::File { problem, .. } => problem.is_about_a_missing_column(),
+            other => matches!(other, Self::NoColumn { .. }),
+        }
+    }
+}
+
 /// At most 40 items, the number of the others.
 pub(super) fn list<T: AsRef<str>>(items: &[T]) -> String {
     const MOST: usize = 40;

@@ -18,7 +18,7 @@ use std::{
 };
 use svm::{
     Hyperparameters,
-    horizontal::{HorizontalSvm, Private},
+    horizontal::{self, HorizontalSvm, Private},
     table::{Columns, Table},
 };
 
@@ -242,6 +242,7 @@ fn job(args: &RowsBenchArgs, rows: u32, columns: u32) -> Done<(Job, Vec<Private>
         positive: "1".into(),
         negative: "0".into(),
         standardise: true,
+        units: Vec::new(),
         rows: each,
         batch: None,
         iterations: 1,
@@ -270,6 +271,7 @@ fn job(args: &RowsBenchArgs, rows: u32, columns: u32) -> Done<(Job, Vec<Private>
         let labelled = Columns { label: Some("class".into()), ..Columns::default() };
         tables.push(Table::parse(text.as_bytes(), &labelled)?);
     }
+    let params = Training { units: horizontal::units(&tables[0]), ..params };
     let participants = (0..=args.providers).map(|party| format!("Org{}MSP", party + 1)).collect();
     let job = experiment::job_params(Kind::HorizontalSvm(Box::new(params.clone())), participants)?;
     job.validate()?;

@@ -1,9 +1,9 @@
 mod attack;
 
-use super::{pooled as pooled_scaler, *};
+use super::*;
 use crate::{
     reference::{self, Reference, Variant},
-    scaling::{Scaled, Scaling},
+    scaling::{Scaled, Scaler, Scaling},
     table::{Columns, Table},
 };
 use num_bigint::BigInt;
@@ -48,6 +48,7 @@ fn job(providers: u32, rows: u32, change: impl FnOnce(&mut Params)) -> Job {
         positive: "ill".into(),
         negative: "well".into(),
         standardise: true,
+        units: Vec::new(),
         rows,
         batch: None,
         iterations: 6,
@@ -185,17 +186,102 @@ fn many_rows_take_several_records() {
 }
 
 #[test]
-fn scaling_is_that_of_the_pooled_table() {
+fn scaling_is_that_of_the_pooled_table_whatever_the_unit() {
     let tables = tables(&[8, 11], false);
-    let job = job(2, 11, |_| {});
-    let scaler = run(&job, &tables).outputs[0].scaler.clone();
-    let pooled = Table { rows: tables.iter().flat_map(|t| t.rows.clone()).collect(), ..tables[0].clone() };
+    let in_unit = |exponent: i32| -> Vec<Table> {
+        let mut tables = tables.clone();
+        for value in tables.iter_mut().flat_map(|table| &mut table.rows).flat_map(|row| &mut row.values) {
+            *value = value.map(|value| value * 2f64.powi(exponent));
+        }
+        tables
+    };
+    let scaled = |tables: &[Table], units: Vec<i32>| {
+        let job = job(2, 11, |params| (params.units, params.iterations) = (units, 1));
+        let output = run(&job, tables).outputs.swap_remove(0);
+        let pooled =
+            Table { rows: tables.iter().flat_map(|t| t.rows.clone()).collect(), ..tables[0].clone() };
+        let all: Vec<usize> = (0..pooled.rows.len()).collect();
+        (output.scaler.apply(&pooled, &all).unwrap(), output.weights.unwrap(), pooled)
+    };
+    let (expected, weights, pooled) = scaled(&tables, units(&tables[0]));
     let all: Vec<usize> = (0..pooled.rows.len()).collect();
-    let expected = Scaler::fit(&pooled, &all, Scaling::Std).unwrap().apply(&pooled, &all).unwrap();
-    assert_eq!(pooled_scaler(&pooled).unwrap(), scaler);
-    let found = scaler.apply(&pooled, &all).unwrap();
-    for (found, expected) in found.rows.iter().flatten().zip(expected.rows.iter().flatten()) {
+    let fitted = Scaler::fit(&pooled, &all, Scaling::Std).unwrap().apply(&pooled, &all).unwrap();
+    for (found, expected) in expected.rows.iter().flatten().zip(fitted.rows.iter().flatten()) {
+        assert!((found - expected).abs() < 1e-12, "{found} and {expected}");
+    }
+    for exponent in [-900, -100, -30, 30, 100, 900] {
+        let tables = in_unit(exponent);
+        // The second provider's units are as good.
+        let (found, same, _) = scaled(&tables, units(&tables[1]));
+        for (found, expected) in found.rows.iter().flatten().zip(expected.rows.iter().flatten()) {
+            assert!((found - expected).abs() < 1e-12, "2^{exponent}: {found} and {expected}");
+        }
+        assert_eq!(same, weights, "2^{exponent}");
+    }
+    // A job that is older than units.
+    let (older, ..) = scaled(&tables, Vec::new());
+    for (found, expected) in older.rows.iter().flatten().zip(expected.rows.iter().flatten()) {
         assert!((found - expected).abs() < 1e-3, "{found} and {expected}");
+    }
+}
+
+/// What a provider of rows `a,b,c,class` says of a job, before and after the sums are known.
+fn refusal(units: Vec<i32>, rows: &[&str], others: &[&str]) -> String {
+    let of = |rows: &[&str]| table(&format!("age,weight,sugar,class\n{}\n", rows.join("\n")));
+    let job = job(2, 9, |params| params.units = units);
+    let params = params_of(&job).unwrap();
+    let mut privates = vec![];
+    for (place, rows) in [rows, others].into_iter().enumerate() {
+        match Private::provider(params, of(rows), JobSecret::new([40 + place as u8; 32])) {
+            Ok(private) => privates.push(private),
+            Err(Fault::Input(reason)) => return reason,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    privates.insert(1, Private::analyst(JobSecret::new([63; 32])));
+    match simulate::<HorizontalSvm>(&job, &privates, 5, |_, body| body) {
+        Err(e) => e.to_string(),
+        Ok(_) => String::new(),
+    }
+}
+
+#[test]
+fn a_column_is_named_that_is_too_fine_or_too_large_for_the_sums() {
+    let normal = &["1,2,3,ill", "2,3,5,well", "4,1,1,well"][..];
+    let of_normal = || units(&table(&format!("age,weight,sugar,class\n{}\n", normal.join("\n"))));
+    let tiny = &["1,2e-9,3,ill", "2,3e-9,5,well", "4,1e-9,1,well"][..];
+    for others in [normal, tiny] {
+        // At 2^−16, as jobs are that are older than units, the column would vanish.
+        let reason = refusal(Vec::new(), tiny, others);
+        assert!(reason.starts_with("column `weight`: the values are too fine"), "{reason}");
+        assert!(reason.contains("2^-16 (about 2e-5)"), "{reason}");
+    }
+    assert_eq!(refusal(of_normal(), tiny, normal), "", "53 bits are enough for both");
+    let finer = &["1,2e-18,3,ill", "2,3e-18,5,well", "4,1e-18,1,well"][..];
+    assert!(refusal(of_normal(), finer, normal).starts_with("column `weight`: the values are too fine"));
+    let huge = &["1,2,3,ill", "2,3e20,5,well"][..];
+    let reason = refusal(of_normal(), huge, normal);
+    assert!(reason.starts_with("line 3, column `weight`: the value is too large"), "{reason}");
+    // What is large for one provider only is no fault.
+    assert_eq!(refusal(of_normal(), &["1,2,3,ill", "2,3e5,5,well"], normal), "");
+    // Fine values pass the first check beside coarse ones of the same provider; the sums have them alike.
+    let mixed = &["0.50000001,2,3,ill", "0.50000002,3,5,well"][..];
+    let reason = refusal(Vec::new(), mixed, mixed);
+    assert!(reason.contains("column `age`: the values are too fine"), "{reason}");
+}
+
+#[test]
+fn constant_columns_are_nothing_and_keep_their_value() {
+    // Beyond 2^53, and a number that no multiple of 2^−16 is.
+    for constant in ["9007199254740994", "0.1", "1e-300", "-1e300", "0"] {
+        let rows = ["1,C,3,ill", "2,C,5,well", "4,C,1,well"].map(|row| row.replace('C', constant));
+        let text = format!("age,weight,sugar,class\n{}\n", rows.join("\n"));
+        let table = table(&text);
+        let job = job(2, 9, |params| params.units = units(&table));
+        let output = run(&job, &[table.clone(), table]).outputs.swap_remove(0);
+        let column = &output.scaler.fitted()[1];
+        assert_eq!((column.centre, column.divisor), (constant.parse().unwrap(), 1.0));
+        assert_eq!(output.weights.unwrap()[1], 0);
     }
 }
 
