@@ -1,7 +1,7 @@
 //! What every function needs: its arguments, parsed and bounded, and refusals.
 
-use crate::{Caller, Failure};
-use records::{Code, MAX_RECORD_BYTES, Refusal};
+use crate::{Caller, Failure, WorldState};
+use records::{Code, MAX_PAGE, MAX_PAGE_BYTES, MAX_RECORD_BYTES, Page, Refusal};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(crate) type Answer = Result<Vec<u8>, Failure>;
@@ -49,6 +49,37 @@ impl Call<'_> {
         match self.text(index, name)?.parse() {
             Ok(number) => Ok(number),
             Err(_) => refuse(Code::BadInput, format!("{name}: not a number")),
+        }
+    }
+
+    /// A page of a range, whose size and bookmark are the arguments from `index` on; the first of full size where there are
+    /// none. It is made smaller where its entries are large.
+    pub(crate) fn page<T: Serialize>(
+        &self,
+        world: &mut dyn WorldState,
+        kind: &str,
+        attributes: &[&str],
+        index: usize,
+        mut entry: impl FnMut(&mut dyn WorldState, &[u8]) -> Result<T, Failure>,
+    ) -> Answer {
+        let (mut size, bookmark) = match self.args.len() > index {
+            true => (self.number(index, "size of the page")?, self.text(index + 1, "bookmark")?),
+            false => (MAX_PAGE, ""),
+        };
+        if !(1..=MAX_PAGE).contains(&size) {
+            return refuse(Code::BadInput, format!("size of the page: not in 1..={MAX_PAGE}"));
+        }
+        loop {
+            let page = world.page(kind, attributes, size, bookmark)?;
+            let bytes: usize = page.values.iter().map(Vec::len).sum();
+            if size == 1 || bytes <= MAX_PAGE_BYTES {
+                let entries =
+                    page.values.iter().map(|value| entry(world, value)).collect::<Result<_, _>>()?;
+                return Ok(json(&Page { entries, bookmark: page.bookmark }));
+            }
+            // So many are sure to fit that are like these; at least half of them are left out.
+            let fitting = MAX_PAGE_BYTES * page.values.len() / bytes;
+            size = (fitting as u32).clamp(1, size / 2);
         }
     }
 

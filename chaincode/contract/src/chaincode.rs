@@ -44,9 +44,9 @@ impl WorldState for StubState<'_> {
         self.0.get_states(keys).map_err(state)
     }
 
-    fn list(&mut self, kind: &str, attributes: &[&str]) -> Result<Vec<Vec<u8>>, Failure> {
+    fn list(&mut self, kind: &str, attributes: &[&str], most: usize) -> Result<Vec<Vec<u8>>, Failure> {
         let entries = self.0.get_state_by_partial_composite_key(kind, attributes).map_err(state)?;
-        entries.map(|entry| entry.map(|kv| kv.value).map_err(state)).collect()
+        entries.take(most).map(|entry| entry.map(|kv| kv.value).map_err(state)).collect()
     }
 
     fn page(

@@ -1,13 +1,20 @@
 use crate::{
     Failure, WorldState,
     call::{Answer, Call, json, refuse, stored},
+    deadlines::is_up,
 };
 use records::{
     Acceptance, Body, CONTRACT_VERSION, Code, Dealer, Ending, Job, JobId, JobParams, JobView, KeyEntry, Kind,
-    MAX_REASON_BYTES, MAX_RECORD_BYTES, Outcome, Phase, Publication, Record, Rules, Slot, TRAINING,
-    ThresholdKey, VerticalPredict, VerticalSvm, is_digest, key,
+    MAX_OPEN_PROPOSALS, MAX_PARAMS_BYTES, MAX_REASON_BYTES, MAX_RECORD_BYTES, Outcome, Phase, Publication,
+    Record, Rules, Slot, TRAINING, ThresholdKey, VerticalPredict, VerticalSvm, is_digest, key,
 };
 use sha2::{Digest, Sha256};
+
+/// Most entries of one public key that are looked at when a job names it.
+const MAX_ENTRIES: usize = 4096;
+
+/// Keys of a barrier that are read at a time.
+const PIECE: usize = 256;
 
 /// Runs a function on jobs; `None` where there is no such function.
 pub(crate) fn invoke(call: &Call, world: &mut dyn WorldState, function: &str) -> Option<Answer> {
@@ -29,7 +36,7 @@ pub(crate) fn invoke(call: &Call, world: &mut dyn WorldState, function: &str) ->
 }
 
 impl Call<'_> {
-    fn job_id(&self) -> Result<JobId, Failure> {
+    pub(crate) fn job_id(&self) -> Result<JobId, Failure> {
         let id = self.text(0, "job")?;
         match is_digest(id) {
             true => Ok(JobId(id.into())),
@@ -56,7 +63,7 @@ impl Call<'_> {
         }
     }
 
-    fn party(&self, job: &Job) -> Result<u32, Failure> {
+    pub(crate) fn party(&self, job: &Job) -> Result<u32, Failure> {
         match job.params.party(&self.caller.msp_id) {
             Some(party) => Ok(party),
             None => refuse(Code::WrongCaller, format!("{} takes no part in this job", self.caller.msp_id)),
@@ -74,8 +81,14 @@ impl Call<'_> {
                 format!("the contract is {CONTRACT_VERSION}, not {}", params.contract),
             );
         }
-        check_key(world, &params)?;
-        check_model(world, &params)?;
+        if params.party(&self.caller.msp_id).is_none() {
+            return refuse(Code::WrongCaller, format!("{} takes no part in this job", self.caller.msp_id));
+        }
+        let bytes = json(&params).len();
+        if bytes > MAX_PARAMS_BYTES {
+            let reason = format!("parameters: {bytes} bytes are more than {MAX_PARAMS_BYTES}");
+            return refuse(Code::BadInput, reason);
+        }
         let id = params.id();
         let job = Job {
             version: records::VERSION,
@@ -84,11 +97,14 @@ impl Call<'_> {
             proposer: self.caller.msp_id.clone(),
             proposed: self.now,
         };
-        self.party(&job)?;
         let key = key::job(&job.id);
         if world.get(std::slice::from_ref(&key))?[0].is_some() {
             return refuse(Code::AlreadySame, format!("job {} is proposed", job.id));
         }
+        check_key(world, &job.params)?;
+        check_model(world, &job.params)?;
+        let place = self.free_place(world, &job.id)?;
+        world.put(&place, json(&job.id))?;
         world.put(&key, json(&job))?;
         world.event("propose", json(&job.id))?;
         Ok(json(&job))
@@ -117,6 +133,13 @@ impl Call<'_> {
             };
         }
         not_ended(ending)?;
+        if let Some(deadlines) = &job.params.deadlines
+            && is_up(world, &job, job.proposed, deadlines.accept)?
+        {
+            let reason =
+                format!("the proposal was to be answered within {} s, which are over", deadlines.accept);
+            return refuse(Code::Ended, reason);
+        }
         world.put(&key, json(&acceptance))?;
         world.event("accept", json(&acceptance))?;
         Ok(json(&acceptance))
@@ -139,54 +162,43 @@ impl Call<'_> {
         if !rules.exists(&slot) {
             return refuse(Code::BadInput, format!("{slot} does not exist in this job"));
         }
+        // What two keys tell comes before the body is looked at and what it builds on is read, which may be much.
+        let keys = [key::acceptance(&id, party), key::posted(&id, &slot)];
+        let [acceptance, posted] = read(world, keys)?;
+        if acceptance.is_none() {
+            not_ended(ending)?;
+            return refuse(Code::NotYet, format!("{} has not accepted the job", self.caller.msp_id));
+        }
+        self.check_acceptance(acceptance)?;
         let body: Body = self.parsed(4, "body")?;
         let used: Vec<u32> = if self.args.len() > 5 { self.parsed(5, "used")? } else { Vec::new() };
         if let Err(reason) = rules.check_body(&slot, &body).and_then(|()| rules.check_used(&slot, &used)) {
             return refuse(Code::BadInput, reason);
         }
-        let key = key::record(&id, &slot);
-        let mut keys = vec![key.clone(), key::acceptance(&id, party)];
-        if slot.phase == rules.first_phase() {
-            keys.extend((0..rules.parties()).filter(|p| *p != party).map(|p| key::acceptance(&id, p)));
-        }
-        let barrier = keys.len();
-        let needs = rules.needs(&slot, &used);
-        keys.extend(needs.iter().map(|need| key::posted(&id, need)));
-        let values = world.get(&keys)?;
-        let Some(acceptance) = &values[1] else {
-            not_ended(ending)?;
-            return refuse(Code::NotYet, format!("{} has not accepted the job", self.caller.msp_id));
-        };
-        let acceptance: Acceptance = stored(acceptance)?;
-        if acceptance.key_hash != self.caller.key_hash {
-            return refuse(Code::WrongCaller, format!("{} accepted with another key", self.caller.msp_id));
-        }
         let record = Record {
             version: records::VERSION,
-            job: id,
+            job: id.clone(),
             slot,
             msp_id: self.caller.msp_id.clone(),
             body,
             used,
         };
-        if let Some(bytes) = &values[0] {
-            let before = Record::from_json(bytes).map_err(Failure::State)?;
+        if posted.is_some() {
+            let [before] = read(world, [key::record(&id, &slot)])?;
+            let before = before.ok_or_else(|| Failure::State(format!("{slot} is noted and not there")))?;
+            let before = Record::from_json(&before).map_err(Failure::State)?;
             return match before == record {
                 true => refuse(Code::AlreadySame, slot.to_string()),
                 false => refuse(Code::AlreadyDifferent, slot.to_string()),
             };
         }
         not_ended(ending)?;
-        if values[2..barrier].iter().any(Option::is_none) {
-            return refuse(Code::NotYet, "not all participants have accepted the job");
-        }
-        if let Some(missing) = values[barrier..].iter().position(Option::is_none) {
-            return refuse(Code::NotYet, format!("{slot} needs {}", needs[missing]));
-        }
         let bytes = record.to_json();
         if bytes.len() > MAX_RECORD_BYTES {
             return refuse(Code::BadInput, format!("a record of {} bytes is too large", bytes.len()));
         }
+        check_barrier(world, &job, &rules, &slot, &record.used)?;
+        let key = key::record(&id, &slot);
         let digest = Sha256::digest(&bytes);
         world.put(&key, bytes)?;
         world.put(&key::posted(&record.job, &slot), digest.to_vec())?;
@@ -236,22 +248,43 @@ impl Call<'_> {
             return refuse(Code::AlreadySame, "the job has ended");
         }
         not_ended(ending)?;
-        if let Some(bytes) = &world.get(&[key::acceptance(&id, party)])?[0] {
-            let acceptance: Acceptance = stored(bytes)?;
-            if acceptance.key_hash != self.caller.key_hash {
-                return refuse(
-                    Code::WrongCaller,
-                    format!("{} accepted with another key", self.caller.msp_id),
-                );
-            }
-            if matches!(outcome, Outcome::Refused(_)) {
-                return refuse(Code::BadInput, "the job is accepted already; abort it instead");
-            }
+        let [acceptance] = read(world, [key::acceptance(&id, party)])?;
+        if self.check_acceptance(acceptance)? && matches!(outcome, Outcome::Refused(_)) {
+            return refuse(Code::BadInput, "the job is accepted already; abort it instead");
         }
         self.write_ending(world, &id, outcome)
     }
 
-    fn write_ending(&self, world: &mut dyn WorldState, id: &JobId, outcome: Outcome) -> Answer {
+    /// Whether the caller's organisation has accepted, which it must have done with the caller's key.
+    pub(crate) fn check_acceptance(&self, acceptance: Option<Vec<u8>>) -> Result<bool, Failure> {
+        let Some(bytes) = acceptance else { return Ok(false) };
+        match stored::<Acceptance>(&bytes)?.key_hash == self.caller.key_hash {
+            true => Ok(true),
+            false => refuse(Code::WrongCaller, format!("{} accepted with another key", self.caller.msp_id)),
+        }
+    }
+
+    /// One of the caller's places for open proposals: free, or taken by a job that is open no more. Where the search begins
+    /// depends on the job, so that proposals that are made at the same time seldom meet.
+    fn free_place(&self, world: &mut dyn WorldState, id: &JobId) -> Result<String, Failure> {
+        let begin = u32::from_str_radix(&id.0[..8], 16).expect("an identifier is hexadecimal");
+        for step in 0..MAX_OPEN_PROPOSALS {
+            let place = (begin % MAX_OPEN_PROPOSALS + step) % MAX_OPEN_PROPOSALS;
+            let place = key::open_proposal(&self.caller.msp_id, place);
+            let [taken] = read(world, [place.clone()])?;
+            let Some(bytes) = taken else { return Ok(place) };
+            if !is_open(world, &stored(&bytes)?)? {
+                return Ok(place);
+            }
+        }
+        let reason = format!(
+            "{} has {MAX_OPEN_PROPOSALS} proposals that are neither accepted by all nor ended; abort some",
+            self.caller.msp_id
+        );
+        refuse(Code::TooMany, reason)
+    }
+
+    pub(crate) fn write_ending(&self, world: &mut dyn WorldState, id: &JobId, outcome: Outcome) -> Answer {
         let ending =
             Ending { version: records::VERSION, job: id.clone(), by: self.caller.msp_id.clone(), outcome };
         world.put(&key::ending(id), json(&ending))?;
@@ -266,14 +299,12 @@ impl Call<'_> {
     }
 
     fn jobs(&self, world: &mut dyn WorldState) -> Answer {
-        let mut views = Vec::new();
-        for bytes in world.list(key::JOB, &[])? {
-            let job: Job = stored(&bytes)?;
+        self.page(world, key::JOB, &[], 0, |world, bytes| {
+            let job: Job = stored(bytes)?;
             let [ending] = read(world, [key::ending(&job.id)])?;
             let ending = ending.map(|bytes| stored(&bytes)).transpose()?;
-            views.push(view(world, job, ending)?);
-        }
-        Ok(json(&views))
+            view(world, job, ending)
+        })
     }
 
     fn record(&self, world: &mut dyn WorldState) -> Answer {
@@ -293,14 +324,14 @@ impl Call<'_> {
         if !is_digest(fingerprint) {
             return refuse(Code::BadInput, "key: not 64 hexadecimal digits");
         }
-        match key_entries(world, &[fingerprint])? {
+        match key_entries(world, fingerprint)? {
             entries if entries.is_empty() => refuse(Code::UnknownKey, format!("no key {fingerprint}")),
             entries => Ok(json(&entries)),
         }
     }
 
     fn keys(&self, world: &mut dyn WorldState) -> Answer {
-        Ok(json(&key_entries(world, &[])?))
+        self.page(world, key::THRESHOLD_KEY, &[], 0, |_, bytes| stored::<KeyEntry>(bytes))
     }
 
     fn probe(&self, world: &mut dyn WorldState) -> Answer {
@@ -311,6 +342,39 @@ impl Call<'_> {
         world.put(&key::probe(&self.caller.msp_id, name), value.to_vec())?;
         Ok(Vec::new())
     }
+}
+
+/// Whether a proposal still waits for answers.
+fn is_open(world: &mut dyn WorldState, id: &JobId) -> Result<bool, Failure> {
+    let (job, ending) = read_job(world, id)?;
+    Ok(ending.is_none() && !unanswered(world, &job)?.is_empty())
+}
+
+/// The participants that have not accepted, by party.
+pub(crate) fn unanswered(world: &mut dyn WorldState, job: &Job) -> Result<Vec<u32>, Failure> {
+    let keys: Vec<String> = (0..job.params.parties()).map(|party| key::acceptance(&job.id, party)).collect();
+    let missing = (0..).zip(world.get(&keys)?).filter(|(_, acceptance)| acceptance.is_none());
+    Ok(missing.map(|(party, _)| party).collect())
+}
+
+/// Whether all is there that a slot needs; read piece by piece, and no further than to what is missing first.
+pub(crate) fn check_barrier(
+    world: &mut dyn WorldState,
+    job: &Job,
+    rules: &Rules,
+    slot: &Slot,
+    used: &[u32],
+) -> Result<(), Failure> {
+    if slot.phase == rules.first_phase() && !unanswered(world, job)?.is_empty() {
+        return refuse(Code::NotYet, "not all participants have accepted the job");
+    }
+    for piece in rules.needs(slot, used).chunks(PIECE) {
+        let keys: Vec<String> = piece.iter().map(|need| key::posted(&job.id, need)).collect();
+        if let Some(missing) = world.get(&keys)?.iter().position(Option::is_none) {
+            return refuse(Code::NotYet, format!("{slot} needs {}", piece[missing]));
+        }
+    }
+    Ok(())
 }
 
 /// What the ledger keeps of a key that came out of a job.
@@ -339,9 +403,9 @@ fn key_entry(job: &Job, key: &ThresholdKey) -> KeyEntry {
     }
 }
 
-/// All entries, or those of one fingerprint: whoever has seen a public key can enter it for another job, too.
-fn key_entries(world: &mut dyn WorldState, fingerprint: &[&str]) -> Result<Vec<KeyEntry>, Failure> {
-    world.list(key::THRESHOLD_KEY, fingerprint)?.iter().map(|bytes| stored(bytes)).collect()
+/// The entries of one fingerprint: whoever has seen a public key can enter it for another job, too.
+fn key_entries(world: &mut dyn WorldState, fingerprint: &str) -> Result<Vec<KeyEntry>, Failure> {
+    world.list(key::THRESHOLD_KEY, &[fingerprint], MAX_ENTRIES)?.iter().map(|bytes| stored(bytes)).collect()
 }
 
 /// Whether a job may use the key that it names: one of the same members, and for this purpose.
@@ -353,7 +417,7 @@ fn check_key(world: &mut dyn WorldState, params: &JobParams) -> Result<(), Failu
         Kind::HorizontalSvm(_) | Kind::KeyGeneration(_) => None,
     };
     let Some(fingerprint) = fingerprint else { return Ok(()) };
-    let mut entries = key_entries(world, &[fingerprint])?;
+    let mut entries = key_entries(world, fingerprint)?;
     // What strangers entered under this fingerprint is no concern of these participants.
     entries.retain(|entry| entry.members.iter().any(|member| params.participants.contains(member)));
     match entries.iter().map(|entry| unfit(entry, params)).min() {
@@ -427,7 +491,7 @@ fn check_model(world: &mut dyn WorldState, params: &JobParams) -> Result<(), Fai
     Ok(())
 }
 
-fn read<const N: usize>(
+pub(crate) fn read<const N: usize>(
     world: &mut dyn WorldState,
     keys: [String; N],
 ) -> Result<[Option<Vec<u8>>; N], Failure> {
@@ -435,13 +499,13 @@ fn read<const N: usize>(
     values.try_into().map_err(|_| Failure::State("a read answered with another number of values".into()))
 }
 
-fn read_job(world: &mut dyn WorldState, id: &JobId) -> Result<(Job, Option<Ending>), Failure> {
+pub(crate) fn read_job(world: &mut dyn WorldState, id: &JobId) -> Result<(Job, Option<Ending>), Failure> {
     let [job, ending] = read(world, [key::job(id), key::ending(id)])?;
     let Some(job) = job else { return refuse(Code::UnknownJob, format!("no job {id}")) };
     Ok((stored(&job)?, ending.map(|bytes| stored(&bytes)).transpose()?))
 }
 
-fn not_ended(ending: Option<Ending>) -> Result<(), Failure> {
+pub(crate) fn not_ended(ending: Option<Ending>) -> Result<(), Failure> {
     let Some(ending) = ending else { return Ok(()) };
     refuse(Code::Ended, format!("the job is {ending}"))
 }

@@ -12,27 +12,40 @@
 //! | `finish` | job | the ending |
 //! | `abort` | job, reason | the ending |
 //! | `job` | job | [`records::JobView`] |
-//! | `jobs` | | list of [`records::JobView`] |
+//! | `jobs` | page | page of [`records::JobView`] |
 //! | `record` | job, phase, round, party, chunk | the record |
 //! | `key` | fingerprint | list of [`records::KeyEntry`] |
-//! | `keys` | | list of [`records::KeyEntry`] |
+//! | `keys` | page | page of [`records::KeyEntry`] |
 //! | `probe` | name, value | nothing; the value lies under the caller's name |
+//!
+//! A page is two arguments, its most entries and its bookmark, which is empty for the first; without them it is the first
+//! page of full size. Large entries make it smaller.
+//!
+//! What is late is decided by the members' clocks together ([`records::ledger_time`]):
+//!
+//! | function | arguments | result |
+//! |---|---|---|
+//! | `clock` | | nothing; the member's clock goes on to the transaction's timestamp |
+//! | `remind` | job, list of [`records::Awaited`] (JSON) | nothing; a [`records::Reminder`] for each participant that owes one |
+//! | `waiting` | job | [`records::Waiting`] |
+//! | `expire` | job | the ending, where somebody is overdue |
 //!
 //! Beside it, providers share encrypted rows with an analyst ([`records::SharedTable`]):
 //!
 //! | function | arguments | result |
 //! |---|---|---|
 //! | `publish-key` | modulus (JSON) | [`records::AnalystKey`] |
-//! | `analyst-keys` | analyst, or nothing for all | list of [`records::AnalystKey`] |
+//! | `analyst-keys` | analyst or nothing, page | page of [`records::AnalystKey`] |
 //! | `announce` | table (JSON) | its name |
 //! | `share` | analyst, provider, table, list of [`records::Row`] (JSON) | nothing; each row lies under its key |
-//! | `tables` | analyst, provider or nothing, size of the page, bookmark | page of [`records::SharedTable`] |
-//! | `instances` | analyst, provider, table, size of the page, bookmark, `full` or `digests` | page of [`records::Instance`] |
+//! | `tables` | analyst, provider or nothing, page | page of [`records::SharedTable`] |
+//! | `instances` | analyst, provider, table, page, `full` or `digests` | page of [`records::Instance`] |
 //!
 //! A refusal is a [`records::Refusal`] in the message of a response with status 500.
 
 mod call;
 mod chaincode;
+mod deadlines;
 mod job;
 mod sharing;
 mod world;
@@ -56,6 +69,7 @@ pub fn invoke(
 ) -> Result<Vec<u8>, Failure> {
     let call = Call { caller, now, args };
     job::invoke(&call, world, function)
+        .or_else(|| deadlines::invoke(&call, world, function))
         .or_else(|| sharing::invoke(&call, world, function))
         .unwrap_or_else(|| refuse(Code::BadInput, format!("no function `{}`", function.escape_debug())))
 }

@@ -6,9 +6,9 @@ use crate::{
     call::{Answer, Call, json, refuse, stored},
 };
 use records::{
-    AnalystKey, Code, Digest, Instance, MAX_PAGE, Modulus, Page, Row, SharedTable, VERSION, address, key,
+    AnalystKey, Code, Digest, Instance, MAX_PAGE, Modulus, Row, SharedTable, VERSION, address, key,
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 
 /// Runs a function on shared rows; `None` where there is no such function.
 pub(crate) fn invoke(call: &Call, world: &mut dyn WorldState, function: &str) -> Option<Answer> {
@@ -74,12 +74,9 @@ impl Call<'_> {
     fn analyst_keys(&self, world: &mut dyn WorldState) -> Answer {
         let analyst = match self.args {
             [] => None,
-            _ => Some(self.digest(0, "analyst")?.to_string()),
+            _ => self.digest_or_none(0, "analyst")?,
         };
-        let attributes: Vec<&str> = analyst.iter().map(String::as_str).collect();
-        let keys: Result<Vec<AnalystKey>, Failure> =
-            world.list(key::ANALYST_KEY, &attributes)?.iter().map(|bytes| stored(bytes)).collect();
-        Ok(json(&keys?))
+        self.page_of(world, key::ANALYST_KEY, &[analyst], 1, stored::<AnalystKey>)
     }
 
     fn announce(&self, world: &mut dyn WorldState) -> Answer {
@@ -164,7 +161,7 @@ impl Call<'_> {
     fn tables(&self, world: &mut dyn WorldState) -> Answer {
         let provider = self.digest_or_none(1, "provider")?;
         let attributes = [Some(self.digest(0, "analyst")?), provider];
-        self.page::<SharedTable>(world, key::SHARED_TABLE, &attributes, 2, |table| table)
+        self.page_of(world, key::SHARED_TABLE, &attributes, 2, stored::<SharedTable>)
     }
 
     fn instances(&self, world: &mut dyn WorldState) -> Answer {
@@ -175,31 +172,27 @@ impl Call<'_> {
             "digests" => true,
             _ => return refuse(Code::BadInput, "form: neither `full` nor `digests`"),
         };
-        self.page::<Instance>(world, key::INSTANCE, &attributes, 3, |instance| match digested {
-            true => Instance { content: instance.content.digested(), ..instance },
-            false => instance,
+        self.page_of(world, key::INSTANCE, &attributes, 3, |bytes| {
+            let instance: Instance = stored(bytes)?;
+            Ok(match digested {
+                true => Instance { content: instance.content.digested(), ..instance },
+                false => instance,
+            })
         })
     }
 
-    /// A page of a range, whose size and bookmark are the arguments from `index` on.
-    fn page<T: Serialize + DeserializeOwned>(
+    /// A page of what lies under these digests.
+    fn page_of<T: Serialize>(
         &self,
         world: &mut dyn WorldState,
         kind: &str,
         attributes: &[Option<Digest>],
         index: usize,
-        shown: impl Fn(T) -> T,
+        shown: impl Fn(&[u8]) -> Result<T, Failure>,
     ) -> Answer {
-        let size = self.number(index, "size of the page")?;
-        if !(1..=MAX_PAGE).contains(&size) {
-            return refuse(Code::BadInput, format!("size of the page: not in 1..={MAX_PAGE}"));
-        }
         let attributes: Vec<String> = attributes.iter().flatten().map(Digest::to_string).collect();
         let attributes: Vec<&str> = attributes.iter().map(String::as_str).collect();
-        let page = world.page(kind, &attributes, size, self.text(index + 1, "bookmark")?)?;
-        let entries: Result<Vec<T>, Failure> =
-            page.values.iter().map(|bytes| stored(bytes).map(&shown)).collect();
-        Ok(json(&Page { entries: entries?, bookmark: page.bookmark }))
+        self.page(world, kind, &attributes, index, |_, bytes| shown(bytes))
     }
 
     fn is_provider(&self, provider: &Digest) -> Result<(), Failure> {

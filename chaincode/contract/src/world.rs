@@ -38,13 +38,15 @@ pub trait WorldState {
     /// [`Failure::State`].
     fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure>;
 
-    /// Values of all composite keys of a kind whose first attributes are these.
+    /// The first values, at most so many, of composite keys of a kind whose first attributes are these; also in calls that
+    /// write.
     ///
     /// # Errors
     /// [`Failure::State`].
-    fn list(&mut self, kind: &str, attributes: &[&str]) -> Result<Vec<Vec<u8>>, Failure>;
+    fn list(&mut self, kind: &str, attributes: &[&str], most: usize) -> Result<Vec<Vec<u8>>, Failure>;
 
-    /// At most `size` values of [`list`](Self::list), from the bookmark on; the first page has an empty one.
+    /// A page of these values, in calls that write nothing: at most `size`, from the bookmark on; the first page has an
+    /// empty one.
     ///
     /// # Errors
     /// [`Failure::State`], also for a bookmark outside of the range.

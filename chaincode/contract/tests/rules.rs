@@ -4,7 +4,7 @@ mod world;
 
 use records::{
     Body, Bytes, CONTRACT_VERSION, Code, Collusion, DataDigest, Dealer, Job, JobParams, JobView, Judge,
-    KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Phase, Publication, Record, SeedCommit, Setup,
+    KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Page, Phase, Publication, Record, SeedCommit, Setup,
     ThresholdKey, VERSION, VerticalPredict, VerticalSvm, key,
 };
 use world::{World, caller};
@@ -44,6 +44,7 @@ fn params() -> JobParams {
             model: Publication::Published,
         }),
         nonce: Bytes(vec![1; 16]),
+        deadlines: None,
     }
 }
 
@@ -84,7 +85,8 @@ fn a_repeated_proposal_is_the_same_job() {
     let id = proposed(&mut world);
     assert_eq!(id, params().id().0);
     assert_eq!(world.call(1, "propose", &[&serde_json::to_vec(&params()).unwrap()]), Err(Code::AlreadySame));
-    let view: Vec<JobView> = serde_json::from_slice(&world.call(9, "jobs", &[]).unwrap()).unwrap();
+    let page: Page<JobView> = serde_json::from_slice(&world.call(9, "jobs", &[]).unwrap()).unwrap();
+    let view = page.entries;
     assert_eq!((view.len(), view[0].job.proposer.as_str()), (1, "Org2MSP"));
 }
 
@@ -266,6 +268,7 @@ fn finished(
             candidates: 512,
         }),
         nonce: Bytes(vec![nonce; 16]),
+        deadlines: None,
     };
     let id = params.id();
     world.call(orgs[0], "propose", &[&serde_json::to_vec(&params).unwrap()]).unwrap();
@@ -294,8 +297,11 @@ fn a_key_is_for_its_members_and_purpose_only() {
     assert_eq!((entry.members.len(), entry.purpose.as_str(), entry.quorum), (3, "training", 2));
     assert_eq!(entries.len(), 2);
     finished(&mut world, [4, 5, 6], "retrieval", 3, &threshold_key(5)).unwrap();
-    let all: Vec<KeyEntry> = serde_json::from_slice(&world.call(5, "keys", &[]).unwrap()).unwrap();
-    assert_eq!(all.len(), 3);
+    let all: Page<KeyEntry> = serde_json::from_slice(&world.call(5, "keys", &[b"2", b""]).unwrap()).unwrap();
+    let bookmark = all.bookmark.as_bytes();
+    let rest: Page<KeyEntry> =
+        serde_json::from_slice(&world.call(5, "keys", &[b"2", bookmark]).unwrap()).unwrap();
+    assert_eq!((all.entries.len(), rest.entries.len(), rest.bookmark.as_str()), (2, 1, ""));
 
     let mut training = params();
     training.participants = (1..=3).map(|org| format!("Org{org}MSP")).collect();

@@ -150,12 +150,13 @@ fn a_key_is_published_once_and_checked() {
     }
     let analyst = own(ANALYST).to_string();
     for args in [vec![], vec![analyst.as_bytes()]] {
-        let keys: Vec<AnalystKey> =
+        let keys: Page<AnalystKey> =
             serde_json::from_slice(&world.call(9, "analyst-keys", &args).unwrap()).unwrap();
+        let keys = keys.entries;
         assert!(keys.len() == 2 && keys.iter().all(|key| key.msp_id == "Org1MSP" && key.published == 1_000));
     }
     let none = world.call(9, "analyst-keys", &[own(PROVIDER).to_string().as_bytes()]).unwrap();
-    assert_eq!(none, b"[]");
+    assert_eq!(none, br#"{"entries":[],"bookmark":""}"#);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use crate::{
-    Bytes, Decimal, HorizontalSvm, KeyGeneration, KeyRefresh, VERSION, VerticalPredict,
+    Bytes, Deadlines, Debt, Decimal, HorizontalSvm, KeyGeneration, KeyRefresh, VERSION, VerticalPredict,
     rules::{Rules, is_digest},
 };
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct JobParams {
     pub kind: Kind,
     /// 16 random bytes that tell two jobs with the same parameters apart.
     pub nonce: Bytes,
+    /// How long participants are waited for; for ever where they are absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadlines: Option<Deadlines>,
 }
 
 /// Which protocol a job runs.
@@ -193,6 +196,7 @@ impl JobParams {
         let named = self.participants.iter().all(|p| (1..=128).contains(&p.len()));
         check(named, "participants", "an MSP identifier is empty or longer than 128 bytes")?;
         check(self.nonce.0.len() == 16, "nonce", "not 16 bytes")?;
+        self.deadlines.as_ref().map_or(Ok(()), Deadlines::validate)?;
         match &self.kind {
             Kind::VerticalSvm(training) => training.validate(n as u32)?,
             Kind::VerticalPredict(predict) => predict.validate(n as u32)?,
@@ -335,6 +339,8 @@ pub enum Outcome {
     Refused(String),
     /// A participant gave up, with the reason and, where there is one, the culprit.
     Aborted(String),
+    /// The participants waited for these longer than they had agreed.
+    Expired(Vec<Debt>),
 }
 
 /// For people: `finished`, or who ended it and why.
@@ -344,6 +350,17 @@ impl fmt::Display for Ending {
             Outcome::Finished => f.write_str("finished"),
             Outcome::Refused(reason) => write!(f, "refused by {}: {reason}", self.by),
             Outcome::Aborted(reason) => write!(f, "aborted by {}: {reason}", self.by),
+            Outcome::Expired(owed) => {
+                f.write_str("expired: ")?;
+                for (place, debt) in owed.iter().enumerate() {
+                    let and = if place > 0 { "; " } else { "" };
+                    match &debt.slot {
+                        Some(slot) => write!(f, "{and}{} did not post {slot}", debt.msp_id)?,
+                        None => write!(f, "{and}{} did not answer the proposal", debt.msp_id)?,
+                    }
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -49,6 +49,22 @@ pub fn ending(id: &JobId) -> String {
     composite(ENDING, &[&id.0])
 }
 
+/// Where the [`crate::Reminder`] of a participant lies.
+pub fn reminder(id: &JobId, party: u32) -> String {
+    composite("reminder", &[&id.0, &format!("{party:02x}")])
+}
+
+/// Where a member's [`crate::Clock`] lies.
+pub fn clock(msp_id: &str) -> String {
+    composite("clock", &[msp_id])
+}
+
+/// Where the identifier of an open proposal lies: each proposer has so many places, and a new proposal takes one whose
+/// job is open no more.
+pub fn open_proposal(msp_id: &str, place: u32) -> String {
+    composite("open", &[msp_id, &format!("{place:02x}")])
+}
+
 /// Where a [`crate::Record`] lies: type, job, phase, round, party, chunk.
 pub fn record(id: &JobId, slot: &Slot) -> String {
     of_slot(RECORD, id, slot)

@@ -9,6 +9,7 @@
 
 mod body;
 mod bytes;
+mod deadlines;
 mod decimal;
 mod horizontal;
 mod job;
@@ -26,6 +27,7 @@ pub use body::{
     SeedOpen, Setup, ThresholdKey,
 };
 pub use bytes::Bytes;
+pub use deadlines::{Awaited, Clock, Deadlines, Debt, MAX_CLOCK_AGE, Reminder, Waiting, ledger_time};
 pub use decimal::{Decimal, DecimalError, SCALE};
 pub use horizontal::{
     Comparison, DEFAULT_UNIT, GradientNoise, HorizontalSvm, MOMENT_BITS, MOMENT_BYTES, VALUE_BITS,
@@ -38,10 +40,10 @@ pub use keys::{Collusion, Dealer, KeyEntry, KeyGeneration, KeyRefresh};
 pub use phase::{Phase, Slot};
 pub use prediction::VerticalPredict;
 pub use refusal::{Code, Refusal};
-pub use rules::{KeySizes, Rules, is_digest};
+pub use rules::{KeySizes, Owed, Rules, is_digest};
 pub use sharing::{
-    AnalystKey, Content, Device, Digest, Instance, MAX_INLINE_BYTES, MAX_PAGE, Modulus, NotHex, Page, Row,
-    SHARED_VALUE_BITS, SharedClasses, SharedTable, address,
+    AnalystKey, Content, Device, Digest, Instance, MAX_INLINE_BYTES, MAX_PAGE, MAX_PAGE_BYTES, Modulus,
+    NotHex, Page, Row, SHARED_VALUE_BITS, SharedClasses, SharedTable, address,
 };
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,12 @@ pub const CONTRACT_VERSION: &str = "1.0";
 
 /// The purpose of a key for training.
 pub const TRAINING: &str = "training";
+
+/// Most bytes of a proposal's parameters as JSON.
+pub const MAX_PARAMS_BYTES: usize = 128 * 1024;
+
+/// Most proposals of one organisation that are open at the same time: neither ended nor accepted by all.
+pub const MAX_OPEN_PROPOSALS: u32 = 64;
 
 /// Largest record in bytes of JSON (`architecture.md`, rules of the ledger data).
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;

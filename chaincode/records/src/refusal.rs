@@ -27,13 +27,17 @@ pub enum Code {
     WrongTime,
     /// Participants posted different results.
     Disagreement,
+    /// The time of what is waited for is not up, or it is not owed.
+    NotOverdue,
+    /// Somebody has as many of something as the contract lets one have.
+    TooMany,
 }
 
 /// Longest detail of a refusal, in bytes of JSON: texts are cut on their way to a client.
 const MAX_DETAIL_BYTES: usize = 3000;
 
 impl Code {
-    const ALL: [(Self, &'static str); 11] = [
+    const ALL: [(Self, &'static str); 13] = [
         (Self::NotYet, "NOT_YET"),
         (Self::AlreadySame, "ALREADY_SAME"),
         (Self::AlreadyDifferent, "ALREADY_DIFFERENT"),
@@ -45,6 +49,8 @@ impl Code {
         (Self::WrongVersion, "WRONG_VERSION"),
         (Self::WrongTime, "WRONG_TIME"),
         (Self::Disagreement, "DISAGREEMENT"),
+        (Self::NotOverdue, "NOT_OVERDUE"),
+        (Self::TooMany, "TOO_MANY"),
     ];
 
     /// The word on the wire.

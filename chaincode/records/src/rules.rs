@@ -36,6 +36,10 @@ trait Table: Debug + Send + Sync {
     }
     /// What must be committed before a slot is filled.
     fn needs(&self, slot: &Slot) -> Needs;
+    /// When a slot whose needs are met is owed.
+    fn owed(&self, _: &Slot) -> Owed {
+        Owed::Always
+    }
     /// Form and sizes of a body, `entries` of which its slot has.
     fn check_body(&self, slot: &Slot, body: &Body, entries: usize) -> Result<(), String>;
 }
@@ -48,6 +52,25 @@ enum Needs {
     Slots(Vec<Slot>),
     /// A round's slots of so many parties, which the caller names.
     Quorum(Phase, u32, u32),
+}
+
+/// When a slot whose needs are met is owed: the contract lets in more than a protocol comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// In any case.
+    Always,
+    /// Where this list of ciphertexts is empty, or where it is not: training by rows ends with an empty one.
+    After {
+        /// The record that decides.
+        record: Slot,
+        /// Whether it has to be empty.
+        empty: bool,
+    },
+    /// Where the protocol came to it, which only those who follow it know. Whoever says so has posted an own record of the
+    /// same step, and everybody sees if that was not due.
+    Claimed,
+    /// Until so many parties have posted theirs of the round.
+    Quorum(u32),
 }
 
 /// The phases of one job with their sizes.
@@ -200,6 +223,11 @@ impl Rules {
                 self.slots_of(phase, round, &self.authors(phase), last)
             }
         }
+    }
+
+    /// When a slot whose needs are met is owed.
+    pub fn owed(&self, slot: &Slot) -> Owed {
+        self.table.owed(slot)
     }
 
     /// Checks the parties on whose records a slot builds: a quorum in ascending order, or nobody where all are needed.

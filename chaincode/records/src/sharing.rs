@@ -17,6 +17,9 @@ pub const SHARED_VALUE_BITS: u32 = 64;
 /// Most rows in one call, and most entries of one page.
 pub const MAX_PAGE: u32 = 256;
 
+/// Most bytes of a page that has more than one entry: half of what a gRPC message may have where nothing else is said.
+pub const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
+
 /// Most rows of a table, and most columns.
 const MAX_ROWS: u32 = 10_000_000;
 const MAX_COLUMNS: usize = 4096;

@@ -17,6 +17,7 @@ fn job(parties: u32, kind: Kind) -> Job {
         participants: (1..=parties).map(|i| format!("Org{i}MSP")).collect(),
         kind,
         nonce: Bytes(vec![5; 16]),
+        deadlines: None,
     };
     Job { version: records::VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
 }

@@ -22,6 +22,7 @@ fn job(against: Collusion) -> Job {
             candidates: 64,
         }),
         nonce: Bytes(vec![5; 16]),
+        deadlines: None,
     };
     Job { version: records::VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
 }

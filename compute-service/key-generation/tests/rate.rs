@@ -24,6 +24,7 @@ fn job(parties: u32, against: Collusion, turn: u32) -> Job {
         participants: (1..=parties).map(|i| format!("Org{i}MSP")).collect(),
         kind,
         nonce: Bytes(nonce),
+        deadlines: None,
     };
     Job { version: records::VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
 }

@@ -147,6 +147,7 @@ pub fn job_params(kind: Kind, participants: Vec<String>) -> Result<JobParams, Ex
         participants,
         kind,
         nonce: Bytes(nonce),
+        deadlines: None,
     })
 }
 

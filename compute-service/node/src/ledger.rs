@@ -4,8 +4,11 @@ use crate::{
     config::Config,
     facts::{Creator, Fact, Located},
 };
-use gateway_client::{Block, Gateway, KvWrite, Options, TransactionInfo, TxValidationCode, User};
-use records::{JobId, key};
+use gateway_client::{
+    Block, Call, Contract, Gateway, KvWrite, Options, TransactionInfo, TxValidationCode, User,
+};
+use records::{JobId, MAX_PAGE, Page, key};
+use serde::de::DeserializeOwned;
 
 /// Connects with the configuration's identity. Nothing is sent yet.
 ///
@@ -17,6 +20,36 @@ pub fn connect(config: &Config) -> Result<Gateway, gateway_client::Error> {
         None => None,
     };
     Gateway::from_profile(&config.connection_profile, user, Options::default())
+}
+
+/// Why the own peer did not list something.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// It does not answer, or refuses.
+    #[error(transparent)]
+    Gateway(#[from] gateway_client::Error),
+    /// What it answers is no page.
+    #[error("the contract's answer cannot be read: {0}")]
+    Answer(#[from] serde_json::Error),
+}
+
+/// All entries of a list, page after page; a function that takes the size of a page and its bookmark after what the call
+/// has already.
+///
+/// # Errors
+/// See [`ListError`].
+pub async fn list<T: DeserializeOwned>(contract: &Contract, call: Call) -> Result<Vec<T>, ListError> {
+    let mut entries = Vec::new();
+    let mut bookmark = String::new();
+    loop {
+        let call = call.clone().arg(MAX_PAGE.to_string()).arg(bookmark);
+        let page: Page<T> = serde_json::from_slice(&contract.evaluate(call).await?)?;
+        entries.extend(page.entries);
+        if page.bookmark.is_empty() {
+            return Ok(entries);
+        }
+        bookmark = page.bookmark;
+    }
 }
 
 /// A write under one of the contract's keys of which nothing can be made. Whoever follows the ledger passes over it: a

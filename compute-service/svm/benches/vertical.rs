@@ -43,6 +43,7 @@ fn main() {
         participants: (1..=parties).map(|i| format!("Org{i}MSP")).collect(),
         kind: Kind::VerticalSvm(training),
         nonce: Bytes(vec![0; 16]),
+        deadlines: None,
     };
     let job =
         Job { version: records::VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 };

@@ -7,20 +7,34 @@ use contract::{Caller, Failure, StatePage, WorldState, invoke};
 use records::{Code, Refusal, key};
 use std::collections::BTreeMap;
 
-#[derive(Default, Clone)]
+#[derive(Clone)]
 pub struct World {
     pub committed: BTreeMap<String, Vec<u8>>,
     writes: BTreeMap<String, Vec<u8>>,
+    /// Seconds since 1970 of the next transactions.
+    pub now: u64,
+    /// Keys and bytes that the last call read.
+    pub reads: usize,
+    pub read_bytes: usize,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        let (committed, writes) = Default::default();
+        Self { committed, writes, now: 1_000, reads: 0, read_bytes: 0 }
+    }
 }
 
 impl WorldState for World {
     fn get(&mut self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
-        Ok(keys.iter().map(|key| self.committed.get(key).cloned()).collect())
+        let values: Vec<_> = keys.iter().map(|key| self.committed.get(key).cloned()).collect();
+        self.reads += keys.len();
+        self.read_bytes += values.iter().flatten().map(Vec::len).sum::<usize>();
+        Ok(values)
     }
 
-    fn list(&mut self, kind: &str, attributes: &[&str]) -> Result<Vec<Vec<u8>>, Failure> {
-        let all = self.page(kind, attributes, u32::MAX, "")?;
-        Ok(all.values)
+    fn list(&mut self, kind: &str, attributes: &[&str], most: usize) -> Result<Vec<Vec<u8>>, Failure> {
+        Ok(self.page(kind, attributes, most as u32, "")?.values)
     }
 
     fn page(
@@ -33,7 +47,9 @@ impl WorldState for World {
         let begins = |key: &str| key[1..].split('\0').skip(1).zip(attributes).all(|(a, b)| a == *b);
         let of_kind = self.committed.range(bookmark.to_owned()..);
         let mut of_kind = of_kind.filter(|(k, _)| key::kind(k) == Some(kind) && begins(k));
-        let values = of_kind.by_ref().take(size as usize).map(|(_, value)| value.clone()).collect();
+        let values: Vec<_> = of_kind.by_ref().take(size as usize).map(|(_, value)| value.clone()).collect();
+        self.reads += values.len();
+        self.read_bytes += values.iter().map(Vec::len).sum::<usize>();
         Ok(StatePage { values, bookmark: of_kind.next().map(|(key, _)| key.clone()).unwrap_or_default() })
     }
 
@@ -58,7 +74,9 @@ impl World {
 
     pub fn try_as(&mut self, caller: &Caller, function: &str, args: &[&[u8]]) -> Result<Vec<u8>, Refusal> {
         let args: Vec<Vec<u8>> = args.iter().map(|a| a.to_vec()).collect();
-        let answer = invoke(self, caller, 1_000, function, &args);
+        (self.reads, self.read_bytes) = (0, 0);
+        let now = self.now;
+        let answer = invoke(self, caller, now, function, &args);
         let writes = std::mem::take(&mut self.writes);
         match answer {
             Ok(bytes) => {

@@ -1,4 +1,4 @@
-use super::{Needs, Table, check, training::check_model};
+use super::{Needs, Owed, Table, check, training::check_model};
 use crate::{Body, Comparison, HorizontalSvm, MAX_RECORD_BYTES, MOMENT_BYTES, Phase, Slot};
 
 /// The phases of a horizontal training job.
@@ -98,6 +98,16 @@ impl Table for Horizontal {
             // Which round the model came in is known to who follows the job.
             Phase::Result => Needs::Round(Phase::Weights, 0),
             phase => before(phase),
+        }
+    }
+
+    fn owed(&self, slot: &Slot) -> Owed {
+        let weights = Slot { phase: Phase::Weights, party: self.params.analyst, chunk: 0, ..*slot };
+        match slot.phase {
+            Phase::Margins => Owed::After { record: weights, empty: false },
+            Phase::Model => Owed::After { record: weights, empty: true },
+            Phase::Result => Owed::Claimed,
+            _ => Owed::Always,
         }
     }
 

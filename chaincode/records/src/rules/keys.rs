@@ -1,4 +1,4 @@
-use super::{Needs, Table, check};
+use super::{Needs, Owed, Table, check};
 use crate::{Body, Collusion, KeyGeneration, KeyRefresh, Phase, Slot};
 
 /// Bytes of one chunk: in base64 and with everything around it, below the size of a record.
@@ -141,6 +141,16 @@ impl Table for Generation {
             }
         };
         before.map_or(Needs::Slots(Vec::new()), |phase| Needs::Round(phase, slot.round))
+    }
+
+    /// After the openings that show whether a candidate is good, the members go on with it or try another batch.
+    fn owed(&self, slot: &Slot) -> Owed {
+        use Phase::*;
+        match slot.phase {
+            Units if slot.round > 0 => Owed::Claimed,
+            PowersCommit | Gcd | Theta | Deal | Key => Owed::Claimed,
+            _ => Owed::Always,
+        }
     }
 
     fn check_body(&self, slot: &Slot, body: &Body, entries: usize) -> Result<(), String> {
@@ -321,6 +331,7 @@ mod tests {
             participants: (1..=n).map(|i| format!("Org{i}MSP")).collect(),
             kind,
             nonce: crate::Bytes(vec![7; 16]),
+            deadlines: None,
         };
         params.validate().unwrap();
         params

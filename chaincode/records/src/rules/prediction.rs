@@ -1,4 +1,4 @@
-use super::{Needs, Table, training::Training};
+use super::{Needs, Owed, Table, training::Training};
 use crate::{Body, Phase, Slot, VerticalPredict};
 
 /// The phases of predictions with a split model: those of one iteration of a training, without a seed, for nothing is
@@ -44,6 +44,10 @@ impl Table for Prediction {
         }
     }
 
+    fn owed(&self, slot: &Slot) -> Owed {
+        self.iteration.owed(slot)
+    }
+
     fn check_body(&self, slot: &Slot, body: &Body, entries: usize) -> Result<(), String> {
         self.iteration.check_body(slot, body, entries)
     }
@@ -71,6 +75,7 @@ mod tests {
                 weak_blinding: false,
             }),
             nonce: Bytes(vec![7; 16]),
+            deadlines: None,
         }
     }
 

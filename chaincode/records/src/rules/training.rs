@@ -1,4 +1,4 @@
-use super::{Needs, Table, check};
+use super::{Needs, Owed, Table, check};
 use crate::{Body, Judge, MAX_RECORD_BYTES, Phase, Publication, Slot, VerticalSvm};
 
 /// The phases of a vertical training job.
@@ -81,6 +81,13 @@ impl Table for Training {
             Phase::Model => quorum(self.params.iterations - 1),
             Phase::Result => Needs::Round(Phase::Model, 0),
             _ => Needs::Slots(Vec::new()),
+        }
+    }
+
+    fn owed(&self, slot: &Slot) -> Owed {
+        match slot.phase {
+            Phase::Dv if self.params.quorum < self.parties => Owed::Quorum(self.params.quorum),
+            _ => Owed::Always,
         }
     }
 
@@ -176,6 +183,7 @@ mod tests {
                 model: Publication::Published,
             }),
             nonce: Bytes(vec![7; 16]),
+            deadlines: None,
         }
     }
 

@@ -289,8 +289,7 @@ fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
 async fn watch(node: &NodeFile, job: Option<String>, once: bool, json: Option<PathBuf>) -> Done {
     let (_, contract) = node.open()?;
     let Some(job) = job else {
-        let all = contract.evaluate(Call::new("jobs")).await?;
-        let all: Vec<JobView> = serde_json::from_slice(&all)?;
+        let all: Vec<JobView> = ledger::list(&contract, Call::new("jobs")).await?;
         if let Some(file) = json {
             return write_json(&file, &all);
         }

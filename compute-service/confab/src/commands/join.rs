@@ -2,7 +2,10 @@ use super::{Done, org::definition};
 use clap::Args;
 use files::Access;
 use gateway_client::{Call, Checkpoint};
-use node::{config::Config, ledger};
+use node::{
+    config::Config,
+    ledger::{self, ListError},
+};
 use records::JobView;
 use std::{
     fmt::Write,
@@ -100,11 +103,12 @@ pub async fn run(args: JoinArgs) -> Done {
         }
     }
     say!("{}: {} on channel {}", path.display(), gateway.user().identity().msp_id(), config.channel);
-    match network.contract(&config.chaincode).evaluate(Call::new("jobs")).await {
+    match ledger::list::<JobView>(&network.contract(&config.chaincode), Call::new("jobs")).await {
+        Err(ListError::Answer(e)) => {
+            let name = &config.chaincode;
+            return Err(format!("chaincode {name} is another one than the job contract: {e}").into());
+        }
         Ok(jobs) => {
-            let jobs: Vec<JobView> = serde_json::from_slice(&jobs).map_err(|e| {
-                format!("chaincode {} is another one than the job contract: {e}", config.chaincode)
-            })?;
             say!("the job contract answers; {} jobs so far", jobs.len());
             say!("start the node: confab node --config {}", path.display());
         }

@@ -310,7 +310,7 @@ async fn conclude(node: &NodeFile, kind: Kind, participants: Vec<String>, json: 
         let how = view.ending.map_or_else(|| "not ended".into(), |ending| ending.to_string());
         return Err(format!("the job was {how}").into());
     }
-    let entries: Vec<KeyEntry> = serde_json::from_slice(&contract.evaluate(Call::new("keys")).await?)?;
+    let entries: Vec<KeyEntry> = ledger::list(&contract, Call::new("keys")).await?;
     let entry =
         entries.into_iter().find(|entry| entry.job == job).ok_or("the ledger has no key of this job")?;
     if !is_stdout(json) {
@@ -420,8 +420,8 @@ fn of_others(entry: KeyEntry) -> Shown {
 async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
     let (config, contract) = node.open()?;
     let shares = Keyring::of(&config).list()?;
-    let entries: Vec<KeyEntry> = match contract.evaluate(Call::new("keys")).await {
-        Ok(bytes) => serde_json::from_slice(&bytes)?,
+    let entries: Vec<KeyEntry> = match ledger::list(&contract, Call::new("keys")).await {
+        Ok(entries) => entries,
         Err(e) => {
             tell!("the ledger cannot be asked ({e}): these are the node's own shares only");
             Vec::new()

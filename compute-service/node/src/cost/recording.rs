@@ -180,6 +180,7 @@ pub(super) mod tests {
             participants: vec!["A".into(), "B".into()],
             kind: Kind::VerticalSvm(training),
             nonce: Bytes(vec![0; 16]),
+            deadlines: None,
         };
         params.validate().unwrap();
         let rules = Rules::new(&params);

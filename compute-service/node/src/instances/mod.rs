@@ -19,7 +19,12 @@ pub use collect::Collected;
 pub use keys::{AnalystKeys, checked, provider_secret};
 pub use provide::{Offer, Provided};
 
-use crate::{blobs::BlobError, config::Config, ledger, store::StoreError};
+use crate::{
+    blobs::BlobError,
+    config::Config,
+    ledger::{self, ListError},
+    store::StoreError,
+};
 use gateway_client::{Call, Contract, SubmitFailure};
 use paillier::{PrivateKey, ShareError};
 use records::{AnalystKey, Digest, Instance, MAX_PAGE, Page, SharedTable, VERSION, address};
@@ -134,7 +139,7 @@ impl Sharing {
     /// # Errors
     /// A ledger that does not answer.
     pub async fn analyst_keys(&self) -> Result<Vec<AnalystKey>, Problem> {
-        let mut keys: Vec<AnalystKey> = self.ask(Call::new("analyst-keys")).await?;
+        let mut keys: Vec<AnalystKey> = self.list(Call::new("analyst-keys").arg("")).await?;
         keys.sort_by_key(|key| (key.msp_id.clone(), key.analyst, key.published));
         Ok(keys)
     }
@@ -181,24 +186,13 @@ impl Sharing {
         analyst: &Digest,
         provider: Option<&Digest>,
     ) -> Result<Vec<SharedTable>, Problem> {
-        let mut tables: Vec<SharedTable> = Vec::new();
-        let mut bookmark = String::new();
-        loop {
-            let call = Call::new("tables")
-                .arg(analyst.to_string())
-                .arg(provider.map_or_else(String::new, Digest::to_string))
-                .arg(MAX_PAGE.to_string())
-                .arg(bookmark);
-            let page: Page<SharedTable> = self.ask(call).await?;
-            for table in page.entries {
-                table.validate().map_err(|e| Problem::Answer(format!("table {:?}: {e}", table.id())))?;
-                tables.push(table);
-            }
-            if page.bookmark.is_empty() {
-                return Ok(tables);
-            }
-            bookmark = page.bookmark;
+        let provider = provider.map_or_else(String::new, Digest::to_string);
+        let tables: Vec<SharedTable> =
+            self.list(Call::new("tables").arg(analyst.to_string()).arg(provider)).await?;
+        for table in &tables {
+            table.validate().map_err(|e| Problem::Answer(format!("table {:?}: {e}", table.id())))?;
         }
+        Ok(tables)
     }
 
     /// The rows of a table that are there, with the digests of their ciphertexts.
@@ -216,6 +210,14 @@ impl Sharing {
     async fn submit(&self, call: Call) -> Result<(), Problem> {
         self.contract.submitter().submit(call, self.patience).await?;
         Ok(())
+    }
+
+    /// All pages of a list.
+    async fn list<T: DeserializeOwned>(&self, call: Call) -> Result<Vec<T>, Problem> {
+        ledger::list(&self.contract, call).await.map_err(|e| match e {
+            ListError::Gateway(e) => e.into(),
+            ListError::Answer(e) => Problem::Answer(e.to_string()),
+        })
     }
 
     /// Asks the own peer.

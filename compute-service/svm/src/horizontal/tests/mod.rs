@@ -71,6 +71,7 @@ fn job(providers: u32, rows: u32, change: impl FnOnce(&mut Params)) -> Job {
         participants: (1..=providers + 1).map(|i| format!("Org{i}MSP")).collect(),
         kind: Kind::HorizontalSvm(Box::new(params)),
         nonce: Bytes(vec![3; 16]),
+        deadlines: None,
     };
     params.validate().unwrap();
     Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }

@@ -78,6 +78,7 @@ impl Bench {
                 model: shape.model,
             }),
             nonce: Bytes(vec![shape.parties as u8; 16]),
+            deadlines: None,
         };
         params.validate().unwrap();
         let columns = 2 * shape.parties as usize + 1;

@@ -74,6 +74,7 @@ impl Asked {
                 weak_blinding: true,
             }),
             nonce: Bytes(vec![parties as u8; 16]),
+            deadlines: None,
         };
         params.validate().unwrap();
         let columns = columns.iter().map(|rows| Features::from_rows(WIDTH, rows)).collect();
