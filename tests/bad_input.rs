@@ -263,6 +263,40 @@ fn a_participant_that_cheats_is_named_and_the_job_ends() {
 }
 
 /// Two providers and an analyst, the third, with another model each time.
+/// The classes are those of the proposal: rows of either alone will do, and no other class.
+fn providers_of_one_class_are_accepted(orgs: &Organisations) {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases");
+    let given = |name: &str| fs::read_to_string(cases.join(name)).ok();
+    let generated = |class: &str| {
+        let row = |i: usize| format!("{}.5,{}.25,{class}\n", 40 + i % 31, 110 + i * 7 % 43);
+        (0..12).map(row).collect::<String>()
+    };
+    let header = "age,pressure,diagnosis\n";
+    let both = given("provider-both.csv")
+        .unwrap_or_else(|| [header, &generated("well"), &generated("sick")].concat());
+    let well = given("provider-only-well.csv").unwrap_or_else(|| header.to_owned() + &generated("well"));
+    let without_id = |org: usize, table: &str| {
+        let config = orgs.write_rows(org, table);
+        let text = fs::read_to_string(&config).unwrap().replace("id = \"patient\"\n", "");
+        fs::write(&config, text).unwrap();
+        config
+    };
+    let first = without_id(1, &both);
+    let sick = well.replace(",well", ",sick");
+    for (table, unknown) in [(&well, false), (&sick, false), (&well.replacen("well", "Well", 1), true)] {
+        let job = orgs.propose_template(&rows_template(&first, &["--room", "40"]));
+        let second = without_id(2, table);
+        match unknown {
+            false => orgs.accept(2, &job),
+            true => {
+                let said = error(&["job", "accept", "--config", &second, &job]);
+                assert_says(&said, &["visits.csv", "`diagnosis`", "class `Well`", "`sick` and `well`"]);
+            }
+        }
+        ok(&["job", "refuse", "--config", &first, &job, "--reason", "only tried"]);
+    }
+}
+
 fn rows_template<'a>(config: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let mut template = vec!["--partition", "rows", "Org1MSP", "Org2MSP", "Org3MSP", "--config", config];
     template.extend(["--key-bits", "512", "--insecure-key-bits", "--weak-blinding", "--iterations", "3"]);
@@ -316,6 +350,8 @@ fn providers_whose_tables_do_not_fit_are_named() {
     for (success, said) in orgs.run(&job) {
         assert!(success, "{said}");
     }
+    providers_of_one_class_are_accepted(&orgs);
+    orgs.write_rows(1, &good());
     // Nobody saw how many rows the second one has; everybody has the model.
     let model = orgs.text("model.json");
     let shown = ok(&["job", "result", "--config", &analyst, &job, "--model", &model]);

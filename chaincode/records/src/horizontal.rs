@@ -214,3 +214,41 @@ impl HorizontalSvm {
         check(below_one, "gradient_noise.delta", "not in (0, 1)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A job as it was before there were units.
+    const OLDER: &str = r#"{"comparison":"hidden","analyst":2,"columns":["age","pulse"],"positive":"ill","negative":"well",
+        "standardise":true,"rows":30,"iterations":3,"learning_rate":"0.5","lambda":"0.001","c":"0.01","intercept":true,
+        "key_bits":2048,"insecure_key_bits":false,"margin_bits":50,"weak_blinding":true,"model":"published"}"#;
+
+    #[test]
+    fn an_older_job_has_the_default_unit_and_keeps_its_form() {
+        let older: HorizontalSvm = serde_json::from_str(OLDER).unwrap();
+        older.validate(3).unwrap();
+        assert_eq!([older.unit(0), older.unit(1)], [DEFAULT_UNIT; 2]);
+        let written = serde_json::to_string(&older).unwrap();
+        assert_eq!(written, OLDER.replace("\n        ", ""));
+    }
+
+    #[test]
+    fn units_are_one_for_each_standardised_column() {
+        let older: HorizontalSvm = serde_json::from_str(OLDER).unwrap();
+        let with = |units: &[i32], standardise| {
+            let params = HorizontalSvm { units: units.to_vec(), standardise, ..older.clone() };
+            params.validate(3).map(|()| params.unit(1)).map_err(|e| e.to_string())
+        };
+        assert_eq!(with(&[-52, -84], true), Ok(-84));
+        for (units, standardise) in [
+            (&[-52][..], true),
+            (&[-52, -52, -52], true),
+            (&[-52, 1001], true),
+            (&[-1201, 0], true),
+            (&[-52, -52], false),
+        ] {
+            assert!(with(units, standardise).unwrap_err().starts_with("units: "), "{units:?}");
+        }
+    }
+}

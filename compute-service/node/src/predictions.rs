@@ -156,9 +156,14 @@ fn fresh(config: &Config, training: &JobId, report: &JobReport, job: Option<&Job
     let is_fresh = |id: &String| answered.answers.get(id).is_none_or(|answer| Some(&answer.job) == job);
     table.rows.retain(|row| row.id.as_ref().is_some_and(is_fresh));
     let all: Vec<usize> = (0..table.rows.len()).collect();
-    let scaled = scaler.apply(&table, &all).map_err(|e| input(&e))?;
+    let mut scaled = scaler.apply(&table, &all).map_err(|e| input(&e))?;
+    let weights = report.part().weights.clone();
+    // A column without weight, such as one that was constant, decides nothing: its new values may be of any size.
+    for row in &mut scaled.rows {
+        row.iter_mut().zip(&weights).filter(|(_, weight)| **weight == 0).for_each(|(value, _)| *value = 0.0);
+    }
     Ok(Fresh {
-        part: SplitPart { weights: report.part().weights.clone(), salt },
+        part: SplitPart { weights, salt },
         ids: table.rows.into_iter().filter_map(|row| row.id).collect(),
         features: Features::encode(&scaled).map_err(|e| input(&e))?,
         digest,

@@ -337,7 +337,8 @@ fn reveals(training: &HorizontalSvm, providers: usize, iterations: u32, rows: us
     ];
     if training.standardise {
         list.push(
-            "to everybody: number, mean and deviation of each column over all providers' rows together"
+            "to everybody: number, mean and deviation of each column over all providers' rows together; of each column \
+             of the proposer's, before, the largest magnitude to a factor of 256"
                 .into(),
         );
     }
