@@ -86,9 +86,12 @@ impl Gateway {
     /// # Errors
     /// [`Error::Profile`] for a profile that cannot be used; else as [`Gateway::connect_any`].
     pub fn from_profile(path: &Path, user: Option<User>, mut options: Options) -> Result<Self, Error> {
-        let profile = Profile::load(path)?;
+        let mut profile = Profile::load(path)?;
         let user = match user {
-            Some(user) => user,
+            Some(user) => {
+                profile = profile.with_msp_id(user.identity.msp_id());
+                user
+            }
             None => profile.user()?,
         };
         if options.client_tls.is_none() {

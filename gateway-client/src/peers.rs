@@ -1,8 +1,9 @@
 //! The peers that a gateway may call, and the connections to them.
 
-use crate::{Error, Options};
+use crate::{Error, IdentityError, Options};
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
@@ -40,17 +41,26 @@ impl ClientTls {
     /// behind.
     ///
     /// # Errors
-    /// [`IdentityError::ClientTls`](crate::IdentityError::ClientTls) when one of the texts is not what it should be.
-    pub fn from_pem(certificate_pem: &str, key_pem: &str) -> Result<Self, crate::IdentityError> {
-        let chain = msp::Certificate::find_all(certificate_pem.as_bytes())
-            .map_err(|_| crate::IdentityError::ClientTls)?;
-        if !key_pem.contains("PRIVATE KEY-----") {
-            return Err(crate::IdentityError::ClientTls);
-        }
+    /// [`IdentityError::ClientTls`] and [`IdentityError::Key`] when one of the texts is not what it should be.
+    pub fn from_pem(certificate_pem: &str, key_pem: &str) -> Result<Self, IdentityError> {
+        let chain =
+            msp::Certificate::find_all(certificate_pem.as_bytes()).map_err(|_| IdentityError::ClientTls)?;
+        let key_pem = msp::PrivateKey::from_pem(key_pem)?.to_pem()?;
         Ok(Self {
             certificate_pem: chain.iter().map(msp::Certificate::to_pem).collect::<String>().into_bytes(),
             key_pem: Zeroizing::new(key_pem.as_bytes().to_vec()),
             hash: Sha256::digest(chain[0].der()).into(),
+        })
+    }
+
+    /// The same from the texts of files; errors name those.
+    pub(crate) fn from_texts(
+        (certificate_path, certificate): (&Path, &str),
+        (key_path, key): (&Path, &str),
+    ) -> Result<Self, IdentityError> {
+        Self::from_pem(certificate, key).map_err(|e| {
+            let is_key = matches!(e, IdentityError::Key(_));
+            e.in_file(if is_key { key_path } else { certificate_path })
         })
     }
 

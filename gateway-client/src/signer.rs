@@ -32,12 +32,16 @@ pub struct KeySigner {
 }
 
 impl KeySigner {
-    /// A signer with the key of a PEM text, PKCS#8 (`PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`).
+    /// A signer with the key of a PEM text, in any of the forms that [`msp::PrivateKey`] reads.
     ///
     /// # Errors
     /// [`IdentityError::Key`] when the text holds no key with which members sign.
-    pub fn from_pem(text: &str) -> Result<Self, IdentityError> {
-        Ok(Self { key: msp::SigningKey::from_pem(text).map_err(|_| IdentityError::Key)? })
+    pub fn from_pem(text: impl AsRef<[u8]>) -> Result<Self, IdentityError> {
+        match msp::SigningKey::from_pem(text) {
+            Ok(key) => Ok(Self { key }),
+            Err(msp::Error::Key(why)) => Err(why.into()),
+            Err(_) => Err(msp::KeyError::Damaged("it cannot sign").into()),
+        }
     }
 
     /// Whether the certificate of this identity holds this key's public half.
@@ -196,12 +200,33 @@ impl User {
     /// A user from the files of a certificate and a private key.
     ///
     /// # Errors
-    /// [`IdentityError::File`] names the file that cannot be read; else as [`User::from_pem`].
+    /// [`IdentityError::File`] names the file that cannot be read, [`IdentityError::In`] the one whose text cannot be
+    /// used; else as [`User::from_pem`].
     pub fn from_files(msp_id: &str, certificate: &Path, key: &Path) -> Result<Self, IdentityError> {
         let read = |path: &Path| {
-            fs::read_to_string(path).map_err(|source| IdentityError::File { path: path.to_owned(), source })
+            fs::read(path)
+                .map(Zeroizing::new)
+                .map_err(|source| IdentityError::File { path: path.to_owned(), source })
         };
-        Self::from_pem(msp_id, &read(certificate)?, &Zeroizing::new(read(key)?))
+        let (certificate_text, key_text) = (read(certificate)?, read(key)?);
+        Self::from_texts(msp_id, (certificate, &certificate_text), (key, &key_text))
+    }
+
+    /// A user from the contents of files; errors name those.
+    pub(crate) fn from_texts(
+        msp_id: &str,
+        (certificate_path, certificate): (&Path, &[u8]),
+        (key_path, key): (&Path, &[u8]),
+    ) -> Result<Self, IdentityError> {
+        let text = msp::text::decode(certificate)
+            .map_err(|e| IdentityError::Certificate(msp::Error::Certificate(e.to_string())));
+        let identity = text.and_then(|text| Identity::new(msp_id, text.as_str()));
+        let identity = identity.map_err(|e| e.in_file(certificate_path))?;
+        let signer = KeySigner::from_pem(key).map_err(|e| e.in_file(key_path))?;
+        if !signer.belongs_to(&identity) {
+            return Err(IdentityError::Pair.in_file(key_path));
+        }
+        Ok(Self { identity, signer: Arc::new(signer), signs_low: true })
     }
 
     /// The user's identity.
@@ -236,10 +261,10 @@ pub enum IdentityError {
     #[error(transparent)]
     Certificate(#[from] msp::Error),
     /// The text is no private key that can be used.
-    #[error("not a private key of ECDSA P-256, P-384 or Ed25519 in PEM (PKCS#8 or SEC1, not encrypted)")]
-    Key,
-    /// One of the texts of a TLS certificate and its key is not what it should be.
-    #[error("not an X.509 certificate and a private key in PEM, for TLS")]
+    #[error(transparent)]
+    Key(#[from] msp::KeyError),
+    /// The text of a client's TLS certificate is none.
+    #[error("not an X.509 certificate in PEM, for TLS")]
     ClientTls,
     /// The key is somebody else's.
     #[error("the private key does not belong to the certificate: give both of the same user")]
@@ -252,6 +277,25 @@ pub enum IdentityError {
         /// Why.
         source: io::Error,
     },
+    /// What a file holds cannot be used.
+    #[error("{}: {source}", path.display())]
+    In {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<IdentityError>,
+    },
+}
+
+impl IdentityError {
+    /// The same, with the name of the file.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        match self {
+            // Not what a file says.
+            Self::MspId | Self::File { .. } | Self::In { .. } => self,
+            source => Self::In { path: path.to_owned(), source: Box::new(source) },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -339,7 +383,7 @@ pub(crate) mod tests {
         assert!(matches!(User::from_pem("Org1MSP", &certificate, &other_key), Err(IdentityError::Pair)));
         assert!(matches!(User::from_pem("", &certificate, &key), Err(IdentityError::MspId)));
         assert!(matches!(User::from_pem("Org1MSP", &key, &key), Err(IdentityError::Certificate(_))));
-        assert!(matches!(User::from_pem("Org1MSP", &certificate, &certificate), Err(IdentityError::Key)));
+        assert!(matches!(User::from_pem("Org1MSP", &certificate, &certificate), Err(IdentityError::Key(_))));
     }
 
     /// A file with both goes in as either; the key is in nothing that is sent.

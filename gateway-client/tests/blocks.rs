@@ -259,7 +259,7 @@ async fn a_request_that_was_signed_elsewhere_is_read() {
     let address = serve(peer.clone()).await.to_string();
     let made = rcgen::generate_simple_self_signed(vec!["client".into()]).unwrap();
     let identity = Identity::new("Org1MSP", made.cert.pem()).unwrap();
-    let signer = KeySigner::from_pem(&made.signing_key.serialize_pem()).unwrap();
+    let signer = KeySigner::from_pem(made.signing_key.serialize_pem()).unwrap();
     let endpoint = Endpoint { address, tls: None };
     let gateway = Gateway::connect(&endpoint, User::without_signer(identity), Options::default()).unwrap();
 

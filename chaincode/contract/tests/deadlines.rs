@@ -330,6 +330,7 @@ fn training_by_rows_goes_on_or_ends_as_the_weights_say() {
         comparison: Comparison::Hidden,
         analyst: 2,
         columns: vec!["age".into()],
+        units: Vec::new(),
         positive: "ill".into(),
         negative: "well".into(),
         standardise: false,

@@ -8,11 +8,10 @@
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 use shim::{
-    Contract, KeyEndorsementPolicy, KeyModification, KeyValue, Page, Response, RoleType, Server, Stub,
-    StubError, Tls, composite_key, split_composite_key,
+    Contract, Environment, KeyEndorsementPolicy, KeyModification, KeyValue, Page, Response, RoleType, Server,
+    Stub, StubError, composite_key, listen, split_composite_key,
 };
 use std::error::Error;
-use tokio::net::TcpListener;
 
 /// What each function needs stands before it. Values are text; lists and tables are answered as JSON.
 struct Keys;
@@ -238,16 +237,12 @@ fn organisations(policy: Option<Vec<u8>>) -> Result<Vec<u8>, StubError> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    let mut server = Server::builder(Keys).package_id(std::env::var("CHAINCODE_ID")?);
-    if let Ok(certificate) = std::env::var("CHAINCODE_TLS_CERT") {
-        let key = std::env::var("CHAINCODE_TLS_KEY")?;
-        let mut tls = Tls::new(std::fs::read(certificate)?, std::fs::read(key)?);
-        if let Ok(ca) = std::env::var("CHAINCODE_CLIENT_CA_CERT") {
-            tls = tls.client_ca(std::fs::read(ca)?);
-        }
+    let settings = Environment::read();
+    let mut server = Server::builder(Keys).package_id(settings.package_id.clone().unwrap_or_default());
+    if let Some(tls) = settings.tls()? {
         server = server.tls(tls);
     }
-    let listener = TcpListener::bind(std::env::var("CHAINCODE_SERVER_ADDRESS")?).await?;
+    let listener = listen(&settings.address.ok_or("CHAINCODE_SERVER_ADDRESS is not set")?).await?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     server.serve(listener, async { terminate.recv().await.unwrap_or_default() }).await?;
     Ok(())

@@ -35,6 +35,7 @@
 //! choice, and nothing of the real ledger. Where that matters, ask for client certificates ([`Tls`]).
 
 mod composite;
+mod environment;
 mod error;
 mod identity;
 mod invocation;
@@ -49,6 +50,7 @@ mod stub;
 mod writes;
 
 pub use composite::{composite_key, split_composite_key};
+pub use environment::{Environment, EnvironmentError, listen};
 pub use error::StubError;
 pub use identity::{ClientIdentity, IdentityError};
 pub use invocation::Timestamp;

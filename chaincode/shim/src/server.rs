@@ -4,6 +4,7 @@ use crate::Contract;
 use crate::session::Session;
 use fabric_protos::peer::ChaincodeMessage;
 use fabric_protos::services::{Chaincode, ChaincodeServer, MAX_MESSAGE_SIZE};
+use msp::{KeyError, PrivateKey};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,6 +18,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tonic::{Request, Status, Streaming};
 use tracing::Instrument;
+use zeroize::Zeroizing;
 
 /// Messages that may wait to be sent on a stream.
 const OUTGOING_MESSAGES: usize = 64;
@@ -37,14 +39,16 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// TLS on the chaincode's port: our certificate, and whose certificates we accept.
 #[derive(Clone)]
 pub struct Tls {
-    identity: Identity,
+    certificate: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
     client_ca: Option<Certificate>,
 }
 
 impl Tls {
     /// With this certificate (chain) and private key, both PEM.
     pub fn new(certificate_pem: impl AsRef<[u8]>, key_pem: impl AsRef<[u8]>) -> Self {
-        Self { identity: Identity::from_pem(certificate_pem, key_pem), client_ca: None }
+        let key = Zeroizing::new(key_pem.as_ref().to_vec());
+        Self { certificate: certificate_pem.as_ref().to_vec(), key, client_ca: None }
     }
 
     /// Mutual TLS: only peers with a certificate from these authorities (PEM) may connect.
@@ -53,12 +57,13 @@ impl Tls {
         self
     }
 
-    fn config(self) -> ServerTlsConfig {
-        let config = ServerTlsConfig::new().identity(self.identity);
-        match self.client_ca {
+    fn config(self) -> Result<ServerTlsConfig, ServeError> {
+        let key = PrivateKey::from_pem(&*self.key)?.to_pem()?;
+        let config = ServerTlsConfig::new().identity(Identity::from_pem(self.certificate, key.as_str()));
+        Ok(match self.client_ca {
             Some(ca) => config.client_ca_root(ca),
             None => config,
-        }
+        })
     }
 }
 
@@ -74,6 +79,9 @@ pub enum ServeError {
     /// No package id was given, so peers could not know which chaincode this is.
     #[error("a chaincode server needs a package id")]
     NoPackageId,
+    /// The key of the TLS certificate cannot be used.
+    #[error("chaincode server: TLS: {0}")]
+    Key(#[from] KeyError),
     /// The TLS material cannot be used, or the listener failed.
     #[error("chaincode server: {}", with_sources(.0))]
     Transport(#[from] tonic::transport::Error),
@@ -174,7 +182,7 @@ impl Builder {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW);
         if let Some(tls) = self.tls {
-            server = server.tls_config(tls.config())?;
+            server = server.tls_config(tls.config()?)?;
         }
         let (stop, stopped) = watch::channel(false);
         let service = Service {

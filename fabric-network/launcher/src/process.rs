@@ -171,11 +171,11 @@ pub fn start(dir: &Path, spec: &ProcessSpec) -> Result<(), Error> {
     })
 }
 
-/// Fabric's settings in this program's environment, which would override the files that we write; only the
+/// Settings of Fabric and of chaincode in this program's environment, which would override what we write; only the
 /// logging specification is left to the user.
 pub fn foreign_settings() -> impl Iterator<Item = OsString> {
     let is_foreign = |name: &OsString| {
-        let prefixes = ["CORE_", "ORDERER_", "FABRIC_", "CONFIGTX_", "OSNADMIN_"];
+        let prefixes = ["CORE_", "ORDERER_", "FABRIC_", "CONFIGTX_", "OSNADMIN_", "CHAINCODE_"];
         name != "FABRIC_LOGGING_SPEC"
             && name.to_str().is_some_and(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
     };

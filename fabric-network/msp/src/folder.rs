@@ -40,7 +40,7 @@ pub fn read_folder(msp_id: &str, dir: &Path) -> Result<FabricMspConfig, Error> {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(config),
         Err(e) => return Err(failed(&path, e)),
     };
-    let read: File = serde_yaml_ng::from_str(&yaml).map_err(|e| failed(&path, e))?;
+    let read: File = serde_saphyr::from_str(&yaml).map_err(|e| failed(&path, e))?;
     let unit = |unit: Unit| -> Result<FabricOuIdentifier, Error> {
         let certificate = match unit.certificate.filter(|name| !name.is_empty()) {
             None => Vec::new(),

@@ -29,14 +29,17 @@ mod identity;
 mod key;
 mod pem;
 mod policy;
+mod private_key;
 mod provider;
 mod signing;
+pub mod text;
 
 pub use certificate::{Certificate, bundle, load_bundle};
 pub use folder::read_folder;
 pub use identity::Identity;
 pub use key::{KeyKind, PublicKey};
 pub use policy::{ImplicitMeta, Policy, Principal, Role, Rule};
+pub use private_key::{KeyError, PrivateKey};
 pub use provider::{Msp, Msps};
 pub use signing::SigningKey;
 
@@ -69,8 +72,8 @@ pub enum Error {
     #[error("signature refused: {0}")]
     Signature(&'static str),
     /// The text holds no private key that can be used.
-    #[error("not a private key of ECDSA P-256, P-384 or Ed25519 in PEM (PKCS#8 or SEC1, not encrypted)")]
-    Key,
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// There was no randomness for a signature.
     #[error("cannot sign: the operating system gives no randomness")]
     Signing,

@@ -1,11 +1,11 @@
 //! Private keys of members.
 
-use crate::Error;
 use crate::key::{KeyKind, PublicKey, low_s};
+use crate::{Error, KeyError, PrivateKey};
 use aws_lc_rs::digest::{Digest, SHA256};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use p256::elliptic_curve::sec1::ToSec1Point;
-use p256::pkcs8::{EncodePrivateKey, SecretDocument};
+use p256::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use p384::ecdsa::signature::hazmat::PrehashSigner;
 use sha2::{Digest as _, Sha256};
 
@@ -23,26 +23,28 @@ enum Secret {
 }
 
 impl SigningKey {
-    /// The key of a PEM text, PKCS#8 (`PRIVATE KEY`) or SEC1 (`EC PRIVATE KEY`).
+    /// The key of a PEM text, in any of the forms that [`PrivateKey`] reads.
     ///
     /// # Errors
     /// [`Error::Key`] when the text holds no key with which members sign.
-    pub fn from_pem(text: &str) -> Result<Self, Error> {
-        if let Ok(secret) = p256::SecretKey::from_pem(text) {
-            let pkcs8 = secret.to_pkcs8_der().map_err(|_| Error::Key)?;
+    pub fn from_pem(text: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let wrong = KeyError::Kind("members sign with ECDSA on P-256 or P-384, or with Ed25519");
+        let key = PrivateKey::from_pem(text)?;
+        let der = key.pkcs8_der();
+        if let Ok(secret) = p256::SecretKey::from_pkcs8_der(der) {
+            let pkcs8 = secret.to_pkcs8_der().map_err(|_| wrong.clone())?;
             let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_bytes())
-                .map_err(|_| Error::Key)?;
+                .map_err(|_| wrong)?;
             let public = PublicKey::new(KeyKind::P256, pair.public_key().as_ref().to_vec());
             return Ok(Self { secret: Secret::P256(pair), public });
         }
-        if let Ok(secret) = p384::SecretKey::from_pem(text) {
+        if let Ok(secret) = p384::SecretKey::from_pkcs8_der(der) {
             let point = secret.public_key().to_sec1_point(false).as_bytes().to_vec();
             let public = PublicKey::new(KeyKind::P384, point);
             return Ok(Self { secret: Secret::P384(Box::new(secret.into())), public });
         }
-        let (_, pkcs8) = SecretDocument::from_pem(text).map_err(|_| Error::Key)?;
         // As OpenSSL and Go write them, without the public half.
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8.as_bytes()).map_err(|_| Error::Key)?;
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| wrong)?;
         let public = PublicKey::new(KeyKind::Ed25519, pair.public_key().as_ref().to_vec());
         Ok(Self { secret: Secret::Ed25519(pair), public })
     }

@@ -2,46 +2,66 @@ use super::Done;
 use crate::shutdown;
 use clap::Args;
 use contract::JobContract;
-use shim::{Server, Tls};
+use shim::{Environment, Server, listen};
 use std::path::PathBuf;
-use tokio::net::TcpListener;
 
 /// Serves the contracts as chaincode.
 ///
 /// The peer dials this service (Chaincode-as-a-Service). It stops at Ctrl-C or SIGTERM, when the calls that run have
 /// been answered.
+///
+/// Options that are not given are taken from the environment, in which an empty variable is as good as none. With
+/// CHAINCODE_TLS_DISABLED=true the variables about TLS are not looked at; with false there must be a certificate and a
+/// key; where it is not set, there is TLS if these two are there.
 #[derive(Args)]
 pub struct ChaincodeArgs {
-    /// Where to listen, HOST:PORT.
-    #[arg(long, env = "CHAINCODE_SERVER_ADDRESS")]
-    address: String,
-    /// The package id that the peer gave on installation, LABEL:HASH.
-    #[arg(long, env = "CHAINCODE_ID")]
-    id: String,
-    /// The service's TLS certificate, PEM; without it the connection is not encrypted.
-    #[arg(long, env = "CHAINCODE_TLS_CERT", requires = "tls_key")]
+    /// Where to listen, HOST:PORT, or :PORT for every interface [env: CHAINCODE_SERVER_ADDRESS].
+    #[arg(long)]
+    address: Option<String>,
+    /// The package id that the peer gave on installation, LABEL:HASH [env: CHAINCODE_ID].
+    #[arg(long)]
+    id: Option<String>,
+    /// The service's TLS certificate, PEM [env: CHAINCODE_TLS_CERT].
+    #[arg(long)]
     tls_cert: Option<PathBuf>,
-    /// The key of the TLS certificate, PEM.
-    #[arg(long, env = "CHAINCODE_TLS_KEY", requires = "tls_cert")]
+    /// The key of the TLS certificate, PEM [env: CHAINCODE_TLS_KEY].
+    #[arg(long)]
     tls_key: Option<PathBuf>,
-    /// The authority whose certificates peers must show, PEM.
-    #[arg(long, env = "CHAINCODE_CLIENT_CA_CERT", requires = "tls_cert")]
+    /// The authority whose certificates peers must show, PEM [env: CHAINCODE_CLIENT_CA_CERT].
+    #[arg(long)]
     client_ca_cert: Option<PathBuf>,
 }
 
-pub async fn run(args: ChaincodeArgs) -> Done {
-    let read =
-        |path: &PathBuf| std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
-    let mut server = Server::builder(JobContract).package_id(args.id);
-    if let (Some(cert), Some(key)) = (&args.tls_cert, &args.tls_key) {
-        let mut tls = Tls::new(msp::load_bundle(cert)?, read(key)?);
-        if let Some(ca) = &args.client_ca_cert {
-            tls = tls.client_ca(msp::load_bundle(ca)?);
+impl ChaincodeArgs {
+    /// The options over the environment. Who names a file of TLS on the command line wants TLS.
+    fn over(self, environment: Environment) -> Environment {
+        let wants_tls = self.tls_cert.is_some() || self.tls_key.is_some() || self.client_ca_cert.is_some();
+        Environment {
+            address: self.address.or(environment.address),
+            package_id: self.id.or(environment.package_id),
+            tls_disabled: environment.tls_disabled.filter(|_| !wants_tls),
+            tls_cert: self.tls_cert.or(environment.tls_cert),
+            tls_key: self.tls_key.or(environment.tls_key),
+            client_ca: self.client_ca_cert.or(environment.client_ca),
         }
-        server = server.tls(tls);
     }
-    let listener = TcpListener::bind(&args.address)
-        .await
-        .map_err(|e| format!("cannot listen on {}: {e}; is another service running there?", args.address))?;
+}
+
+pub async fn run(args: ChaincodeArgs) -> Done {
+    let settings = args.over(Environment::read());
+    let address =
+        settings.address.as_ref().ok_or("say where to listen: --address or CHAINCODE_SERVER_ADDRESS")?;
+    let id = settings.package_id.as_ref().ok_or("say the package id: --id or CHAINCODE_ID")?;
+    let mut server = Server::builder(JobContract).package_id(id);
+    match settings.tls()? {
+        Some(tls) => server = server.tls(tls),
+        None => tracing::info!("connections to the chaincode are not encrypted"),
+    }
+    let listener = listen(address).await.map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            format!("cannot listen on {address}: {e}; is another service running there?")
+        }
+        _ => format!("cannot listen on {address}: {e}; HOST:PORT or :PORT is expected"),
+    })?;
     Ok(server.serve(listener, shutdown::requested()).await?)
 }

@@ -1,7 +1,7 @@
 use super::{Done, org::definition};
 use clap::Args;
 use files::Access;
-use gateway_client::{Call, Checkpoint};
+use gateway_client::{Call, Checkpoint, Error, Gateway, Options, ProfileError, User};
 use node::{
     config::Config,
     ledger::{self, ListError},
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub struct JoinArgs {
-    /// The organisation's common connection profile (JSON).
+    /// The organisation's common connection profile (JSON or YAML).
     #[arg(long)]
     profile: PathBuf,
     /// The channel.
@@ -41,7 +41,7 @@ pub struct JoinArgs {
     #[arg(long)]
     dir: PathBuf,
     /// HOST:PORT at which the organisation's peer is to dial the job contract: writes its package, DIR/confab.tar.gz.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port)]
     service: Option<String>,
     /// With --service: the authority of the service's TLS certificate, PEM; not encrypted unless given.
     #[arg(long, requires = "service")]
@@ -71,9 +71,48 @@ fn configuration(args: &JoinArgs) -> Done<String> {
     Ok(toml)
 }
 
+/// An address that a peer can dial.
+fn host_and_port(address: &str) -> Result<String, String> {
+    let expected =
+        |what: &str| Err(format!("{what}; HOST:PORT is expected, as the organisation's peer reaches it"));
+    if let Some((scheme, _)) = address.split_once("://") {
+        return expected(&format!("{scheme}:// does not belong there"));
+    }
+    let Some((host, port)) = address.rsplit_once(':') else { return expected("it has no port") };
+    let is_ipv6 = host.starts_with('[') && host.ends_with(']');
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match port.bytes().all(|digit| digit.is_ascii_digit()).then(|| port.parse::<u16>()) {
+        Some(Ok(1..)) => {}
+        _ => return expected(&format!("{port:?} is no port from 1 to 65535")),
+    }
+    match host {
+        "" => expected("it has no host"),
+        _ if is_ipv6 && host[1..host.len() - 1].parse::<std::net::Ipv6Addr>().is_ok() => Ok(address.into()),
+        _ if host.chars().all(is_name) => Ok(address.into()),
+        _ => expected(&format!("{host:?} is no host")),
+    }
+}
+
+/// Connects as `node` will.
+fn connect(args: &JoinArgs) -> Done<Gateway> {
+    let user = match (&args.msp_id, &args.cert, &args.key) {
+        (Some(msp_id), Some(cert), Some(key)) => Some(User::from_files(msp_id, cert, key)?),
+        _ => None,
+    };
+    Gateway::from_profile(&args.profile, user, Options::default()).map_err(|e| match e {
+        Error::Profile(ProfileError::NoIdentity { .. }) => {
+            format!("{e}\nname one with --msp-id, --cert and --key").into()
+        }
+        e => e.into(),
+    })
+}
+
 pub async fn run(args: JoinArgs) -> Done {
+    // Before anything is written: what cannot be used leaves nothing behind.
+    let gateway = connect(&args)?;
+    let path = args.dir.join("node.toml");
+    let toml = configuration(&args)?;
     fs::create_dir_all(&args.dir).map_err(|e| format!("cannot make {}: {e}", args.dir.display()))?;
-    let (path, toml) = (args.dir.join("node.toml"), configuration(&args)?);
     // Somebody has added a table to it.
     if fs::read_to_string(&path).is_ok_and(|known| known != toml) {
         return Err(format!("{} exists; move it away, or name another --dir", path.display()).into());
@@ -84,9 +123,6 @@ pub async fn run(args: JoinArgs) -> Done {
     if let Some(address) = &args.service {
         package(&args, address)?;
     }
-    let gateway = ledger::connect(&config).map_err(|e| {
-        format!("{e}\nwhere the profile has no identity, name one with --msp-id, --cert and --key")
-    })?;
     let network = gateway.network(&config.channel);
     let unread = |reason: String| format!("channel {} cannot be read: {reason}", config.channel);
     let mut blocks = network.past_blocks(Checkpoint::start());
@@ -122,22 +158,59 @@ pub async fn run(args: JoinArgs) -> Done {
     Ok(())
 }
 
-/// Writes the package with which the organisation's peer finds the service.
+/// Writes the package with which the organisation's peer finds the service, and says what to do with it.
 fn package(args: &JoinArgs, address: &str) -> Done {
     let definition = launcher::ChaincodeDefinition { name: args.chaincode.clone(), ..definition()? };
     let (bytes, id) = launcher::service_package(&definition, address, args.service_tls_ca.as_deref())?;
     let file = args.dir.join(format!("{}.tar.gz", args.chaincode));
     files::write(&file, &bytes, Access::Everybody)
         .map_err(|e| format!("cannot write {}: {e}", file.display()))?;
-    let (name, version) = (&definition.name, &definition.version);
+    let orderer = "-o ORDERER:PORT --tls --cafile ORDERER-CA.pem";
+    let (name, version, sequence) = (&definition.name, &definition.version, definition.sequence);
+    let common = format!("{orderer} -C {} -n {name} -v {version} --sequence {sequence}", args.channel);
+    let port = address.rsplit_once(':').map_or(address, |(_, port)| port);
+    let tls = if args.service_tls_ca.is_some() { " --tls-cert CERT.pem --tls-key KEY.pem" } else { "" };
     say!("package      {}", file.display());
     say!("package id   {id}");
+    say!("serve        confab chaincode --address :{port} --id {id}{tls}");
     say!("install      peer lifecycle chaincode install {}", file.display());
+    say!("approve      peer lifecycle chaincode approveformyorg {common} --package-id {id}");
     say!(
-        "approve      peer lifecycle chaincode approveformyorg -C {} -n {name} -v {version} --sequence {} --package-id ID -o ORDERER …",
-        args.channel,
-        definition.sequence
+        "commit       peer lifecycle chaincode commit {common} --peerAddresses PEER:PORT --tlsRootCertFiles PEER-CA.pem …"
     );
-    say!("serve        confab chaincode --address {address} --id ID");
+    say!("             (one organisation for all, when all have approved, with a peer of each organisation)");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_and_port;
+
+    #[test]
+    fn a_service_has_host_and_port() {
+        for address in
+            ["127.0.0.1:9999", "chaincode.org1.example.com:1", "host_1:65535", "[::1]:9991", "localhost:9999"]
+        {
+            assert_eq!(host_and_port(address).unwrap(), address);
+        }
+        for (address, expected) in [
+            (":9999", "no host"),
+            ("localhost", "no port"),
+            ("localhost:", "no port"),
+            ("localhost:0", "no port from 1"),
+            ("localhost:65536", "no port from 1"),
+            ("localhost:+99", "no port from 1"),
+            ("localhost:99x", "no port from 1"),
+            ("grpcs://localhost:9999", "grpcs://"),
+            ("http://localhost:9999", "http://"),
+            ("local host:9999", "no host"),
+            ("::1:9999", "no host"),
+            ("[::x]:9999", "no host"),
+            ("user@host:9999", "no host"),
+            ("", "no port"),
+        ] {
+            let said = host_and_port(address).unwrap_err();
+            assert!(said.contains(expected) && said.contains("HOST:PORT"), "{address:?}: {said}");
+        }
+    }
 }
