@@ -162,7 +162,13 @@ impl Call<'_> {
         if !rules.exists(&slot) {
             return refuse(Code::BadInput, format!("{slot} does not exist in this job"));
         }
-        // What two keys tell comes before the body is looked at and what it builds on is read, which may be much.
+        // What is no record is refused for good, not until the caller has accepted.
+        let body: Body = self.parsed(4, "body")?;
+        let used: Vec<u32> = if self.args.len() > 5 { self.parsed(5, "used")? } else { Vec::new() };
+        if let Err(reason) = rules.check_body(&slot, &body).and_then(|()| rules.check_used(&slot, &used)) {
+            return refuse(Code::BadInput, reason);
+        }
+        // What two keys tell comes before what it builds on is read, which may be much.
         let keys = [key::acceptance(&id, party), key::posted(&id, &slot)];
         let [acceptance, posted] = read(world, keys)?;
         if acceptance.is_none() {
@@ -170,11 +176,6 @@ impl Call<'_> {
             return refuse(Code::NotYet, format!("{} has not accepted the job", self.caller.msp_id));
         }
         self.check_acceptance(acceptance)?;
-        let body: Body = self.parsed(4, "body")?;
-        let used: Vec<u32> = if self.args.len() > 5 { self.parsed(5, "used")? } else { Vec::new() };
-        if let Err(reason) = rules.check_body(&slot, &body).and_then(|()| rules.check_used(&slot, &used)) {
-            return refuse(Code::BadInput, reason);
-        }
         let record = Record {
             version: records::VERSION,
             job: id.clone(),
