@@ -28,12 +28,12 @@ pub(super) struct Units(Vec<i32>);
 /// The units that a proposer of this table names, as binary exponents: |x| is below 2^(u+60). They say the largest |x| of a
 /// column to a factor of 2^8.
 pub fn units(table: &Table) -> Vec<i32> {
-    let of = |column: usize| match float64::exponent(largest(table, column)) {
+    let of = |largest: f64| match float64::exponent(largest) {
         // Up to 2^8 larger than need be, which leaves 53 bits of the largest value.
         Some(exponent) => (exponent + 7).div_euclid(8) * 8 - 60,
         None => DEFAULT_UNIT,
     };
-    (0..table.columns.len()).map(of).collect()
+    largest(table).into_iter().map(of).collect()
 }
 
 impl Units {
@@ -42,9 +42,15 @@ impl Units {
     }
 }
 
-/// The largest |x| of a column.
-fn largest(table: &Table, column: usize) -> f64 {
-    values(table, column).map(|(_, value)| value.abs()).fold(0.0, f64::max)
+/// The largest |x| of each column.
+fn largest(table: &Table) -> Vec<f64> {
+    let mut largest = vec![0.0f64; table.columns.len()];
+    for row in &table.rows {
+        for (largest, value) in largest.iter_mut().zip(&row.values) {
+            *largest = largest.max(value.map_or(0.0, f64::abs));
+        }
+    }
+    largest
 }
 
 /// The values of a column that are there, with their lines.
@@ -57,9 +63,12 @@ fn values(table: &Table, column: usize) -> impl Iterator<Item = (u64, f64)> {
 /// # Errors
 /// A value that is too large, with its line, or a column all of whose values are too small.
 pub(super) fn check(units: &Units, table: &Table) -> Result<(), Unfit> {
-    for (column, (name, &unit)) in table.columns.iter().zip(&units.0).enumerate() {
-        let large = |value: f64| float64::exponent(value).is_some_and(|e| e > unit + MOMENT_BITS as i32);
-        if let Some((line, _)) = values(table, column).find(|(_, value)| large(*value)) {
+    for (column, (&unit, largest)) in units.0.iter().zip(largest(table)).enumerate() {
+        let Some(most) = float64::exponent(largest) else { continue };
+        let name = &table.columns[column];
+        if most > unit + MOMENT_BITS as i32 {
+            let (line, _) =
+                values(table, column).find(|(_, value)| value.abs() == largest).expect("it is there");
             return Err(format!(
                 "line {line}, column `{name}`: the value is too large for the job, whose sums count this column in units of \
                  {}; correct the cell, see that all providers have the column in one unit of measurement, or propose \
@@ -67,7 +76,6 @@ pub(super) fn check(units: &Units, table: &Table) -> Result<(), Unfit> {
                 shown(unit)
             ));
         }
-        let most = float64::exponent(largest(table, column)).unwrap_or(i32::MAX);
         if most <= unit + FINE && loses(table, column, unit) {
             return Err(too_fine(name, unit));
         }
@@ -116,10 +124,11 @@ pub(super) fn check_scaled(units: &Units, table: &Table, pooled: &Pooled) -> Res
 
 /// A provider's sums, three for each column. Its values are those that were checked.
 pub(super) fn sums(units: &Units, table: &Table) -> Vec<BigUint> {
-    let of_column = |column: usize| {
-        let mut sums = [BigInt::ZERO, BigInt::ZERO, BigInt::ZERO];
-        for (_, value) in values(table, column) {
-            let (units, _) = float64::in_units(value, units.0[column]);
+    let mut sums = vec![BigInt::ZERO; 3 * table.columns.len()];
+    for row in &table.rows {
+        for ((value, unit), sums) in row.values.iter().zip(&units.0).zip(sums.chunks_exact_mut(3)) {
+            let Some(value) = value else { continue };
+            let (units, _) = float64::in_units(*value, *unit);
             sums[0] += 1;
             sums[1] += units;
             sums[2] += match u64::try_from(units.unsigned_abs()) {
@@ -127,11 +136,9 @@ pub(super) fn sums(units: &Units, table: &Table) -> Vec<BigUint> {
                 Err(_) => BigInt::from(units) * units,
             };
         }
-        sums
-    };
+    }
     let modulus = BigInt::from(modulus());
-    let reduced = |sum: BigInt| ((sum + &modulus) % &modulus).to_biguint().expect("reduced");
-    (0..table.columns.len()).flat_map(of_column).map(reduced).collect()
+    sums.into_iter().map(|sum| ((sum + &modulus) % &modulus).to_biguint().expect("reduced")).collect()
 }
 
 /// The scaling that providers of these rows come to, whoever of them has which row.
