@@ -66,9 +66,11 @@ pub(super) fn check(units: &Units, table: &Table) -> Result<(), Unfit> {
     for (column, (&unit, largest)) in units.0.iter().zip(largest(table)).enumerate() {
         let Some(most) = float64::exponent(largest) else { continue };
         let name = &table.columns[column];
-        if most > unit + MOMENT_BITS as i32 {
-            let (line, _) =
-                values(table, column).find(|(_, value)| value.abs() == largest).expect("it is there");
+        let large = |exponent: i32| exponent > unit + MOMENT_BITS as i32;
+        if large(most) {
+            let mut values = values(table, column);
+            let first = values.find(|(_, value)| float64::exponent(*value).is_some_and(large));
+            let (line, _) = first.expect("the largest is one");
             return Err(format!(
                 "line {line}, column `{name}`: the value is too large for the job, whose sums count this column in units of \
                  {}; correct the cell, see that all providers have the column in one unit of measurement, or propose \
