@@ -12,9 +12,9 @@ pub enum Body {
     SeedCommit(SeedCommit),
     /// See [`SeedOpen`].
     SeedOpen(SeedOpen),
-    /// One chunk of R⁽ᵏ⁾, a ciphertext for each comparison (`protocols.md` 2b, preparation 1).
+    /// One chunk of R⁽ᵏ⁾, a ciphertext for each comparison (`docs/protocols.md` 2b, preparation 1).
     Chain(Vec<Bytes>),
-    /// One chunk of Nₖ, a ciphertext for each comparison (`protocols.md` 2b, preparation 2).
+    /// One chunk of Nₖ, a ciphertext for each comparison (`docs/protocols.md` 2b, preparation 2).
     Noise(Vec<Bytes>),
     /// See [`Iv`].
     Iv(Iv),
@@ -98,7 +98,7 @@ pub struct Setup {
     pub data: DataDigest,
 }
 
-/// The public part of a threshold Paillier key (`protocols.md` 1). Numbers are big-endian.
+/// The public part of a threshold Paillier key (`docs/protocols.md` 1). Numbers are big-endian.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ThresholdKey {

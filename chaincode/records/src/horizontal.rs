@@ -7,7 +7,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Parameters of a horizontal training job (chapter 4, `protocols.md` 3): providers hold different rows of the same
+/// Parameters of a horizontal training job (chapter 4, `docs/protocols.md` 3): providers hold different rows of the same
 /// columns, an analyst trains the model and owns an ordinary Paillier key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,7 +68,7 @@ pub struct HorizontalSvm {
 #[serde(rename_all = "lowercase")]
 pub enum Comparison {
     /// Signs are flipped in secret and come back encrypted, gradients are masked: nobody sees an indicator
-    /// (`protocols.md` 3).
+    /// (`docs/protocols.md` 3).
     Hidden,
     /// Algorithms 2 and 3 of the book's chapter 4: analyst and provider see every indicator, the analyst each provider's
     /// gradient.

@@ -52,13 +52,13 @@ pub enum Kind {
     VerticalPredict(VerticalPredict),
     /// Training of chapter 4.
     HorizontalSvm(Box<HorizontalSvm>),
-    /// A threshold key that nobody deals (`protocols.md` 1).
+    /// A threshold key that nobody deals (`docs/protocols.md` 1).
     KeyGeneration(KeyGeneration),
     /// The same key in new shares.
     KeyRefresh(KeyRefresh),
 }
 
-/// Parameters of a vertical training job (chapter 5, `protocols.md` 2).
+/// Parameters of a vertical training job (chapter 5, `docs/protocols.md` 2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerticalSvm {
@@ -100,9 +100,9 @@ pub struct VerticalSvm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Judge {
-    /// `protocols.md` 2b.
+    /// `docs/protocols.md` 2b.
     Blinded,
-    /// Algorithm 3 of the book, `protocols.md` 2a.
+    /// Algorithm 3 of the book, `docs/protocols.md` 2a.
     Paper,
 }
 

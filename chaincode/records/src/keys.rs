@@ -8,7 +8,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Parameters of a key generation without a dealer (`protocols.md` 1).
+/// Parameters of a key generation without a dealer (`docs/protocols.md` 1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyGeneration {

@@ -63,7 +63,7 @@ pub const MAX_PARAMS_BYTES: usize = 128 * 1024;
 /// Most proposals of one organisation that are open at the same time: neither ended nor accepted by all.
 pub const MAX_OPEN_PROPOSALS: u32 = 64;
 
-/// Largest record in bytes of JSON (`architecture.md`, rules of the ledger data).
+/// Largest record in bytes of JSON (`docs/architecture.md`, rules of the ledger data).
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;
 
 /// One value that one participant posted, as it lies on the ledger.

@@ -5,7 +5,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Parameters of predictions with a model that stayed split (`protocols.md` 2, Afterwards): of every new instance the blinded
+/// Parameters of predictions with a model that stayed split (`docs/protocols.md` 2): of every new instance the blinded
 /// judge shows on which side of the plane it lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

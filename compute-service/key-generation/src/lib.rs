@@ -1,4 +1,4 @@
-//! Threshold Paillier keys that nobody deals, made and renewed by records (`protocols.md` 1).
+//! Threshold Paillier keys that nobody deals, made and renewed by records (`docs/protocols.md` 1).
 //!
 //! [`Generation`] and [`Refresh`] are one member's side as a [`protocol::Protocol`], like a training job: the steps of
 //! [`paillier::keygen`] in their order, each a phase of records. A message to one member is sealed with HPKE to a key

@@ -80,7 +80,7 @@ pub struct Report {
     pub reveals: Vec<String>,
 }
 
-/// Bounds on what the blinded judge shows beyond the indicator (`protocols.md` 2b).
+/// Bounds on what the blinded judge shows beyond the indicator (`docs/protocols.md` 2b).
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct LeakBound {
     /// Statistical distance of one comparison between any two values d, d′ of one sign.

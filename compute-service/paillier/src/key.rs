@@ -199,7 +199,7 @@ impl fmt::Debug for EncryptionKey {
     }
 }
 
-/// The public part of a threshold key (`protocols.md` 1). Cheap to clone; dereferences to its [`EncryptionKey`].
+/// The public part of a threshold key (`docs/protocols.md` 1). Cheap to clone; dereferences to its [`EncryptionKey`].
 ///
 /// The secret exponent d has d ≡ 0 modulo φ(N) and d ≡ θ modulo N; it is the value at 0 of a polynomial over the
 /// integers whose value at i+1 is the share of member i.

@@ -1,4 +1,4 @@
-//! Zero-encryptions made ahead of time, kept in a file and used once (`protocols.md` 1, "Once").
+//! Zero-encryptions made ahead of time, kept in a file and used once (`docs/protocols.md` 1, "Once").
 //!
 //! Encrypting under a public key is one multiplication once a zero-encryption is at hand, and a [`ZeroPool`] has them at
 //! hand: a thread fills it in the background, in this run of the program or an earlier one, and

@@ -1,4 +1,4 @@
-//! Key generation without a dealer (`protocols.md` 1): N = p·q so that nobody learns p or q.
+//! Key generation without a dealer (`docs/protocols.md` 1): N = p·q so that nobody learns p or q.
 //!
 //! Boneh and Franklin (1997), for members that follow the protocol. What t colluders pool shows them nothing of p and
 //! q; how large t may be follows from how sums are multiplied ([`Multiplication`]). Nothing here knows a network. A

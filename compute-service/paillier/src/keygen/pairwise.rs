@@ -1,7 +1,7 @@
 //! Products of sums, by pairs of members under everybody's own ordinary key: private against all members but one.
 //!
 //! (Σ xᵢ)·(Σ yⱼ) = Σᵢⱼ xᵢ·yⱼ. Member i offers \[\[xᵢ\]\] under its own key, and every other member j replies
-//! \[\[xᵢ·yⱼ + m\]\] with a fresh mask m, 80 bits longer than the product (`protocols.md` 1, point 2). What i decrypts is
+//! \[\[xᵢ·yⱼ + m\]\] with a fresh mask m, 80 bits longer than the product (`docs/protocols.md` 1, point 2). What i decrypts is
 //! added to i's summand of the product, m is taken from j's. All summands are uniform given their sum, so that they may
 //! be opened.
 //!

@@ -1,4 +1,4 @@
-//! Training by rows (chapter 4, `protocols.md` 3): providers hold different rows of the same columns, an analyst with an
+//! Training by rows (chapter 4, `docs/protocols.md` 3): providers hold different rows of the same columns, an analyst with an
 //! ordinary Paillier key trains a linear model on all of them without seeing one.
 //!
 //! [`HorizontalSvm`] is one party's side as a [`Protocol`]. Every iteration is four steps: the analyst posts the encrypted

@@ -1,4 +1,4 @@
-//! Common scaling of the columns from sums over all providers' rows (`protocols.md` 3), each masked: of the number of
+//! Common scaling of the columns from sums over all providers' rows (`docs/protocols.md` 3), each masked: of the number of
 //! values, the values, and their squares.
 //!
 //! Sums are integers in a unit of each column, a power of two that the job names. The proposer chooses it from the order

@@ -1,4 +1,4 @@
-//! The secret factors and noise of the blinded judge (`protocols.md` 2b): their sizes, how they are drawn, and what
+//! The secret factors and noise of the blinded judge (`docs/protocols.md` 2b): their sizes, how they are drawn, and what
 //! they leave visible.
 
 use modexp::Secret;
@@ -75,7 +75,7 @@ impl Blinding {
         Ok(Self { parties, margin_bits, range, floor, lift: range + KAPPA + 3 + log_parties })
     }
 
-    /// For one party's factors, where L and M follow from how margins are packed (`protocols.md` 3); there is no chain
+    /// For one party's factors, where L and M follow from how margins are packed (`docs/protocols.md` 3); there is no chain
     /// and no noise.
     pub fn of_one(margin_bits: u32, floor: u32, range: u32) -> Self {
         Self { parties: 1, margin_bits, range, floor, lift: 0 }

@@ -1,4 +1,4 @@
-//! Vertical training (chapter 5, `protocols.md` 2): participants with different features of the same instances train
+//! Vertical training (chapter 5, `docs/protocols.md` 2): participants with different features of the same instances train
 //! one linear model, and learn of each other's margins only what the judge shows.
 //!
 //! [`VerticalSvm`] is one party's side as a [`Protocol`]: set-up, joint seed, preparation of the blinding, for every

@@ -1,4 +1,4 @@
-//! Predictions with a model that stayed split (`protocols.md` 2, Afterwards): the blinded judge shows of every new
+//! Predictions with a model that stayed split (`docs/protocols.md` 2): the blinded judge shows of every new
 //! instance whether the sum of everybody's wⁱ·xⁱ is negative, which is its class, and next to nothing else.
 //!
 //! [`Prediction`] is one party's side as a [`Protocol`]: set-up, preparation of the blinding, one round of encrypted parts

@@ -1,4 +1,4 @@
-//! The blinded judge (`protocols.md` 2b): it reveals the indicator and next to nothing else.
+//! The blinded judge (`docs/protocols.md` 2b): it reveals the indicator and next to nothing else.
 
 use super::Judge;
 use crate::vertical::Key;

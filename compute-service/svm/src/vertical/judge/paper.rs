@@ -1,4 +1,4 @@
-//! The paper's judge, Algorithm 3 (`protocols.md` 2a): it reveals the margin itself to within one unit.
+//! The paper's judge, Algorithm 3 (`docs/protocols.md` 2a): it reveals the margin itself to within one unit.
 
 use super::Judge;
 use crate::fixed::ONE;

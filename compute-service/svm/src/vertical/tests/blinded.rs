@@ -1,4 +1,4 @@
-//! What the blinding is made of, seen with everybody's key share. Each test keeps a part of `protocols.md` 2b without
+//! What the blinding is made of, seen with everybody's key share. Each test keeps a part of `docs/protocols.md` 2b without
 //! which the judge was broken in simulation.
 
 use super::*;
