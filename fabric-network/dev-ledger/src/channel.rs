@@ -6,9 +6,10 @@ use crate::definition::{Definitions, Signer};
 use crate::store::{Place, Store};
 use crate::{Error, genesis};
 use fabric_protos::msp::FabricMspConfig;
-use msp::{Identity, KeyKind, Msp, Msps, Role, SigningKey};
+use msp::{Identity, KeyKind, Msp, Msps, Principal, Role, SigningKey};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,27 @@ const KNOWN_IDENTITIES: usize = 10_000;
 const OWN_ENDORSEMENTS: usize = 10_000;
 /// How far a client's clock may be off, as `peer.authentication.timewindow`.
 pub const TIME_WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// All channels of the ledger, as its peers share them.
+pub struct Channels(Vec<Arc<Channel>>);
+
+impl Channels {
+    pub fn new(channels: Vec<Arc<Channel>>) -> Self {
+        Self(channels)
+    }
+
+    /// The channel of this name with the organisation's peer on it.
+    pub fn joined(&self, msp_id: &str, name: &str) -> Option<(&Arc<Channel>, &Arc<Peer>)> {
+        let channel = self.0.iter().find(|channel| channel.name == name)?;
+        Some((channel, channel.peer(msp_id)?))
+    }
+
+    /// The names of the channels on which a peer is.
+    pub fn names<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a str> {
+        let on = self.0.iter().filter(|channel| channel.peer(&node.msp_id).is_some());
+        on.map(|channel| channel.name.as_str())
+    }
+}
 
 /// A channel.
 pub struct Channel {
@@ -72,10 +94,14 @@ impl Channel {
         }
         let ids: Vec<_> = members.iter().map(|node| node.msp_id.clone()).collect();
         let definitions = Arc::new(Definitions::new(channel, &ids));
-        let configs: Vec<_> = members.iter().map(|node| node.msp.clone()).collect();
-        let msps = Msps::new(configs.iter().map(Msp::new).collect::<Result<Vec<_>, _>>()?);
+        let msps = members.iter().map(|node| Msp::new(&node.msp)).collect::<Result<Vec<_>, _>>()?;
+        let msps = Msps::new(msps);
         let store = Arc::new(Store::open(file)?);
-        genesis::ensure(&store, &config.dir, channel, &configs)?;
+        let described: Vec<_> = members
+            .iter()
+            .map(|node| genesis::Member { msp: node.msp.clone(), listen: node.listen })
+            .collect();
+        genesis::ensure(&store, config, channel, &described)?;
 
         let height = store.height()?;
         let peers = members.into_iter().map(|node| Arc::new(Peer::new(node, height))).collect();
@@ -90,6 +116,11 @@ impl Channel {
             known: Mutex::default(),
             endorsements: Mutex::default(),
         })
+    }
+
+    /// The organisation's peer.
+    pub fn peer(&self, msp_id: &str) -> Option<&Arc<Peer>> {
+        self.peers.iter().find(|peer| peer.msp_id() == msp_id)
     }
 
     /// Waits until the ledger is to end.
@@ -135,12 +166,8 @@ impl Channel {
 
     /// A peer's signature of `message`.
     pub fn endorse(&self, peer: &Peer, message: &[u8]) -> Result<Vec<u8>, msp::Error> {
+        let signature = peer.node.sign(message)?;
         let digest = Sha256::digest(message).into();
-        let key = &peer.node.signing_key;
-        let signature = match key.public_key().kind() {
-            KeyKind::Ed25519 => key.sign(message)?,
-            KeyKind::P256 | KeyKind::P384 => key.sign_digest(&digest)?,
-        };
         let mut endorsements = self.endorsements();
         if endorsements.len() >= OWN_ENDORSEMENTS {
             // Those that still come are verified as foreign ones are.
@@ -167,10 +194,14 @@ impl Channel {
 /// One organisation's peer as a process: what is the same on all channels.
 pub struct Node {
     pub msp_id: String,
-    /// Where it listens, for messages.
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The same, for messages.
     pub address: String,
     /// The organisation's MSP.
-    msp: FabricMspConfig,
+    pub msp: FabricMspConfig,
+    /// The same, to judge by.
+    local: Msp,
     /// The chaincode services, by the chaincode's name.
     pub links: BTreeMap<String, Link>,
     signing_key: SigningKey,
@@ -181,7 +212,8 @@ impl Node {
     pub fn new(org: &OrgConfig, config: &Config) -> Result<Self, Error> {
         let folder = msp::read_folder(&org.msp_id, &org.msp_dir)?;
         let identity = Identity::new(&org.msp_id, msp::Certificate::load(&org.signing_cert)?);
-        if Msp::new(&folder)?.role(&identity)? != Role::Peer {
+        let local = Msp::new(&folder)?;
+        if local.role(&identity)? != Role::Peer {
             return Err(Error::Config(format!("{}: not a peer's certificate", org.signing_cert.display())));
         }
         let key = Zeroizing::new(String::from_utf8(read(&org.signing_key)?).unwrap_or_default());
@@ -211,12 +243,50 @@ impl Node {
         }
         Ok(Self {
             msp_id: org.msp_id.clone(),
+            listen: org.listen,
             address: org.listen.to_string(),
             msp: folder,
+            local,
             links,
             signing_key,
             identity: identity.encode(),
         })
+    }
+
+    /// Checks that `creator` is of the organisation and not expired, and signed `message`.
+    pub fn authenticate(
+        &self,
+        creator: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<Identity, msp::Error> {
+        let identity = self.member(creator)?;
+        self.local.validate_at(&identity, now().0)?;
+        identity.certificate().verify(message, signature)?;
+        Ok(identity)
+    }
+
+    /// The identity of these bytes, when it is one of the organisation's.
+    pub fn member(&self, bytes: &[u8]) -> Result<Identity, msp::Error> {
+        let identity = Identity::decode(bytes)?;
+        if identity.msp_id() != self.msp_id {
+            return Err(msp::Error::UnknownMsp(identity.msp_id().into()));
+        }
+        self.local.role(&identity)?;
+        Ok(identity)
+    }
+
+    /// Whether a member of the organisation is what a principal asks for.
+    pub fn satisfies(&self, identity: &Identity, principal: &Principal) -> bool {
+        self.local.satisfies(identity, principal)
+    }
+
+    /// A signature of `message` with the key with which it endorses.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, msp::Error> {
+        match self.signing_key.public_key().kind() {
+            KeyKind::Ed25519 => self.signing_key.sign(message),
+            KeyKind::P256 | KeyKind::P384 => self.signing_key.sign_digest(&Sha256::digest(message).into()),
+        }
     }
 
     /// The serialised identity with which it endorses.

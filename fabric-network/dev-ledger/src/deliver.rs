@@ -44,27 +44,29 @@ impl Deliver for Service {
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<BoxStream<DeliverResponse>>, tonic::Status> {
-        Ok(self.stream(request.into_inner(), |_, _, block| Ok(deliver_response::Type::Block(block))))
+        Ok(Response::new(Box::pin(self.blocks(request.into_inner()))))
     }
 
     async fn deliver_filtered(
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<BoxStream<DeliverResponse>>, tonic::Status> {
-        Ok(self.stream(request.into_inner(), |reading, _, block| {
+        let answers = self.stream(request.into_inner(), |reading, _, block| {
             Ok(deliver_response::Type::FilteredBlock(filter(&reading.channel, &block)))
-        }))
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 
     async fn deliver_with_private_data(
         &self,
         request: Request<Streaming<Envelope>>,
     ) -> Result<Response<BoxStream<DeliverResponse>>, tonic::Status> {
-        Ok(self.stream(request.into_inner(), |reading, number, block| {
+        let answers = self.stream(request.into_inner(), |reading, number, block| {
             let private_data_map = private_data(reading, number)?;
             let answer = BlockAndPrivateData { block: Some(block), private_data_map };
             Ok(deliver_response::Type::BlockAndPrivateData(answer))
-        }))
+        });
+        Ok(Response::new(Box::pin(answers)))
     }
 }
 
@@ -72,13 +74,21 @@ impl Deliver for Service {
 type Form = fn(&Reading, u64, Block) -> Result<deliver_response::Type, crate::Error>;
 
 impl Service {
-    fn stream(&self, requests: Streaming<Envelope>, form: Form) -> Response<BoxStream<DeliverResponse>> {
+    /// Whole blocks.
+    pub fn blocks(&self, requests: Streaming<Envelope>) -> Answers {
+        self.stream(requests, |_, _, block| Ok(deliver_response::Type::Block(block)))
+    }
+
+    fn stream(&self, requests: Streaming<Envelope>, form: Form) -> Answers {
         let (sender, answers) = mpsc::channel(OUTGOING_BLOCKS);
         let session = Session { channels: self.channels.clone(), stop: self.stop.clone(), form, sender };
         tokio::spawn(session.run(requests));
-        Response::new(Box::pin(ReceiverStream::new(answers)))
+        ReceiverStream::new(answers)
     }
 }
+
+/// What a stream answers.
+type Answers = ReceiverStream<Result<DeliverResponse, tonic::Status>>;
 
 /// A channel that a client may read.
 struct Reading {

@@ -1,16 +1,16 @@
 //! A peer's answer to a proposal: checks, simulation, endorsement.
 
 use crate::chaincode::Transaction;
-use crate::channel::{Channel, Peer, TIME_WINDOW, in_time_window};
+use crate::channel::{Channel, Channels, Node, Peer, TIME_WINDOW, in_time_window};
 use crate::definition::Signer;
 use crate::simulation::{Setting, Simulation};
-use crate::system::{self, QSCC};
+use crate::system;
 use fabric_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
 use fabric_protos::hash::transaction_id;
 use fabric_protos::peer::{
-    ChaincodeAction, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeInvocationSpec,
-    ChaincodeProposalPayload, Endorsement, Proposal, ProposalResponse, ProposalResponsePayload, Response,
-    SignedProposal,
+    ChaincodeAction, ChaincodeEvent, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput,
+    ChaincodeInterest, ChaincodeInvocationSpec, ChaincodeProposalPayload, Endorsement, Proposal,
+    ProposalResponse, ProposalResponsePayload, Response, SignedProposal,
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -79,10 +79,9 @@ pub enum Refusal {
 }
 
 /// Processes a proposal on one organisation's peer. Whatever goes wrong once it runs is in the response.
-///
-/// `join` finds the channel of that name with this organisation's peer on it.
-pub async fn process<'a>(
-    join: impl FnOnce(&str) -> Option<(&'a Arc<Channel>, &'a Arc<Peer>)>,
+pub async fn process(
+    channels: &Channels,
+    node: &Arc<Node>,
     signed: &SignedProposal,
 ) -> Result<ProposalResponse, Refusal> {
     let unpacked = Unpacked::new(signed).map_err(Refusal::Invalid)?;
@@ -94,14 +93,90 @@ pub async fn process<'a>(
         return Err(Refusal::Filtered(what));
     }
     let chaincode = unpacked.chaincode().map_err(Refusal::Invalid)?;
-    let Some((channel, peer)) = join(&unpacked.channel_header.channel_id) else {
-        return Ok(failure(format!("channel '{}' not found", unpacked.channel_header.channel_id)));
+    let name = &unpacked.channel_header.channel_id;
+    if name.is_empty() {
+        return without_channel(channels, node, &chaincode, &unpacked, signed);
+    }
+    let Some((channel, peer)) = channels.joined(&node.msp_id, name) else {
+        return Ok(failure(format!("channel '{name}' not found")));
     };
     let creator = check(channel, peer, &unpacked, signed)?;
-    if chaincode == QSCC {
-        return Ok(answered(system::query(channel, peer, &unpacked.input.args)));
+    if system::is_system(&chaincode) {
+        let answered = system::Call {
+            channels,
+            node,
+            signed,
+            creator: &unpacked.signature_header.creator,
+            args: &unpacked.input.args,
+        };
+        let response = answered.run(&chaincode);
+        let outcome = Simulated { response, ..Default::default() };
+        return Ok(endorse(channel, peer, &unpacked, (chaincode, system::VERSION.into()), outcome));
     }
-    Ok(endorse(channel, peer, (chaincode, creator), unpacked, signed).await.unwrap_or_else(failure))
+    let answer = match simulate(channel, peer, (&chaincode, creator), &unpacked, signed).await {
+        Ok((version, outcome)) => endorse(channel, peer, &unpacked, (chaincode, version), outcome),
+        Err(what) => failure(what),
+    };
+    Ok(answer)
+}
+
+/// A question to the peer itself, about no channel in particular. Nobody can endorse the answer.
+fn without_channel(
+    channels: &Channels,
+    node: &Arc<Node>,
+    chaincode: &str,
+    unpacked: &Unpacked,
+    signed: &SignedProposal,
+) -> Result<ProposalResponse, Refusal> {
+    let invalid = |what: String| Err(Refusal::Invalid(format!("error validating proposal: {what}")));
+    if let Err(what) = check_headers(unpacked) {
+        return invalid(what);
+    }
+    let creator = unpacked.signature_header.creator.as_slice();
+    if node.member(creator).is_err() {
+        return invalid("access denied: channel [] creator org unknown, creator is malformed".into());
+    }
+    if let Err(e) = node.authenticate(creator, &signed.proposal_bytes, &signed.signature) {
+        tracing::warn!("proposal refused: {e}");
+        return invalid(format!("access denied: channel [] creator org [{}]", node.msp_id));
+    }
+    if !system::is_system(chaincode) {
+        return Ok(failure(format!(
+            "make sure the chaincode {chaincode} has been successfully defined on channel  and try again: could not get channel config for channel ''"
+        )));
+    }
+    let call = system::Call { channels, node, signed, creator, args: &unpacked.input.args };
+    let response = call.run(chaincode);
+    // Of a failure there is a payload, which tells it from one of the peer.
+    let payload = match response.status >= ERROR {
+        true => {
+            payload(unpacked, (chaincode.into(), system::VERSION.into()), &response, Vec::new(), Vec::new())
+        }
+        false => Vec::new(),
+    };
+    Ok(ProposalResponse { response: Some(response), payload, ..Default::default() })
+}
+
+/// The checks of the headers by themselves.
+fn check_headers(unpacked: &Unpacked) -> Result<(), String> {
+    let (header, signature_header) = (&unpacked.channel_header, &unpacked.signature_header);
+    if ![HeaderType::EndorserTransaction as i32, HeaderType::Config as i32].contains(&header.r#type) {
+        return Err(format!("invalid header type {}", header.r#type));
+    }
+    if header.epoch != 0 {
+        return Err("epoch is non-zero".into());
+    }
+    if signature_header.nonce.is_empty() {
+        return Err("nonce is empty".into());
+    }
+    if signature_header.creator.is_empty() {
+        return Err("creator is empty".into());
+    }
+    let expected = transaction_id(&signature_header.nonce, &signature_header.creator);
+    if header.tx_id != expected {
+        return Err(format!("incorrectly computed txid '{}' -- expected '{expected}'", header.tx_id));
+    }
+    Ok(())
 }
 
 /// The checks of creator, signature and transaction id.
@@ -112,23 +187,10 @@ fn check(
     signed: &SignedProposal,
 ) -> Result<Signer, Refusal> {
     let invalid = |what: String| Err(Refusal::Invalid(format!("error validating proposal: {what}")));
+    if let Err(what) = check_headers(unpacked) {
+        return invalid(what);
+    }
     let (header, signature_header) = (&unpacked.channel_header, &unpacked.signature_header);
-    if ![HeaderType::EndorserTransaction as i32, HeaderType::Config as i32].contains(&header.r#type) {
-        return invalid(format!("invalid header type {}", header.r#type));
-    }
-    if header.epoch != 0 {
-        return invalid("epoch is non-zero".into());
-    }
-    if signature_header.nonce.is_empty() {
-        return invalid("nonce is empty".into());
-    }
-    if signature_header.creator.is_empty() {
-        return invalid("creator is empty".into());
-    }
-    let expected = transaction_id(&signature_header.nonce, &signature_header.creator);
-    if header.tx_id != expected {
-        return invalid(format!("incorrectly computed txid '{}' -- expected '{expected}'", header.tx_id));
-    }
     let Ok(creator) = channel.identity(&signature_header.creator) else {
         let what = "creator org unknown, creator is malformed";
         return invalid(format!("access denied: channel [{}] {what}", channel.name));
@@ -153,88 +215,113 @@ fn check(
     }
 }
 
-/// Runs the chaincode on the peer's state and signs the outcome.
-async fn endorse(
+/// What a run leaves.
+#[derive(Default)]
+struct Simulated {
+    response: Response,
+    event: Option<ChaincodeEvent>,
+    /// The set of reads and writes in Fabric's wire format.
+    results: Vec<u8>,
+    /// None where no state was touched.
+    interest: Option<ChaincodeInterest>,
+}
+
+/// Runs the chaincode on the peer's state; gives its version too.
+async fn simulate(
     channel: &Arc<Channel>,
     peer: &Peer,
-    (name, creator): (String, Signer),
-    unpacked: Unpacked,
+    (name, creator): (&str, Signer),
+    unpacked: &Unpacked,
     signed: &SignedProposal,
-) -> Result<ProposalResponse, String> {
-    let Some(definition) = channel.definitions.get(&name) else {
+) -> Result<(String, Simulated), String> {
+    let Some(definition) = channel.definitions.get(name) else {
         return Err(format!(
             "make sure the chaincode {name} has been successfully defined on channel {} and try again: chaincode {name} not found",
             channel.name
         ));
     };
     let snapshot = channel.store.snapshot(peer.height()).map_err(|e| e.to_string())?;
-    let tx_id = unpacked.channel_header.tx_id;
+    let tx_id = unpacked.channel_header.tx_id.as_str();
     let setting = Setting {
         definitions: channel.definitions.clone(),
         msp_id: peer.msp_id().into(),
         creator,
-        tx_id: tx_id.clone(),
+        tx_id: tx_id.into(),
     };
-    let simulation = Simulation::new(&name, setting, snapshot).map_err(|e| e.to_string())?;
-    let mut transaction =
-        Transaction { node: &peer.node, channel, tx_id: &tx_id, proposal: signed, simulation };
+    let simulation = Simulation::new(name, setting, snapshot).map_err(|e| e.to_string())?;
+    let mut transaction = Transaction { node: &peer.node, channel, tx_id, proposal: signed, simulation };
     let in_simulation = |e: String| format!("error in simulation: {e}");
-    let outcome = transaction.invoke(&name, unpacked.input).await.map_err(in_simulation)?;
+    let outcome = transaction.invoke(name, unpacked.input.clone()).await.map_err(in_simulation)?;
     let results = transaction.simulation.into_results();
     if !results.private.is_empty() {
-        let (store, id) = (channel.store.clone(), tx_id.clone());
+        let (store, id) = (channel.store.clone(), tx_id.to_owned());
         let keep = move || store.keep_private(&id, results.height, &results.private);
         let kept = tokio::task::spawn_blocking(keep).await.map_err(|e| in_simulation(e.to_string()))?;
         kept.map_err(|e| in_simulation(e.to_string()))?;
     }
+    let simulated = Simulated {
+        response: outcome.response,
+        event: outcome.event,
+        results: results.public,
+        interest: Some(results.interest),
+    };
+    Ok((definition.version.clone(), simulated))
+}
 
-    let response = outcome.response;
+/// Signs the outcome, unless it is a failure.
+fn endorse(
+    channel: &Channel,
+    peer: &Peer,
+    unpacked: &Unpacked,
+    (name, version): (String, String),
+    simulated: Simulated,
+) -> ProposalResponse {
+    let Simulated { response, event, results, interest } = simulated;
     // Of a failed call nothing but the response remains.
-    let event = outcome.event.filter(|_| response.status < ERROR_THRESHOLD).map(|mut event| {
+    let event = event.filter(|_| response.status < ERROR_THRESHOLD).map(|mut event| {
         event.chaincode_id.clone_from(&name);
-        event.tx_id = tx_id;
+        event.tx_id.clone_from(&unpacked.channel_header.tx_id);
         event.encode_to_vec()
     });
-    let action = ChaincodeAction {
-        results: results.public,
-        events: event.unwrap_or_default(),
-        response: Some(response.clone()),
-        chaincode_id: Some(ChaincodeId { name, version: definition.version.clone(), path: String::new() }),
-    };
-    let call_only =
-        ChaincodeProposalPayload { input: unpacked.payload.input, transient_map: Default::default() };
-    let payload = ProposalResponsePayload {
-        proposal_hash: proposal_hash(&unpacked.header, &call_only.encode_to_vec()),
-        extension: action.encode_to_vec(),
-    };
-    let payload = payload.encode_to_vec();
-    let interest = Some(results.interest);
+    let payload = payload(unpacked, (name, version), &response, results, event.unwrap_or_default());
     if response.status >= ERROR {
-        return Ok(ProposalResponse { response: Some(response), payload, interest, ..Default::default() });
+        return ProposalResponse { response: Some(response), payload, interest, ..Default::default() };
     }
     if response.status >= ERROR_THRESHOLD {
-        return Ok(ProposalResponse { response: Some(response), ..Default::default() });
+        return ProposalResponse { response: Some(response), ..Default::default() };
     }
     let endorser = peer.node.identity().to_vec();
     let signature = match channel.endorse(peer, &[payload.as_slice(), &endorser].concat()) {
         Ok(signature) => signature,
-        Err(e) => return Ok(failure(e.to_string())),
+        Err(e) => return failure(e.to_string()),
     };
-    Ok(ProposalResponse {
+    ProposalResponse {
         version: 1,
         response: Some(response),
         payload,
         endorsement: Some(Endorsement { endorser, signature }),
         interest,
         ..Default::default()
-    })
+    }
 }
 
-/// What a system chaincode answers; nobody needs it endorsed.
-fn answered(response: Response) -> ProposalResponse {
-    let action = ChaincodeAction { response: Some(response.clone()), ..Default::default() };
-    let payload = ProposalResponsePayload { proposal_hash: Vec::new(), extension: action.encode_to_vec() };
-    ProposalResponse { response: Some(response), payload: payload.encode_to_vec(), ..Default::default() }
+/// What an endorsement signs.
+fn payload(
+    unpacked: &Unpacked,
+    (name, version): (String, String),
+    response: &Response,
+    results: Vec<u8>,
+    events: Vec<u8>,
+) -> Vec<u8> {
+    let chaincode_id = Some(ChaincodeId { name, version, path: String::new() });
+    let action = ChaincodeAction { results, events, response: Some(response.clone()), chaincode_id };
+    let input = unpacked.payload.input.clone();
+    let call_only = ChaincodeProposalPayload { input, transient_map: Default::default() };
+    let payload = ProposalResponsePayload {
+        proposal_hash: proposal_hash(&unpacked.header, &call_only.encode_to_vec()),
+        extension: action.encode_to_vec(),
+    };
+    payload.encode_to_vec()
 }
 
 /// What the peer itself answers when it could not run a proposal.

@@ -1,11 +1,12 @@
 //! The gateway service of one organisation's peer.
 
-use crate::channel::{Channel, Peer};
+use crate::channel::Channel;
+use crate::channel::{Channels, Node, Peer};
 use crate::deliver;
 use crate::endorser::{self, Refusal, Unpacked};
 use crate::ordering::{self, Refused};
 use crate::plan::{Next, Plan};
-use crate::system::QSCC;
+use crate::system;
 use crate::validation::Checked;
 use fabric_protos::common::{Envelope, Payload, Status as BlockStatus};
 use fabric_protos::gateway::{
@@ -33,8 +34,12 @@ use tonic::{Code, Request, Response, Status};
 
 /// The services that need the peer only: gateway and endorser.
 pub struct Service {
+    /// The organisation's peer.
+    pub node: Arc<Node>,
+    /// All channels of the ledger.
+    pub ledger: Arc<Channels>,
     /// The channels on which the organisation is, by name.
-    pub channels: HashMap<String, Joined>,
+    pub channels: Arc<HashMap<String, Joined>>,
     /// Spreads the endorsements over the other organisations.
     pub turn: AtomicUsize,
 }
@@ -45,6 +50,16 @@ pub struct Joined {
     pub channel: Arc<Channel>,
     pub peer: Arc<Peer>,
     pub orderer: mpsc::Sender<Checked>,
+}
+
+impl Joined {
+    /// Has a transaction ordered; an answer comes when it was taken, not when it is in a block.
+    pub async fn order(&self, envelope: &Envelope) -> Result<(), Refused> {
+        ordering::admit(&self.channel, envelope)?;
+        let sent = self.orderer.send(Checked::new(&self.channel, envelope)).await;
+        // It ends with the ledger.
+        sent.map_err(|_| Refused(BlockStatus::ServiceUnavailable, "the ledger is shutting down".into()))
+    }
 }
 
 /// An endorser's failure: what the gateway makes of it.
@@ -77,7 +92,8 @@ impl Gateway for Service {
             let what = format!("could not get last config for channel {channel}");
             return Err(Status::unavailable(format!("failed to get config for channel [{channel}]: {what}")));
         };
-        if chaincode != QSCC && joined.channel.definitions.get(chaincode).is_none() {
+        let is_system = system::is_system(chaincode);
+        if !is_system && joined.channel.definitions.get(chaincode).is_none() {
             return Err(no_peers(channel, chaincode));
         }
         // Transient data stays in the gateway's organisation unless the client names others.
@@ -86,13 +102,13 @@ impl Gateway for Service {
             targets.push(joined.peer.msp_id().into());
         }
         let mut peers = self.peers(joined);
-        peers.retain(|peer| chaincode == QSCC || peer.node.links.contains_key(chaincode));
+        peers.retain(|peer| is_system || peer.node.links.contains_key(chaincode));
         peers.retain(|peer| targets.is_empty() || targets.iter().any(|target| target == peer.msp_id()));
 
         let mut details = Vec::new();
         let mut code = Code::FailedPrecondition;
         for peer in peers {
-            match ask(joined.channel.clone(), peer.clone(), &proposal).await {
+            match ask(&self.ledger, joined, &peer, &proposal).await {
                 Ok(response) => {
                     let mut result = response.response.unwrap_or_default();
                     if let Some(own) = result_of(&response.payload) {
@@ -139,7 +155,7 @@ impl Gateway for Service {
         } else {
             plan_by(joined, chaincode, &request.endorsing_organizations)?
         };
-        let endorsed = collect(joined, proposal, plan).await?;
+        let endorsed = collect(&self.ledger, joined, proposal, plan).await?;
         let prepared_transaction = Some(prepare(unpacked, endorsed));
         Ok(Response::new(EndorseResponse { prepared_transaction }))
     }
@@ -155,17 +171,16 @@ impl Gateway for Service {
         let Some(joined) = self.channels.get(&request.channel_id) else {
             return Err(Status::failed_precondition(format!("channel '{}' not found", request.channel_id)));
         };
-        if let Err(Refused(status, info)) = ordering::admit(&joined.channel, &envelope) {
-            let name = status.as_str_name();
-            let what = format!("received unsuccessful response from orderer: status={name}, info={info}");
-            return Err(match status {
-                BlockStatus::ServiceUnavailable => Status::unavailable(what),
-                _ => Status::aborted(what),
-            });
-        }
-        match joined.orderer.send(Checked::new(&joined.channel, &envelope)).await {
+        match joined.order(&envelope).await {
             Ok(()) => Ok(Response::new(SubmitResponse {})),
-            Err(_) => Err(Status::unavailable("no orderers could successfully process transaction")),
+            Err(Refused(status, info)) => {
+                let name = status.as_str_name();
+                let what = format!("received unsuccessful response from orderer: status={name}, info={info}");
+                Err(match status {
+                    BlockStatus::ServiceUnavailable => Status::unavailable(what),
+                    _ => Status::aborted(what),
+                })
+            }
         }
     }
 
@@ -239,11 +254,7 @@ impl Endorser for Service {
         &self,
         request: Request<SignedProposal>,
     ) -> Result<Response<ProposalResponse>, Status> {
-        let join = |channel: &str| {
-            let joined = self.channels.get(channel)?;
-            Some((&joined.channel, &joined.peer))
-        };
-        match endorser::process(join, &request.into_inner()).await {
+        match endorser::process(&self.ledger, &self.node, &request.into_inner()).await {
             Ok(response) => Ok(Response::new(response)),
             Err(Refusal::Filtered(what) | Refusal::Invalid(what)) => Err(Status::unknown(what)),
         }
@@ -279,7 +290,7 @@ impl Service {
             }
             None => return Err(no_combination("no peer combination can satisfy the endorsement policy")),
         };
-        let answer = ask(joined.channel.clone(), first.clone(), proposal).await.map_err(|failure| {
+        let answer = ask(&self.ledger, joined, &first, proposal).await.map_err(|failure| {
             let what = "failed to endorse transaction, see attached details for more info";
             with_details(Code::Aborted, what.into(), &[detail(&first, &failure.message)])
         })?;
@@ -348,6 +359,7 @@ fn plan_by(joined: &Joined, chaincode: &str, targets: &[String]) -> Result<Plan,
 /// Collects the endorsements that the plan asks for, several at once; who fails or disagrees is replaced as
 /// long as there are others.
 async fn collect(
+    ledger: &Arc<Channels>,
     joined: &Joined,
     proposal: SignedProposal,
     mut plan: Plan,
@@ -368,8 +380,11 @@ async fn collect(
         };
         for peer in missing {
             plan.ask(&peer);
-            let (channel, proposal) = (joined.channel.clone(), proposal.clone());
-            asked.spawn(async move { (peer.clone(), ask(channel, peer, &proposal).await) });
+            let (ledger, joined, proposal) = (ledger.clone(), joined.clone(), proposal.clone());
+            asked.spawn(async move {
+                let answer = ask(&ledger, &joined, &peer, &proposal).await;
+                (peer, answer)
+            });
         }
         let Some(Ok((peer, answer))) = asked.join_next().await else {
             return Err(Status::internal("an endorsement was interrupted"));
@@ -387,13 +402,14 @@ async fn collect(
 
 /// Asks one endorser, for as long as the gateway waits.
 async fn ask(
-    channel: Arc<Channel>,
-    peer: Arc<Peer>,
+    ledger: &Channels,
+    joined: &Joined,
+    peer: &Peer,
     proposal: &SignedProposal,
 ) -> Result<ProposalResponse, Failure> {
     let fail = |code, message, retry| Err(Failure { code, message, retry });
-    let join = |name: &str| (name == channel.name).then_some((&channel, &peer));
-    let answer = timeout(channel.endorsement_timeout, endorser::process(join, proposal)).await;
+    let limit = joined.channel.endorsement_timeout;
+    let answer = timeout(limit, endorser::process(ledger, &peer.node, proposal)).await;
     let response = match answer {
         Err(_) => {
             let what = "rpc error: code = DeadlineExceeded desc = context deadline exceeded";

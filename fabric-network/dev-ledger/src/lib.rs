@@ -2,8 +2,8 @@
 //!
 //! One process of ours in place of a network: a peer for every organisation, with its own port, TLS
 //! certificate and endorsing key, and the ordering between them. Clients use it as they use Fabric:
-//! the services `gateway.Gateway`, `protos.Deliver` and `protos.Endorser`. Each peer dials its
-//! organisation's chaincode service (`protos.Chaincode`), so a contract runs here as it runs there.
+//! the services `gateway.Gateway`, `protos.Deliver`, `protos.Endorser` and, for every peer takes transactions as
+//! an orderer does, `orderer.AtomicBroadcast`. Each peer dials its organisation's chaincode service (`protos.Chaincode`), so a contract runs here as it runs there.
 //!
 //! What decides whether a transaction is valid is Fabric's: signed proposals checked against the MSPs,
 //! a run of the proposal on each endorsing organisation's own state, equal payloads, the endorsement
@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod atomic;
 mod chaincode;
 mod channel;
 mod config;
@@ -55,8 +56,10 @@ pub use config::{
 pub use msp::{Policy, Rule};
 pub use replay::Replay;
 
-use channel::{Channel, Node, read};
-use fabric_protos::services::{DeliverServer, EndorserServer, GatewayServer, MAX_MESSAGE_SIZE};
+use channel::{Channel, Channels, Node, read};
+use fabric_protos::services::{
+    AtomicBroadcastServer, DeliverServer, EndorserServer, GatewayServer, MAX_MESSAGE_SIZE,
+};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -146,7 +149,7 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
         listeners.push(listener);
     }
     let stop = watch::Sender::new(false);
-    let channels = open_channels(&config, &stop)?;
+    let (nodes, channels) = open_channels(&config, &stop)?;
     let mut servers = Vec::new();
     for org in &config.orgs {
         let identity = Identity::from_pem(msp::load_bundle(&org.tls_cert)?, read(&org.tls_key)?);
@@ -172,25 +175,45 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
         tasks.spawn(ordering::tend(channel.clone()));
         orderers.insert(channel.name.clone(), orderer);
     }
-    for ((mut server, listener), org) in servers.into_iter().zip(listeners).zip(&config.orgs) {
+    let ledger = Arc::new(Channels::new(channels.clone()));
+    for (((mut server, listener), org), node) in
+        servers.into_iter().zip(listeners).zip(&config.orgs).zip(nodes)
+    {
         let joined = channels.iter().filter_map(|channel| {
-            let peer = channel.peers.iter().find(|peer| peer.msp_id() == org.msp_id)?.clone();
+            let peer = channel.peer(&org.msp_id)?.clone();
             let (channel, orderer) = (channel.clone(), orderers.get(&channel.name)?.clone());
             Some((channel.name.clone(), gateway::Joined { channel, peer, orderer }))
         });
-        let joined: HashMap<_, _> = joined.collect();
+        let joined: Arc<HashMap<_, _>> = Arc::new(joined.collect());
         let read =
             joined.iter().map(|(name, joined)| (name.clone(), (joined.channel.clone(), joined.peer.clone())));
-        let deliver = deliver::Service { channels: Arc::new(read.collect()), stop: stop.subscribe() };
-        let gateway = Arc::new(gateway::Service { channels: joined, turn: AtomicUsize::new(0) });
+        let deliver =
+            Arc::new(deliver::Service { channels: Arc::new(read.collect()), stop: stop.subscribe() });
+        let atomic =
+            atomic::Service { channels: joined.clone(), deliver: deliver.clone(), stop: stop.subscribe() };
+        let gateway = Arc::new(gateway::Service {
+            node,
+            ledger: ledger.clone(),
+            channels: joined,
+            turn: AtomicUsize::new(0),
+        });
         let router = server
             .add_service(
                 GatewayServer::from_arc(gateway.clone())
                     .max_decoding_message_size(MAX_MESSAGE_SIZE)
                     .max_encoding_message_size(MAX_MESSAGE_SIZE),
             )
-            .add_service(EndorserServer::from_arc(gateway).max_decoding_message_size(MAX_MESSAGE_SIZE))
-            .add_service(DeliverServer::new(deliver).max_encoding_message_size(MAX_MESSAGE_SIZE));
+            .add_service(
+                EndorserServer::from_arc(gateway)
+                    .max_decoding_message_size(MAX_MESSAGE_SIZE)
+                    .max_encoding_message_size(MAX_MESSAGE_SIZE),
+            )
+            .add_service(DeliverServer::from_arc(deliver).max_encoding_message_size(MAX_MESSAGE_SIZE))
+            .add_service(
+                AtomicBroadcastServer::new(atomic)
+                    .max_decoding_message_size(MAX_MESSAGE_SIZE)
+                    .max_encoding_message_size(MAX_MESSAGE_SIZE),
+            );
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let (msp_id, mut stopping) = (org.msp_id.clone(), stop.subscribe());
         tasks.spawn(async move {
@@ -204,7 +227,10 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
     Ok(Running { channels, stop, addresses, tasks })
 }
 
-fn open_channels(config: &Config, stop: &watch::Sender<bool>) -> Result<Vec<Arc<Channel>>, Error> {
+/// The organisations' peers, and the channels that they are on.
+type Opened = (Vec<Arc<Node>>, Vec<Arc<Channel>>);
+
+fn open_channels(config: &Config, stop: &watch::Sender<bool>) -> Result<Opened, Error> {
     if config.orgs.is_empty() || config.channels.is_empty() {
         return Err(Error::Config("a ledger needs an organisation and a channel".into()));
     }
@@ -232,7 +258,7 @@ fn open_channels(config: &Config, stop: &watch::Sender<bool>) -> Result<Vec<Arc<
         let file = config.dir.join(file);
         channels.push(Arc::new(Channel::open(config, channel, &file, &nodes, stop.subscribe())?));
     }
-    Ok(channels)
+    Ok((nodes, channels))
 }
 
 /// A ledger that runs until it is shut down or dropped.

@@ -5,7 +5,7 @@ use crate::channel::{Channel, Peer};
 use crate::store::Place;
 use crate::validation::{Checked, Verdicts, validate};
 use fabric_protos::common::{
-    Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, LastConfig, Metadata,
+    Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, HeaderType, LastConfig, Metadata,
     OrdererBlockMetadata, Payload, SignatureHeader, Status,
 };
 use fabric_protos::hash::{block_data_hash, block_header_hash};
@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// The largest envelope that is ordered, as Fabric's sample configuration has it.
-const ABSOLUTE_MAX_BYTES: usize = 10 * 1024 * 1024;
+pub const ABSOLUTE_MAX_BYTES: usize = 10 * 1024 * 1024;
 /// A block that would grow beyond this is closed before; a larger transaction is a block of its own.
-const PREFERRED_MAX_BYTES: usize = 2 * 1024 * 1024;
+pub const PREFERRED_MAX_BYTES: usize = 2 * 1024 * 1024;
 /// Transactions that may wait to be ordered.
 pub const WAITING: usize = 1024;
 /// How long to wait before a block that could not be written is tried again.
@@ -35,21 +35,48 @@ pub struct Batching {
 /// Why the orderer refuses an envelope: Fabric's status, and words.
 pub struct Refused(pub Status, pub String);
 
+/// Fabric's words where a channel is not there.
+pub const NO_CHANNEL: &str = "channel does not exist";
+
+/// Where an envelope belongs.
+pub fn channel_header(envelope: &Envelope) -> Result<ChannelHeader, Refused> {
+    let refuse =
+        |what: &str| Err(Refused(Status::BadRequest, format!("could not determine channel ID: {what}")));
+    let Ok(payload) = Payload::decode(envelope.payload.as_slice()) else {
+        return refuse("error unmarshalling Payload");
+    };
+    let Some(header) = payload.header else { return refuse("header not set") };
+    match ChannelHeader::decode(header.channel_header.as_slice()) {
+        Ok(_) if header.channel_header.is_empty() => refuse("channel header not set"),
+        Ok(header) => Ok(header),
+        Err(_) => refuse("error unmarshalling channel header: error unmarshalling ChannelHeader"),
+    }
+}
+
 /// The orderer's checks of an envelope before it is ordered.
 pub fn admit(channel: &Channel, envelope: &Envelope) -> Result<(), Refused> {
     let refuse = |status, what: &str| Err(Refused(status, what.into()));
     if let Err(what) = channel.store.accepts() {
         return refuse(Status::ServiceUnavailable, &what);
     }
-    let payload = Payload::decode(envelope.payload.as_slice()).unwrap_or_default();
-    let Some(header) = payload.header else {
-        return refuse(Status::BadRequest, "could not determine channel ID: header not set");
-    };
-    let Ok(channel_header) = ChannelHeader::decode(header.channel_header.as_slice()) else {
-        return refuse(Status::BadRequest, "error unmarshalling ChannelHeader");
-    };
+    let channel_header = channel_header(envelope)?;
     if channel_header.channel_id != channel.name {
-        return refuse(Status::NotFound, "channel does not exist");
+        return refuse(Status::BadRequest, NO_CHANNEL);
+    }
+    match HeaderType::try_from(channel_header.r#type) {
+        Ok(HeaderType::Config) => {
+            return refuse(Status::BadRequest, "message is of type that cannot be processed directly");
+        }
+        Ok(HeaderType::OrdererTransaction) => {
+            return refuse(Status::BadRequest, "message is of type that is no longer supported");
+        }
+        Ok(HeaderType::ConfigUpdate) => {
+            return refuse(
+                Status::NotImplemented,
+                "a development ledger's configuration cannot be changed: make another ledger",
+            );
+        }
+        _ => {}
     }
     let size = envelope.payload.len() + envelope.signature.len();
     if size > ABSOLUTE_MAX_BYTES {
@@ -57,6 +84,7 @@ pub fn admit(channel: &Channel, envelope: &Envelope) -> Result<(), Refused> {
             format!("message payload is {size} bytes and exceeds maximum allowed {ABSOLUTE_MAX_BYTES} bytes");
         return refuse(Status::BadRequest, &what);
     }
+    let header = Payload::decode(envelope.payload.as_slice()).unwrap_or_default().header.unwrap_or_default();
     let creator = SignatureHeader::decode(header.signature_header.as_slice()).unwrap_or_default().creator;
     match channel.authenticate(&creator, &envelope.payload, &envelope.signature) {
         Ok(_) => Ok(()),

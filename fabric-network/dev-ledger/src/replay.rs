@@ -34,7 +34,7 @@ impl Replay {
     /// # Errors
     /// [`Error`]: the configuration, the organisations' files, the database.
     pub fn open(config: &Config) -> Result<Self, Error> {
-        let channel = open_channels(config, &watch::Sender::new(false))?.swap_remove(0);
+        let channel = open_channels(config, &watch::Sender::new(false))?.1.swap_remove(0);
         let last = ordering::last_header(&channel)?;
         Ok(Self { channel, last })
     }

@@ -5,6 +5,7 @@ mod common;
 mod fabric;
 
 use common::tamper::{change_action, change_outcome, results, tamper};
+use common::transcript::{Transcript, compare, stranger};
 use common::{Client, Network, position};
 use fabric::Fabric;
 use fabric_protos::common::{Block, ChannelHeader, Envelope, Payload, Status as BlockStatus};
@@ -21,49 +22,7 @@ use fabric_protos::peer::{
 };
 use fabric_protos::rwset::TxReadWriteSet;
 use prost::Message;
-use std::fmt::Debug;
 use tonic::Status;
-use tonic::transport::Endpoint;
-
-/// What was asked and what was answered, without ids, numbers of blocks and addresses.
-#[derive(Default)]
-struct Transcript(Vec<String>);
-
-impl Transcript {
-    fn note(&mut self, what: &str, answer: impl Debug) {
-        self.0.push(format!("{what}: {}", scrub(&format!("{answer:?}"))));
-    }
-
-    fn call<T: Debug>(&mut self, what: &str, answer: Result<T, Status>) {
-        match answer {
-            Ok(answer) => self.note(what, answer),
-            Err(status) => {
-                let details = if status.details().is_empty() { Vec::new() } else { common::details(&status) };
-                self.note(what, (status.code(), status.message(), details));
-            }
-        }
-    }
-}
-
-/// Replaces what differs from run to run: long hexadecimal numbers and the peer's clock.
-fn scrub(text: &str) -> String {
-    let mut scrubbed = String::new();
-    let mut digits = String::new();
-    for c in text.chars().chain(['\0']) {
-        if c.is_ascii_hexdigit() {
-            digits.push(c);
-            continue;
-        }
-        if digits.len() >= 32 {
-            scrubbed.push('#')
-        } else {
-            scrubbed.push_str(&digits)
-        }
-        digits.clear();
-        scrubbed.push(c);
-    }
-    scrubbed.trim_end_matches('\0').into()
-}
 
 /// Endorsed, changed, signed, submitted; the verdict.
 async fn verdict_on(
@@ -494,18 +453,6 @@ async fn on_fabric() -> Vec<String> {
     run(&mut one, &mut two, &mut stranger).await
 }
 
-/// Somebody of another Org1, on this one's connection.
-async fn stranger(one: &Client) -> Client {
-    let dir = tempfile::tempdir().unwrap();
-    let material = crypto_material::generate(&crypto_material::NetworkSpec::standard(1), dir.path()).unwrap();
-    let user = material.org("Org1").unwrap().user("User1").unwrap();
-    let connection = Endpoint::from_static("http://localhost:1").connect_lazy();
-    let mut stranger = Client::new(connection, "Org1MSP", &user.signing_cert(), &user.signing_key());
-    stranger.gateway = one.gateway.clone();
-    stranger.deliver = one.deliver.clone();
-    stranger
-}
-
 async fn on_dev_ledger() -> Vec<String> {
     let network = Network::new(2).await;
     let ledger = network.serve().await;
@@ -525,10 +472,5 @@ async fn real_fabric_answers_alike() {
         return;
     }
     let theirs = on_fabric().await;
-    let different: Vec<_> = ours.iter().zip(&theirs).filter(|(ours, theirs)| ours != theirs).collect();
-    for (ours, theirs) in &different {
-        eprintln!("  ours:   {ours}\n  theirs: {theirs}\n");
-    }
-    assert!(different.is_empty(), "{} of {} answers differ", different.len(), ours.len());
-    assert_eq!(ours.len(), theirs.len());
+    compare(&ours, &theirs);
 }

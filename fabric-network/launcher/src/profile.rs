@@ -1,7 +1,8 @@
 //! Connection profiles: the JSON files from which Fabric's clients learn how to reach a network.
 
-use crate::{Error, Network, Organization, PeerEndpoint, network};
+use crate::{Error, Kind, Network, Organization, PeerEndpoint, network};
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 
 /// Writes `connection-org1.json` and so on.
 ///
@@ -22,16 +23,44 @@ pub fn write_all(network: &Network) -> Result<(), Error> {
             }),
         );
     }
+    let orderers = orderers(network)?;
     for org in &network.orgs {
-        let mut text =
-            serde_json::to_vec_pretty(&profile(network, org, &peers)).expect("JSON has a text form");
+        let profile = profile(network, org, &peers, &orderers);
+        let mut text = serde_json::to_vec_pretty(&profile).expect("JSON has a text form");
         text.push(b'\n');
         network::write(&network.path(&org.profile), &text)?;
     }
     Ok(())
 }
 
-fn profile(network: &Network, client: &Organization, peers: &Map<String, Value>) -> Value {
+/// The orderers by name: those of real Fabric, or every peer of a development ledger, which takes transactions too.
+fn orderers(network: &Network) -> Result<Map<String, Value>, Error> {
+    let own =
+        network.orderers.iter().map(|one| (one.host.clone(), Some(&one.host), &one.address, &one.tls.ca));
+    let remote = network.remote.orderers.iter();
+    let remote = remote.map(|one| (one.address.clone(), None, &one.address, &one.tls_ca));
+    let peers = network.orgs.iter().filter(|_| network.kind == Kind::Dev);
+    let peers = peers.map(|org| {
+        (format!("orderer.{}", org.domain), Some(&org.peer.host), &org.peer.address, &org.peer.tls.ca)
+    });
+    let entry = |(name, host, address, ca): (String, Option<&String>, &String, &PathBuf)| {
+        let pem = msp::load_bundle(&network.path(ca))?;
+        let mut entry = json!({ "url": format!("grpcs://{address}"), "tlsCACerts": { "pem": pem } });
+        // Whose certificate is for the address that others use needs no other name.
+        if let Some(host) = host {
+            entry["grpcOptions"] = json!({ "ssl-target-name-override": host, "hostnameOverride": host });
+        }
+        Ok((name, entry))
+    };
+    own.chain(remote).chain(peers).map(entry).collect()
+}
+
+fn profile(
+    network: &Network,
+    client: &Organization,
+    peers: &Map<String, Value>,
+    orderers: &Map<String, Value>,
+) -> Value {
     let organization = |peer: PeerEndpoint| {
         let mut entry = json!({ "mspid": peer.msp_id, "peers": [peer.host] });
         // One's own administrator only: no organisation has another's key.
@@ -55,8 +84,11 @@ fn profile(network: &Network, client: &Organization, peers: &Map<String, Value>)
             "organization": client.name,
             "connection": { "timeout": { "peer": { "endorser": "300" } } },
         },
-        "channels": { network.channel.as_str(): { "peers": members } },
+        "channels": {
+            network.channel.as_str(): { "orderers": orderers.keys().collect::<Vec<_>>(), "peers": members },
+        },
         "organizations": network.peers().into_iter().map(organization).collect::<Map<_, _>>(),
+        "orderers": orderers,
         "peers": peers,
     })
 }

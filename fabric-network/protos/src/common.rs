@@ -296,6 +296,20 @@ pub struct Capabilities {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Capability {}
 
+/// The function of the hashes of blocks.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HashingAlgorithm {
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
+/// The width of the tree under a block's data; 2³²−1 for the hash of all of it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BlockDataHashingStructure {
+    #[prost(uint32, tag = "1")]
+    pub width: u32,
+}
+
 /// The endpoints of an ordering organisation.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OrdererAddresses {

@@ -19,10 +19,16 @@ mod service;
 #[allow(missing_docs)]
 pub mod common;
 #[allow(missing_docs)]
+pub mod discovery;
+#[allow(missing_docs)]
 pub mod gateway;
+#[allow(missing_docs)]
+pub mod gossip;
 pub mod hash;
 #[allow(missing_docs)]
 pub mod kvrwset;
+#[allow(missing_docs)]
+pub mod lifecycle;
 #[allow(missing_docs)]
 pub mod msp;
 #[allow(missing_docs)]
@@ -38,12 +44,14 @@ pub mod services;
 pub mod peer {
     mod chaincode;
     mod chaincode_shim;
+    mod collection;
     mod events;
     mod proposal;
     mod transaction;
 
     pub use chaincode::*;
     pub use chaincode_shim::*;
+    pub use collection::*;
     pub use events::*;
     pub use proposal::*;
     pub use transaction::*;

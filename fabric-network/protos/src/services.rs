@@ -3,7 +3,7 @@
 //! Messages above tonic's default of 4 MiB need `max_decoding_message_size` on whoever receives;
 //! Fabric's peers themselves allow [`MAX_MESSAGE_SIZE`].
 
-use crate::{common, gateway, orderer, peer};
+use crate::{common, discovery, gateway, orderer, peer};
 
 /// The largest message that Fabric's peers, orderers and chaincodes send and accept, in bytes.
 pub const MAX_MESSAGE_SIZE: usize = 100 * 1024 * 1024;
@@ -60,5 +60,13 @@ service! {
         bidirectional broadcast = "Broadcast" (common::Envelope) -> orderer::BroadcastResponse;
         /// Streams blocks.
         bidirectional deliver = "Deliver" (common::Envelope) -> orderer::DeliverResponse;
+    }
+}
+
+service! {
+    /// What a peer knows of channels, their peers and endorsers.
+    "discovery.Discovery": Discovery, DiscoveryClient, DiscoveryServer {
+        /// Answers the questions of a signed request.
+        unary discover = "Discover" (discovery::SignedRequest) -> discovery::Response;
     }
 }

@@ -13,12 +13,13 @@ pub use snapshot::Snapshot;
 
 use crate::Error;
 use fabric_protos::common::Block;
+use fabric_protos::hash::block_header_hash;
 use fabric_protos::peer::TxValidationCode;
 use prost::Message;
 use redb::backends::FileBackend;
 use redb::{
-    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTableMetadata, Table, TableDefinition,
-    WriteTransaction,
+    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition, WriteTransaction,
 };
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ use std::sync::{PoisonError, RwLock};
 
 /// Block number → the block, with its metadata.
 const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
+/// Hash of a block's header → its number.
+const HASHES: TableDefinition<&[u8], u64> = TableDefinition::new("hashes");
 /// Transaction id → block, index in it, validation code. Of a repeated id, the first.
 const TRANSACTIONS: TableDefinition<&str, (u64, u64, u8)> = TableDefinition::new("transactions");
 /// Namespace, key, !block, !transaction → value, none where deleted. Newest versions sort first.
@@ -251,6 +254,12 @@ impl Store {
         Block::decode(found.value()).map(Some).map_err(|e| Error::Store(format!("block {number}: {e}")))
     }
 
+    /// The number of the block whose header has this hash.
+    pub fn number(&self, hash: &[u8]) -> Result<Option<u64>, Error> {
+        let table = self.reading()?.open_table(HASHES).map_err(store)?;
+        Ok(table.get(hash).map_err(store)?.map(|number| number.value()))
+    }
+
     /// A transaction by its id.
     pub fn transaction(&self, id: &str) -> Result<Option<Place>, Error> {
         let table = self.reading()?.open_table(TRANSACTIONS).map_err(store)?;
@@ -302,6 +311,9 @@ impl Store {
         let written = self.writing(|transaction| {
             let mut blocks = transaction.open_table(BLOCKS)?;
             blocks.insert(number, block.encode_to_vec().as_slice())?;
+            if let Some(header) = &block.header {
+                transaction.open_table(HASHES)?.insert(block_header_hash(header).as_slice(), number)?;
+            }
             let mut transactions = transaction.open_table(TRANSACTIONS)?;
             for (id, place) in &changes.places {
                 transactions.insert(id.as_str(), (place.block, place.index, place.code as i32 as u8))?;
@@ -324,7 +336,17 @@ impl Store {
 
 fn prepare(db: Database) -> Result<Database, redb::Error> {
     let transaction = db.begin_write()?;
-    transaction.open_table(BLOCKS)?;
+    {
+        let blocks = transaction.open_table(BLOCKS)?;
+        let mut hashes = transaction.open_table(HASHES)?;
+        // Databases of earlier versions have none.
+        for entry in blocks.range(hashes.len()?..)? {
+            let (number, block) = entry?;
+            if let Some(header) = Block::decode(block.value()).ok().and_then(|block| block.header) {
+                hashes.insert(block_header_hash(&header).as_slice(), number.value())?;
+            }
+        }
+    }
     transaction.open_table(TRANSACTIONS)?;
     transaction.open_table(STATE)?;
     transaction.open_table(METADATA)?;

@@ -1,8 +1,11 @@
 //! Real Fabric with two organisations, whose chaincode is the tests' contract in processes of the test program.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 use super::common::{Client, Keys};
-use launcher::{ChaincodeCommand, Collection, Network, Options};
-use shim::{Server, Tls};
+use fabric_protos::services::{AtomicBroadcastClient, MAX_MESSAGE_SIZE};
+use launcher::{ChaincodeCommand, Collection, Identity, Network, Options, Tls};
+use shim::Server;
 use std::fmt::Display;
 use std::fs;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
@@ -32,16 +35,34 @@ impl Fabric {
         self.client_at(org, &self.network.orgs[org].peer.address)
     }
 
+    /// An organisation's administrator.
+    pub fn admin(&self, org: usize) -> Client {
+        let admin = &self.network.orgs[org].admin;
+        self.connect(org, &self.network.orgs[org].peer.address, admin)
+    }
+
     /// A client of an organisation, of whatever shows its peer's certificate at this address.
     pub fn client_at(&self, org: usize, address: impl Display) -> Client {
-        let org = &self.network.orgs[org];
-        let root = fs::read(self.network.path(&org.peer.tls.ca)).unwrap();
-        let tls =
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(root)).domain_name(&org.peer.host);
-        let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
-        let connection = endpoint.tls_config(tls).unwrap().connect_lazy();
-        let path = |path| self.network.path(path);
-        Client::new(connection, &org.msp_id, &path(&org.user.cert), &path(&org.user.key))
+        self.connect(org, address, &self.network.orgs[org].user)
+    }
+
+    fn connect(&self, org: usize, address: impl Display, user: &Identity) -> Client {
+        let (network, org) = (&self.network, &self.network.orgs[org]);
+        let connection = |address: &dyn Display, tls: &Tls, host: &str| {
+            let root = fs::read(network.path(&tls.ca)).unwrap();
+            let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(root)).domain_name(host);
+            let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
+            endpoint.tls_config(tls).unwrap().connect_lazy()
+        };
+        let peer = connection(&address, &org.peer.tls, &org.peer.host);
+        let mut client = Client::new(peer, &org.msp_id, &network.path(&user.cert), &network.path(&user.key));
+        // The development ledger has none beside its peers.
+        if let Some(orderer) = network.orderers.first() {
+            let connection = connection(&orderer.address, &orderer.tls, &orderer.host);
+            client.orderer =
+                AtomicBroadcastClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE);
+        }
+        client
     }
 }
 
@@ -61,7 +82,7 @@ async fn chaincode_process() {
         return;
     };
     let variable = |name| std::env::var(name).unwrap();
-    let tls = Tls::new(
+    let tls = shim::Tls::new(
         fs::read(variable("CHAINCODE_TLS_CERT")).unwrap(),
         fs::read(variable("CHAINCODE_TLS_KEY")).unwrap(),
     );

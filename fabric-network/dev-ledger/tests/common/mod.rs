@@ -4,17 +4,22 @@
 
 mod steps;
 pub mod tamper;
+pub mod transcript;
 
 use crypto_material::{Material, NetworkSpec, generate};
 use dev_ledger::{ChaincodeConfig, Config, OrgConfig, Policy, Running};
-use fabric_protos::common::{ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader};
+use fabric_protos::common::{
+    ChannelHeader, Envelope, Header, HeaderType, Payload, SignatureHeader, Status as BlockStatus,
+};
 use fabric_protos::gateway::*;
 use fabric_protos::google::rpc;
 use fabric_protos::hash::transaction_id;
 use fabric_protos::msp::SerializedIdentity;
 use fabric_protos::orderer::{SeekInfo, SeekPosition, SeekSpecified, seek_position};
 use fabric_protos::peer::*;
-use fabric_protos::services::{DeliverClient, GatewayClient, MAX_MESSAGE_SIZE};
+use fabric_protos::services::{
+    AtomicBroadcastClient, DeliverClient, EndorserClient, GatewayClient, MAX_MESSAGE_SIZE,
+};
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use p256::pkcs8::DecodePrivateKey;
 use prost::Message;
@@ -250,9 +255,22 @@ impl Network {
         self.client_at(ledger.address(&format!("Org{org}MSP")).unwrap(), org)
     }
 
+    pub fn admin(&self, ledger: &Running, org: usize) -> Client {
+        let material = self.material.org(&format!("Org{org}")).unwrap();
+        self.connect(ledger.address(&format!("Org{org}MSP")).unwrap(), &material, material.admin())
+    }
+
     pub fn client_at(&self, address: SocketAddr, org: usize) -> Client {
         let org = self.material.org(&format!("Org{org}")).unwrap();
-        let user = org.user("User1").unwrap();
+        self.connect(address, &org, org.user("User1").unwrap())
+    }
+
+    fn connect(
+        &self,
+        address: SocketAddr,
+        org: &crypto_material::Org,
+        user: crypto_material::User,
+    ) -> Client {
         let root = fs::read(org.tls_ca_cert()).unwrap();
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(root));
         let endpoint = Endpoint::from_shared(format!("https://localhost:{}", address.port())).unwrap();
@@ -323,6 +341,9 @@ impl Drop for Shutdown {
 pub struct Client {
     pub gateway: GatewayClient<Channel>,
     pub deliver: DeliverClient<Channel>,
+    pub endorser: EndorserClient<Channel>,
+    /// Where transactions are ordered; on the development ledger the peer.
+    pub orderer: AtomicBroadcastClient<Channel>,
     pub creator: Vec<u8>,
     key: SigningKey,
 }
@@ -339,7 +360,9 @@ impl Client {
         let id_bytes = fs::read(certificate).unwrap();
         Self {
             gateway: GatewayClient::new(connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE),
-            deliver: DeliverClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE),
+            deliver: DeliverClient::new(connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE),
+            endorser: EndorserClient::new(connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE),
+            orderer: AtomicBroadcastClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE),
             creator: SerializedIdentity { mspid: msp_id.into(), id_bytes }.encode_to_vec(),
             key: SigningKey::from_pkcs8_pem(&fs::read_to_string(key).unwrap()).unwrap(),
         }
@@ -361,6 +384,35 @@ impl Client {
 
     /// A proposal to call a chaincode.
     pub fn propose_to(&self, name: &str, args: &[&str], change: impl FnOnce(&mut ChannelHeader)) -> Proposed {
+        // Transient data ties a call to the gateway's organisation, so only these functions have any.
+        let (args, secret) = match args {
+            ["sleep", ..] => (args, Some(("secret".to_string(), b"hidden".to_vec()))),
+            ["put private" | "add private", .., value] => {
+                (&args[..args.len() - 1], Some(("value".to_string(), value.as_bytes().to_vec())))
+            }
+            _ => (args, None),
+        };
+        let args = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
+        self.propose_call(name, args, secret.into_iter().collect(), change)
+    }
+
+    /// A proposal to call a chaincode with arguments that are no texts.
+    pub fn propose_bytes(
+        &self,
+        name: &str,
+        args: &[&[u8]],
+        change: impl FnOnce(&mut ChannelHeader),
+    ) -> Proposed {
+        self.propose_call(name, args.iter().map(|arg| arg.to_vec()).collect(), BTreeMap::new(), change)
+    }
+
+    fn propose_call(
+        &self,
+        name: &str,
+        args: Vec<Vec<u8>>,
+        transient_map: BTreeMap<String, Vec<u8>>,
+        change: impl FnOnce(&mut ChannelHeader),
+    ) -> Proposed {
         let mut nonce = [0; 24];
         getrandom::fill(&mut nonce).unwrap();
         let id = transaction_id(&nonce, &self.creator);
@@ -380,15 +432,6 @@ impl Client {
             signature_header: SignatureHeader { creator: self.creator.clone(), nonce: nonce.to_vec() }
                 .encode_to_vec(),
         };
-        // Transient data ties a call to the gateway's organisation, so only these functions have any.
-        let (args, secret) = match args {
-            ["sleep", ..] => (args, Some(("secret".to_string(), b"hidden".to_vec()))),
-            ["put private" | "add private", .., value] => {
-                (&args[..args.len() - 1], Some(("value".to_string(), value.as_bytes().to_vec())))
-            }
-            _ => (args, None),
-        };
-        let args = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
         let spec = ChaincodeSpec {
             r#type: chaincode_spec::Type::Golang as i32,
             chaincode_id,
@@ -396,7 +439,6 @@ impl Client {
             timeout: 0,
         };
         let input = ChaincodeInvocationSpec { chaincode_spec: Some(spec) }.encode_to_vec();
-        let transient_map = secret.into_iter().collect();
         let payload = ChaincodeProposalPayload { input, transient_map }.encode_to_vec();
         let proposal = Proposal { header: header.encode_to_vec(), payload, extension: Vec::new() };
         let proposal_bytes = proposal.encode_to_vec();
@@ -418,6 +460,18 @@ impl Client {
         };
         let result = self.gateway.evaluate(request).await?.into_inner().result.unwrap();
         Ok(String::from_utf8(result.payload).unwrap())
+    }
+
+    /// What the peer itself answers to a proposal.
+    pub async fn process(&mut self, proposed: &Proposed) -> Result<ProposalResponse, Status> {
+        Ok(self.endorser.process_proposal(proposed.signed.clone()).await?.into_inner())
+    }
+
+    /// The status and the words of the orderer for an envelope.
+    pub async fn broadcast(&mut self, envelope: Envelope) -> (BlockStatus, String) {
+        let mut answers = self.orderer.broadcast(tokio_stream::once(envelope)).await.unwrap().into_inner();
+        let answer = answers.message().await.unwrap().unwrap();
+        (answer.status(), answer.info)
     }
 
     /// What the system chaincode `qscc` answers.
@@ -499,6 +553,19 @@ impl Client {
         let payload = Payload { header: Some(header), data: seek.encode_to_vec() }.encode_to_vec();
         let signature = self.sign(&payload);
         Envelope { payload, signature }
+    }
+
+    /// What the orderer's deliver answers to one request, until it gives a status.
+    pub async fn ordered_blocks(&mut self, request: Envelope) -> (Vec<fabric_protos::common::Block>, i32) {
+        use fabric_protos::orderer::deliver_response::Type;
+        let mut answers = self.orderer.deliver(tokio_stream::once(request)).await.unwrap().into_inner();
+        let mut blocks = Vec::new();
+        loop {
+            match answers.message().await.unwrap().unwrap().r#type.unwrap() {
+                Type::Block(block) => blocks.push(block),
+                Type::Status(status) => return (blocks, status),
+            }
+        }
     }
 
     /// What deliver answers to one request, until it gives a status.
