@@ -169,12 +169,17 @@ pub enum Failure {
     Unavailable,
     /// No answer in time: whether the call had its effect is not known.
     TimedOut,
+    /// A disk on the way is full, which does not pass by itself.
+    DiskFull,
     /// Anything else; trying again does not help.
     Other,
 }
 
 /// How Fabric says that endorsers disagree.
 const MISMATCH: &str = "ProposalResponsePayloads do not match";
+
+/// How operating systems and databases say that a disk is full.
+const FULL: &[&str] = &["no space left", "disk quota exceeded", "disk is full"];
 
 /// How Fabric and gRPC say that something cannot be reached at the moment.
 const UNAVAILABLE: &[&str] = &[
@@ -251,6 +256,9 @@ impl CallError {
         if self.connection {
             return Failure::Unavailable;
         }
+        if self.texts().any(is_full_disk) {
+            return Failure::DiskFull;
+        }
         match self.code {
             tonic::Code::DeadlineExceeded | tonic::Code::Cancelled => Failure::TimedOut,
             tonic::Code::Unavailable => Failure::Unavailable,
@@ -260,6 +268,11 @@ impl CallError {
             _ => Failure::Other,
         }
     }
+}
+
+fn is_full_disk(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    FULL.iter().any(|phrase| text.contains(phrase))
 }
 
 /// Whether Fabric's text speaks of something that will come back. A transaction that could not be
@@ -296,7 +309,17 @@ impl fmt::Display for CallError {
         }
         if let Failure::Refused(refusal) = self.failure() {
             // The endorsers' own words are this refusal again.
-            return write!(f, " was refused by the contract: {} ({})", refusal.detail, refusal.code.as_str());
+            write!(f, " was refused by the contract: {} ({})", refusal.detail, refusal.code.as_str())?;
+            if refusal.code == Code::WrongTime {
+                // Whose clock is off shows by whether all say so.
+                let says = |detail: &&PeerDetail| Refusal::find(&detail.message).as_ref() == Some(&refusal);
+                let peers: Vec<_> = self.details.iter().filter(says).map(|d| d.address.as_str()).collect();
+                if !peers.is_empty() {
+                    write!(f, ", says {}", peers.join(", "))?;
+                }
+                f.write_str("; set the clock of this machine, or of that peer, right")?;
+            }
+            return Ok(());
         }
         write!(f, " failed ({:?}): {}", self.code, self.message)?;
         for detail in &self.details {
@@ -310,6 +333,7 @@ impl fmt::Display for CallError {
                 "; see whether the peer, the chaincode service and the orderer run, then try again"
             }
             Failure::TimedOut => "; its effect is not known: ask for the commit status before trying again",
+            Failure::DiskFull => "; make room on the disk of the peer or orderer that says so",
             Failure::Refused(_) | Failure::Other => match self.code {
                 tonic::Code::PermissionDenied | tonic::Code::Unauthenticated => {
                     "; see whether the certificate is of a member of the channel and not expired, and the clock right"
@@ -440,6 +464,27 @@ pub(crate) mod tests {
             ),
             (Submit, Grpc::DeadlineExceeded, "submit timeout expired", vec![], Failure::TimedOut),
             (
+                Submit,
+                Grpc::Unavailable,
+                "block 7: No space left on device (os error 28)",
+                vec![],
+                Failure::DiskFull,
+            ),
+            (
+                Endorse,
+                Grpc::Aborted,
+                collect,
+                vec!["failed to execute transaction ab: write /data/000012.log: no space left on device"],
+                Failure::DiskFull,
+            ),
+            (
+                Evaluate,
+                Grpc::Unknown,
+                r#"500, BAD_INPUT {"detail":"no space left on device"}"#,
+                vec![],
+                refused(Code::BadInput, "no space left on device"),
+            ),
+            (
                 CommitStatus,
                 Grpc::Aborted,
                 "unexpected close of commit notification channel",
@@ -464,6 +509,19 @@ pub(crate) mod tests {
         for part in
             ["endorse of transaction 0a1b", "Aborted", "peer0.org2.example.com:7051 of Org2MSP", "try again"]
         {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    /// Whether one's own clock is off or one peer's shows by who says so.
+    #[test]
+    fn a_wrong_clock_is_said_to_be_one() {
+        let refusal =
+            Refusal::new(Code::WrongTime, "the transaction's timestamp is 1201 s off the peer's clock");
+        let details = ["mine", &format!("chaincode response 500, {refusal}")];
+        let status = gateway_status(Grpc::Aborted, "failed to collect", &details);
+        let text = CallError::from_status(Operation::Endorse, "0a1b", status).to_string();
+        for part in ["1201 s off", "says peer0.org2.example.com:7051;", "set the clock"] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

@@ -79,5 +79,8 @@ pub use profile::{Profile, ProfileError};
 pub use proposal::{Call, Proposal};
 pub use signer::{Callback, Identity, IdentityError, KeySigner, Signer, SignerError, User};
 pub use stream::EventStream;
-pub use submitter::{Outcome, Retries, RetryPolicy, SubmitError, SubmitFailure, Submitted, Submitter};
+pub use submitter::{
+    Outcome, Retries, RetryPolicy, Stage, SubmitError, SubmitFailure, Submitted, Submitter, UnderWay,
+};
+pub use tonic::Code as GrpcCode;
 pub use transaction::Transaction;

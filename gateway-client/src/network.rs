@@ -5,7 +5,7 @@ use crate::signed::unusable;
 use crate::{
     Block, BlockAndPrivateData, BlockEventsRequest, BlockStream, Call, ChaincodeEvent,
     ChaincodeEventsRequest, Checkpoint, Commit, CommitStatus, Error, EventStream, FilteredBlock, Gateway,
-    Operation, Proposal, Start, Submitter,
+    Operation, Proposal, Start, Submitter, UnderWay,
 };
 use fabric_protos::common::BlockchainInfo;
 use fabric_protos::prost::Message;
@@ -30,7 +30,7 @@ impl Network {
 
     /// A chaincode that is committed on the channel.
     pub fn contract(&self, chaincode: impl Into<String>) -> Contract {
-        Contract { network: self.clone(), chaincode: chaincode.into(), contract: None }
+        Contract { network: self.clone(), chaincode: chaincode.into(), contract: None, under_way: Vec::new() }
     }
 
     /// One contract of a chaincode that has several: its functions are called as `contract:function`.
@@ -126,9 +126,28 @@ pub struct Contract {
     pub(crate) chaincode: String,
     /// The contract within the chaincode, where it has several.
     pub(crate) contract: Option<String>,
+    /// Where its submissions show.
+    pub(crate) under_way: Vec<UnderWay>,
 }
 
 impl Contract {
+    /// The channel that it is on.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The gateway through which it is called.
+    pub fn gateway(&self) -> &Gateway {
+        &self.network.gateway
+    }
+
+    /// The same contract, whose submissions show in this list, too, while they are under way.
+    pub fn watched(&self, under_way: &UnderWay) -> Self {
+        let mut watched = self.clone();
+        watched.under_way.push(under_way.clone());
+        watched
+    }
+
     /// The chaincode's name.
     pub fn name(&self) -> &str {
         &self.chaincode

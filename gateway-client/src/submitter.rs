@@ -7,12 +7,15 @@
 //!   submit the same envelope again, then endorse anew.
 //! * A **conflict** (MVCC): endorse anew.
 //! * A record that is **already there** with the same content: success.
+//! * A **full disk** (unless the policy says otherwise), a **wrong clock**, a job that has **ended**: failure, at once.
 //!
-//! Everything ends at the caller's deadline, and everything is counted.
+//! Everything ends at the caller's deadline, and everything is counted. Whoever wants to know meanwhile what is waited
+//! for asks a list of what is [`UnderWay`].
 
-use crate::{Call, Contract, Error, Failure, Transaction};
+use crate::{Call, CallError, Contract, Error, Failure, Transaction};
 use fabric_protos::peer::TxValidationCode;
 use records::{Code, Refusal};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -30,6 +33,8 @@ pub struct RetryPolicy {
     pub settle: Duration,
     /// How often the same envelope is submitted before the call is endorsed anew.
     pub submissions: u32,
+    /// How long to wait before another try where a disk is full; without it that is a failure at once.
+    pub make_room: Option<Duration>,
     /// How long a caller that follows blocks gets to see the commit there before the peer is asked for its status.
     pub watch: Duration,
 }
@@ -42,6 +47,7 @@ impl Default for RetryPolicy {
             ask: Duration::from_secs(2),
             settle: Duration::from_secs(10),
             submissions: 3,
+            make_room: None,
             watch: Duration::from_millis(500),
         }
     }
@@ -163,11 +169,78 @@ pub enum SubmitError {
     },
 }
 
+/// How far a submission is: who or what it waits for.
+#[derive(Clone, Debug, Default)]
+pub enum Stage {
+    /// It waits for endorsements.
+    #[default]
+    Endorsing,
+    /// The endorsers could not be reached, disagree, or miss something; the last failure.
+    NotEndorsed(CallError),
+    /// It is endorsed and not in a block that the own peer has: the orderers have not taken it, or have not cut a block, or
+    /// the peer has not got that.
+    Ordering {
+        /// The transaction.
+        transaction_id: String,
+        /// The last failure to hand it over or to ask for its status, where there was one.
+        last: Option<CallError>,
+    },
+}
+
 /// Submits calls of one contract with the retry rules.
 #[derive(Clone, Debug)]
 pub struct Submitter {
     contract: Contract,
     policy: RetryPolicy,
+}
+
+/// A list of submissions under way, for whoever wants to know what they wait for. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct UnderWay(Arc<Mutex<Vec<Entry>>>);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    start: Instant,
+    stage: Arc<Mutex<Stage>>,
+}
+
+impl UnderWay {
+    /// How long each has been under way, and how far it is.
+    pub fn stages(&self) -> Vec<(Duration, Stage)> {
+        let list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stage = |entry: &Entry| entry.stage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        list.iter().map(|entry| (entry.start.elapsed(), stage(entry))).collect()
+    }
+}
+
+/// The place of one submission in the lists, while it is under way.
+struct Shown {
+    lists: Vec<UnderWay>,
+    stage: Arc<Mutex<Stage>>,
+}
+
+impl Shown {
+    fn new(lists: Vec<UnderWay>) -> Self {
+        let stage = Arc::default();
+        for list in &lists {
+            let entry = Entry { start: Instant::now(), stage: Arc::clone(&stage) };
+            list.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+        }
+        Self { lists, stage }
+    }
+
+    fn tell(&self, stage: Stage) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        for list in &self.lists {
+            let mut list = list.0.lock().unwrap_or_else(PoisonError::into_inner);
+            list.retain(|entry| !Arc::ptr_eq(&entry.stage, &self.stage));
+        }
+    }
 }
 
 impl Submitter {
@@ -222,6 +295,7 @@ impl Submitter {
             last: None,
             bytes: 0,
             seen,
+            shown: Shown::new(self.contract.under_way.clone()),
         };
         let result = run.drive(call).await;
         let retries = run.retries;
@@ -246,6 +320,7 @@ struct Run<'a> {
     last: Option<Box<Error>>,
     bytes: usize,
     seen: Option<oneshot::Receiver<()>>,
+    shown: Shown,
 }
 
 /// What an endorsement came to.
@@ -316,8 +391,12 @@ impl Run<'_> {
                 Failure::Mismatch => self.retries.mismatch += 1,
                 // An endorsement leaves no trace, so one whose fate is unknown is simply repeated.
                 Failure::Unavailable | Failure::TimedOut => self.retries.unavailable += 1,
-                Failure::Other => return Err(error.into()),
+                Failure::DiskFull if self.submitter.policy.make_room.is_some() => {
+                    self.retries.unavailable += 1
+                }
+                Failure::DiskFull | Failure::Other => return Err(error.into()),
             }
+            self.shown.tell(Stage::NotEndorsed(call_error.clone()));
             self.pause(error).await?;
         }
     }
@@ -328,6 +407,11 @@ impl Run<'_> {
         let commit = transaction.commit();
         let mut submissions = 0;
         let mut wait = None;
+        let ordering = |last: Option<&Error>| Stage::Ordering {
+            transaction_id: transaction.id().to_owned(),
+            last: last.and_then(Error::call).cloned(),
+        };
+        self.shown.tell(ordering(None));
         loop {
             if let Some(wait) = wait {
                 match commit.status_within(self.limit(wait)?).await {
@@ -335,6 +419,7 @@ impl Run<'_> {
                     Err(error) => match failure(&error) {
                         Failure::Unavailable => {
                             self.retries.unavailable += 1;
+                            self.shown.tell(ordering(Some(&error)));
                             self.pause(error).await?;
                             continue;
                         }
@@ -363,8 +448,10 @@ impl Run<'_> {
                     policy.settle
                 }
                 Err(error) => match failure(&error) {
-                    Failure::Unavailable | Failure::TimedOut => {
+                    Failure::DiskFull if policy.make_room.is_none() => return Err(error.into()),
+                    Failure::Unavailable | Failure::TimedOut | Failure::DiskFull => {
                         self.retries.unavailable += 1;
+                        self.shown.tell(ordering(Some(&error)));
                         self.pause(error).await?;
                         policy.ask
                     }
@@ -389,7 +476,12 @@ impl Run<'_> {
         self.last = Some(Box::new(error));
         let mut random = [0];
         getrandom::fill(&mut random).map_err(|e| Error::Signer(crate::SignerError(e.into())))?;
-        let pause = self.submitter.policy.pause(self.tries, random[0]);
+        let policy = &self.submitter.policy;
+        let is_full = self.last.as_ref().is_some_and(|last| failure(last) == Failure::DiskFull);
+        let pause = match policy.make_room {
+            Some(pause) if is_full => pause,
+            _ => policy.pause(self.tries, random[0]),
+        };
         self.tries += 1;
         let until = Instant::now() + pause;
         if until >= self.deadline {

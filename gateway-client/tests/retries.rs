@@ -12,8 +12,8 @@ use fabric_protos::prost::Message;
 use fabric_protos::prost_types::Any;
 use fabric_protos::services::{Gateway as GatewayService, GatewayServer};
 use gateway_client::{
-    Call, Endpoint, Error, Gateway, Operation, Options, Outcome, Retries, RetryPolicy, SubmitError,
-    SubmitFailure, Submitted, Submitter, User,
+    Call, Endpoint, Error, Gateway, Operation, Options, Outcome, Retries, RetryPolicy, Stage, SubmitError,
+    SubmitFailure, Submitted, Submitter, UnderWay, User,
 };
 use records::{Code as Refuse, Refusal};
 use std::collections::VecDeque;
@@ -171,6 +171,7 @@ impl GatewayService for Scripted {
 struct Fixture {
     script: Scripted,
     submitter: Submitter,
+    under_way: UnderWay,
 }
 
 async fn serve(script: Scripted, listener: TcpListener) {
@@ -201,8 +202,9 @@ fn client(address: SocketAddr, acts: Vec<(Operation, Act)>) -> Fixture {
         watch: Duration::from_millis(20),
         ..RetryPolicy::default()
     };
-    let submitter = gateway.network("confab").contract("job").submitter().with_policy(policy);
-    Fixture { script, submitter }
+    let under_way = UnderWay::default();
+    let contract = gateway.network("confab").contract("job").watched(&under_way);
+    Fixture { script, submitter: contract.submitter().with_policy(policy), under_way }
 }
 
 /// A client and the gateway that it talks to.
@@ -300,6 +302,59 @@ async fn lagging_peers_are_waited_for() {
     let expected = Retries { not_yet: 2, mismatch: 1, unavailable: 1, ..Retries::default() };
     assert_eq!(result.unwrap().retries, expected);
     assert_eq!(fixture.script.0.lock().unwrap().submitted.len(), 1);
+}
+
+/// What trying again cannot cure ends at once, whatever time there is.
+#[tokio::test]
+async fn what_cannot_succeed_fails_at_once() {
+    for code in [Refuse::WrongTime, Refuse::Ended, Refuse::NotOverdue] {
+        let failure = run(vec![(Endorse, refuse(code))]).await.0.unwrap_err();
+        assert_eq!((failure.refusal().unwrap().code, failure.retries.total()), (code, 0));
+    }
+    let full = || Fail(Code::Unavailable, vec!["block 7: No space left on device (os error 28)".into()]);
+    for acts in [vec![(Endorse, full())], vec![(Endorse, Answer), (Submit, full())]] {
+        let failure = run(acts).await.0.unwrap_err();
+        assert_eq!(failure.retries.total(), 0);
+        assert!(failure.to_string().contains("make room"), "{failure}");
+    }
+}
+
+/// Nodes wait for somebody to make room.
+#[tokio::test]
+async fn a_full_disk_is_tried_again_where_the_policy_says_so() {
+    let full = || Fail(Code::Unavailable, vec!["block 7: No space left on device (os error 28)".into()]);
+    let acts = vec![(Endorse, full()), (Endorse, Answer), (Submit, full()), (CommitStatus, Answer)];
+    let fixture = fixture(acts).await;
+    let policy = RetryPolicy { make_room: Some(Duration::from_millis(20)), ..RetryPolicy::default() };
+    let done = fixture.submitter.clone().with_policy(policy).submit(call(), WITHIN).await.unwrap();
+    assert_eq!(done.retries.unavailable, 2);
+}
+
+/// Whoever looks sees what a submission waits for, until it has ended.
+#[tokio::test]
+async fn the_stage_of_a_submission_shows() {
+    let acts =
+        vec![(Endorse, away()), (Endorse, Hang), (Endorse, Answer), (Submit, away()), (CommitStatus, Hang)];
+    let fixture = fixture(acts).await;
+    let under_way = &fixture.under_way;
+    assert!(under_way.stages().is_empty());
+    let submitter = fixture.submitter.clone();
+    let submission = tokio::spawn(async move { submitter.submit(call(), WITHIN).await });
+    let stage = async |expected: fn(&Stage) -> bool| {
+        let start = Instant::now();
+        loop {
+            if under_way.stages().iter().any(|(_, stage)| expected(stage)) {
+                return;
+            }
+            assert!(start.elapsed() < WITHIN, "{:?}", under_way.stages());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    stage(|stage| matches!(stage, Stage::NotEndorsed(e) if e.operation == Endorse)).await;
+    stage(|stage| matches!(stage, Stage::Ordering { last: Some(e), .. } if e.operation == Submit)).await;
+    submission.abort();
+    let _ = submission.await;
+    assert!(under_way.stages().is_empty());
 }
 
 #[tokio::test]
