@@ -184,7 +184,6 @@ fn a_proposal_expires_and_names_who_did_not_answer() {
 fn who_does_not_post_what_could_be_posted_is_named() {
     let mut case = Case::running(training(3, 1, 1));
     let first = |party| slot(Phase::Setup, 0, party);
-    assert_eq!(case.remind(1, &[first(1)]), Err(Code::NotYet), "no clock, no time");
     case.clocks(NOON);
     case.post(first(0), &setup()).unwrap();
     assert_eq!(case.remind(4, &[first(1)]), Err(Code::WrongCaller));
@@ -234,6 +233,28 @@ fn a_reminder_is_written_over_when_its_record_is_there() {
     assert_eq!(case.expire(1), Err(Code::NotOverdue), "the next record has time of its own");
     case.clocks(NOON + 2_800);
     assert_eq!(case.expire(1).unwrap()[0].slot, Some(next));
+}
+
+/// Clocks are written when time is short only. What was owed for a moment is not overdue because they are old.
+#[test]
+fn time_runs_from_the_reminder_though_clocks_are_old() {
+    for clocks in [None, Some(NOON), Some(NOON + 4_000)] {
+        let mut case = Case::running(training(3, 1, 1));
+        if let Some(time) = clocks {
+            case.clocks(time);
+        }
+        case.world.now = NOON + 3_900;
+        let late = slot(Phase::Setup, 0, 1);
+        case.remind(1, &[late]).unwrap();
+        // Never before the clocks.
+        let since = clocks.unwrap_or(0).max(NOON + 3_900);
+        assert_eq!(case.waiting().reminders[0].time, since);
+        case.clocks(since + 1_799);
+        assert_eq!(case.expire(1), Err(Code::NotOverdue));
+        case.clocks(since + 1_800);
+        let owed = Debt { msp_id: "Org2MSP".into(), slot: Some(late), since };
+        assert_eq!(case.expire(3), Ok(vec![owed]));
+    }
 }
 
 /// Without this, whoever is in league with a silent member could begin its time anew for ever.

@@ -1,7 +1,7 @@
 //! Ledger time, and what is due by it.
 //!
 //! A record carries no time of its own, and a single client's clock must not decide what is late. So each member's node
-//! writes a [`Clock`] now and then, and **ledger time** is the median of those of a job's participants
+//! writes a [`Clock`] when a deadline comes near, and **ledger time** is the median of those of a job's participants
 //! ([`ledger_time`]). The time of a record that is waited for runs from a [`Reminder`], which any participant writes once
 //! all that the record needs is there.
 
@@ -9,7 +9,7 @@ use crate::{JobId, ParamsError, Slot, job::check};
 use serde::{Deserialize, Serialize};
 
 /// How far the newest clock may be ahead of one that still counts, in seconds: the five minutes that a transaction may be
-/// off the endorsers' clocks in either direction, and the interval of the nodes' records.
+/// off the endorsers' clocks in either direction, and the interval at which nodes write theirs when a deadline is near.
 pub const MAX_CLOCK_AGE: u64 = 15 * 60;
 
 /// How long the participants of a job are waited for, in seconds of ledger time.
@@ -86,7 +86,8 @@ pub struct Reminder {
     pub slot: Slot,
     /// MSP identifier of the one who waits.
     pub by: String,
-    /// Ledger time, in seconds since 1970.
+    /// From when the time runs, in seconds since 1970: the timestamp of the transaction that wrote it, or ledger time where
+    /// that is ahead.
     pub time: u64,
 }
 
