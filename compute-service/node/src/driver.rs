@@ -7,9 +7,10 @@ use crate::{
     answer::UNFIT,
     facts::{Creator, Fact, Located},
     store::{Store, StoreError},
+    wait::{self, SILENCE},
 };
 use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng};
-use records::{Body, Ending, Job, Phase, Rules, Slot};
+use records::{Awaited, Body, Ending, Job, Phase, Rules, Slot};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,19 +18,18 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
-
-/// After how long without a fact the driver says for whom it waits.
-const SILENCE: Duration = Duration::from_secs(15);
 
 /// What reaches a driver.
 #[derive(Debug)]
 pub enum Input {
     /// A fact about its job, in the order of the ledger.
     Fact(Box<Located>),
-    /// A record could not be posted, for good.
+    /// A record, or the abort, could not be posted, for good.
     PostFailed(String),
+    /// The job's time is over, and the ledger cannot be told so, for this reason.
+    GiveUp(String),
     /// The node stops; the job goes on when it is started again.
     Stop,
 }
@@ -41,6 +41,10 @@ pub enum Request {
     Post(Slot, Box<Body>, Vec<u32>),
     /// An own record is on the ledger: nothing more need be done for it.
     Seen(Slot),
+    /// Nothing yet: the driver begins to make this record, which may take a while.
+    Working(Slot),
+    /// Nothing came for a while: these records are waited for, one of each participant that can post.
+    Waiting(Vec<Awaited>),
     /// Everybody's results are there and agree.
     Finish,
     /// The job cannot go on, for this reason.
@@ -149,6 +153,9 @@ pub enum DriverError {
          Restore both and start the node again, or end the job with `confab job abort`"
     )]
     OtherData,
+    /// The job cannot go on, and the ledger cannot be told.
+    #[error("{0}; the other participants were not told")]
+    Untold(String),
     /// The node was told to stop.
     #[error("stopped; the job goes on when the node is started again")]
     Stopped,
@@ -186,10 +193,16 @@ impl<P: Protocol> Driver<P> {
         let last_phase = rules.last_phase();
         let (mut ending, mut finishing) = (false, false);
         let mut records = 0;
+        // What is on the ledger, to see who can post.
+        let mut posted = BTreeSet::new();
+        let silence = self.job.params.deadlines.as_ref().map_or(SILENCE, wait::grace);
+        // Why the job was given up.
+        let mut gave_up = None;
         // None once the job was given up: nothing is owed any more, only the ending on the ledger is waited for.
         let mut protocol = match P::start(&self.job, Role::Member(self.party)) {
             Ok(protocol) => Some(protocol),
             Err(fault) => {
+                gave_up = Some(fault.to_string());
                 ask(Request::Abort(fault.into()));
                 None
             }
@@ -210,10 +223,10 @@ impl<P: Protocol> Driver<P> {
             // What has happened comes before what is owed: it may show that nothing is owed any more.
             let input = match owed {
                 Some(_) => inputs.try_recv().ok(),
-                None => match inputs.recv_timeout(SILENCE) {
+                None => match inputs.recv_timeout(silence) {
                     Ok(input) => Some(input),
                     Err(RecvTimeoutError::Timeout) => {
-                        self.log_silence(protocol.as_ref());
+                        ask(Request::Waiting(self.awaited(protocol.as_ref(), &rules, &posted, keys.len())));
                         continue;
                     }
                     Err(RecvTimeoutError::Disconnected) => return Err(DriverError::Stopped),
@@ -221,7 +234,12 @@ impl<P: Protocol> Driver<P> {
             };
             let step = match (input, owed, &mut protocol) {
                 (Some(Input::Stop), ..) => return Err(DriverError::Stopped),
-                (Some(Input::PostFailed(reason)), ..) => Err(Trouble::Post(reason)),
+                (Some(Input::GiveUp(reason)), ..) => return Err(DriverError::Untold(reason)),
+                (Some(Input::PostFailed(reason)), ..) => match gave_up.take() {
+                    None => Err(Trouble::Post(reason)),
+                    // Nor could the abort be posted.
+                    Some(trouble) => return Err(DriverError::Untold(format!("{trouble} ({reason})"))),
+                },
                 (Some(Input::Fact(located)), _, protocol) => match located.fact {
                     Fact::Proposed(_) => Ok(()),
                     Fact::Accepted(acceptance) => {
@@ -238,6 +256,7 @@ impl<P: Protocol> Driver<P> {
                     Fact::Posted(record) => {
                         records += 1;
                         let slot = record.slot;
+                        posted.insert(slot);
                         ending |= slot.phase == last_phase;
                         if slot.party == self.party {
                             ask(Request::Seen(slot));
@@ -263,6 +282,7 @@ impl<P: Protocol> Driver<P> {
                 },
                 (None, Some(slot), Some(protocol)) => {
                     asked.insert(slot);
+                    ask(Request::Working(slot));
                     match seconds.measure(slot.phase, || self.make(protocol, slot, &secret))? {
                         Ok(body) => {
                             ask(Request::Post(slot, Box::new(body), protocol.used(slot)));
@@ -275,8 +295,10 @@ impl<P: Protocol> Driver<P> {
             };
             if let Err(trouble) = step {
                 match protocol.take() {
-                    Some(_) => ask(Request::Abort(trouble)),
-                    // The abort could not be posted either; another member may end the job.
+                    Some(_) => {
+                        gave_up = Some(trouble.to_string());
+                        ask(Request::Abort(trouble));
+                    }
                     None => tracing::error!(job = ?self.job.id, "{trouble}"),
                 }
             }
@@ -331,10 +353,29 @@ impl<P: Protocol> Driver<P> {
         })
     }
 
-    fn log_silence(&self, protocol: Option<&P>) {
-        let Some(Status::Running { waiting_for }) = protocol.map(Protocol::status) else { return };
-        let Some(slot) = waiting_for.first() else { return };
-        let who = &self.job.params.participants[slot.party as usize];
-        tracing::warn!(job = ?self.job.id, "waiting for {who}: {slot} and {} more", waiting_for.len() - 1);
+    /// The first record of each other participant that is waited for and can be posted, by what was folded.
+    fn awaited(
+        &self,
+        protocol: Option<&P>,
+        rules: &Rules,
+        posted: &BTreeSet<Slot>,
+        accepted: usize,
+    ) -> Vec<Awaited> {
+        let Some((protocol, Status::Running { waiting_for })) = protocol.map(|p| (p, p.status())) else {
+            return Vec::new();
+        };
+        if accepted < self.job.params.participants.len() {
+            return Vec::new();
+        }
+        let mut first = BTreeMap::new();
+        for slot in waiting_for.into_iter().filter(|slot| slot.party != self.party) {
+            let used = protocol.used(slot);
+            if !first.contains_key(&slot.party)
+                && rules.needs(&slot, &used).iter().all(|need| posted.contains(need))
+            {
+                first.insert(slot.party, Awaited { slot, used });
+            }
+        }
+        first.into_values().collect()
     }
 }

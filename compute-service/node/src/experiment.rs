@@ -4,14 +4,15 @@
 use crate::{
     config::{Config, Data},
     model::Model,
+    wait::{self, Wait},
     worker::{JobReport, report_path},
 };
 use files::Access;
 use gateway_client::{Call, Gateway, Options};
 use paillier::KeyShare;
 use records::{
-    Bytes, CONTRACT_VERSION, Collusion, JobId, JobParams, Judge, KeyGeneration, Kind, Publication, TRAINING,
-    VERSION, VerticalSvm,
+    Bytes, CONTRACT_VERSION, Collusion, Deadlines, JobId, JobParams, Judge, KeyGeneration, Kind, Publication,
+    TRAINING, VERSION, VerticalSvm,
 };
 use serde::de::DeserializeOwned;
 use std::{
@@ -111,6 +112,8 @@ pub struct Participants {
     pub chaincode: String,
     /// Longest wait for a peer that lags or is gone, in seconds.
     pub patience_secs: u64,
+    /// How long they wait for each other in the jobs that are laid out for them.
+    pub deadlines: Deadlines,
 }
 
 /// An experiment whose files are laid out: a folder for each participant.
@@ -134,7 +137,7 @@ pub struct Prepared {
     pub participants: Participants,
 }
 
-/// Parameters of a job with a fresh nonce; they are not checked.
+/// Parameters of a job with a fresh nonce and the deadlines of organisations whose people answer; they are not checked.
 ///
 /// # Errors
 /// An operating system without randomness.
@@ -147,7 +150,7 @@ pub fn job_params(kind: Kind, participants: Vec<String>) -> Result<JobParams, Ex
         participants,
         kind,
         nonce: Bytes(nonce),
-        deadlines: None,
+        deadlines: Some(Deadlines::PEOPLE),
     })
 }
 
@@ -332,6 +335,7 @@ impl Plan {
         if let Key::Negotiated { fingerprint, .. } = key {
             params.training_mut().key = Some(fingerprint.clone());
         }
+        params.deadlines = Some(participants.deadlines);
         params.validate().map_err(input)?;
         for ((config, block), party) in participants.configs.iter().zip(blocks).zip(0..) {
             let data = config.with_file_name("data.csv");
@@ -443,7 +447,8 @@ impl Participants {
             files::write(&path, config.to_toml().as_bytes(), Access::Owner).map_err(file_error(&path))?;
             configs.push(path);
         }
-        Ok(Self { organisations, configs, channel, chaincode, patience_secs })
+        let deadlines = Deadlines::EXPERIMENT;
+        Ok(Self { organisations, configs, channel, chaincode, patience_secs, deadlines })
     }
 
     /// The nodes of an earlier run, by the names of their folders under `dir`.
@@ -465,6 +470,7 @@ impl Participants {
             chaincode: first.chaincode.clone(),
             patience_secs: first.patience_secs,
             configs,
+            deadlines: Deadlines::EXPERIMENT,
         })
     }
 
@@ -516,12 +522,24 @@ impl Participants {
     /// # Errors
     /// A ledger that cannot be reached or refuses.
     pub async fn propose(&self, params: &JobParams) -> Result<(), ExperimentError> {
+        self.propose_saying(params, |_| {}).await
+    }
+
+    /// The same; where it takes long, says what it waits for.
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn propose_saying(
+        &self,
+        params: &JobParams,
+        say: impl FnMut(&Wait),
+    ) -> Result<(), ExperimentError> {
         let gateway = Gateway::from_profile(&self.organisations[0].1, None, Options::default())?;
         let contract = gateway.network(&self.channel).contract(&self.chaincode);
-        let params = serde_json::to_vec(params).expect("parameters hold only strings, integers and arrays");
-        let patience = Duration::from_secs(self.patience_secs.min(120));
-        let call = Call::new("propose").arg(params);
-        match contract.submitter().submit(call, patience).await {
+        let json = serde_json::to_vec(params).expect("parameters hold only strings, integers and arrays");
+        let limit = params.deadlines.map_or(120, |deadlines| deadlines.accept.min(deadlines.step).min(120));
+        let patience = Duration::from_secs(self.patience_secs.min(limit.into()));
+        match wait::submit(&contract, Call::new("propose").arg(json), patience, say).await {
             Ok(_) => Ok(()),
             Err(failure) => Err(ExperimentError::Propose(failure.to_string())),
         }

@@ -13,6 +13,7 @@ pub mod blobs;
 pub mod config;
 pub mod cost;
 pub mod data;
+mod deadlines;
 pub mod directory;
 pub mod driver;
 pub mod experiment;
@@ -30,6 +31,7 @@ pub mod sklearn;
 pub mod split;
 pub mod store;
 pub mod verify;
+pub mod wait;
 pub mod worker;
 
 /// The operating system's randomness as a generator.

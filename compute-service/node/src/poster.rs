@@ -2,16 +2,32 @@
 
 use crate::{
     driver::{Input, Request},
+    wait::{self, Cause},
     worker::Traffic,
 };
-use gateway_client::{Call, Contract, SubmitError, SubmitFailure};
-use records::{Code, Job, MAX_REASON_BYTES, Slot, text::Escaped};
+use gateway_client::{Call, Contract, RetryPolicy, SubmitError, SubmitFailure, UnderWay};
+use records::{Awaited, Code, Job, MAX_REASON_BYTES, Slot, text::Escaped};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     time::Duration,
 };
 use tokio::{runtime::Handle, sync::oneshot};
+
+/// Between two tries where a disk is full.
+const MAKE_ROOM: Duration = Duration::from_secs(5);
+
+/// Where a driver stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It takes what comes.
+    #[default]
+    Following,
+    /// It makes a record.
+    Working(Slot),
+    /// Nothing came for a while; it waits for these.
+    Waiting(Vec<Awaited>),
+}
 
 /// The posting side of a member of one job.
 pub struct Poster {
@@ -23,6 +39,8 @@ pub struct Poster {
     runtime: Handle,
     /// Posts under way; they are told when their record is seen in a block.
     watched: Mutex<HashMap<Slot, oneshot::Sender<()>>>,
+    under_way: UnderWay,
+    standing: Mutex<Standing>,
 }
 
 impl Poster {
@@ -37,7 +55,19 @@ impl Poster {
         patience: Duration,
     ) -> Self {
         let (runtime, watched) = (Handle::current(), Mutex::default());
-        Self { job, contract, inputs, traffic, patience, runtime, watched }
+        let (under_way, standing) = (UnderWay::default(), Mutex::default());
+        let contract = contract.watched(&under_way);
+        Self { job, contract, inputs, traffic, patience, runtime, watched, under_way, standing }
+    }
+
+    /// Where the driver stands.
+    pub fn standing(&self) -> Standing {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What keeps its posts off the ledger.
+    pub fn causes(&self) -> Vec<Cause> {
+        wait::causes(&self.under_way, self.contract.gateway().address())
     }
 
     /// What was posted so far.
@@ -50,6 +80,8 @@ impl Poster {
         let id = self.job.id.0.as_str();
         let mut seen = None;
         let (what, call, bytes) = match request {
+            Request::Working(slot) => return self.stand(Standing::Working(slot)),
+            Request::Waiting(awaited) => return self.stand(Standing::Waiting(awaited)),
             Request::Seen(slot) => {
                 if let Some(waiting) = self.watched().remove(&slot) {
                     let _ = waiting.send(());
@@ -57,6 +89,7 @@ impl Poster {
                 return;
             }
             Request::Post(slot, body, used) => {
+                self.stand(Standing::Following);
                 let json =
                     serde_json::to_vec(&*body).expect("records hold only strings, integers and arrays");
                 let bytes = json.len() as u64;
@@ -85,7 +118,9 @@ impl Poster {
                 ("abort".into(), Call::new("abort").arg(id).arg(reason), 0)
             }
         };
-        let submitter = self.contract.submitter();
+        // Somebody may make room.
+        let policy = RetryPolicy { make_room: Some(MAKE_ROOM), ..RetryPolicy::default() };
+        let submitter = self.contract.submitter().with_policy(policy);
         let (inputs, traffic, patience) = (self.inputs.clone(), self.traffic.clone(), self.patience);
         self.runtime.spawn(async move {
             let submitted = match seen {
@@ -111,6 +146,10 @@ impl Poster {
                 }
             }
         });
+    }
+
+    fn stand(&self, standing: Standing) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     fn watched(&self) -> MutexGuard<'_, HashMap<Slot, oneshot::Sender<()>>> {

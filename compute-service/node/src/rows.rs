@@ -108,7 +108,7 @@ impl RowsPlan {
         let names = participants.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
         let providers = participants.configs.len() - 1;
         let prepared = self.preparation(&table, self.source.division, providers as u32)?;
-        let params = self.params(&prepared, names)?;
+        let params = JobParams { deadlines: Some(participants.deadlines), ..self.params(&prepared, names)? };
         let Preparation { table, split, .. } = &prepared;
         // Like cards: whatever order the table is in, everybody gets of everything.
         let dealt: Vec<Vec<usize>> = (0..providers)

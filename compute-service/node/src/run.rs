@@ -3,24 +3,33 @@
 use crate::{
     answer::{self, AnswerError},
     config::Config,
+    deadlines::{Keeper, Quiet},
     directory::{self, Standing},
     driver::{Input, Progress},
     facts::{Fact, Located},
     ledger,
+    poster::Poster,
     store::{Position, Store, StoreError},
+    wait::Wait,
     worker::{self, Worker},
 };
-use gateway_client::{Checkpoint, Contract, Network};
+use gateway_client::{Checkpoint, Contract, Network, UnderWay};
 use records::{Ending, Job, JobId, Outcome};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     future::Future,
     path::{Path, PathBuf},
     sync::{Arc, mpsc as std_mpsc},
     time::Duration,
 };
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
+
+/// How often the node looks for jobs on which nothing happens.
+const TICK: Duration = Duration::from_millis(500);
 
 /// Why a node stops.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +111,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Nothing has happened on a job for a while.
+    Waiting {
+        /// The job.
+        job: JobId,
+        /// Who or what is awaited.
+        wait: Wait,
+    },
     /// A record was folded.
     Progress {
         /// The job.
@@ -118,6 +134,23 @@ pub enum Event {
         /// Where the report lies, if there is one.
         report: Option<PathBuf>,
     },
+}
+
+impl Event {
+    /// The job that it is about.
+    pub fn job(&self) -> Option<&JobId> {
+        match self {
+            Self::Following { .. } => None,
+            Self::Proposed { job, .. }
+            | Self::Unfit { job, .. }
+            | Self::Unanswered { job, .. }
+            | Self::Lost { job, .. }
+            | Self::Broken { job, .. }
+            | Self::Waiting { job, .. }
+            | Self::Progress { job, .. }
+            | Self::Ended { job, .. } => Some(job),
+        }
+    }
 }
 
 /// How long a node runs.
@@ -144,10 +177,23 @@ pub async fn run(
     directory::bind(&config.data_dir, &me)?;
     let store = Arc::new(open(&config)?);
     let network = gateway.network(&config.channel);
-    let contract = network.contract(&config.chaincode);
+    let under_way = UnderWay::default();
+    let contract = network.contract(&config.chaincode).watched(&under_way);
     let position = store.position()?;
     let (events, mut on_event) = mpsc::unbounded_channel();
     let (config, jobs, held) = (Arc::new(config), HashMap::new(), Held::default());
+    let keeper = Keeper {
+        contract: contract.clone(),
+        under_way,
+        data_dir: config.data_dir.clone(),
+        events: events.clone(),
+        until: until.job.clone(),
+    };
+    // Its look at quiet jobs takes as long as the peer; meanwhile the node goes on.
+    let (quiet, on_quiet) = mpsc::channel(1);
+    tokio::spawn(keeper.run(on_quiet));
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut node = Node { me, own_key, config, store, contract, events, jobs, held };
     watch(&Event::Following { block: position.next_block });
     tokio::pin!(shutdown);
@@ -172,12 +218,22 @@ pub async fn run(
                     Event::Broken { job, reason } | Event::Lost { job, reason } if until.job.as_ref() == Some(&job) => {
                         return Err(NodeError::Broken { job, reason });
                     }
+                    Event::Broken { job, .. } => {
+                        if let Some(tracked) = node.jobs.get_mut(&job) {
+                            tracked.state = State::Broken;
+                        }
+                    }
                     _ => {}
                 }
             }
             block = blocks.next() => {
                 let Some(block) = block else { return Ok(None) };
                 node.fold(&block?)?;
+            }
+            _ = tick.tick() => {
+                if let Ok(room) = quiet.try_reserve() {
+                    room.send(node.quiet());
+                }
             }
             () = tokio::time::sleep_until(node.held.due()), if !node.held.events.is_empty() => node.release(),
         }
@@ -261,20 +317,43 @@ struct Node {
 struct Tracked {
     job: Job,
     state: State,
+    /// The parties that have accepted it.
+    accepted: BTreeSet<u32>,
+    /// When this node learned something of it last.
+    last: Instant,
+    has_ended: bool,
+}
+
+impl Tracked {
+    fn new(job: Job) -> Self {
+        let (state, accepted) = (State::Open(Vec::new()), BTreeSet::new());
+        Self { job, state, accepted, last: Instant::now(), has_ended: false }
+    }
+
+    fn note(&mut self, fact: &Fact) {
+        self.last = Instant::now();
+        match fact {
+            Fact::Accepted(acceptance) => drop(self.accepted.insert(acceptance.party)),
+            Fact::Ended(_) => self.has_ended = true,
+            Fact::Proposed(_) | Fact::Posted(_) => {}
+        }
+    }
 }
 
 enum State {
     /// Not accepted by this organisation; what happened so far.
     Open(Vec<Located>),
     /// A driver runs.
-    Accepted(std_mpsc::Sender<Input>),
+    Accepted(std_mpsc::Sender<Input>, Arc<Poster>),
+    /// This node cannot go on with it until it is started again.
+    Broken,
     /// Accepted in the organisation's name, but not by this node.
     Elsewhere,
 }
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        if let State::Accepted(inputs) = &self.state {
+        if let State::Accepted(inputs, _) = &self.state {
             // A driver that has ended needs no word.
             let _ = inputs.send(Input::Stop);
         }
@@ -359,17 +438,19 @@ impl Node {
                 true => drop(self.events.send(proposed)),
                 false => self.held.hold(proposed),
             }
-            self.jobs.insert(job.id.clone(), Tracked { job: job.clone(), state: State::Open(Vec::new()) });
+            self.jobs.insert(job.id.clone(), Tracked::new(job.clone()));
         }
         let Some(tracked) = self.jobs.get_mut(located.fact.job()) else { return Ok(()) };
+        tracked.note(&located.fact);
+        let is_broken = matches!(tracked.state, State::Broken);
         let backlog = match &mut tracked.state {
-            State::Accepted(inputs) => {
+            State::Accepted(inputs, _) => {
                 // A driver that has ended needs no input.
                 let _ = inputs.send(Input::Fact(Box::new(located)));
                 return Ok(());
             }
             State::Open(backlog) => Some(backlog),
-            State::Elsewhere => None,
+            State::Elsewhere | State::Broken => None,
         };
         let path = worker::report_path(&self.config, &tracked.job.id);
         let report = path.exists().then_some(path);
@@ -377,8 +458,10 @@ impl Node {
             let ended =
                 Event::Ended { job: tracked.job.id.clone(), ending: ending.clone(), report: report.clone() };
             let _ = self.events.send(ended);
-            // No worker does.
-            worker::forget(&self.config, &self.store, &tracked.job, ending)?;
+            // No worker does. Of a job that finished without this node, the node makes the report when it is started again.
+            if !is_broken || ending.outcome != Outcome::Finished {
+                worker::forget(&self.config, &self.store, &tracked.job, ending)?;
+            }
         }
         let Some(backlog) = backlog else { return Ok(()) };
         // What was read before a crash may be read again; a job with a report is over.
@@ -399,14 +482,29 @@ impl Node {
         } else {
             let backlog = std::mem::take(backlog);
             let job = tracked.job.clone();
-            let inputs =
+            let (inputs, poster) =
                 Worker::start(job, &self.me, &self.config, &self.store, &self.contract, &self.events);
             for located in backlog {
                 let _ = inputs.send(Input::Fact(Box::new(located)));
             }
-            tracked.state = State::Accepted(inputs);
+            tracked.state = State::Accepted(inputs, poster);
         }
         Ok(())
+    }
+
+    /// The jobs on which nothing happens and about which something is to be said or done.
+    fn quiet(&self) -> Vec<Quiet> {
+        let quiet = |tracked: &Tracked| {
+            let job = &tracked.job;
+            let party = job.params.party(&self.me).filter(|_| !tracked.has_ended)?;
+            let running = match &tracked.state {
+                State::Accepted(inputs, poster) => Some((inputs.clone(), poster.clone())),
+                State::Open(_) | State::Elsewhere | State::Broken => None,
+            };
+            let takes_part = running.is_some() || self.config.accept.contains(&job.id.0);
+            Quiet::of(job, party, &tracked.accepted, takes_part, tracked.last.elapsed(), running)
+        };
+        self.jobs.values().filter_map(quiet).collect()
     }
 
     /// Tells what was held back and still holds.
@@ -427,7 +525,7 @@ impl Node {
     /// Answers a proposal that the configuration says to accept: accepts it if table and key share fit, else refuses it,
     /// so that the others need not wait.
     fn consider(&self, id: &JobId) {
-        let Some(Tracked { job, state: State::Open(facts) }) = self.jobs.get(id) else { return };
+        let Some(Tracked { job, state: State::Open(facts), .. }) = self.jobs.get(id) else { return };
         let ended = facts.iter().any(|located| matches!(located.fact, Fact::Ended(_)));
         if ended || !self.config.accept.contains(&id.0) {
             return;

@@ -69,7 +69,8 @@ impl SplitRun {
         if table.rows.iter().flat_map(|row| &row.id).all(|id| answered.answers.contains_key(id)) {
             return Ok(None);
         }
-        let params = predictions::template(&config, &self.training)?;
+        let mut params = predictions::template(&config, &self.training)?;
+        params.deadlines = Some(self.participants.deadlines);
         self.participants.accept(&params.id())?;
         Ok(Some(params))
     }

@@ -177,12 +177,12 @@ pub(crate) struct Worker {
     config: Arc<Config>,
     store: Arc<Store>,
     events: UnboundedSender<Event>,
-    poster: Poster,
+    poster: Arc<Poster>,
 }
 
 impl Worker {
     /// Starts the driver of an accepted job on a thread of its own; facts about the job go to the sender that comes
-    /// back.
+    /// back. The poster knows what the job waits for here.
     pub(crate) fn start(
         job: Job,
         me: &str,
@@ -190,15 +190,16 @@ impl Worker {
         store: &Arc<Store>,
         contract: &Contract,
         events: &UnboundedSender<Event>,
-    ) -> mpsc::Sender<Input> {
+    ) -> (mpsc::Sender<Input>, Arc<Poster>) {
         let (inputs, on_input) = mpsc::channel();
         let party = job.params.party(me).expect("only jobs that name this organisation are kept");
         let patience = Duration::from_secs(config.patience_secs);
         let poster = Poster::new(job.clone(), contract.clone(), inputs.clone(), Arc::default(), patience);
-        let worker =
-            Self { job, party, config: config.clone(), store: store.clone(), events: events.clone(), poster };
+        let poster = Arc::new(poster);
+        let (config, store, events) = (config.clone(), store.clone(), events.clone());
+        let worker = Self { job, party, config, store, events, poster: poster.clone() };
         std::thread::spawn(move || worker.run_caught(&on_input));
-        inputs
+        (inputs, poster)
     }
 
     /// Runs the job; a defect of ours ends this job on this node, not the node, and not without a word.
@@ -465,6 +466,7 @@ impl Worker {
     }
 
     fn give_up(&self, inputs: &mpsc::Receiver<Input>, fault: Fault) -> Result<Ended, DriverError> {
+        let trouble = fault.to_string();
         self.ask(Request::Abort(fault.into()));
         loop {
             match inputs.recv() {
@@ -473,7 +475,9 @@ impl Worker {
                         return Ok((ending, None));
                     }
                 }
-                Ok(Input::PostFailed(reason)) => tracing::error!(job = ?self.job.id, "{reason}"),
+                Ok(Input::PostFailed(reason) | Input::GiveUp(reason)) => {
+                    return Err(DriverError::Untold(format!("{trouble} ({reason})")));
+                }
                 Ok(Input::Stop) | Err(_) => return Err(DriverError::Stopped),
             }
         }

@@ -1,0 +1,325 @@
+//! Keeps the deadlines of the jobs that the organisation is named in, and says what they wait for.
+//!
+//! A job on which nothing has happened for a while is looked at again and again: who owes a record is reminded on the
+//! ledger; when a deadline comes near, the node writes its clock there; when it is over, the node ends the job. What that
+//! adds to the ledger is bounded: one reminder of a record, whoever writes it, and of each node a few clocks a deadline.
+
+use crate::{
+    driver::Input,
+    poster::{Poster, Standing},
+    run::Event,
+    wait::{self, Cause, SILENCE, Wait},
+};
+use gateway_client::{Call, Contract, UnderWay};
+use records::{Awaited, Code, Deadlines, Job, JobId, MAX_CLOCK_AGE, Waiting};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc},
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+
+/// How long a call about deadlines is tried again.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After so long what is waited for is said again, though it is the same.
+const REPEAT: Duration = Duration::from_secs(300);
+/// Longest time between two looks at a job.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Whether a moment is past, or so near that clocks are written for it.
+fn is_near(end: u64) -> bool {
+    wait::now() + MAX_CLOCK_AGE >= end
+}
+
+/// A job on which nothing has happened for a while, as the node knows it.
+pub(crate) struct Quiet {
+    job: JobId,
+    /// MSP identifiers of the participants.
+    participants: Vec<String>,
+    party: u32,
+    deadlines: Option<Deadlines>,
+    /// When the time for answers ends that are missing: seconds since 1970.
+    answers_end: Option<u64>,
+    /// Who has not answered.
+    unanswered: Vec<Cause>,
+    /// Whether the organisation has accepted, or its node is about to.
+    takes_part: bool,
+    /// How long nothing has happened.
+    lasts: Duration,
+    /// The side of the job that this node runs.
+    running: Option<(std_mpsc::Sender<Input>, Arc<Poster>)>,
+}
+
+impl Quiet {
+    /// The job, if there is anything to be said or done about it.
+    pub(crate) fn of(
+        job: &Job,
+        party: u32,
+        accepted: &BTreeSet<u32>,
+        takes_part: bool,
+        lasts: Duration,
+        running: Option<(std_mpsc::Sender<Input>, Arc<Poster>)>,
+    ) -> Option<Self> {
+        let deadlines = job.params.deadlines;
+        let is_answered = accepted.len() == job.params.participants.len();
+        let end = deadlines.map(|deadlines| job.proposed.saturating_add(deadlines.accept.into()));
+        let is_due = match is_answered {
+            true => running.is_some() && lasts >= deadlines.as_ref().map_or(SILENCE, wait::grace),
+            false => (takes_part && lasts >= SILENCE) || end.is_some_and(is_near),
+        };
+        is_due.then(|| Self {
+            job: job.id.clone(),
+            participants: job.params.participants.clone(),
+            party,
+            deadlines,
+            answers_end: end.filter(|_| !is_answered),
+            unanswered: wait::unanswered(&job.params, |party| accepted.contains(&party)),
+            takes_part,
+            lasts,
+            running,
+        })
+    }
+
+    /// When it is to be looked at again.
+    fn next(&self) -> Duration {
+        if self.answers_end.is_some_and(|end| !is_near(end)) {
+            return Duration::from_secs(60);
+        }
+        let step = self.deadlines.map_or(60, |deadlines| deadlines.step.min(deadlines.accept));
+        Duration::from_millis(u64::from(step) * 100).clamp(Duration::from_millis(500), LOOK)
+    }
+
+    /// After how long without anything it is looked at.
+    fn patience(&self) -> Duration {
+        self.deadlines.as_ref().map_or(SILENCE, wait::grace)
+    }
+
+    /// How long this node leaves to others what one of them is enough for: nodes wait in the order of their parties.
+    fn turn(&self, wait_for: impl Fn(u32) -> bool) -> Duration {
+        let before = (0..self.party).filter(|party| !wait_for(*party)).count() as u32;
+        (self.patience() / 4).min(Duration::from_secs(3)) * before.min(5)
+    }
+}
+
+/// What is known of a job that is looked at.
+struct Looked {
+    next: Instant,
+    /// What was said last, and when.
+    said: Option<(Vec<Cause>, Instant)>,
+    /// When the own clock was first seen to be past the deadline.
+    over: Option<Instant>,
+}
+
+/// Looks at quiet jobs.
+pub(crate) struct Keeper {
+    pub(crate) contract: Contract,
+    /// The node's own submissions, those of its jobs aside.
+    pub(crate) under_way: UnderWay,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    /// The job at whose end the node stops: when its time is over and the ledger cannot be told, it stops, too.
+    pub(crate) until: Option<JobId>,
+}
+
+impl Keeper {
+    /// Looks at the jobs that come, until nobody sends any more.
+    pub(crate) async fn run(self, mut quiet: mpsc::Receiver<Vec<Quiet>>) {
+        let mut looked: HashMap<JobId, Looked> = HashMap::new();
+        let mut acts = Acts { contract: self.contract.clone(), clock: Arc::default(), task: None };
+        while let Some(jobs) = quiet.recv().await {
+            looked.retain(|id, _| jobs.iter().any(|quiet| quiet.job == *id));
+            for quiet in jobs {
+                let now = Instant::now();
+                let looked = looked.entry(quiet.job.clone()).or_insert_with(|| Looked {
+                    next: now,
+                    said: None,
+                    over: None,
+                });
+                if looked.next <= now {
+                    self.look(&quiet, looked, &mut acts).await;
+                    looked.next = Instant::now() + quiet.next();
+                }
+            }
+        }
+    }
+
+    async fn look(&self, quiet: &Quiet, looked: &mut Looked, acts: &mut Acts) {
+        let ledger = wait::waiting(&self.contract, &quiet.job.0).await;
+        let standing = quiet.running.as_ref().map_or(Standing::Following, |(_, poster)| poster.standing());
+        if quiet.takes_part && quiet.lasts >= SILENCE {
+            let causes = self.causes(quiet, &ledger, &standing);
+            self.say(quiet, looked, causes);
+        }
+        let Some(deadlines) = quiet.deadlines else { return };
+        if let Ok(waiting) = &ledger {
+            acts.act(quiet, &deadlines, waiting, &standing, looked);
+        }
+        self.give_up(quiet, &deadlines, looked, &standing);
+    }
+
+    /// Who or what a job waits for.
+    fn causes(&self, quiet: &Quiet, ledger: &Result<Waiting, Cause>, standing: &Standing) -> Vec<Cause> {
+        let mut causes: Vec<Cause> = wait::little_room(&self.data_dir).into_iter().collect();
+        if let Err(cause) = ledger {
+            causes.push(cause.clone());
+            return causes;
+        }
+        let address = self.contract.gateway().address();
+        let own = wait::causes(&self.under_way, address);
+        let posts = quiet.running.as_ref().map(|(_, poster)| poster.causes()).unwrap_or_default();
+        posts.into_iter().chain(own).for_each(|cause| wait::add(&mut causes, cause));
+        // Whoever cannot post or remind cannot tell whether others can.
+        if !causes.is_empty() {
+            return causes;
+        }
+        if !quiet.unanswered.is_empty() {
+            return quiet.unanswered.clone();
+        }
+        match standing {
+            Standing::Working(slot) => vec![Cause::Work { slot: *slot }],
+            Standing::Waiting(awaited) if !awaited.is_empty() => {
+                let of = |awaited: &Awaited| {
+                    let member = quiet.participants.get(awaited.slot.party as usize)?.clone();
+                    Some(Cause::Record { member, slot: awaited.slot })
+                };
+                awaited.iter().filter_map(of).collect()
+            }
+            Standing::Waiting(_) | Standing::Following => vec![Cause::Unknown],
+        }
+    }
+
+    fn say(&self, quiet: &Quiet, looked: &mut Looked, causes: Vec<Cause>) {
+        let is_new = match &looked.said {
+            Some((said, at)) => {
+                !wait::same(said, &causes) || (at.elapsed() > REPEAT && quiet.unanswered.is_empty())
+            }
+            None => true,
+        };
+        if !is_new {
+            return;
+        }
+        looked.said = Some((causes.clone(), Instant::now()));
+        let wait = Wait { since: wait::now().saturating_sub(quiet.lasts.as_secs()), causes };
+        let _ = self.events.send(Event::Waiting { job: quiet.job.clone(), wait });
+    }
+
+    /// A node that was started for one job does not wait longer than was agreed, though the ledger cannot be told.
+    fn give_up(&self, quiet: &Quiet, deadlines: &Deadlines, looked: &Looked, standing: &Standing) {
+        if self.until.as_ref() != Some(&quiet.job) || matches!(standing, Standing::Working(_)) {
+            return;
+        }
+        let limit = if quiet.unanswered.is_empty() { deadlines.step } else { deadlines.accept };
+        // Room for reminder, clocks and ending, where the ledger takes them.
+        let limit = Duration::from_secs(limit.into()) * 5 / 4 + 2 * quiet.patience() + SILENCE;
+        if quiet.lasts < limit {
+            return;
+        }
+        let causes = looked.said.as_ref().map_or_else(|| vec![Cause::Unknown], |(causes, _)| causes.clone());
+        let since = wait::now().saturating_sub(quiet.lasts.as_secs());
+        let reason = format!("gave up {}", Wait { since, causes });
+        match &quiet.running {
+            Some((inputs, _)) => drop(inputs.send(Input::GiveUp(reason))),
+            None => drop(self.events.send(Event::Broken { job: quiet.job.clone(), reason })),
+        }
+    }
+}
+
+/// What is done about deadlines; one thing at a time.
+struct Acts {
+    contract: Contract,
+    /// What the own clock said when it was written to the ledger last: seconds since 1970.
+    clock: Arc<Mutex<u64>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Acts {
+    fn act(
+        &mut self,
+        quiet: &Quiet,
+        deadlines: &Deadlines,
+        waiting: &Waiting,
+        standing: &Standing,
+        looked: &mut Looked,
+    ) {
+        if self.task.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        let reminded =
+            |slot: &records::Slot| waiting.reminders.iter().any(|reminder| reminder.slot.party == slot.party);
+        let (end, limit) = match quiet.answers_end {
+            Some(end) => (Some(end), deadlines.accept),
+            None => {
+                let first = waiting.reminders.iter().map(|reminder| reminder.time).min();
+                (first.map(|time| time.saturating_add(deadlines.step.into())), deadlines.step)
+            }
+        };
+        let now = wait::now();
+        let written = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        // In the last quarter of an hour honest clocks are to be fresh, so that nobody's alone decides.
+        let limit = MAX_CLOCK_AGE.min(limit.into());
+        let is_old = written + (limit / 3).max(1) <= now;
+        if let Some(end) = end
+            && now + limit >= end
+            && (is_old || (written < end && now >= end))
+        {
+            let clock = self.clock.clone();
+            return self.submit(Call::new("clock"), "the clock", move |done| {
+                if done {
+                    *clock.lock().unwrap_or_else(PoisonError::into_inner) = now;
+                }
+            });
+        }
+        if let Standing::Waiting(awaited) = standing
+            && quiet.unanswered.is_empty()
+        {
+            let awaited: Vec<&Awaited> = awaited.iter().filter(|awaited| !reminded(&awaited.slot)).collect();
+            let silent = |party: u32| awaited.iter().any(|awaited| awaited.slot.party == party);
+            if !awaited.is_empty() && quiet.lasts >= quiet.patience() + quiet.turn(silent) {
+                let list = serde_json::to_vec(&awaited).expect("slots are words and numbers");
+                return self.submit(
+                    Call::new("remind").arg(quiet.job.0.as_str()).arg(list),
+                    "reminding",
+                    |_| {},
+                );
+            }
+        }
+        match end {
+            Some(end) if now >= end => {
+                let over = *looked.over.get_or_insert_with(Instant::now);
+                // Whoever could not post because the ledger was away can do so first.
+                let is_silent = |party: u32| {
+                    waiting.reminders.iter().any(|reminder| reminder.slot.party == party)
+                        || quiet.participants.get(party as usize).is_some_and(|name| {
+                            quiet.unanswered.contains(&Cause::Answer { member: name.clone() })
+                        })
+                };
+                if over.elapsed() >= quiet.patience() / 2 + quiet.turn(is_silent) {
+                    self.submit(Call::new("expire").arg(quiet.job.0.as_str()), "ending the job", |_| {});
+                }
+            }
+            _ => looked.over = None,
+        }
+    }
+
+    /// Submits a call in the background. Refusals are the rule: others were first, or it is not time yet.
+    fn submit(&mut self, call: Call, what: &'static str, then: impl FnOnce(bool) + Send + 'static) {
+        let submitter = self.contract.submitter();
+        self.task = Some(tokio::spawn(async move {
+            let done = match submitter.submit(call, PATIENCE).await {
+                Ok(_) => true,
+                Err(failure) => {
+                    let usual = [Code::AlreadySame, Code::NotOverdue, Code::NotYet, Code::Ended];
+                    match failure.refusal() {
+                        Some(refusal) if usual.contains(&refusal.code) => {
+                            tracing::debug!("{what}: {failure}")
+                        }
+                        _ => tracing::warn!("{what}: {failure}"),
+                    }
+                    false
+                }
+            };
+            then(done);
+        }));
+    }
+}
