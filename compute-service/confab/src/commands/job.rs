@@ -1,12 +1,13 @@
 use super::{
     Done,
     training::{PartitionArg, ScheduleArgs, TrainingArgs},
+    watch,
 };
 use crate::output::{is_stdout, write_json, write_private_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract};
-use node::{answer, config::Config, data, experiment, ledger, model::Model, predictions, worker};
-use records::{Code, HorizontalSvm, JobId, JobParams, JobView, Kind, VerticalSvm, is_digest};
+use node::{answer, config::Config, data, experiment, ledger, model::Model, predictions, wait, worker};
+use records::{Code, HorizontalSvm, JobId, JobParams, JobView, Kind, Outcome, VerticalSvm, is_digest};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -47,7 +48,7 @@ pub enum JobCommand {
         #[arg(long, default_value = "declined")]
         reason: String,
     },
-    /// List all jobs, or show one and wait until it has ended.
+    /// List all jobs, or show one and wait until it has ended; says for whom or what it waits, and fails unless the job finishes.
     Watch {
         #[command(flatten)]
         node: NodeFile,
@@ -149,7 +150,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Submits a call of a person's.
 pub async fn submit(contract: &Contract, call: Call) -> Done {
-    contract.submitter().submit(call, PATIENCE).await?;
+    wait::submit(contract, call, PATIENCE, |wait| tell!("{wait}")).await?;
     Ok(())
 }
 
@@ -198,7 +199,7 @@ pub async fn run(command: JobCommand) -> Done {
         JobCommand::Abort { node, job, reason } => {
             submit(&node.open()?.1, Call::new("abort").arg(job).arg(reason)).await
         }
-        JobCommand::Watch { node, job, once, json } => watch(&node, job, once, json).await,
+        JobCommand::Watch { node, job, once, json } => follow(&node, job, once, json).await,
         JobCommand::Result { node, job, json, model } => result(&node, job, json, model).await,
     }
 }
@@ -286,7 +287,7 @@ fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
     Ok((Kind::VerticalSvm(VerticalSvm { instances, key: args.key, ..training }), args.participants))
 }
 
-async fn watch(node: &NodeFile, job: Option<String>, once: bool, json: Option<PathBuf>) -> Done {
+async fn follow(node: &NodeFile, job: Option<String>, once: bool, json: Option<PathBuf>) -> Done {
     let (_, contract) = node.open()?;
     let Some(job) = job else {
         let all: Vec<JobView> = ledger::list(&contract, Call::new("jobs")).await?;
@@ -308,31 +309,22 @@ async fn watch(node: &NodeFile, job: Option<String>, once: bool, json: Option<Pa
         true => {
             let view = view(&contract, &job).await?;
             tell(&state(&view));
+            watch::reminded(&contract, &view).await?.iter().for_each(|line| tell(line));
             view
         }
-        false => wait(&contract, &job, tell).await?,
+        false => watch::until_the_end(&contract, &job, tell).await?,
     };
-    json.map_or(Ok(()), |file| write_json(&file, &view))
-}
-
-/// Waits until a job has ended, and tells every change of its state.
-pub async fn wait(contract: &Contract, job: &str, tell: impl Fn(&str)) -> Done<JobView> {
-    let mut last = String::new();
-    loop {
-        let view = view(contract, job).await?;
-        let state = state(&view);
-        if state != last {
-            tell(&state);
+    json.map_or(Ok(()), |file| write_json(&file, &view))?;
+    match &view.ending {
+        Some(ending) if !once && ending.outcome != Outcome::Finished => {
+            Err(format!("the job was {ending}").into())
         }
-        last = state;
-        if view.ending.is_some() {
-            return Ok(view);
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        _ => Ok(()),
     }
 }
 
-fn state(view: &JobView) -> String {
+/// What became of a job so far, in a line.
+pub fn state(view: &JobView) -> String {
     if let Some(ending) = &view.ending {
         return ending.to_string();
     }
@@ -367,7 +359,7 @@ async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Opti
             // Why there is none: the ledger knows.
             let view = view(&contract, &job).await?;
             let advice = match &view.ending {
-                Some(ending) if ending.outcome == records::Outcome::Finished => {
+                Some(ending) if ending.outcome == Outcome::Finished => {
                     format!("cannot read {}: {e}; start the node, it makes the report", path.display())
                 }
                 _ => format!("there is no result, for the job is {}", state(&view)),

@@ -1,10 +1,11 @@
 use super::{
     Done,
     audit::{self, AuditArgs, OpenArgs},
-    job::{NodeFile, submit, wait},
+    job::{NodeFile, submit},
     nodes::{negotiate, participants},
     train::{LedgerArg, borrow_network},
     training::AgainstArg,
+    watch,
 };
 use crate::{
     output::{Steps, is_stdout, write_json},
@@ -305,7 +306,7 @@ async fn conclude(node: &NodeFile, kind: Kind, participants: Vec<String>, json: 
     submit(&contract, Call::new("propose").arg(serde_json::to_vec(&params)?)).await?;
     let job = params.id();
     tell!("proposed job {job}; each participant accepts it: confab job accept --config FILE {job}");
-    let view = wait(&contract, &job.0, |state| tell!("{state}")).await?;
+    let view = watch::until_the_end(&contract, &job.0, |state| tell!("{state}")).await?;
     if view.ending.as_ref().is_none_or(|ending| ending.outcome != records::Outcome::Finished) {
         let how = view.ending.map_or_else(|| "not ended".into(), |ending| ending.to_string());
         return Err(format!("the job was {how}").into());

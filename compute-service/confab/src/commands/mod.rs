@@ -22,6 +22,7 @@ pub mod split;
 pub mod train;
 pub mod training;
 pub mod verify;
+pub mod watch;
 
 /// How a command ends; the error is shown to a person.
 pub type Done<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -126,6 +126,7 @@ fn show(event: &Event, config: &Path, accepts: &[String]) {
         Event::Broken { job, reason } => {
             say!("job {job} stands still; start the node again to go on: {reason}");
         }
+        Event::Waiting { job, wait } => say!("job {job}: {wait}"),
         Event::Progress { progress, .. } => {
             match progress.rounds {
                 // Nobody knows beforehand which batch of candidates has a good one.

@@ -2,10 +2,11 @@
 
 use super::{Done, program, train::PATIENCE_SECS};
 use crate::output::Steps;
-use launcher::Network;
+use launcher::{Network, State};
 use node::{
     experiment::{Participants, job_params},
     run::Event,
+    wait::Wait,
     worker::KeyReport,
 };
 use records::{Ending, JobParams, KeyGeneration, Kind, Outcome, Phase, Rules};
@@ -14,67 +15,230 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::Child,
     sync::mpsc,
+    time::{Instant, timeout, timeout_at},
 };
 
+/// How long after the first node the others may take to stop.
+const STRAGGLERS: Duration = Duration::from_secs(60);
+/// How long the others may take to say what they know of a job that came to nothing.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How long a process of the ledger may be gone: somebody may start it again.
+const RESTART: Duration = Duration::from_secs(20);
+
 /// Runs a node for every participant until the job has ended.
+///
+/// # Errors
+/// The cause, where the job does not finish: as soon as a node gives up or dies, the ledger is gone, or something is wrong
+/// that does not pass by itself.
 pub async fn run_job(participants: &Participants, params: &JobParams, steps: &Steps) -> Done {
-    let program = program()?;
-    let job = params.id();
-    let parties = params.participants.len();
-    let (events, mut on_event) = mpsc::unbounded_channel();
-    let mut nodes: Vec<Child> = Vec::new();
-    for party in 0..parties {
-        let mut node = participants.spawn_node(&program, party, &job)?;
-        let stdout = node.stdout.take().ok_or("a node without standard output")?;
-        let events = events.clone();
-        tokio::spawn(async move {
-            let mut lines = BufReader::new(stdout).lines();
-            while let Ok(Some(line)) = lines.next_line().await {
-                if let Ok(event) = serde_json::from_str::<Event>(&line) {
-                    let _ = events.send((party, Some(event)));
-                }
-            }
-            let _ = events.send((party, None));
-        });
-        nodes.push(node);
-    }
-    drop(events);
+    let mut nodes = Nodes::start(participants, params)?;
     let mut progress = Shown::new(params);
     steps.step(progress.begin);
-    participants.propose(params).await?;
-    let mut ended: Vec<Option<Ending>> = vec![None; parties];
-    let mut unfit = Vec::new();
-    while let Some((party, event)) = on_event.recv().await {
-        match event {
-            Some(Event::Progress { job: of, progress: made }) if of == job && party == 0 => {
-                progress.show(&made, steps);
+    tokio::select! {
+        proposed = participants.propose_saying(params, |wait| steps.step(&wait.to_string())) => proposed?,
+        reason = nodes.stopped() => return Err(reason.into()),
+    }
+    loop {
+        match nodes.next().await? {
+            Some((0, Event::Progress { progress: made, .. })) => progress.show(&made, steps),
+            Some((party, Event::Waiting { wait, .. })) => {
+                nodes.waits[party] = Some(wait.clone());
+                if let Some(cause) = wait.causes.iter().find(|cause| cause.is_hopeless()) {
+                    return Err(cause.to_string().into());
+                }
+                steps.step(&format!("{}: {wait}", params.participants[party]));
             }
-            Some(Event::Ended { job: of, ending, .. }) if of == job => ended[party] = Some(ending),
-            Some(Event::Unfit { job: of, reason }) if of == job => unfit.push((party, reason)),
-            None if ended[party].is_none() => {
-                let name = &params.participants[party];
-                let log = participants.configs[party].with_file_name("node.log");
-                let text = std::fs::read_to_string(&log).unwrap_or_default();
-                let last = text.lines().last().unwrap_or("it said nothing");
-                return Err(format!("the node of {name} stopped: {last}").into());
-            }
-            _ => {}
+            Some(_) => {}
+            None => break,
         }
     }
-    for node in &mut nodes {
-        // They stop by themselves when the job has ended.
-        if tokio::time::timeout(Duration::from_secs(10), node.wait()).await.is_err() {
-            node.kill().await?;
+    nodes.finish().await
+}
+
+/// The nodes of a job under way.
+struct Nodes<'a> {
+    participants: &'a Participants,
+    params: &'a JobParams,
+    children: Vec<Child>,
+    on_event: mpsc::UnboundedReceiver<(usize, Option<Event>)>,
+    /// How the job ended, as each of them said.
+    endings: Vec<Option<Ending>>,
+    /// What was wrong with the input of some.
+    unfit: Vec<(usize, String)>,
+    /// What each of them waited for last.
+    waits: Vec<Option<Wait>>,
+    /// The ledger, where it runs on this machine.
+    network: Option<Network>,
+    /// Its first process that is gone, and since when.
+    gone: Option<(String, Instant)>,
+}
+
+impl<'a> Nodes<'a> {
+    fn start(participants: &'a Participants, params: &'a JobParams) -> Done<Self> {
+        let program = program()?;
+        let (events, on_event) = mpsc::unbounded_channel();
+        let mut children = Vec::new();
+        for party in 0..params.participants.len() {
+            let mut node = participants.spawn_node(&program, party, &params.id())?;
+            let stdout = node.stdout.take().ok_or("a node without standard output")?;
+            let events = events.clone();
+            tokio::spawn(async move {
+                let mut lines = BufReader::new(stdout).lines();
+                while let Ok(Some(line)) = lines.next_line().await {
+                    if let Ok(event) = serde_json::from_str::<Event>(&line) {
+                        let _ = events.send((party, Some(event)));
+                    }
+                }
+                let _ = events.send((party, None));
+            });
+            children.push(node);
+        }
+        // A profile that the launcher wrote lies in the folder of its network.
+        let network =
+            participants.organisations.first().and_then(|(_, profile)| Network::load(profile.parent()?).ok());
+        let endings = vec![None; children.len()];
+        let waits = vec![None; children.len()];
+        Ok(Self {
+            participants,
+            params,
+            children,
+            on_event,
+            endings,
+            unfit: Vec::new(),
+            waits,
+            network,
+            gone: None,
+        })
+    }
+
+    /// The next event of the job; none when it has ended for a node.
+    async fn next(&mut self) -> Done<Option<(usize, Event)>> {
+        loop {
+            let (party, event) = match timeout(Duration::from_secs(1), self.on_event.recv()).await {
+                Ok(Some(event)) => event,
+                Ok(None) => return Err("the nodes stopped without a word".into()),
+                Err(_) => match self.ledger_is_gone() {
+                    Some(reason) => return Err(reason.into()),
+                    None => continue,
+                },
+            };
+            let Some(event) = event else { return Err(self.died(party).into()) };
+            if event.job() != Some(&self.params.id()) {
+                continue;
+            }
+            match event {
+                Event::Ended { ending, .. } => {
+                    self.endings[party] = Some(ending);
+                    return Ok(None);
+                }
+                Event::Unfit { reason, .. } => self.unfit.push((party, reason)),
+                event => return Ok(Some((party, event))),
+            }
         }
     }
-    match ended.into_iter().flatten().find(|ending| ending.outcome != Outcome::Finished) {
-        None => Ok(()),
-        Some(ending) => Err(match unfit.first() {
-            // The ledger is not told, but this is all one person's data.
-            Some((party, reason)) => format!("{}: {reason}", params.participants[*party]),
-            None => format!("the job was {ending}"),
+
+    /// Why a node stopped, when one does; what comes meanwhile is of no interest.
+    async fn stopped(&mut self) -> String {
+        loop {
+            match self.next().await {
+                Err(reason) => return reason.to_string(),
+                Ok(Some(_)) => {}
+                // Not before it is proposed.
+                Ok(None) => return "the job ended before it was proposed".into(),
+            }
         }
-        .into()),
+    }
+
+    /// Why a node stopped before its job had ended.
+    fn died(&mut self, party: usize) -> String {
+        let name = &self.params.participants[party];
+        let log = self.participants.configs[party].with_file_name("node.log");
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        // Only the last error says why; before it there may be warnings.
+        let said = text.lines().rev().find_map(|line| line.strip_prefix("error: ")).or(text.lines().last());
+        match (said, self.children[party].try_wait()) {
+            (Some(said), Ok(Some(status))) if status.code().is_some() => {
+                format!("the node of {name} stopped: {said}")
+            }
+            (_, Ok(Some(status))) => {
+                format!("the node of {name} died: {status}; its log is {}", log.display())
+            }
+            (said, _) => format!("the node of {name} stopped: {}", said.unwrap_or("it said nothing")),
+        }
+    }
+
+    /// Whether a process of the ledger on this machine has been gone for too long.
+    fn ledger_is_gone(&mut self) -> Option<String> {
+        let network = self.network.as_ref()?;
+        let is_gone = |name: &&String| network.state(name).is_ok_and(|(state, _)| state == State::Ended);
+        let names = || network.processes.iter().map(|process| &process.name);
+        // Chaincode services are missed by whoever needs them; of several orderers a majority is enough.
+        let (orderers, others): (Vec<_>, Vec<_>) = names()
+            .filter(|name| !name.starts_with("chaincode"))
+            .partition(|name| name.starts_with("orderer"));
+        let gone: Vec<_> = orderers.iter().copied().filter(is_gone).collect();
+        let orderer = gone.first().copied().filter(|_| 2 * gone.len() >= orderers.len());
+        match others.into_iter().find(is_gone).or(orderer) {
+            None => self.gone = None,
+            Some(name) => {
+                let (known, since) = self.gone.get_or_insert_with(|| (name.clone(), Instant::now()));
+                if since.elapsed() > RESTART {
+                    let dir = network.dir.display();
+                    return Some(format!(
+                        "the ledger's process {known} has ended; `confab ledger logs --dir {dir} --process {known}` shows \
+                         why"
+                    ));
+                }
+            }
+        }
+        None
+    }
+
+    /// Waits for the nodes that have not stopped, for a while, and says how the job ended.
+    async fn finish(mut self) -> Done {
+        let is_finished = |endings: &[Option<Ending>]| {
+            endings.iter().flatten().all(|ending| ending.outcome == Outcome::Finished)
+        };
+        let start = Instant::now();
+        while self.endings.iter().any(Option::is_none) {
+            // Of a job that came to nothing the others know enough.
+            let until = start + if is_finished(&self.endings) { STRAGGLERS } else { LAST_WORDS };
+            match timeout_at(until, self.on_event.recv()).await {
+                Ok(Some((party, Some(Event::Ended { job, ending, .. })))) if job == self.params.id() => {
+                    self.endings[party] = Some(ending);
+                }
+                Ok(Some((party, Some(Event::Unfit { reason, .. })))) => self.unfit.push((party, reason)),
+                Ok(Some((party, None))) if self.endings[party].is_none() && is_finished(&self.endings) => {
+                    return Err(self.died(party).into());
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let came_to_nothing =
+            self.endings.iter().flatten().find(|ending| ending.outcome != Outcome::Finished);
+        if let Some(ending) = came_to_nothing {
+            return Err(match self.unfit.first() {
+                // The ledger is not told, but this is all one person's data.
+                Some((party, reason)) => format!("{}: {reason}", self.params.participants[*party]),
+                None => format!("the job was {ending}"),
+            }
+            .into());
+        }
+        if let Some(party) = self.endings.iter().position(Option::is_none) {
+            let (name, seconds) = (&self.params.participants[party], STRAGGLERS.as_secs());
+            return Err(format!(
+                "the job is finished, but the node of {name} did not end within {seconds} s"
+            )
+            .into());
+        }
+        for node in &mut self.children {
+            // They stop by themselves when the job has ended.
+            if timeout(Duration::from_secs(10), node.wait()).await.is_err() {
+                node.kill().await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -134,7 +298,8 @@ pub async fn negotiate(
     steps: &Steps,
 ) -> Done<Vec<KeyReport>> {
     let names = participants.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
-    let params = job_params(Kind::KeyGeneration(generation), names)?;
+    let mut params = job_params(Kind::KeyGeneration(generation), names)?;
+    params.deadlines = Some(participants.deadlines);
     params.validate()?;
     participants.accept(&params.id())?;
     run_job(participants, &params, steps).await?;

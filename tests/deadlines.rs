@@ -1,0 +1,239 @@
+//! A participant that goes silent: one that accepted and runs no node, one that never answers, one whose node is killed for
+//! good in mid-job. On every ledger each of these jobs ends within its deadlines, names who owed what, and nobody who waits
+//! for it does so without a word or succeeds.
+
+mod fixture;
+
+use fixture::{Ledger, Size, program, say};
+use launcher::Kind;
+use node::{
+    answer,
+    config::Config,
+    experiment::{Key, Participants, Prepared},
+    ledger,
+    run::Event,
+    wait::Cause,
+};
+use records::{Deadlines, Debt, Ending, Job, JobId, JobView, Judge, Outcome, Phase, Rules};
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{Child, ChildStdin, Command},
+    sync::watch,
+    time::timeout,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_the_development_ledger() {
+    on(Ledger::start(Kind::Dev, 3).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_fabric() {
+    on(Ledger::start(Kind::Fabric, 3).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_fabrics_long_term_release() {
+    on(Ledger::start_long_term(3).await).await;
+}
+
+const SIZE: Size = Size { judge: Judge::Blinded, rows: 60, iterations: 200, batch: 2, key_bits: 512 };
+
+/// Long enough for a busy machine between two records, and that silence is spoken of before it is over.
+const LIMITS: Deadlines = Deadlines { accept: 20, step: 20 };
+
+/// The one that goes silent; the others are the first and the third.
+const SILENT: usize = 1;
+
+/// Longest time that any of this takes: the deadline, and what comes before and after it on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+async fn on(ledger: Option<Ledger>) {
+    let Some(ledger) = ledger else { return };
+    let start = Instant::now();
+    tokio::join!(accepted_without_a_node(&ledger), never_answered(&ledger), killed_for_good(&ledger));
+    say(&format!("{:?}: three silent participants in {:.0} s", ledger.kind, start.elapsed().as_secs_f64()));
+}
+
+fn prepare(ledger: &Ledger, name: &str) -> Prepared {
+    let plan = ledger.plan(name, &SIZE);
+    let folder = ledger.dir().join("jobs").join(name).join("participants");
+    let participants = Participants { deadlines: LIMITS, ..plan.participants(&folder).unwrap() };
+    plan.lay_out(&participants, &Key::Dealt(plan.deal().unwrap())).unwrap()
+}
+
+/// A node as a process of its own.
+struct Node {
+    child: Child,
+    _stdin: ChildStdin,
+    /// All events of the job so far.
+    events: watch::Receiver<Vec<Event>>,
+}
+
+impl Node {
+    fn start(prepared: &Prepared, party: usize) -> Self {
+        let mut child = prepared.participants.spawn_node(&program(), party, &prepared.params.id()).unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (sender, events) = watch::channel(Vec::new());
+        let id = prepared.params.id();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // The organisation is named in the other jobs on this ledger, too.
+                if let Ok(event) = serde_json::from_str::<Event>(&line)
+                    && event.job() == Some(&id)
+                {
+                    sender.send_modify(|all| all.push(event));
+                }
+            }
+        });
+        Self { child, _stdin: stdin, events }
+    }
+
+    /// Waits for an event.
+    async fn sees(&mut self, what: &str, is: impl Fn(&Event) -> bool) {
+        let seen = timeout(PATIENCE, self.events.wait_for(|all| all.iter().any(&is))).await;
+        assert!(matches!(seen, Ok(Ok(_))), "{what} was not seen");
+    }
+
+    /// Waits for its end, which is a failure. How the job ended, and whom it said to wait for on the way.
+    async fn fails(mut self) -> (Ending, Vec<Cause>) {
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("the node does not end").unwrap();
+        assert!(!status.success(), "the node succeeds");
+        let is_end = |event: &Event| matches!(event, Event::Ended { .. });
+        self.sees("the end", is_end).await;
+        let events = self.events.borrow().clone();
+        let ending = events.iter().find_map(|event| match event {
+            Event::Ended { ending, .. } => Some(ending.clone()),
+            _ => None,
+        });
+        let causes = events.into_iter().filter_map(|event| match event {
+            Event::Waiting { wait, .. } => Some(wait.causes),
+            _ => None,
+        });
+        (ending.unwrap(), causes.flatten().collect())
+    }
+}
+
+/// `confab job watch`, as a member runs it; it fails. What it says.
+async fn watched(config: &Path, job: &JobId) -> String {
+    let mut child = Command::new(program())
+        .args(["job", "watch", "--config"])
+        .arg(config)
+        .arg(&job.0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let status = timeout(PATIENCE, child.wait()).await.expect("`job watch` does not end").unwrap();
+    let mut said = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut said).await.unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
+    assert!(!status.success(), "{said}");
+    said
+}
+
+/// Accepts a job as `confab job accept` does.
+async fn accept(prepared: &Prepared, party: usize) {
+    let config = Config::load(&prepared.configs()[party]).unwrap();
+    let gateway = ledger::connect(&config).unwrap();
+    let contract = gateway.network(&config.channel).contract(&config.chaincode);
+    let id = prepared.params.id();
+    let job: Job = timeout(PATIENCE, async {
+        loop {
+            let call = gateway_client::Call::new("job").arg(id.0.as_str());
+            match contract.evaluate(call).await {
+                Ok(view) => return serde_json::from_slice::<JobView>(&view).unwrap().job,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    })
+    .await
+    .unwrap();
+    let msp_id = gateway.user().identity().msp_id();
+    answer::accept(&Arc::new(config.clone()), &contract, msp_id, &job).await.unwrap();
+}
+
+/// The survivors agree on how the job ended; whom they blame.
+fn agree(prepared: &Prepared, ends: [&Ending; 2]) -> Vec<Debt> {
+    assert_eq!(ends[0], ends[1]);
+    let by = prepared.params.party(&ends[0].by).unwrap();
+    assert_ne!(by as usize, SILENT);
+    match &ends[0].outcome {
+        Outcome::Expired(owed) => owed.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn accepted_without_a_node(ledger: &Ledger) {
+    let prepared = prepare(ledger, "without-a-node");
+    let nodes = [0, 2].map(|party| Node::start(&prepared, party));
+    prepared.participants.propose(&prepared.params).await.unwrap();
+    accept(&prepared, SILENT).await;
+    let [first, third] = nodes;
+    let id = prepared.params.id();
+    let (a, b, said) = tokio::join!(first.fails(), third.fails(), watched(&prepared.configs()[2], &id));
+    let owed = agree(&prepared, [&a.0, &b.0]);
+    let name = &prepared.params.participants[SILENT];
+    let slot = records::Slot { phase: Phase::Setup, round: 0, party: SILENT as u32, chunk: 0 };
+    assert_eq!(owed.iter().map(|debt| (&debt.msp_id, debt.slot)).collect::<Vec<_>>(), [(name, Some(slot))]);
+    let cause = Cause::Record { member: name.clone(), slot };
+    assert!(a.1.contains(&cause) && b.1.contains(&cause), "{:?} {:?}", a.1, b.1);
+    let (waits, ended) = (format!("{name} owes {slot}"), format!("expired: {name} did not post {slot}"));
+    assert!(said.contains(&waits) && said.contains(&ended), "{said}");
+}
+
+async fn never_answered(ledger: &Ledger) {
+    let prepared = prepare(ledger, "never-answered");
+    let nodes = [0, 2].map(|party| Node::start(&prepared, party));
+    prepared.participants.propose(&prepared.params).await.unwrap();
+    let [first, third] = nodes;
+    let id = prepared.params.id();
+    let (a, b, said) = tokio::join!(first.fails(), third.fails(), watched(&prepared.configs()[0], &id));
+    let owed = agree(&prepared, [&a.0, &b.0]);
+    let name = &prepared.params.participants[SILENT];
+    assert_eq!(owed.iter().map(|debt| (&debt.msp_id, debt.slot)).collect::<Vec<_>>(), [(name, None)]);
+    let cause = Cause::Answer { member: name.clone() };
+    assert!(a.1.contains(&cause) && b.1.contains(&cause), "{:?} {:?}", a.1, b.1);
+    let words =
+        [format!("{name} has not answered the proposal"), format!("{name} did not answer the proposal")];
+    assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    // The job takes no place any more, and nobody can answer it.
+    let view =
+        ledger.contract(SILENT).evaluate(gateway_client::Call::new("job").arg(id.0.as_str())).await.unwrap();
+    assert_eq!(serde_json::from_slice::<JobView>(&view).unwrap().ending.as_ref(), Some(&a.0));
+}
+
+async fn killed_for_good(ledger: &Ledger) {
+    let prepared = prepare(ledger, "killed");
+    let mut nodes = [0, 1, 2].map(|party| Node::start(&prepared, party));
+    prepared.participants.propose(&prepared.params).await.unwrap();
+    let before: u64 = [Phase::Setup, Phase::SeedCommit, Phase::SeedOpen, Phase::Chain, Phase::Noise]
+        .map(|phase| Rules::new(&prepared.params).round_slots(phase, 0).len() as u64)
+        .iter()
+        .sum();
+    let reached =
+        |event: &Event| matches!(event, Event::Progress { progress, .. } if progress.records >= before + 5);
+    nodes[0].sees("the training", reached).await;
+    nodes[SILENT].child.kill().await.unwrap();
+    let [first, _killed, third] = nodes;
+    let (a, b) = tokio::join!(first.fails(), third.fails());
+    let owed = agree(&prepared, [&a.0, &b.0]);
+    let [debt] = owed.as_slice() else { panic!("{owed:?}") };
+    let slot = debt.slot.unwrap();
+    assert_eq!(
+        (debt.msp_id.as_str(), slot.party),
+        (prepared.params.participants[SILENT].as_str(), SILENT as u32)
+    );
+    assert!(matches!(slot.phase, Phase::Iv | Phase::Dv), "{slot}");
+    let cause = Cause::Record { member: debt.msp_id.clone(), slot };
+    assert!(a.1.contains(&cause) && b.1.contains(&cause), "{:?} {:?}", a.1, b.1);
+}
