@@ -2,7 +2,7 @@
 
 use fabric_protos::common::{
     self, BlockData, BlockHeader, BlockMetadataIndex, ChannelHeader, ConfigEnvelope, Envelope, HeaderType,
-    Payload, SignatureHeader,
+    LastConfig, Metadata, OrdererBlockMetadata, Payload, SignatureHeader,
 };
 use fabric_protos::kvrwset::{HashedRwSet, KvrwSet};
 use fabric_protos::msp::SerializedIdentity;
@@ -32,6 +32,9 @@ pub struct Block {
     pub transactions: Vec<TransactionInfo>,
     /// How many of the transactions lie before the checkpoint from which the stream began.
     pub seen: usize,
+    /// The number of the block with the channel's configuration as of this block, as the orderer says; the first where
+    /// nobody does, as on a development ledger.
+    pub last_config: u64,
 }
 
 /// What kind of envelope a transaction is.
@@ -256,9 +259,10 @@ impl Block {
             return Err(BlockDefect::DataHash { number });
         }
         let mut metadata = block.metadata.unwrap_or_default().metadata;
+        let last_config = last_config(&metadata).unwrap_or_default();
         let filter = BlockMetadataIndex::TransactionsFilter as usize;
         let verdicts = if filter < metadata.len() { metadata.swap_remove(filter) } else { Vec::new() };
-        Ok(Self::assemble(header, data, &verdicts))
+        Ok(Self { last_config, ..Self::assemble(header, data, &verdicts) })
     }
 
     fn assemble(header: BlockHeader, data: BlockData, verdicts: &[u8]) -> Self {
@@ -281,13 +285,30 @@ impl Block {
             data_hash: header.data_hash,
             transactions,
             seen: 0,
+            last_config: 0,
         }
+    }
+
+    /// The channel configuration that the block sets, where it does.
+    pub fn config(&self) -> Option<common::Config> {
+        self.transactions.iter().find_map(TransactionInfo::config)
     }
 
     /// The transactions after the checkpoint from which the stream began.
     pub fn fresh(&self) -> &[TransactionInfo] {
         &self.transactions[self.seen.min(self.transactions.len())..]
     }
+}
+
+/// The number of the last configuration block: in what orderers sign or, before 2.0, in an entry of its own.
+fn last_config(metadata: &[Vec<u8>]) -> Option<u64> {
+    let value = |index: BlockMetadataIndex| {
+        Metadata::decode(metadata.get(index as usize)?.as_slice()).ok().map(|entry| entry.value)
+    };
+    let signed = value(BlockMetadataIndex::Signatures)
+        .and_then(|value| OrdererBlockMetadata::decode(value.as_slice()).ok()?.last_config);
+    let own = || LastConfig::decode(value(BlockMetadataIndex::LastConfig)?.as_slice()).ok();
+    signed.or_else(own).map(|last| last.index)
 }
 
 impl TransactionInfo {

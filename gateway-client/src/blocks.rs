@@ -43,6 +43,12 @@ impl<B: BlockForm> BlockEventsRequest<B> {
         Self::seek(network.gateway.clone(), network.channel.clone(), start.position(), after, past)
     }
 
+    /// A request for the newest block and no other.
+    pub(crate) fn newest(network: &Network) -> Self {
+        let start = SeekPosition { r#type: Some(seek_position::Type::Newest(SeekNewest {})) };
+        Self::seek(network.gateway.clone(), network.channel.clone(), start, None, true)
+    }
+
     fn seek(
         gateway: Gateway,
         channel: String,
@@ -172,11 +178,16 @@ impl<B: BlockForm> Source for Reader<B> {
             return End::Failed(error);
         }
         let (peer, client) = gateway.deliver_client();
-        let end = self.read(client, sender).await;
-        if matches!(end, End::Lost(_)) {
+        let mut end = self.read(client, sender).await;
+        if let End::Lost(error) = &mut end {
+            gateway.explain(error, peer);
             gateway.leave(peer);
         }
         end
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.request.gateway.is_hopeless()
     }
 }
 

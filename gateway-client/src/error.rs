@@ -1,6 +1,6 @@
 //! What can go wrong, with the transaction's id and Fabric's own codes.
 
-use crate::{BlockDefect, IdentityError, ProfileError, SignerError};
+use crate::{BlockDefect, ConnectionFault, IdentityError, ProfileError, SignerError};
 use fabric_protos::gateway::ErrorDetail;
 use fabric_protos::google::rpc;
 use fabric_protos::peer::TxValidationCode;
@@ -33,6 +33,9 @@ pub enum Error {
         /// What is wrong with it or its certificate.
         reason: String,
     },
+    /// An own certificate has expired, or is not valid yet; the text names it with its file and the date.
+    #[error("{0}")]
+    Validity(String),
     /// The signer failed.
     #[error(transparent)]
     Signer(#[from] SignerError),
@@ -67,6 +70,14 @@ pub enum Error {
         /// What is wrong with them.
         reason: String,
     },
+    /// The channel's configuration cannot be read from its blocks.
+    #[error("block {block} of channel {channel} holds no configuration that can be read")]
+    Configuration {
+        /// The channel.
+        channel: String,
+        /// The block in which it should be.
+        block: u64,
+    },
     /// A block does not follow from its predecessor or contradicts itself; the peer or its disk is at fault.
     #[error("the chain from this peer is broken: {0}; compare with another organisation's peer")]
     Chain(#[from] BlockDefect),
@@ -78,6 +89,15 @@ impl Error {
         match self {
             Self::Call(call) => Some(call),
             _ => None,
+        }
+    }
+
+    /// Whether it lasts until somebody changes something here or at the peer: certificates, addresses, profiles.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Profile(_) | Self::Identity(_) | Self::Endpoint { .. } | Self::Validity(_) => true,
+            Self::Call(call) => call.fault.is_some(),
+            _ => false,
         }
     }
 
@@ -156,6 +176,8 @@ pub struct CallError {
     pub details: Vec<PeerDetail>,
     /// Whether the connection failed rather than the peer having answered.
     pub connection: bool,
+    /// Where it failed for something that trying again does not cure: the peer's address, and what it is.
+    pub fault: Option<(String, ConnectionFault)>,
 }
 
 /// What kind of failure a [`CallError`] is, and hence what may be done about it.
@@ -216,6 +238,7 @@ impl CallError {
             message: cut(status.message()),
             details: details(status.details()),
             connection,
+            fault: None,
         })
     }
 
@@ -227,6 +250,7 @@ impl CallError {
             message: format!("no answer within {limit:?}"),
             details: Vec::new(),
             connection: false,
+            fault: None,
         })
     }
 
@@ -252,6 +276,9 @@ impl CallError {
         }
         if self.texts().any(|text| text.contains(MISMATCH)) {
             return Failure::Mismatch;
+        }
+        if self.fault.is_some() {
+            return Failure::Other;
         }
         if self.connection {
             return Failure::Unavailable;
@@ -320,6 +347,9 @@ impl fmt::Display for CallError {
                 f.write_str("; set the clock of this machine, or of that peer, right")?;
             }
             return Ok(());
+        }
+        if let Some((address, fault)) = &self.fault {
+            return write!(f, " failed: no connection to the peer at {address}: {fault}");
         }
         write!(f, " failed ({:?}): {}", self.code, self.message)?;
         for detail in &self.details {

@@ -154,11 +154,16 @@ impl Source for Reader {
             return End::Failed(error);
         }
         let (peer, client) = gateway.gateway_client();
-        let end = self.read(client, sender).await;
-        if matches!(end, End::Lost(_)) {
+        let mut end = self.read(client, sender).await;
+        if let End::Lost(error) = &mut end {
+            gateway.explain(error, peer);
             gateway.leave(peer);
         }
         end
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.request.gateway.is_hopeless()
     }
 }
 

@@ -1,9 +1,18 @@
 //! The connection to the peers, on behalf of one user.
 
 use crate::peers::Peers;
-use crate::{CallError, ClientTls, Endpoint, Error, Failure, Network, Operation, Profile, User};
+use crate::validity::{self, Role, Standing, Validity};
+use crate::{
+    CallError, ChannelConfig, ClientTls, Endpoint, Error, Failure, Network, Operation, Profile, User,
+};
 use fabric_protos::services::{DeliverClient, GatewayClient, MAX_MESSAGE_SIZE};
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
 use tokio::time::{Instant, timeout_at};
 use tonic::transport::Channel;
 
@@ -44,6 +53,19 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Time limits within which a gateway that waits so long for another peer's endorsement gets to ask a second one,
+    /// and to say what went wrong.
+    fn longer_than(self, endorsement: Duration) -> Self {
+        const MARGIN: Duration = Duration::from_secs(2);
+        Self {
+            evaluate: self.evaluate.max(endorsement + MARGIN),
+            endorse: self.endorse.max(2 * endorsement + MARGIN),
+            ..self
+        }
+    }
+}
+
 /// A connection to peers on behalf of one user. Clones share it.
 #[derive(Clone)]
 pub struct Gateway {
@@ -55,6 +77,8 @@ struct Shared {
     user: User,
     creator: Vec<u8>,
     options: Options,
+    /// The configuration of each channel that was asked for.
+    configs: Mutex<HashMap<String, Arc<ChannelConfig>>>,
 }
 
 impl Gateway {
@@ -62,7 +86,8 @@ impl Gateway {
     /// whenever it has been lost, so the peer need not run yet. Call it within a Tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Endpoint`] when the address or the certificate cannot be used.
+    /// [`Error::Endpoint`] when the address or the authority's certificate cannot be used; [`Error::Validity`] when the
+    /// user's certificate, or the client's for TLS, has expired or is not valid yet.
     pub fn connect(endpoint: &Endpoint, user: User, options: Options) -> Result<Self, Error> {
         Self::connect_any(std::slice::from_ref(endpoint), user, options)
     }
@@ -72,16 +97,26 @@ impl Gateway {
     /// again at the next at once, one that was not answered is not; streams go on at the next.
     ///
     /// # Errors
-    /// [`Error::Endpoint`] when there is none, or an address or a certificate cannot be used.
+    /// [`Error::Endpoint`] when there is none; else as [`Gateway::connect`].
     pub fn connect_any(endpoints: &[Endpoint], user: User, options: Options) -> Result<Self, Error> {
+        let own = [Some(user.identity.validity()), options.client_tls.as_ref().map(ClientTls::validity)];
+        let now = SystemTime::now();
+        for certificate in own.into_iter().flatten() {
+            if matches!(certificate.standing(now), Standing::Expired | Standing::NotYet) {
+                return Err(Error::Validity(certificate.notice(now).unwrap_or_default()));
+            }
+        }
         let peers = Peers::new(endpoints, &options)?;
         let creator = user.identity.serialized();
-        Ok(Self { shared: Arc::new(Shared { peers, user, creator, options }) })
+        let configs = Mutex::default();
+        let gateway = Self { shared: Arc::new(Shared { peers, user, creator, options, configs }) };
+        gateway.warn_of_ends();
+        Ok(gateway)
     }
 
     /// A client of the peers of the organisation that a connection profile describes, as `user` or,
     /// without one, as the profile's administrator; with the profile's TLS certificate where the options have
-    /// none. See [`Gateway::connect_any`].
+    /// none, and with time limits that suit its peers. See [`Gateway::connect_any`].
     ///
     /// # Errors
     /// [`Error::Profile`] for a profile that cannot be used; else as [`Gateway::connect_any`].
@@ -97,12 +132,50 @@ impl Gateway {
         if options.client_tls.is_none() {
             options.client_tls = profile.client_tls()?;
         }
+        if let Some(timeout) = profile.endorsement_timeout() {
+            options = options.longer_than(timeout);
+        }
         Self::connect_any(&profile.endpoints()?, user, options)
     }
 
     /// A channel that the peers have joined.
     pub fn network(&self, channel: impl Into<String>) -> Network {
         Network { gateway: self.clone(), channel: channel.into() }
+    }
+
+    pub(crate) fn known_config(&self, channel: &str) -> Option<Arc<ChannelConfig>> {
+        self.shared.configs.lock().unwrap_or_else(PoisonError::into_inner).get(channel).cloned()
+    }
+
+    pub(crate) fn keep_config(&self, channel: &str, config: Arc<ChannelConfig>) {
+        let mut configs = self.shared.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        configs.insert(channel.to_owned(), config);
+        drop(configs);
+        self.warn_of_ends();
+    }
+
+    /// The certificates on which this client depends, as far as it has seen them: the user's, the client's for TLS, those
+    /// of the peers and of the authorities.
+    pub fn certificates(&self) -> Vec<Validity> {
+        let shared = &self.shared;
+        let own = [
+            Some(shared.user.identity.validity()),
+            shared.options.client_tls.as_ref().map(ClientTls::validity),
+        ];
+        let mut all: Vec<Validity> = own.into_iter().flatten().cloned().collect();
+        all.extend(shared.peers.certificates());
+        let configs = shared.configs.lock().unwrap_or_else(PoisonError::into_inner);
+        let msp_id = shared.user.identity.msp_id();
+        for member in configs.values().filter_map(|config| config.member(msp_id)) {
+            all.extend(member.authorities.iter().map(|authority| Validity::new(Role::Authority, authority)));
+        }
+        all
+    }
+
+    /// Logs which of the certificates expire within thirty days or have expired, each at most once a day. It happens by
+    /// itself whenever one is first seen; who goes on for longer calls it every day.
+    pub fn warn_of_ends(&self) {
+        validity::warn(&self.certificates());
     }
 
     /// The user on whose behalf it calls.
@@ -147,6 +220,18 @@ impl Gateway {
         (index, client)
     }
 
+    /// Says in an error why the connection to the peer with this index failed, where that is known.
+    pub(crate) fn explain(&self, error: &mut CallError, index: usize) {
+        if error.connection {
+            error.fault = self.shared.peers.fault(index);
+        }
+    }
+
+    /// Whether none of the peers can be connected to, however often it is tried.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.shared.peers.are_hopeless()
+    }
+
     /// Turns to another peer than the one with this index, where there is one.
     pub(crate) fn leave(&self, index: usize) {
         self.shared.peers.leave(index);
@@ -164,6 +249,8 @@ impl Gateway {
         F: Future<Output = Result<tonic::Response<A>, tonic::Status>>,
     {
         let deadline = Instant::now() + limit;
+        // A peer that cannot be reached now, where another one never can.
+        let mut passing = None;
         let mut others = self.shared.peers.len() - 1;
         let mut message = Some(message);
         loop {
@@ -171,18 +258,23 @@ impl Gateway {
             let copy = if others > 0 { message.clone() } else { message.take() };
             let mut request = tonic::Request::new(copy.expect("it is taken for the last peer"));
             request.set_timeout(deadline.saturating_duration_since(Instant::now()));
-            let error = match timeout_at(deadline, call(client, request)).await {
+            let mut error = match timeout_at(deadline, call(client, request)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
                 Ok(Err(status)) => CallError::from_status(operation, transaction_id, status),
                 Err(_) => CallError::timed_out(operation, transaction_id, limit),
             };
+            self.explain(&mut error, index);
             // A verdict may take its time; any other call that does shows a peer that hangs.
             let hangs = operation != Operation::CommitStatus && error.failure() == Failure::TimedOut;
             if error.connection || hangs {
                 self.leave(index);
             }
             if !error.connection || others == 0 {
-                return Err(error.into());
+                let passing = passing.filter(|_| error.fault.is_some());
+                return Err(passing.unwrap_or(error).into());
+            }
+            if error.fault.is_none() {
+                passing = Some(error);
             }
             others -= 1;
         }

@@ -45,6 +45,7 @@
 
 mod block;
 mod blocks;
+mod channel;
 mod checkpoint;
 mod commit;
 mod error;
@@ -59,13 +60,16 @@ mod signed;
 mod signer;
 mod stream;
 mod submitter;
+mod tls;
 mod transaction;
+mod validity;
 
 pub use block::{
     Block, BlockDefect, BlockEvent, Creator, Endorser, Kind, KvWrite, ReadWriteSet, SignatureDefect,
     TransactionInfo,
 };
 pub use blocks::{BlockEventsRequest, BlockStream};
+pub use channel::{ChannelConfig, Definition, Member, Orderer};
 pub use checkpoint::{Checkpoint, Checkpointer, FileCheckpointer, InMemoryCheckpointer, Start};
 pub use commit::{Commit, CommitStatus};
 pub use error::{CallError, Error, Failure, Operation, PeerDetail};
@@ -82,5 +86,7 @@ pub use stream::EventStream;
 pub use submitter::{
     Outcome, Retries, RetryPolicy, Stage, SubmitError, SubmitFailure, Submitted, Submitter, UnderWay,
 };
+pub use tls::ConnectionFault;
 pub use tonic::Code as GrpcCode;
 pub use transaction::Transaction;
+pub use validity::{Role, Standing, Validity};

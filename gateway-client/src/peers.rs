@@ -1,12 +1,15 @@
 //! The peers that a gateway may call, and the connections to them.
 
-use crate::{Error, IdentityError, Options};
+use crate::tls::{self, Record};
+use crate::validity::{Role, Validity};
+use crate::{ConnectionFault, Error, IdentityError, Options};
+use msp::Certificate;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
 /// Where a peer listens.
@@ -34,6 +37,7 @@ pub struct ClientTls {
     certificate_pem: Vec<u8>,
     key_pem: Zeroizing<Vec<u8>>,
     hash: [u8; 32],
+    validity: Validity,
 }
 
 impl ClientTls {
@@ -50,6 +54,7 @@ impl ClientTls {
             certificate_pem: chain.iter().map(msp::Certificate::to_pem).collect::<String>().into_bytes(),
             key_pem: Zeroizing::new(key_pem.as_bytes().to_vec()),
             hash: Sha256::digest(chain[0].der()).into(),
+            validity: Validity::new(Role::ClientTls, &chain[0]),
         })
     }
 
@@ -58,10 +63,24 @@ impl ClientTls {
         (certificate_path, certificate): (&Path, &str),
         (key_path, key): (&Path, &str),
     ) -> Result<Self, IdentityError> {
-        Self::from_pem(certificate, key).map_err(|e| {
+        let read = Self::from_pem(certificate, key).map_err(|e| {
             let is_key = matches!(e, IdentityError::Key(_));
             e.in_file(if is_key { key_path } else { certificate_path })
-        })
+        })?;
+        Ok(Self { validity: read.validity.in_file(certificate_path), ..read })
+    }
+
+    /// How long the certificate is valid.
+    pub(crate) fn validity(&self) -> &Validity {
+        &self.validity
+    }
+
+    pub(crate) fn certificate_pem(&self) -> &[u8] {
+        &self.certificate_pem
+    }
+
+    pub(crate) fn key_pem(&self) -> &[u8] {
+        &self.key_pem
     }
 
     /// The SHA-256 digest of the certificate, by which a peer's Deliver service knows that the request came over
@@ -81,6 +100,9 @@ impl fmt::Debug for ClientTls {
 pub(crate) struct Peer {
     pub(crate) address: String,
     pub(crate) channel: Channel,
+    record: Arc<Record>,
+    /// The authorities of its TLS certificate.
+    authorities: Vec<Validity>,
 }
 
 /// Some peers that are as good as each other. One is called until it fails; then the next one is.
@@ -92,9 +114,9 @@ pub(crate) struct Peers {
 impl Peers {
     pub(crate) fn new(endpoints: &[Endpoint], options: &Options) -> Result<Self, Error> {
         let peer = |endpoint: &Endpoint| {
-            let address = endpoint.address.clone();
-            match channel(endpoint, options) {
-                Ok(channel) => Ok(Peer { address, channel }),
+            let (address, record) = (endpoint.address.clone(), Arc::default());
+            match tls::channel(endpoint, options, &record) {
+                Ok(channel) => Ok(Peer { address, channel, record, authorities: authorities(endpoint) }),
                 Err(reason) => Err(Error::Endpoint { address, reason }),
             }
         };
@@ -115,6 +137,23 @@ impl Peers {
         (index, &self.peers[index])
     }
 
+    /// Why the peer with this index cannot be connected to, where trying again does not help; with its address.
+    pub(crate) fn fault(&self, index: usize) -> Option<(String, ConnectionFault)> {
+        let peer = &self.peers[index];
+        Some((peer.address.clone(), peer.record.fault()?))
+    }
+
+    /// Whether none of the peers can be connected to, however often it is tried.
+    pub(crate) fn are_hopeless(&self) -> bool {
+        self.peers.iter().all(|peer| peer.record.fault().is_some())
+    }
+
+    /// The peers' TLS certificates, as far as they were seen, and those of their authorities.
+    pub(crate) fn certificates(&self) -> Vec<Validity> {
+        let of = |peer: &Peer| peer.record.certificate().into_iter().chain(peer.authorities.clone());
+        self.peers.iter().flat_map(of).collect()
+    }
+
     /// Turns to the next peer, unless another call has already left this one.
     pub(crate) fn leave(&self, index: usize) {
         let next = (index + 1) % self.peers.len();
@@ -130,35 +169,9 @@ impl Peers {
     }
 }
 
-fn channel(endpoint: &Endpoint, options: &Options) -> Result<Channel, String> {
-    // Windows that let a block of some megabytes through without waiting for a round trip each 64 KiB.
-    const STREAM_WINDOW: u32 = 4 << 20;
-    const CONNECTION_WINDOW: u32 = 16 << 20;
-    // A failed call brings what every endorser said in its trailers; by default 16 KiB are allowed.
-    const TRAILERS: u32 = 1 << 20;
-    let scheme = if endpoint.tls.is_some() { "https" } else { "http" };
-    let mut to = Channel::from_shared(format!("{scheme}://{}", endpoint.address))
-        .map_err(|e| e.to_string())?
-        .connect_timeout(options.connect)
-        .http2_keep_alive_interval(options.keepalive)
-        .keep_alive_timeout(Duration::from_secs(20))
-        .keep_alive_while_idle(true)
-        .tcp_keepalive(Some(Duration::from_secs(15)))
-        .tcp_nodelay(true)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .http2_max_header_list_size(TRAILERS);
-    if let Some(tls) = &endpoint.tls {
-        let roots = msp::bundle(&tls.ca_pem).map_err(|e| format!("the authority's TLS certificate: {e}"))?;
-        let mut config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(roots));
-        if let Some(name) = &tls.server_name {
-            config = config.domain_name(name);
-        }
-        if let Some(own) = &options.client_tls {
-            let identity = tonic::transport::Identity::from_pem(&own.certificate_pem, own.key_pem.as_slice());
-            config = config.identity(identity);
-        }
-        to = to.tls_config(config).map_err(|e| e.to_string())?;
-    }
-    Ok(to.connect_lazy())
+fn authorities(endpoint: &Endpoint) -> Vec<Validity> {
+    let pem = endpoint.tls.as_ref().map(|tls| tls.ca_pem.as_slice()).unwrap_or_default();
+    let validity =
+        |authority: &Certificate| Validity::new(Role::TlsAuthority, authority).at(endpoint.address.clone());
+    Certificate::find_all(pem).unwrap_or_default().iter().map(validity).collect()
 }

@@ -1,5 +1,6 @@
 //! Who a client is, and how it signs.
 
+use crate::validity::{Role, Validity};
 use async_trait::async_trait;
 use fabric_protos::{msp::SerializedIdentity, prost::Message};
 use msp::PublicKey;
@@ -127,6 +128,7 @@ pub struct Identity {
     msp_id: String,
     certificate_pem: String,
     public_key: PublicKey,
+    validity: Validity,
 }
 
 impl Identity {
@@ -143,7 +145,8 @@ impl Identity {
         }
         let certificate = msp::Certificate::find(certificate_pem.as_ref())?;
         let public_key = certificate.public_key()?.clone();
-        Ok(Self { msp_id, certificate_pem: certificate.to_pem(), public_key })
+        let validity = Validity::new(Role::User, &certificate);
+        Ok(Self { msp_id, certificate_pem: certificate.to_pem(), public_key, validity })
     }
 
     /// MSP identifier, such as `Org1MSP`.
@@ -154,6 +157,11 @@ impl Identity {
     /// The certificate in PEM, and nothing else.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
+    }
+
+    /// How long the certificate is valid.
+    pub fn validity(&self) -> &Validity {
+        &self.validity
     }
 
     /// The identity as it stands in headers: Fabric's `creator`.
@@ -221,7 +229,8 @@ impl User {
         let text = msp::text::decode(certificate)
             .map_err(|e| IdentityError::Certificate(msp::Error::Certificate(e.to_string())));
         let identity = text.and_then(|text| Identity::new(msp_id, text.as_str()));
-        let identity = identity.map_err(|e| e.in_file(certificate_path))?;
+        let mut identity = identity.map_err(|e| e.in_file(certificate_path))?;
+        identity.validity = identity.validity.in_file(certificate_path);
         let signer = KeySigner::from_pem(key).map_err(|e| e.in_file(key_path))?;
         if !signer.belongs_to(&identity) {
             return Err(IdentityError::Pair.in_file(key_path));

@@ -59,6 +59,9 @@ pub(crate) trait Source: Send + 'static {
     /// How many items were passed on so far.
     fn passed(&self) -> u64;
 
+    /// Whether connecting again is in vain until somebody changes something.
+    fn is_hopeless(&self) -> bool;
+
     /// Connects once and passes items on until the connection ends.
     fn session(&mut self, sender: &Sender<Self::Item>) -> impl Future<Output = End> + Send;
 }
@@ -101,7 +104,8 @@ async fn run<S: Source>(mut source: S, again: bool, sender: Sender<S::Item>) {
         };
         let error = match end {
             End::Done => return,
-            End::Lost(error) if again => {
+            // Somebody who has read before goes on as soon as it is mended.
+            End::Lost(error) if again && !(source.is_hopeless() && source.passed() == 0) => {
                 // Once, not at every try.
                 match pause == FIRST_PAUSE {
                     true => tracing::warn!(%error, "trying again"),

@@ -4,6 +4,7 @@ mod tree;
 
 use crate::{ClientTls, Endpoint, IdentityError, Tls, User};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{fmt, fs, io};
 use tree::Tree;
 use zeroize::Zeroizing;
@@ -201,6 +202,13 @@ impl Profile {
                 Err(self.wrong(format!("client.tlsCerts.client has no {missing}")))
             }
         }
+    }
+
+    /// How long the peers wait for each other's endorsements, where the profile says so (`client.x-endorsementTimeout`, in
+    /// seconds).
+    pub fn endorsement_timeout(&self) -> Option<Duration> {
+        let seconds = self.content.at(&["client", "x-endorsementTimeout"]).text()?.parse::<u64>().ok()?;
+        (1..=600).contains(&seconds).then(|| Duration::from_secs(seconds))
     }
 
     /// The organisation of the section `client`, else that of the MSP, else the only one, or the only one with peers.
