@@ -48,6 +48,13 @@ impl KeyValue {
                 stub.put_state(stub.arg_str(1)?, value.clone())?;
                 Ok(Response::ok(value))
             }
+            // Key, and milliseconds that it takes.
+            "slow" => {
+                let milliseconds = stub.arg_str(2)?.parse().unwrap_or_default();
+                std::thread::sleep(Duration::from_millis(milliseconds));
+                stub.put_state(stub.arg_str(1)?, "done")?;
+                Ok(Response::ok("done"))
+            }
             "reveal" => {
                 stub.put_state(stub.arg_str(1)?, "revealed")?;
                 Ok(Response::ok(stub.transient().get("secret").cloned().unwrap_or_default()))
@@ -101,6 +108,10 @@ impl Drop for Ledger {
 
 impl Ledger {
     async fn start(kind: launcher::Kind) -> Option<Self> {
+        Self::start_with(kind, None).await
+    }
+
+    async fn start_with(kind: launcher::Kind, endorsement_timeout: Option<Duration>) -> Option<Self> {
         if kind == launcher::Kind::Fabric
             && let Err(error) = launcher::Binaries::find()
         {
@@ -112,6 +123,7 @@ impl Ledger {
         let args = |name: &str| [name, "--exact", "--ignored", "--nocapture"].map(String::from).to_vec();
         let chaincode = ChaincodeCommand { program: program.clone(), args: args("chaincode_service") };
         let mut options = launcher::Options::new(dir.path(), 3, chaincode);
+        options.endorsement_timeout = endorsement_timeout;
         options.probe = ["append", "probe", "."].map(String::from).to_vec();
         let progress = &mut |step: &str| eprintln!("{step}");
         let launched = match kind {
@@ -167,8 +179,50 @@ async fn development_ledger() {
     a_frozen_peer_is_waited_for(&ledger, "ledger").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn real_fabric_waits_for_endorsements_as_long_as_is_said() {
+    peers_wait_as_long_as_is_said(launcher::Kind::Fabric).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_development_ledger_waits_for_endorsements_as_long_as_is_said() {
+    peers_wait_as_long_as_is_said(launcher::Kind::Dev).await;
+}
+
+/// Longer than a gateway waits for another peer, and shorter than the client for the gateway.
+const SLOW: &str = "4500";
+
+fn slow(key: &str, by: &str) -> Call {
+    Call::new("slow").arg(key).arg(SLOW).organizations([by])
+}
+
+/// The gateway's own peer takes the time that it takes; the others have three seconds.
+async fn a_slow_endorsement_of_the_own_peer_is_waited_for(ledger: &Ledger) {
+    let contract = ledger.contract(1);
+    let patient = Options { evaluate: Duration::from_secs(30), ..Options::default() };
+    let profile = ledger.launched.path(&ledger.launched.orgs[0].profile);
+    let network = Gateway::from_profile(&profile, None, patient).unwrap().network(&ledger.launched.channel);
+    let evaluated = network.contract(contract.name()).evaluate(slow("slow", "Org1MSP")).await;
+    assert_eq!(evaluated.unwrap(), b"done");
+    let own = contract.propose(slow("slow", "Org1MSP")).unwrap().endorse().await.unwrap();
+    assert_eq!(own.result(), b"done");
+    let error = contract.propose(slow("slow", "Org2MSP")).unwrap().endorse().await.unwrap_err();
+    assert_eq!(error.call().unwrap().failure(), Failure::Unavailable, "{error}");
+    assert!(error.to_string().contains("DeadlineExceeded"), "{error}");
+}
+
+async fn peers_wait_as_long_as_is_said(kind: launcher::Kind) {
+    let Some(ledger) = Ledger::start_with(kind, Some(Duration::from_secs(20))).await else { return };
+    let contract = ledger.contract(1);
+    contract.propose(slow("slow", "Org2MSP")).unwrap().endorse().await.unwrap();
+    // The client waits for as many as the gateway may have to ask, one after the other.
+    let (answer, _) = contract.submit(Call::new("slow").arg("slower").arg("9000")).await.unwrap();
+    assert_eq!(answer, b"done");
+}
+
 async fn suite(ledger: &Ledger) {
     put_and_read(ledger).await;
+    a_slow_endorsement_of_the_own_peer_is_waited_for(ledger).await;
     refusals_are_typed(ledger).await;
     transient_data_stays_off_the_ledger(ledger).await;
     lag_is_waited_for(ledger).await;

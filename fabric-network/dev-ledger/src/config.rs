@@ -21,7 +21,7 @@ pub struct Config {
     /// How long a block waits for further transactions after its first one. Without a wait it takes those that
     /// came while the block before was written.
     pub batch_timeout: Duration,
-    /// How long the gateway waits for one endorsement.
+    /// How long the gateway waits for the endorsement of another organisation's peer.
     pub endorsement_timeout: Duration,
     /// How long a chaincode may take for one transaction.
     pub execute_timeout: Duration,

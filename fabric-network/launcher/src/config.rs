@@ -103,10 +103,11 @@ fn core_yaml(network: &Network, org: &Organization, generation: Generation) -> V
                 "rootcert": { "file": network.path(&peer.tls.ca) },
             },
             "keepalive": { "minInterval": PING_INTERVAL },
-            // By default a frozen peer holds an endorsement for 30 s, and an unreachable one for 2 minutes.
+            // By default an unreachable peer holds an endorsement for 2 minutes. The gateway does not limit its own
+            // peer's endorsement; the chaincode's time limit and the client's do.
             "gateway": {
                 "enabled": true,
-                "endorsementTimeout": "3s",
+                "endorsementTimeout": format!("{}s", network.endorsement_timeout),
                 "broadcastTimeout": "30s",
                 "dialTimeout": "3s",
             },
@@ -155,7 +156,7 @@ fn core_yaml(network: &Network, org: &Organization, generation: Generation) -> V
             "externalBuilders": [{ "name": "confab", "path": network.path("config/builder") }],
             "installTimeout": "30s",
             "startuptimeout": "10s",
-            "executetimeout": "30s",
+            "executetimeout": format!("{}s", network.execute_timeout()),
             // What a peer of 3.1 offers by default; 2.5 does not know it.
             "runtimeParams": { "useWriteBatch": true, "useGetMultipleKeys": true },
             "system": { "_lifecycle": "enable", "cscc": "enable", "lscc": "enable", "qscc": "enable" },

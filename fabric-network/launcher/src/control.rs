@@ -96,7 +96,7 @@ pub async fn status(dir: &Path) -> Result<Status, Error> {
         tasks.spawn(async move {
             let endorsing =
                 match timeout(PATIENCE, ready::endorse(&network, &org, ready::Endorsers::Enough)).await {
-                    Ok(result) => result.map(drop),
+                    Ok(result) => result.map(drop).map_err(|e| e.to_string()),
                     Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
                 };
             (index, PeerHealth { org: org.name, endorsing })

@@ -68,6 +68,14 @@ pub enum Error {
         /// The last thing that was seen.
         reason: String,
     },
+    /// Something will not become ready, however long it is waited for.
+    #[error("{what} is not possible: {reason}")]
+    Lasting {
+        /// What was waited for.
+        what: String,
+        /// What stands against it.
+        reason: gateway_client::Error,
+    },
     /// A certificate that is to be handed on cannot be read.
     #[error(transparent)]
     Certificate(#[from] msp::Error),

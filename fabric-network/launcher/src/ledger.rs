@@ -4,7 +4,7 @@ use crate::{Error, Kind, Network, Options, Organization, ProcessSpec, control::S
 use dev_ledger::{
     ChaincodeConfig, ChaincodeDefinition, ChannelConfig, ClientTls, Collection, Config, OrgConfig, Policy,
 };
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// How the development ledger is started.
 ///
@@ -100,7 +100,12 @@ pub fn config(network: &Network) -> Result<Config, Error> {
         ..ChaincodeDefinition::new(&network.chaincode.name, &network.chaincode.version)
     };
     let channels = vec![ChannelConfig::new(&network.channel, vec![definition])];
-    Ok(Config { channels, ..Config::new(network.path("data"), orgs) })
+    Ok(Config {
+        channels,
+        endorsement_timeout: Duration::from_secs(network.endorsement_timeout),
+        execute_timeout: Duration::from_secs(network.execute_timeout()),
+        ..Config::new(network.path("data"), orgs)
+    })
 }
 
 fn collection(collection: &crate::Collection) -> Result<Collection, Error> {

@@ -49,7 +49,7 @@ pub use network::{
 pub use package::service_package;
 pub use process::State;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// How one organisation's chaincode service is started.
 ///
@@ -83,6 +83,10 @@ pub struct Options {
     /// Function and arguments of a transaction that every member may send at any time; it is endorsed,
     /// and committed after anything was started, to show that the network works.
     pub probe: Vec<String>,
+    /// How long a peer waits for another one's endorsement (`peer.gateway.endorsementTimeout`): whole seconds, from 1 to
+    /// 600. As the network has it unless given, and 3 s when it is made. Peers learn of a change when they are
+    /// started again.
+    pub endorsement_timeout: Option<Duration>,
     /// The first of the consecutive ports to use; none, free ports that the system names. Only for a
     /// network that does not exist yet.
     pub base_port: Option<u16>,
@@ -99,6 +103,7 @@ impl Options {
             chaincode,
             definition: ChaincodeDefinition::new("confab", "1.0"),
             probe: ["probe", "network", "up"].map(String::from).to_vec(),
+            endorsement_timeout: None,
             base_port: None,
         }
     }

@@ -26,6 +26,9 @@ pub struct Network {
     pub chaincode: ChaincodeDefinition,
     /// Function and arguments of the transaction that shows that the network works.
     pub probe: Vec<String>,
+    /// For how many seconds a peer waits for another one's endorsement.
+    #[serde(default = "endorsement_seconds")]
+    pub endorsement_timeout: u64,
     /// Whether the channel and the chaincode have been set up; until then `up` repeats every step.
     pub ready: bool,
     /// The peer organisations, `Org1` first.
@@ -288,6 +291,11 @@ pub struct ProcessSpec {
     pub listens: Vec<String>,
 }
 
+/// By default a frozen peer would hold an endorsement for 30 s.
+fn endorsement_seconds() -> u64 {
+    3
+}
+
 fn first_orderer() -> String {
     "orderer".into()
 }
@@ -352,6 +360,7 @@ impl Network {
             channel: "confab".into(),
             chaincode,
             probe: Vec::new(),
+            endorsement_timeout: endorsement_seconds(),
             ready: false,
             orgs: Vec::new(),
             orderers: Vec::new(),
@@ -359,6 +368,11 @@ impl Network {
             processes: Vec::new(),
             dir: dir.to_owned(),
         }
+    }
+
+    /// For how many seconds a chaincode may work on one transaction: no less than somebody waits for it.
+    pub(crate) fn execute_timeout(&self) -> u64 {
+        self.endorsement_timeout.max(30)
     }
 
     /// The absolute form of one of this description's paths.

@@ -45,6 +45,11 @@ pub fn prepare(options: &Options, kind: Kind) -> Result<(Network, Lock), Error> 
     if !matches!(options.orderers, 1 | 3) {
         return Err(Error::Conflict(format!("{} orderers: 1 or 3 are possible", options.orderers)));
     }
+    if let Some(timeout) = options.endorsement_timeout
+        && !(1..=600).contains(&timeout.as_secs())
+    {
+        return Err(Error::Conflict(format!("{timeout:?} for an endorsement: 1 to 600 s are possible")));
+    }
     check_definition(&options.definition)?;
     fs::create_dir_all(&options.dir).map_err(Error::io(&options.dir))?;
     let dir = options.dir.canonicalize().map_err(Error::io(&options.dir))?;
@@ -66,6 +71,9 @@ pub fn prepare(options: &Options, kind: Kind) -> Result<(Network, Lock), Error> 
         Err(error) => return Err(error),
     };
     network.probe = options.probe.clone();
+    if let Some(timeout) = options.endorsement_timeout {
+        network.endorsement_timeout = timeout.as_secs();
+    }
     make_packages(&mut network)?;
     profile::write_all(&network)?;
     network.processes = network.orgs.iter().map(|org| service(&network, org, &options.chaincode)).collect();

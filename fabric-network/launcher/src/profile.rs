@@ -83,6 +83,8 @@ fn profile(
         "client": {
             "organization": client.name,
             "connection": { "timeout": { "peer": { "endorser": "300" } } },
+            // For clients of ours: they wait longer than the gateway does for other peers.
+            "x-endorsementTimeout": network.endorsement_timeout,
         },
         "channels": {
             network.channel.as_str(): { "orderers": orderers.keys().collect::<Vec<_>>(), "peers": members },

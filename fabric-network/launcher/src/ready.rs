@@ -101,8 +101,15 @@ pub async fn endorsing(network: &Network, commit: bool) -> Result<(), Error> {
             // Each try costs every peer a simulation.
             const TRY_AGAIN: Duration = Duration::from_millis(50);
             let check = || alive(&network);
-            let transaction =
-                until(&what, TRY_AGAIN, check, || endorse(&network, &org, Endorsers::All)).await?;
+            let attempt = || async {
+                match endorse(&network, &org, Endorsers::All).await {
+                    Err(error) if !error.is_lasting() => Err(error.to_string()),
+                    done => Ok(done),
+                }
+            };
+            let transaction = until(&what, TRY_AGAIN, check, attempt)
+                .await?
+                .map_err(|reason| Error::Lasting { what: what.clone(), reason })?;
             if commit && index == 0 {
                 // An orderer that was started again has to elect itself first; the same transaction may be
                 // submitted any number of times, it is committed once.
@@ -130,18 +137,22 @@ pub enum Endorsers {
 }
 
 /// Has the probe endorsed through the organisation's peer.
-pub async fn endorse(network: &Network, org: &Organization, by: Endorsers) -> Result<Transaction, String> {
-    let reason = |error: gateway_client::Error| error.to_string();
+pub async fn endorse(
+    network: &Network,
+    org: &Organization,
+    by: Endorsers,
+) -> Result<Transaction, gateway_client::Error> {
     let profile = network.path(&org.profile);
-    let gateway =
-        Gateway::from_profile(&profile, None, gateway_client::Options::default()).map_err(reason)?;
-    let (function, args) = network.probe.split_first().ok_or("the network has no probe")?;
-    let mut call = args.iter().fold(Call::new(function.as_str()), |call, arg| call.arg(arg.as_str()));
+    let gateway = Gateway::from_profile(&profile, None, gateway_client::Options::default())?;
+    let mut words = network.probe.iter();
+    // A chaincode that is asked for nothing says so.
+    let call = Call::new(words.next().map(String::as_str).unwrap_or_default());
+    let mut call = words.fold(call, |call, arg| call.arg(arg.as_str()));
     if by == Endorsers::All {
         call = call.organizations(network.peers().into_iter().map(|peer| peer.msp_id));
     }
     let contract = gateway.network(network.channel.as_str()).contract(network.chaincode.name.as_str());
-    contract.propose(call).map_err(reason)?.endorse().await.map_err(reason)
+    contract.propose(call)?.endorse().await
 }
 
 async fn committed(transaction: &Transaction) -> Result<(), String> {

@@ -28,6 +28,10 @@ pub enum LedgerCommand {
         /// The first of the consecutive ports to use; free ones unless given.
         #[arg(long)]
         base_port: Option<u16>,
+        /// For how many seconds a peer waits for the endorsement of another organisation's; as before, or 3, unless
+        /// given. What runs learns of a change when it is started again.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=600))]
+        endorsement_timeout: Option<u16>,
     },
     #[command(flatten)]
     Look(Inspect),
@@ -61,10 +65,10 @@ fn delay(text: &str) -> Result<(String, Duration), String> {
 
 pub async fn run(command: LedgerCommand) -> Done {
     match command {
-        LedgerCommand::Start { orgs, dir, base_port } => {
+        LedgerCommand::Start { orgs, dir, base_port, endorsement_timeout } => {
             let steps = Steps::new();
             let started = tokio::select! {
-                started = start(&dir, usize::from(orgs), base_port, &steps) => started,
+                started = start(&dir, usize::from(orgs), (base_port, endorsement_timeout), &steps) => started,
                 () = shutdown::requested() => Err("interrupted; what had been started was stopped".into()),
             };
             steps.clear();
@@ -79,12 +83,18 @@ pub async fn run(command: LedgerCommand) -> Done {
 }
 
 /// Starts what is missing of a development ledger.
-pub async fn start(dir: &Path, orgs: usize, base_port: Option<u16>, steps: &Steps) -> Done<Network> {
+pub async fn start(
+    dir: &Path,
+    orgs: usize,
+    (base_port, endorsement_timeout): (Option<u16>, Option<u16>),
+    steps: &Steps,
+) -> Done<Network> {
     std::fs::create_dir_all(dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
     let dir = std::fs::canonicalize(dir)?;
     let args = vec!["ledger".into(), "run".into(), "--dir".into(), dir.display().to_string()];
     let launch = Launch { program: program()?, args };
-    let options = Options { base_port, ..Options::new(dir, orgs, chaincode_command()?) };
+    let endorsement_timeout = endorsement_timeout.map(|seconds| Duration::from_secs(seconds.into()));
+    let options = Options { base_port, endorsement_timeout, ..Options::new(dir, orgs, chaincode_command()?) };
     Ok(launcher::ledger::up(&options, &launch, &mut |step| steps.step(step)).await?)
 }
 

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use launcher::{Network, Options};
 use std::{
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 #[derive(Subcommand)]
@@ -27,6 +27,10 @@ pub enum NetworkCommand {
         /// The first of the consecutive ports to use; free ones unless given.
         #[arg(long)]
         base_port: Option<u16>,
+        /// For how many seconds a peer waits for the endorsement of another organisation's; as before, or 3, unless
+        /// given. What runs learns of a change when it is started again.
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=600))]
+        endorsement_timeout: Option<u16>,
         /// Where an official Fabric release was unpacked; FABRIC_HOME unless given.
         #[arg(long)]
         fabric_home: Option<PathBuf>,
@@ -87,11 +91,12 @@ pub async fn inspect(command: Inspect) -> Done {
 
 pub async fn run(command: NetworkCommand) -> Done {
     match command {
-        NetworkCommand::Up { orgs, orderers, dir, base_port, fabric_home } => {
+        NetworkCommand::Up { orgs, orderers, dir, base_port, endorsement_timeout, fabric_home } => {
             let start = Instant::now();
             let options = Options {
                 orderers: usize::from(orderers),
                 base_port,
+                endorsement_timeout: endorsement_timeout.map(|seconds| Duration::from_secs(seconds.into())),
                 fabric_home,
                 ..Options::new(dir, usize::from(orgs), chaincode_command()?)
             };
