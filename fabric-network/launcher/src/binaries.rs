@@ -4,6 +4,8 @@ use crate::Error;
 use std::{
     env,
     ffi::OsString,
+    fs::File,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -22,7 +24,7 @@ pub struct Binaries {
 }
 
 /// What a release can do, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Generation {
     /// 2.5: the channel has capability V2_0.
     V2,
@@ -86,33 +88,67 @@ impl Binaries {
         )))
     }
 
-    /// Asks the peer for its version.
-    ///
-    /// A build without a release number is taken for the newest generation.
+    /// What all of them can do: the oldest counts. A program that does not say which release it is, such as one that calls
+    /// itself `latest`, is looked into.
     ///
     /// # Errors
-    /// [`Error::Conflict`] for a release before 2.5, [`Error::Io`] or [`Error::Command`] when the peer
+    /// [`Error::Conflict`] for a release before 2.5, [`Error::Io`] or [`Error::Command`] when a program
     /// cannot be run.
     pub fn generation(&self) -> Result<Generation, Error> {
-        let output = Command::new(&self.peer).arg("version").output().map_err(Error::io(&self.peer))?;
-        if !output.status.success() {
-            let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(Error::Command { what: format!("{} version", self.peer.display()), output });
+        let mut oldest = Generation::V3;
+        for (program, arg) in
+            [(&self.peer, "version"), (&self.orderer, "version"), (&self.configtxgen, "--version")]
+        {
+            let output = Command::new(program).arg(arg).output().map_err(Error::io(program))?;
+            if !output.status.success() {
+                let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                return Err(Error::Command { what: format!("{} {arg}", program.display()), output });
+            }
+            let text = String::from_utf8_lossy(&output.stdout);
+            let generation = match generation_of(program, &text)? {
+                Some(generation) => generation,
+                None => probe(program)?,
+            };
+            oldest = oldest.min(generation);
         }
-        generation_of(&String::from_utf8_lossy(&output.stdout))
+        Ok(oldest)
     }
 }
 
-/// Reads the answer of `peer version`.
-fn generation_of(text: &str) -> Result<Generation, Error> {
+/// Reads what a program says of its version; nothing where that is no release.
+fn generation_of(program: &Path, text: &str) -> Result<Option<Generation>, Error> {
     let version = text.lines().find_map(|line| line.trim().strip_prefix("Version:")).unwrap_or("").trim();
-    let mut numbers = version.trim_start_matches('v').split(['.', '-']).map(|n| n.parse::<u32>().ok());
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(2), Some(minor)) if minor >= 5 => Ok(Generation::V2),
-        (Some(0..=2), _) => {
-            Err(Error::Conflict(format!("Fabric {version} is too old: 2.5 or 3.x is needed")))
+    let mut numbers = version.trim_start_matches('v').split(['.', '-', '+']).map(|n| n.parse::<u32>().ok());
+    Ok(match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(2), Some(5..)) => Some(Generation::V2),
+        (Some(0..=2), Some(_)) => {
+            let what = format!("{} of Fabric {version} is too old: 2.5 or 3.x is needed", program.display());
+            return Err(Error::Conflict(what));
         }
-        _ => Ok(Generation::V3),
+        (Some(3..=99), Some(_)) => Some(Generation::V3),
+        _ => None,
+    })
+}
+
+/// Whether a program knows the capability of 3.x: one that does not stops as soon as it meets it. What is no such program
+/// itself, but a script, is taken for the older generation, in whose channels the newer ones are, too.
+fn probe(program: &Path) -> Result<Generation, Error> {
+    let capability = Generation::V3.channel_capability().as_bytes();
+    let mut file = BufReader::with_capacity(1 << 20, File::open(program).map_err(Error::io(program))?);
+    let mut window: Vec<u8> = Vec::new();
+    loop {
+        let read = file.fill_buf().map_err(Error::io(program))?;
+        let length = read.len();
+        window.extend(read);
+        file.consume(length);
+        if window.windows(capability.len()).any(|bytes| bytes == capability) {
+            return Ok(Generation::V3);
+        }
+        if length == 0 {
+            return Ok(Generation::V2);
+        }
+        // It may lie across the border.
+        window.drain(..window.len().saturating_sub(capability.len() - 1));
     }
 }
 
@@ -170,17 +206,74 @@ mod tests {
 
     #[test]
     fn versions_are_told_apart() {
-        for (version, expected) in [
-            ("v2.5.16", Generation::V2),
-            ("2.5.0-rc1", Generation::V2),
-            ("v3.1.5", Generation::V3),
-            ("3.0.0", Generation::V3),
-            ("latest", Generation::V3),
-        ] {
+        let read = |version: &str| {
             let text = format!("peer:\n Version: {version}\n Commit SHA: 1\n");
-            assert_eq!(generation_of(&text).unwrap(), expected, "{version}");
+            generation_of(Path::new("peer"), &text)
+        };
+        for (version, expected) in [
+            ("v2.5.16", Some(Generation::V2)),
+            ("2.5.0-rc1", Some(Generation::V2)),
+            ("2.6", Some(Generation::V2)),
+            ("v3.1.5", Some(Generation::V3)),
+            ("3.0.0", Some(Generation::V3)),
+            ("12.0.1", Some(Generation::V3)),
+            // None of these is a release.
+            ("latest", None),
+            ("v2", None),
+            ("2.x", None),
+            ("20250101.1", None),
+            ("99999999999.1", None),
+            ("development build", None),
+            ("", None),
+        ] {
+            assert_eq!(read(version).unwrap(), expected, "{version}");
         }
-        assert!(generation_of("peer:\n Version: v2.4.9\n").is_err());
-        assert!(generation_of("peer:\n Version: 1.4.12\n").is_err());
+        for version in ["v2.4.9", "1.4.12", "2.0"] {
+            let error = read(version).unwrap_err().to_string();
+            assert!(error.contains("peer of Fabric") && error.contains("too old"), "{error}");
+        }
+    }
+
+    /// A program that answers every question with the same.
+    fn program(folder: &Path, name: &str, version: &str, content: &str) -> PathBuf {
+        place(folder, name, 0o755);
+        let text = format!("#!/bin/sh\necho ' Version: {version}'\nexit 0\n{content}\n");
+        fs::write(folder.join(name), text).unwrap();
+        folder.join(name)
+    }
+
+    #[test]
+    fn what_says_no_version_is_looked_into() {
+        let dir = tempfile::tempdir().unwrap();
+        let padding = "x".repeat((1 << 20) - 48);
+        // Wherever it is, and across the border of what is read at once.
+        for before in 0..9 {
+            let content = format!("{}{}V3_0{padding}", padding, "y".repeat(before));
+            let path = program(dir.path(), "peer", "latest", &content);
+            assert_eq!(probe(&path).unwrap(), Generation::V3, "{before}");
+        }
+        let path = program(dir.path(), "peer", "latest", &format!("{padding}V2_0 V3.0 V3_"));
+        assert_eq!(probe(&path).unwrap(), Generation::V2);
+    }
+
+    #[test]
+    fn the_oldest_program_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        for (peer, orderer, configtxgen, expected) in [
+            (("3.1.5", ""), ("3.1.5", ""), ("3.1.5", ""), Generation::V3),
+            (("latest", "V3_0"), ("3.1.5", ""), ("latest", "V3_0"), Generation::V3),
+            (("latest", "V2_0"), ("3.1.5", ""), ("3.1.5", ""), Generation::V2),
+            (("3.1.5", ""), ("latest", ""), ("3.1.5", ""), Generation::V2),
+            (("3.1.5", ""), ("3.1.5", ""), ("2.5.9", ""), Generation::V2),
+        ] {
+            let make = |name: &str, (version, content)| program(dir.path(), name, version, content);
+            let binaries = Binaries {
+                peer: make("peer", peer),
+                orderer: make("orderer", orderer),
+                configtxgen: make("configtxgen", configtxgen),
+                osnadmin: dir.path().join("osnadmin"),
+            };
+            assert_eq!(binaries.generation().unwrap(), expected, "{peer:?} {orderer:?} {configtxgen:?}");
+        }
     }
 }
