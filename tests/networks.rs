@@ -3,8 +3,10 @@
 
 mod fixture;
 
-use fixture::{Ledger, program, say};
+use fixture::{Ledger, program, say, submit};
+use gateway_client::Call;
 use launcher::Kind;
+use records::JobParams;
 use serde_json::Value;
 use std::{
     fs,
@@ -69,7 +71,9 @@ async fn a_node_joins(kind: Kind) {
     let join = [&join[..], &identity].concat();
     let said = ok(&join);
     assert!(said.contains("Org2MSP on channel confab") && said.contains("0 jobs so far"), "{said}");
+    assert!(said.contains("members      Org1MSP, Org2MSP\n"), "{said}");
     assert_eq!(ok(&["job", "watch", "--config", text(&node)]), "");
+    strangers_are_refused(&ledger, text(&node)).await;
     // Again: nothing has changed. What somebody wrote into it is not lost.
     ok(&join);
     let table = fs::read_to_string(&node).unwrap() + "patience_secs = 5\n";
@@ -89,6 +93,96 @@ async fn a_node_joins(kind: Kind) {
         "{said}"
     );
     assert!(network.dir.join("elsewhere/absent.tar.gz").exists());
+    assert!(said.contains("the other members (Org1MSP) do the same"), "{said}");
+}
+
+/// Whatever names organisations is compared with the channel's members before anything is proposed.
+async fn strangers_are_refused(ledger: &Ledger, node: &str) {
+    let assert_said = |said: &str, stranger: &str| {
+        assert!(said.contains(&format!("{stranger} is no member of channel confab")), "{said}");
+        assert!(said.contains("its members are Org1MSP and Org2MSP"), "{said}");
+    };
+    let small = ["--key-bits", "256", "--insecure-key-bits"];
+    let template = ["job", "template", "Org2MSP", "OrgXMSP", "--instances", "30"];
+    let template = [&template[..], &small, &["--protocol", "paper"]].concat();
+    assert_said(&error(&[&template[..], &["--config", node]].concat()), "OrgXMSP");
+    // Without a ledger at hand nobody knows; then at the proposal.
+    let params = ledger.network.dir.join("params.json");
+    fs::write(&params, ok(&template)).unwrap();
+    assert_said(&error(&["job", "propose", "--config", node, "--params", text(&params)]), "OrgXMSP");
+    let negotiate = ["key", "negotiate", "--config", node, "Org2MSP", "org1msp"];
+    assert_said(&error(&[&negotiate[..], &small].concat()), "org1msp");
+
+    let shares = ledger.network.dir.join("shares");
+    let deal = ["key", "deal", "--parties", "2", "--out", text(&shares)];
+    ok(&[&deal[..], &small].concat());
+    let share = shares.join("key-share-1.json");
+    ok(&["key", "import", "--config", node, "--file", text(&share)]);
+    let listed: Value = serde_json::from_str(&ok(&["key", "list", "--config", node, "--json", "-"])).unwrap();
+    let key = listed[0]["fingerprint"].as_str().unwrap();
+    let refresh = ["key", "refresh", "--config", node, "--key", key, "--old-members", "Org2MSP", "Org1MSP"];
+    assert_said(&error(&[&refresh[..], &["--members", "Org2MSP", "Org9MSP"]].concat()), "Org9MSP");
+    assert_eq!(ok(&["job", "watch", "--config", node]), "", "nothing of it is on the ledger");
+
+    // Another client proposed it all the same.
+    let bytes = fs::read(&params).unwrap();
+    let params: JobParams = serde_json::from_slice(&bytes).unwrap();
+    submit(&ledger.contract(1), Call::new("propose").arg(bytes)).await;
+    assert_said(&error(&["job", "accept", "--config", node, &params.id().0]), "OrgXMSP");
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What `join` prints, done as it says, brings the contract onto the channel.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_commands_that_join_prints_set_the_contract_up() {
+    let Some(ledger) = Ledger::start(Kind::Fabric, 2).await else { return };
+    let network = &ledger.network;
+    let peer = launcher::Binaries::find().unwrap().peer;
+    let folder = peer.parent().unwrap().display();
+    let mut services = Vec::new();
+    let mut commit = String::new();
+    let join = |org: &launcher::Organization, more: &[&str]| {
+        let (profile, dir) = (network.path(&org.profile), network.dir.join(format!("it's {}", org.name)));
+        let join =
+            ["network", "join", "--profile", text(&profile), "--dir", text(&dir), "--chaincode", "second"];
+        ok(&[&join[..], more].concat())
+    };
+    for org in &network.orgs {
+        let address = format!("127.0.0.1:{}", free_port());
+        let said = join(org, &["--service", &address]);
+        assert!(said.contains("chaincode    second is not committed"), "{said}");
+        let step = |name: &str| {
+            let line = said.lines().find_map(|line| line.strip_prefix(&format!("{name:<13}")));
+            line.unwrap_or_else(|| panic!("{name} is not in {said}")).to_owned()
+        };
+        let id = step("package id");
+        let serve = ["chaincode", "--address", &address, "--id", &id];
+        services.push(Running(Command::new(program()).args(serve).spawn().unwrap()));
+        let run = |command: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("PATH={folder}:$PATH; {command}")]);
+            shell.env("FABRIC_CFG_PATH", network.path("config").join(org.id()));
+            shell.env("CORE_PEER_MSPCONFIGPATH", network.path(&org.admin.msp));
+            let output = shell.output().unwrap();
+            assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        run(&step("install"));
+        run(&step("approve"));
+        commit = step("commit");
+        if org.name == "Org2" {
+            run(&commit);
+        }
+    }
+    assert!(commit.contains(&network.orgs[0].peer.address), "{commit}");
+    for org in &network.orgs {
+        let said = join(org, &["--service", "127.0.0.1:9"]);
+        assert!(said.contains("chaincode    second 1.0, sequence 1, approved by Org1MSP, Org2MSP"), "{said}");
+        assert!(said.contains("nothing has to be committed") && said.contains("0 jobs so far"), "{said}");
+    }
 }
 
 /// A child that is stopped when this is dropped.

@@ -4,9 +4,10 @@ use crate::blocks::BlockEventsRequest;
 use crate::signed::unusable;
 use crate::{Block, Call, CallError, Checkpoint, Error, Failure, Network, Operation};
 use fabric_protos::common::{Capabilities, Config, ConfigGroup, OrdererAddresses};
+use fabric_protos::lifecycle::{QueryChaincodeDefinitionArgs, QueryChaincodeDefinitionResult};
 use fabric_protos::msp::{FabricMspConfig, MspConfig};
 use fabric_protos::peer::AnchorPeers;
-use fabric_protos::prost::{self, Message};
+use fabric_protos::prost::Message;
 use msp::Certificate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -155,43 +156,13 @@ pub struct Definition {
     pub approvals: BTreeMap<String, bool>,
 }
 
-/// The argument of `QueryChaincodeDefinition`.
-#[derive(Clone, PartialEq, prost::Message)]
-#[prost(prost_path = "fabric_protos::prost")]
-struct DefinitionQuery {
-    #[prost(string, tag = "1")]
-    name: String,
-}
-
-/// The part of its answer that is looked at.
-#[derive(Clone, PartialEq, prost::Message)]
-#[prost(prost_path = "fabric_protos::prost")]
-struct DefinitionAnswer {
-    #[prost(int64, tag = "1")]
-    sequence: i64,
-    #[prost(string, tag = "2")]
-    version: String,
-    #[prost(message, repeated, tag = "8")]
-    approvals: Vec<Approval>,
-}
-
-/// An entry of a map, as it stands on the wire.
-#[derive(Clone, PartialEq, prost::Message)]
-#[prost(prost_path = "fabric_protos::prost")]
-struct Approval {
-    #[prost(string, tag = "1")]
-    msp_id: String,
-    #[prost(bool, tag = "2")]
-    given: bool,
-}
-
 impl Network {
     /// What is committed for a chaincode of this name, if anything is; the peer is asked once.
     ///
     /// # Errors
     /// As [`Contract::evaluate`](crate::Contract::evaluate), of the system chaincode `_lifecycle`; [`Error::Answer`].
     pub async fn definition(&self, chaincode: &str) -> Result<Option<Definition>, Error> {
-        let query = DefinitionQuery { name: chaincode.into() }.encode_to_vec();
+        let query = QueryChaincodeDefinitionArgs { name: chaincode.into() }.encode_to_vec();
         let answer = match self
             .contract("_lifecycle")
             .evaluate(Call::new("QueryChaincodeDefinition").arg(query))
@@ -204,9 +175,9 @@ impl Network {
             }
             Err(e) => return Err(e),
         };
-        let DefinitionAnswer { sequence, version, approvals } =
-            DefinitionAnswer::decode(answer.as_slice()).map_err(|e| unusable(Operation::Evaluate, "", e))?;
-        let approvals = approvals.into_iter().map(|approval| (approval.msp_id, approval.given)).collect();
+        let defined = QueryChaincodeDefinitionResult::decode(answer.as_slice())
+            .map_err(|e| unusable(Operation::Evaluate, "", e))?;
+        let QueryChaincodeDefinitionResult { version, sequence, approvals, .. } = defined;
         Ok(Some(Definition { version, sequence, approvals }))
     }
 

@@ -5,7 +5,7 @@ use crate::{
     facts::{Creator, Fact, Located},
 };
 use gateway_client::{
-    Block, Call, Contract, Gateway, KvWrite, Options, TransactionInfo, TxValidationCode, User,
+    Block, Call, Contract, Gateway, KvWrite, Network, Options, TransactionInfo, TxValidationCode, User,
 };
 use records::{JobId, MAX_PAGE, Page, key};
 use serde::de::DeserializeOwned;
@@ -20,6 +20,56 @@ pub fn connect(config: &Config) -> Result<Gateway, gateway_client::Error> {
         None => None,
     };
     Gateway::from_profile(&config.connection_profile, user, Options::default())
+}
+
+/// Why organisations cannot take part in a job.
+#[derive(Debug, thiserror::Error)]
+pub enum MembersError {
+    /// Who the channel's members are could not be read.
+    #[error("who the members of the channel are cannot be read: {0}")]
+    Gateway(#[from] gateway_client::Error),
+    /// Some are no members of the channel: nobody would ever accept in their name.
+    #[error("{} of channel {channel}; its members are {}", no_members(names), listed(members))]
+    Strangers {
+        /// The channel.
+        channel: String,
+        /// Those who are no members.
+        names: Vec<String>,
+        /// Those who are.
+        members: Vec<String>,
+    },
+}
+
+fn no_members(names: &[String]) -> String {
+    match names {
+        [name] => format!("{name} is no member"),
+        several => format!("{} are no members", listed(several)),
+    }
+}
+
+/// `A, B and C`.
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "none".into(),
+        [name] => name.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// Checks that all of these are MSP identifiers of the channel's members. What names anybody else would wait for ever.
+///
+/// # Errors
+/// See [`MembersError`].
+pub async fn check_members(network: &Network, names: &[String]) -> Result<(), MembersError> {
+    let config = network.config().await?;
+    let mut strangers: Vec<String> =
+        names.iter().filter(|name| config.member(name).is_none()).cloned().collect();
+    strangers.dedup();
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    let members = config.msp_ids().into_iter().map(String::from).collect();
+    Err(MembersError::Strangers { channel: network.name().into(), names: strangers, members })
 }
 
 /// Why the own peer did not list something.
@@ -140,6 +190,20 @@ mod tests {
     use proptest::prelude::*;
     use records::{Ending, Job, Outcome, VERSION};
     use shim::ClientIdentity;
+
+    #[test]
+    fn strangers_and_members_are_named() {
+        let said = |names: &[&str], members: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+            MembersError::Strangers { channel: "c".into(), names: owned(names), members: owned(members) }
+                .to_string()
+        };
+        assert_eq!(said(&["X"], &["A"]), "X is no member of channel c; its members are A");
+        assert_eq!(
+            said(&["X", "Y"], &["A", "B", "C"]),
+            "X and Y are no members of channel c; its members are A, B and C"
+        );
+    }
 
     /// A certificate that a member may have; made by Go.
     fn certificate() -> String {

@@ -203,6 +203,7 @@ pub async fn run(
     }
     let mut blocks = network.blocks(Checkpoint::at(position.next_block));
     node.resume(until.job.as_ref())?;
+    let mut days = tokio::time::interval(DAY);
     loop {
         tokio::select! {
             () = &mut shutdown => return Ok(None),
@@ -235,9 +236,22 @@ pub async fn run(
                     room.send(node.quiet());
                 }
             }
+            _ = days.tick() => drop(tokio::spawn(look_at_certificates(network.clone()))),
             () = tokio::time::sleep_until(node.held.due()), if !node.held.events.is_empty() => node.release(),
         }
     }
+}
+
+/// How often certificates are looked at.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Warns of certificates that expire soon, that of the organisation's authority included.
+async fn look_at_certificates(network: Network) {
+    // Where the channel cannot be read now, the others are looked at all the same.
+    if let Err(e) = network.config().await {
+        tracing::debug!("the channel's configuration is not known: {e}");
+    }
+    network.gateway().warn_of_ends();
 }
 
 /// Opens a node's database, and forgets the jobs that are over: their nodes were killed before they could, or were older.

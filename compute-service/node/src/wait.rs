@@ -359,6 +359,7 @@ mod tests {
             message: message.into(),
             details: details.iter().map(detail).collect(),
             connection,
+            fault: None,
         }
     }
 

@@ -5,8 +5,15 @@ use super::{
 };
 use crate::output::{is_stdout, write_json, write_private_json};
 use clap::{Args, Subcommand};
-use gateway_client::{Call, Contract};
-use node::{answer, config::Config, data, experiment, ledger, model::Model, predictions, wait, worker};
+use gateway_client::{Call, Contract, Network};
+use node::{
+    answer,
+    config::Config,
+    data, experiment,
+    ledger::{self, MembersError},
+    model::Model,
+    predictions, wait, worker,
+};
 use records::{Code, HorizontalSvm, JobId, JobParams, JobView, Kind, Outcome, VerticalSvm, is_digest};
 use serde::Serialize;
 use std::{
@@ -139,17 +146,33 @@ impl NodeFile {
 
     /// The configuration, and the job contract in the organisation's name.
     pub fn open(&self) -> Done<(Config, Contract)> {
-        let config = Config::load(&self.config)?;
-        let contract = ledger::connect(&config)?.network(&config.channel).contract(&config.chaincode);
+        let (config, network) = self.channel()?;
+        let contract = network.contract(&config.chaincode);
         Ok((config, contract))
     }
+
+    /// The configuration, and the channel as the organisation's peer shows it.
+    pub fn channel(&self) -> Done<(Config, Network)> {
+        let config = self.load()?;
+        let network = ledger::connect(&config)?.network(&config.channel);
+        Ok((config, network))
+    }
+}
+
+/// Proposes a job in the organisation's name. Whom it names has to be a member of the channel.
+pub async fn propose(node: &NodeFile, params: &JobParams) -> Done<Contract> {
+    let (config, network) = node.channel()?;
+    ledger::check_members(&network, &params.participants).await?;
+    let contract = network.contract(&config.chaincode);
+    submit(&contract, Call::new("propose").arg(serde_json::to_vec(params)?)).await?;
+    Ok(contract)
 }
 
 /// How long a call of a person's is tried again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Submits a call of a person's.
-pub async fn submit(contract: &Contract, call: Call) -> Done {
+async fn submit(contract: &Contract, call: Call) -> Done {
     wait::submit(contract, call, PATIENCE, |wait| tell!("{wait}")).await?;
     Ok(())
 }
@@ -171,24 +194,25 @@ pub async fn view(contract: &Contract, job: &str) -> Done<JobView> {
 
 pub async fn run(command: JobCommand) -> Done {
     match command {
-        JobCommand::Template(args) => template(args),
+        JobCommand::Template(args) => template(args).await,
         JobCommand::Propose { node, params } => {
             let text =
                 std::fs::read(&params).map_err(|e| format!("cannot read {}: {e}", params.display()))?;
             let in_file = |e: &dyn std::fmt::Display| format!("{}: {e}", params.display());
             let params: JobParams = serde_json::from_slice(&text).map_err(|e| in_file(&e))?;
             params.validate().and_then(|()| params.check_text()).map_err(|e| in_file(&e))?;
-            let (_, contract) = node.open()?;
-            submit(&contract, Call::new("propose").arg(serde_json::to_vec(&params)?)).await?;
+            propose(&node, &params).await?;
             say!("{}", params.id());
             Ok(())
         }
         JobCommand::Accept { node, job } => {
             let config = Config::load(&node.config)?;
             let gateway = ledger::connect(&config)?;
-            let contract = gateway.network(&config.channel).contract(&config.chaincode);
+            let network = gateway.network(&config.channel);
+            let contract = network.contract(&config.chaincode);
             let me = gateway.user().identity().msp_id();
             let view = view(&contract, &job).await?;
+            ledger::check_members(&network, &view.job.params.participants).await?;
             answer::accept(&Arc::new(config), &contract, me, &view.job).await?;
             say!("accepted; the organisation's node takes part as soon as it runs");
             Ok(())
@@ -204,7 +228,8 @@ pub async fn run(command: JobCommand) -> Done {
     }
 }
 
-fn template(args: TemplateArgs) -> Done {
+async fn template(args: TemplateArgs) -> Done {
+    let node = args.config.as_deref().map(NodeFile::at);
     let params = match (&args.predict, &args.config) {
         (Some(training), Some(config)) => {
             predictions::template(&Config::load(config)?, &digest("--predict", training)?)?
@@ -212,7 +237,23 @@ fn template(args: TemplateArgs) -> Done {
         _ => training_template(args)?,
     };
     params.validate()?;
+    if let Some(node) = node {
+        check_if_possible(&node, &params.participants).await?;
+    }
     write_json(Path::new("-"), &params)
+}
+
+/// Refuses names of organisations that are no members of the channel. A template may be written while the peer is away:
+/// then `job propose` looks again.
+async fn check_if_possible(node: &NodeFile, names: &[String]) -> Done {
+    let (_, network) = node.channel()?;
+    match ledger::check_members(&network, names).await {
+        Err(MembersError::Gateway(e)) if e.call().is_some_and(|call| call.connection) => {
+            tell!("whether the participants are members of the channel was not looked up: {e}");
+            Ok(())
+        }
+        checked => Ok(checked?),
+    }
 }
 
 fn training_template(args: TemplateArgs) -> Done<JobParams> {

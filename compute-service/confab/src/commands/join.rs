@@ -1,21 +1,18 @@
 use super::{Done, org::definition};
 use clap::Args;
 use files::Access;
-use gateway_client::{Call, Checkpoint, Error, Gateway, Options, ProfileError, User};
+use gateway_client::{Call, ChannelConfig, Definition, Error, Gateway, Options, ProfileError, User};
+use msp::Certificate;
 use node::{
     config::Config,
     ledger::{self, ListError},
 };
 use records::JobView;
 use std::{
-    fmt::Write,
+    fmt::{Display, Write},
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
-
-/// For the first block: a peer that is up has it at hand.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub struct JoinArgs {
@@ -120,25 +117,34 @@ pub async fn run(args: JoinArgs) -> Done {
     files::write(&path, toml.as_bytes(), Access::Owner)
         .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
     let config = Config::load(&path)?;
-    if let Some(address) = &args.service {
-        package(&args, address)?;
-    }
     let network = gateway.network(&config.channel);
-    let unread = |reason: String| format!("channel {} cannot be read: {reason}", config.channel);
-    let mut blocks = network.past_blocks(Checkpoint::start());
-    match tokio::time::timeout(PATIENCE, blocks.next()).await {
-        Ok(Some(first)) => drop(first.map_err(|e| unread(e.to_string()))?),
-        Ok(None) => return Err(unread("it has no block".into()).into()),
-        Err(_) => {
-            let reason = format!(
-                "no block within {} s; has the peer joined it, is it up, and is {} a member?",
-                PATIENCE.as_secs(),
-                gateway.user().identity().msp_id()
+    let own = gateway.user().identity().msp_id();
+    let known = network.config().await.map_err(|e| {
+        format!(
+            "channel {} cannot be read: {e}\nhas the peer joined it, is it up, and is {own} a member?",
+            config.channel
+        )
+    })?;
+    say!("{}: {own} on channel {}", path.display(), config.channel);
+    say!("members      {}", known.msp_ids().join(", "));
+    let definition = network.definition(&config.chaincode).await;
+    match &definition {
+        Ok(Some(Definition { version, sequence, approvals })) => {
+            let approved: Vec<&str> =
+                approvals.iter().filter(|(_, has)| **has).map(|(msp_id, _)| msp_id.as_str()).collect();
+            say!(
+                "chaincode    {} {version}, sequence {sequence}, approved by {}",
+                config.chaincode,
+                approved.join(", ")
             );
-            return Err(unread(reason).into());
         }
+        Ok(None) => say!("chaincode    {} is not committed on the channel", config.chaincode),
+        // It may be hidden from this identity; whether the contract answers shows what matters.
+        Err(e) => tracing::debug!("the chaincode's definition is not known: {e}"),
     }
-    say!("{}: {} on channel {}", path.display(), gateway.user().identity().msp_id(), config.channel);
+    if let Some(address) = &args.service {
+        package(&args, address, &Place { own, config: &known, definition: definition.ok().flatten() })?;
+    }
     match ledger::list::<JobView>(&network.contract(&config.chaincode), Call::new("jobs")).await {
         Err(ListError::Answer(e)) => {
             let name = &config.chaincode;
@@ -158,33 +164,129 @@ pub async fn run(args: JoinArgs) -> Done {
     Ok(())
 }
 
-/// Writes the package with which the organisation's peer finds the service, and says what to do with it.
-fn package(args: &JoinArgs, address: &str) -> Done {
-    let definition = launcher::ChaincodeDefinition { name: args.chaincode.clone(), ..definition()? };
+/// Where the contract is to be set up.
+struct Place<'a> {
+    /// The organisation's MSP identifier.
+    own: &'a str,
+    config: &'a ChannelConfig,
+    /// What is committed already.
+    definition: Option<Definition>,
+}
+
+/// Writes the package with which the organisation's peer finds the service, and says who has to do what with it.
+fn package(args: &JoinArgs, address: &str, place: &Place) -> Done {
+    let mut definition = launcher::ChaincodeDefinition { name: args.chaincode.clone(), ..definition()? };
+    if let Some(committed) = &place.definition {
+        definition.version.clone_from(&committed.version);
+        definition.sequence = committed.sequence.unsigned_abs();
+    }
     let (bytes, id) = launcher::service_package(&definition, address, args.service_tls_ca.as_deref())?;
     let file = args.dir.join(format!("{}.tar.gz", args.chaincode));
-    files::write(&file, &bytes, Access::Everybody)
-        .map_err(|e| format!("cannot write {}: {e}", file.display()))?;
-    let orderer = "-o ORDERER:PORT --tls --cafile ORDERER-CA.pem";
-    let (name, version, sequence) = (&definition.name, &definition.version, definition.sequence);
-    let common = format!("{orderer} -C {} -n {name} -v {version} --sequence {sequence}", args.channel);
+    write(&file, &bytes)?;
+    let common = format!(
+        "{} -C {} -n {} -v {} --sequence {}",
+        orderer(args, place)?,
+        quoted(&args.channel),
+        quoted(&definition.name),
+        quoted(&definition.version),
+        definition.sequence
+    );
+    let quoted_id = quoted(&id);
     let port = address.rsplit_once(':').map_or(address, |(_, port)| port);
     let tls = if args.service_tls_ca.is_some() { " --tls-cert CERT.pem --tls-key KEY.pem" } else { "" };
     say!("package      {}", file.display());
     say!("package id   {id}");
-    say!("serve        confab chaincode --address :{port} --id {id}{tls}");
-    say!("install      peer lifecycle chaincode install {}", file.display());
-    say!("approve      peer lifecycle chaincode approveformyorg {common} --package-id {id}");
-    say!(
-        "commit       peer lifecycle chaincode commit {common} --peerAddresses PEER:PORT --tlsRootCertFiles PEER-CA.pem …"
-    );
-    say!("             (one organisation for all, when all have approved, with a peer of each organisation)");
+    say!("serve        confab chaincode --address :{port} --id {quoted_id}{tls}");
+    say!("with Fabric's programs, as an administrator of {}:", place.own);
+    say!("install      peer lifecycle chaincode install {}", quoted(&file.display()));
+    say!("approve      peer lifecycle chaincode approveformyorg {common} --package-id {quoted_id}");
+    let others: Vec<&str> =
+        place.config.msp_ids().into_iter().filter(|msp_id| *msp_id != place.own).collect();
+    if place.definition.is_some() {
+        say!("nothing has to be committed: this version and sequence are");
+        return Ok(());
+    }
+    if !others.is_empty() {
+        say!("the other members ({}) do the same, each with a package of its own", others.join(", "));
+    }
+    say!("then, as an administrator of any one member:");
+    say!("commit       peer lifecycle chaincode commit {common}{}", peers(args, place)?);
     Ok(())
+}
+
+/// The options of Fabric's commands that name an orderer. Its authorities go into a file.
+fn orderer(args: &JoinArgs, place: &Place) -> Done<String> {
+    let known = place.config.orderers.first().filter(|orderer| !orderer.tls_authorities.is_empty());
+    Ok(match known {
+        Some(orderer) => {
+            let file = authorities(args, "orderer", &orderer.tls_authorities)?;
+            format!("-o {} --tls --cafile {}", quoted(&orderer.address), quoted(&file.display()))
+        }
+        None => "-o ORDERER:PORT --tls --cafile ORDERER-CA.pem".into(),
+    })
+}
+
+/// The options that name a peer of each member. Their authorities go into files.
+fn peers(args: &JoinArgs, place: &Place) -> Done<String> {
+    let mut options = String::new();
+    for member in &place.config.members {
+        match member.anchors.first().filter(|_| !member.tls_authorities.is_empty()) {
+            Some(anchor) => {
+                let file = authorities(args, &member.msp_id, &member.tls_authorities)?;
+                let (anchor, file) = (quoted(anchor), quoted(&file.display()));
+                write!(options, " --peerAddresses {anchor} --tlsRootCertFiles {file}")?;
+            }
+            None => {
+                let address = quoted(&format_args!("PEER-OF-{}:PORT", member.msp_id));
+                let file = quoted(&format_args!("TLS-CA-OF-{}.pem", member.msp_id));
+                write!(options, " --peerAddresses {address} --tlsRootCertFiles {file}")?;
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// Writes certificates of somebody's authorities, as the channel's configuration has them.
+fn authorities(args: &JoinArgs, whose: &str, certificates: &[Certificate]) -> Done<PathBuf> {
+    // Names of others become names of files.
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let file = args.dir.join(format!("tls-ca-{}.pem", whose.chars().map(safe).collect::<String>()));
+    let pem: String = certificates.iter().map(Certificate::to_pem).collect();
+    write(&file, pem.as_bytes())?;
+    Ok(file)
+}
+
+/// A word of a command as a shell takes it: some are others' texts.
+fn quoted(word: &dyn Display) -> String {
+    let word = word.to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/+@[]".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Done {
+    Ok(files::write(file, bytes, Access::Everybody)
+        .map_err(|e| format!("cannot write {}: {e}", file.display()))?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::host_and_port;
+    use super::{host_and_port, quoted};
+
+    #[test]
+    fn others_texts_are_one_word_of_a_command() {
+        for (word, expected) in [
+            ("peer0.org1.example.com:7051", "peer0.org1.example.com:7051"),
+            ("a; rm b", "'a; rm b'"),
+            ("$(a)", "'$(a)'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(&word), expected);
+        }
+    }
 
     #[test]
     fn a_service_has_host_and_port() {

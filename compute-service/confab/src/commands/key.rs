@@ -1,7 +1,7 @@
 use super::{
     Done,
     audit::{self, AuditArgs, OpenArgs},
-    job::{NodeFile, submit},
+    job::{self, NodeFile},
     nodes::{negotiate, participants},
     train::{LedgerArg, borrow_network},
     training::AgainstArg,
@@ -302,8 +302,7 @@ async fn propose(config: &Path, args: &NegotiateArgs) -> Done {
 async fn conclude(node: &NodeFile, kind: Kind, participants: Vec<String>, json: Option<&Path>) -> Done {
     let params = experiment::job_params(kind, participants)?;
     params.validate()?;
-    let (_, contract) = node.open()?;
-    submit(&contract, Call::new("propose").arg(serde_json::to_vec(&params)?)).await?;
+    let contract = job::propose(node, &params).await?;
     let job = params.id();
     tell!("proposed job {job}; each participant accepts it: confab job accept --config FILE {job}");
     let view = watch::until_the_end(&contract, &job.0, |state| tell!("{state}")).await?;
