@@ -495,16 +495,23 @@ impl Participants {
             .try_for_each(|party| self.configure(party, |config| config.accept = vec![job.0.clone()]))
     }
 
-    /// Starts a participant's node as a child process of `program`, which stops when the job has ended, when its
+    /// Starts a participant's node as a child process by `program`, a command without arguments, which stops when the job has ended, when its
     /// standard input is closed, or when it is told to. Events come on its standard output, one JSON object a line; its
     /// log goes to `node.log`.
     ///
     /// # Errors
     /// A program that cannot be started.
-    pub fn spawn_node(&self, program: &Path, party: usize, job: &JobId) -> Result<Child, ExperimentError> {
+    pub fn spawn_node(
+        &self,
+        program: impl Into<Command>,
+        party: usize,
+        job: &JobId,
+    ) -> Result<Child, ExperimentError> {
         let log = self.configs[party].with_file_name("node.log");
         let log_file = files::append(&log).map_err(file_error(&log))?;
-        Command::new(program)
+        let mut command: Command = program.into();
+        let program = PathBuf::from(command.as_std().get_program());
+        command
             .args(["node", "--events", "--stop-with-stdin", "--until"])
             .arg(&job.0)
             .arg("--config")
@@ -514,7 +521,7 @@ impl Participants {
             .stderr(log_file)
             .kill_on_drop(true)
             .spawn()
-            .map_err(file_error(program))
+            .map_err(file_error(&program))
     }
 
     /// Proposes a job in the name of the first participant.

@@ -1,6 +1,6 @@
 //! Looks at a network and stops it.
 
-use crate::{Error, Network, State, prepare::Lock, process, ready};
+use crate::{Error, Network, State, marks, prepare::Lock, process, ready};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -117,21 +117,25 @@ async fn listens(addresses: &[String]) -> Health {
 }
 
 /// Stops every process of the network in `dir` and returns how many ran; `purge` then removes the network
-/// with its data, certificates and logs. Other files in the folder stay.
+/// with its data, certificates and logs. Other files in the folder stay. Processes are found even where their folder, or
+/// what describes them in it, is gone.
 ///
 /// It blocks for some seconds at most.
 ///
 /// # Errors
 /// [`Error::Absent`] when there is no network, [`Error::Busy`], [`Error::Io`] from removing.
 pub fn down(dir: &Path, purge: bool) -> Result<usize, Error> {
-    let network = Network::load(dir)?;
+    let network = match Network::load(dir) {
+        Ok(network) => network,
+        Err(e) => return Some(marks::stop(dir)).filter(|stopped| *stopped > 0).ok_or(e),
+    };
     let lock = Lock::take(&network.dir)?;
     // A process may have a pid file without being described: its description was changed.
     let mut names = process::recorded(&network.dir);
     names.extend(network.processes.iter().map(|process| process.name.clone()));
     names.sort();
     names.dedup();
-    let stopped = process::stop(&network.dir, names.iter().map(String::as_str));
+    let stopped = process::stop_all(&network.dir, names.iter().map(String::as_str));
     if purge {
         for folder in ["config", "data", "crypto", "packages", "remote", "logs", "run"] {
             remove(fs::remove_dir_all(network.path(folder)), &network.path(folder))?;

@@ -30,6 +30,7 @@ pub mod fabric;
 pub mod ledger;
 mod lifecycle;
 mod link;
+pub mod marks;
 mod network;
 pub mod org;
 mod package;

@@ -4,7 +4,7 @@
 //! output in `logs/NAME.log`. `run/NAME.pid` holds its id and its start time; a process of the same id that
 //! started at another time, or in another boot, is somebody else's and is never touched.
 
-use crate::{Error, Network, ProcessSpec, network, ports};
+use crate::{Error, Network, ProcessSpec, marks, network, ports};
 use rustix::process::{Pid, Signal, WaitOptions};
 use std::{
     env,
@@ -14,7 +14,7 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
@@ -61,7 +61,7 @@ fn look(pid: Pid) -> Option<Seen> {
 #[cfg(not(target_os = "linux"))]
 fn look(pid: Pid) -> Option<Seen> {
     let id = pid.as_raw_nonzero().to_string();
-    let output = Command::new("ps").args(["-o", "stat=,lstart=", "-p", &id]).output().ok()?;
+    let output = std::process::Command::new("ps").args(["-o", "stat=,lstart=", "-p", &id]).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let (state, started) = text.trim().split_once(char::is_whitespace)?;
     let state = match state.chars().next()? {
@@ -73,8 +73,8 @@ fn look(pid: Pid) -> Option<Seen> {
 }
 
 /// A process that is known to be ours.
-#[derive(Clone, Debug)]
-struct Ours {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ours {
     pid: Pid,
     started: String,
 }
@@ -86,6 +86,13 @@ impl Ours {
         let (pid, started) = text.trim().split_once(' ')?;
         let ours = Self { pid: Pid::from_raw(pid.parse().ok()?)?, started: started.into() };
         (ours.state() != State::Ended).then_some(ours)
+    }
+
+    /// That of an id which was found among ours.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let pid = Pid::from_raw(pid.try_into().ok()?)?;
+        let started = look(pid).filter(|seen| seen.state != State::Ended)?.started;
+        Some(Self { pid, started })
     }
 
     fn state(&self) -> State {
@@ -102,7 +109,8 @@ impl Ours {
         if self.state() != State::Ended {
             // It may end in this very moment, which is no error.
             let _ = match signal {
-                Signal::KILL => rustix::process::kill_process_group(self.pid, signal),
+                Signal::KILL => rustix::process::kill_process_group(self.pid, signal)
+                    .or_else(|_| rustix::process::kill_process(self.pid, signal)),
                 _ => rustix::process::kill_process(self.pid, signal),
             };
         }
@@ -155,7 +163,7 @@ pub fn start(dir: &Path, spec: &ProcessSpec) -> Result<(), Error> {
     let out = files::append(&log).map_err(Error::io(&log))?;
     let err = out.try_clone().map_err(Error::io(&log))?;
 
-    let mut command = Command::new(&spec.program);
+    let mut command = marks::command(&spec.program, &spec.name, dir);
     for name in foreign_settings() {
         command.env_remove(name);
     }
@@ -186,24 +194,42 @@ pub fn foreign_settings() -> impl Iterator<Item = OsString> {
 ///
 /// A frozen one is thawed, so that it can end. Returns how many ran.
 pub fn stop<'a>(dir: &Path, names: impl IntoIterator<Item = &'a str>) -> usize {
+    stop_with(dir, names, Vec::new())
+}
+
+/// Ends all processes of a folder: those of its pid files, and those that are found without.
+pub fn stop_all<'a>(dir: &Path, names: impl IntoIterator<Item = &'a str>) -> usize {
+    stop_with(dir, names, marks::of_folder(dir))
+}
+
+fn stop_with<'a>(dir: &Path, names: impl IntoIterator<Item = &'a str>, mut running: Vec<Ours>) -> usize {
     let names: Vec<_> = names.into_iter().collect();
-    let running: Vec<_> = names.iter().filter_map(|name| Ours::find(dir, name)).collect();
-    for ours in &running {
-        ours.signal(Signal::TERM);
-        ours.signal(Signal::CONT);
-    }
-    let deadline = Instant::now() + GRACE;
-    for ours in &running {
-        if !ours.reaches(State::Ended, deadline) {
-            ours.signal(Signal::KILL);
-            ours.reaches(State::Ended, Instant::now() + GRACE);
+    for ours in names.iter().filter_map(|name| Ours::find(dir, name)) {
+        if !running.contains(&ours) {
+            running.push(ours);
         }
     }
+    end(&running);
     for name in names {
         // A file that is left would name a process that does not exist, which does no harm.
         let _ = fs::remove_file(pid_file(dir, name));
     }
     running.len()
+}
+
+/// Ends processes, as [`stop`].
+pub(crate) fn end(running: &[Ours]) {
+    for ours in running {
+        ours.signal(Signal::TERM);
+        ours.signal(Signal::CONT);
+    }
+    let deadline = Instant::now() + GRACE;
+    for ours in running {
+        if !ours.reaches(State::Ended, deadline) {
+            ours.signal(Signal::KILL);
+            ours.reaches(State::Ended, Instant::now() + GRACE);
+        }
+    }
 }
 
 /// The names of all processes that have a pid file, whatever `network.json` says.
@@ -315,7 +341,7 @@ impl Network {
 mod tests {
     use super::*;
     use crate::{ChaincodeDefinition, Kind};
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, process::Command};
 
     fn network(dir: &Path, script: &str) -> Network {
         let definition = ChaincodeDefinition::new("confab", "1.0");

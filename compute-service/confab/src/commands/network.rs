@@ -1,5 +1,8 @@
 use super::{Done, chaincode_command, join, org};
-use crate::{output::Steps, shutdown};
+use crate::{
+    output::{Steps, is_stdout, write_json},
+    shutdown,
+};
 use clap::Subcommand;
 use launcher::{Network, Options};
 use std::{
@@ -61,6 +64,15 @@ pub enum NetworkCommand {
 /// Looking at a network of either kind.
 #[derive(Subcommand)]
 pub enum Inspect {
+    /// List the processes of all networks, ledgers and experiments of this user on this machine.
+    ///
+    /// `ps` shows them under the same names, as PROGRAM[NAME in FOLDER]. Those that a killed command left behind are stopped by
+    /// their folder, also when that is gone: `confab ledger stop --dir FOLDER`, or `confab network down`.
+    List {
+        /// Write the list as JSON, `-` for standard output.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
     /// Say what runs and whether every organisation gets endorsements.
     Status {
         /// The network's folder.
@@ -84,6 +96,7 @@ pub enum Inspect {
 /// Looks at a network of either kind.
 pub async fn inspect(command: Inspect) -> Done {
     match command {
+        Inspect::List { json } => list(json.as_deref()),
         Inspect::Status { dir } => status(&dir).await,
         Inspect::Logs { dir, process, lines } => logs(&dir, process.as_deref(), lines),
     }
@@ -119,6 +132,21 @@ pub async fn run(command: NetworkCommand) -> Done {
         NetworkCommand::Inspect(inspect) => self::inspect(inspect).await,
         NetworkCommand::Down { dir, purge } => down(&dir, purge),
     }
+}
+
+fn list(json: Option<&Path>) -> Done {
+    let all = launcher::marks::list().map_err(|e| format!("cannot list processes: {e}"))?;
+    if !is_stdout(json) {
+        if all.is_empty() {
+            tell!("no processes of a network, ledger or experiment");
+        }
+        for process in &all {
+            let gone = if process.folder_exists { "" } else { "  (the folder is gone)" };
+            let (name, program) = (&process.name, &process.program);
+            say!("{:>8}  {name:<20} {program:<8} {}{gone}", process.pid, process.dir.display());
+        }
+    }
+    json.map_or(Ok(()), |file| write_json(file, &all))
 }
 
 /// Says how to use a network that is up.

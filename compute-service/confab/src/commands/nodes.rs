@@ -79,7 +79,10 @@ impl<'a> Nodes<'a> {
         let (events, on_event) = mpsc::unbounded_channel();
         let mut children = Vec::new();
         for party in 0..params.participants.len() {
-            let mut node = participants.spawn_node(&program, party, &params.id())?;
+            let folder = std::path::absolute(participants.configs[party].parent().unwrap_or(Path::new("")))?;
+            let name = format!("node-{}", params.participants[party]);
+            let command = launcher::marks::command(&program, &name, &folder);
+            let mut node = participants.spawn_node(command, party, &params.id())?;
             let stdout = node.stdout.take().ok_or("a node without standard output")?;
             let events = events.clone();
             tokio::spawn(async move {
