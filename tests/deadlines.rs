@@ -78,7 +78,10 @@ struct Node {
 
 impl Node {
     fn start(prepared: &Prepared, party: usize) -> Self {
-        let mut child = prepared.participants.spawn_node(&program(), party, &prepared.params.id()).unwrap();
+        let mut child = prepared
+            .participants
+            .spawn_node(std::process::Command::new(program()), party, &prepared.params.id())
+            .unwrap();
         let stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, events) = watch::channel(Vec::new());
@@ -159,7 +162,7 @@ async fn accept(prepared: &Prepared, party: usize) {
     .await
     .unwrap();
     let msp_id = gateway.user().identity().msp_id();
-    answer::accept(&Arc::new(config.clone()), &contract, msp_id, &job).await.unwrap();
+    answer::accept(&Arc::new(config.clone()), &contract, msp_id, &job, false).await.unwrap();
 }
 
 /// The survivors agree on how the job ended; whom they blame.

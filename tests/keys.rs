@@ -5,7 +5,7 @@ mod deviation;
 mod fixture;
 
 use deviation::Deviating;
-use fixture::{Finished, Ledger, Size, play, program, run, spawn_quiet, submit};
+use fixture::{Finished, Ledger, Size, confab, play, program, run, spawn_quiet, submit};
 use gateway_client::Call;
 use key_generation::Opening;
 use launcher::Kind;
@@ -17,7 +17,7 @@ use node::{
 };
 use paillier::KeyShare;
 use records::{Code, Collusion, Dealer, JobParams, Judge, KeyEntry, KeyRefresh, Outcome, Phase, TRAINING};
-use std::{process::Output, time::Duration};
+use std::time::Duration;
 use tokio::time::timeout;
 
 const BITS: u32 = 512;
@@ -75,13 +75,6 @@ async fn entry(ledger: &Ledger, key: &str) -> KeyEntry {
     let mut entries: Vec<KeyEntry> = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(entries.len(), 1);
     entries.remove(0)
-}
-
-/// Runs a command of the organisation of a party.
-fn confab(participants: &Participants, party: usize, args: &[&str]) -> Output {
-    let config = participants.configs[party].as_os_str();
-    let command = std::process::Command::new(program()).args(args).arg("--config").arg(config).output();
-    command.unwrap()
 }
 
 fn refused_by_the_node(participants: &Participants, party: usize, args: &[&str]) -> String {

@@ -270,7 +270,9 @@ fn organisations_make_a_network_of_their_machines() {
     let proposed = said.next().unwrap().unwrap();
     let job = proposed.strip_prefix("proposed job ").and_then(|rest| rest.split_once(';')).unwrap().0;
     for (config, _) in &nodes {
-        ok(&["job", "accept", "--config", config, job]);
+        let said = error(&["job", "accept", "--config", config, job]);
+        assert!(said.contains("key_bits: the job has 256, the least here is 2048"), "{said}");
+        ok(&["job", "accept", "--accept-weaker", "--config", config, job]);
     }
     let rest: Vec<String> = said.map(Result::unwrap).collect();
     assert!(negotiate.0.wait().unwrap().success(), "{rest:?}");

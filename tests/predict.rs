@@ -7,12 +7,13 @@ use fixture::{Finished, Ledger, Running, Size, run};
 use launcher::Kind;
 use node::{
     config::Config,
+    experiment::{job_params, key_generation},
     model::Query,
     predictions::{self, Answered, MOST},
     split::SplitRun,
-    worker::{PredictReport, check, report_path},
+    worker::{KeyReport, PredictReport, check, report_path},
 };
-use records::{Job, JobParams, Judge, Kind as Protocol, Publication, VERSION};
+use records::{Collusion, Job, JobParams, Judge, Kind as Protocol, Publication, VERSION};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -37,6 +38,7 @@ async fn on(ledger: Option<Ledger>) {
     let split = trained(&ledger).await;
     few_rows_and_the_same_again(&ledger, &split).await;
     what_does_not_fit_is_refused(&ledger, &split).await;
+    another_key_is_refused(&ledger, &split).await;
     many_rows_though_nodes_are_killed(&ledger, &split).await;
 }
 
@@ -161,6 +163,32 @@ async fn what_does_not_fit_is_refused(ledger: &Ledger, split: &SplitRun) {
         predictions::template(&config(split, 1), &split.training).unwrap_err().to_string()
     });
     assert!(fault.contains("new.csv") && fault.contains("no column `id`"), "{fault}");
+}
+
+/// Under another key of the same members everything would be opened by whom that key allows.
+async fn another_key_is_refused(ledger: &Ledger, split: &SplitRun) {
+    let generation = key_generation(SIZE.key_bits, true, 2, Collusion::Minority);
+    let params = job_params(Protocol::KeyGeneration(generation), ledger.members(3)).unwrap();
+    let reports: Vec<KeyReport> = run(&split.participants, &params, &[]).await;
+    let mut params = split.lay_out(&rows(ledger, "other", 18), None).unwrap().unwrap();
+    let Protocol::VerticalPredict(predict) = &mut params.kind else { panic!() };
+    predict.key = Some(reports[0].key.clone());
+    let refused = split.participants.propose(&params).await.unwrap_err().to_string();
+    assert!(refused.contains("the key has 512 bits, for 2 of"), "{refused}");
+    let Protocol::VerticalPredict(predict) = &mut params.kind else { panic!() };
+    predict.quorum = 2;
+    let refused = split.participants.propose(&params).await.unwrap_err().to_string();
+    assert!(refused.contains("quorum: 2 is lower than the training's 3"), "{refused}");
+
+    // As strong as the training's, but not it.
+    let generation = key_generation(SIZE.key_bits, true, 3, Collusion::AllButOne);
+    let params = job_params(Protocol::KeyGeneration(generation), ledger.members(3)).unwrap();
+    let reports: Vec<KeyReport> = run(&split.participants, &params, &[]).await;
+    let mut params = split.lay_out(&rows(ledger, "other", 18), None).unwrap().unwrap();
+    let Protocol::VerticalPredict(predict) = &mut params.kind else { panic!() };
+    predict.key = Some(reports[0].key.clone());
+    let refused = split.participants.propose(&params).await.unwrap_err().to_string();
+    assert!(refused.contains("neither the training's nor a refresh of it"), "{refused}");
 }
 
 /// Runs something while a file is another.

@@ -2,11 +2,12 @@ use crate::{
     Failure, WorldState,
     call::{Answer, Call, json, refuse, stored},
     deadlines::is_up,
+    prediction,
 };
 use records::{
     Acceptance, Body, CONTRACT_VERSION, Code, Dealer, Ending, Job, JobId, JobParams, JobView, KeyEntry, Kind,
-    MAX_OPEN_PROPOSALS, MAX_PARAMS_BYTES, MAX_REASON_BYTES, MAX_RECORD_BYTES, Outcome, Phase, Publication,
-    Record, Rules, Slot, TRAINING, ThresholdKey, VerticalPredict, VerticalSvm, is_digest, key,
+    MAX_OPEN_PROPOSALS, MAX_PARAMS_BYTES, MAX_REASON_BYTES, MAX_RECORD_BYTES, Outcome, Phase, Record, Rules,
+    Slot, TRAINING, ThresholdKey, VerticalPredict, VerticalSvm, is_digest, key,
 };
 use sha2::{Digest, Sha256};
 
@@ -102,7 +103,7 @@ impl Call<'_> {
             return refuse(Code::AlreadySame, format!("job {} is proposed", job.id));
         }
         check_key(world, &job.params)?;
-        check_model(world, &job.params)?;
+        prediction::check_proposal(world, &job.params)?;
         let place = self.free_place(world, &job.id)?;
         world.put(&place, json(&job.id))?;
         world.put(&key, json(&job))?;
@@ -199,6 +200,9 @@ impl Call<'_> {
             return refuse(Code::BadInput, format!("a record of {} bytes is too large", bytes.len()));
         }
         check_barrier(world, &job, &rules, &slot, &record.used)?;
+        if let (Kind::VerticalPredict(predict), Body::Setup(setup)) = (&job.params.kind, &record.body) {
+            prediction::check_setup(world, predict, setup)?;
+        }
         let key = key::record(&id, &slot);
         let digest = Sha256::digest(&bytes);
         world.put(&key, bytes)?;
@@ -405,7 +409,7 @@ fn key_entry(job: &Job, key: &ThresholdKey) -> KeyEntry {
 }
 
 /// The entries of one fingerprint: whoever has seen a public key can enter it for another job, too.
-fn key_entries(world: &mut dyn WorldState, fingerprint: &str) -> Result<Vec<KeyEntry>, Failure> {
+pub(crate) fn key_entries(world: &mut dyn WorldState, fingerprint: &str) -> Result<Vec<KeyEntry>, Failure> {
     world.list(key::THRESHOLD_KEY, &[fingerprint], MAX_ENTRIES)?.iter().map(|bytes| stored(bytes)).collect()
 }
 
@@ -459,37 +463,6 @@ fn unfit(entry: &KeyEntry, params: &JobParams) -> Option<String> {
     }
     let (bits, quorum) = (entry.bits, entry.quorum);
     (!fits).then(|| format!("{field}: the key has {bits} bits, for {quorum} of {members}, in this order"))
-}
-
-/// Whether a job predicts with a model that its participants have: one that stayed split when a training of theirs
-/// finished, in the parts that they named then.
-fn check_model(world: &mut dyn WorldState, params: &JobParams) -> Result<(), Failure> {
-    let Kind::VerticalPredict(predict) = &params.kind else { return Ok(()) };
-    let (training, ending) = read_job(world, &predict.training)?;
-    let unfit = |reason: &str| refuse(Code::BadInput, format!("training: {reason}"));
-    let Kind::VerticalSvm(trained) = &training.params.kind else {
-        return unfit("that job was no training by columns");
-    };
-    if !matches!(ending, Some(Ending { outcome: Outcome::Finished, .. })) {
-        return unfit("that job has not finished");
-    }
-    if trained.model != Publication::Split {
-        return unfit("its model was published; nothing need be asked of the others");
-    }
-    if training.params.participants != params.participants {
-        return unfit("its participants were others, or in another order");
-    }
-    let slots = Rules::new(&training.params).round_slots(Phase::Model, 0);
-    let keys: Vec<String> = slots.iter().map(|slot| key::record(&training.id, slot)).collect();
-    for ((value, digest), name) in world.get(&keys)?.iter().zip(&predict.digests).zip(&params.participants) {
-        let bytes =
-            value.as_deref().ok_or_else(|| Failure::State("a finished training without models".into()))?;
-        match Record::from_json(bytes).map_err(Failure::State)?.body {
-            Body::Model(model) if model.digest == *digest => {}
-            _ => return refuse(Code::BadInput, format!("digests: not that of the part of {name}")),
-        }
-    }
-    Ok(())
 }
 
 pub(crate) fn read<const N: usize>(

@@ -47,6 +47,7 @@ mod call;
 mod chaincode;
 mod deadlines;
 mod job;
+mod prediction;
 mod sharing;
 mod world;
 

@@ -3,9 +3,9 @@
 mod world;
 
 use records::{
-    Body, Bytes, CONTRACT_VERSION, Code, Collusion, DataDigest, Dealer, Job, JobParams, JobView, Judge,
-    KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Page, Phase, Publication, Record, SeedCommit, Setup,
-    ThresholdKey, VERSION, VerticalPredict, VerticalSvm, key,
+    Body, Bytes, CONTRACT_VERSION, Code, Collusion, DataDigest, Dealer, Job, JobId, JobParams, JobView,
+    Judge, KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Page, Phase, Publication, Record, SeedCommit,
+    Setup, ThresholdKey, VERSION, VerticalPredict, VerticalSvm, key,
 };
 use world::{World, caller};
 
@@ -340,6 +340,30 @@ fn a_key_is_for_its_members_and_purpose_only() {
     assert_eq!(refresh([(0, 0), (1, 1)]), Ok(()));
 }
 
+/// Puts a record there as if it had been posted.
+fn put(world: &mut World, id: &JobId, phase: Phase, party: u32, body: Body) {
+    let slot = records::Slot { phase, round: 0, party, chunk: 0 };
+    let msp_id = format!("Org{}MSP", party + 1);
+    let record = Record { version: VERSION, job: id.clone(), slot, msp_id, body, used: Vec::new() };
+    world.committed.insert(key::record(id, &slot), record.to_json());
+}
+
+/// Lets three organisations train with these parameters under a key, and keep parts with these digests.
+fn trained(world: &mut World, training: &JobParams, key: &ThresholdKey, digests: [&str; 3]) {
+    let id = training.id();
+    world.call(1, "propose", &[&serde_json::to_vec(training).unwrap()]).unwrap();
+    for (party, digit) in (0..3).zip(digests) {
+        world.call(party + 1, "accept", &[id.0.as_bytes()]).unwrap();
+        let data = DataDigest { instances: 10, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) };
+        let result = records::Result { indicators: "0".repeat(64), model: "0".repeat(64) };
+        put(world, &id, Phase::Setup, party, Body::Setup(Setup { key: key.clone(), data }));
+        let model = records::Model { weights: None, digest: digit.repeat(64) };
+        put(world, &id, Phase::Model, party, Body::Model(model));
+        put(world, &id, Phase::Result, party, Body::Result(result));
+    }
+    world.call(1, "finish", &[id.0.as_bytes()]).unwrap();
+}
+
 #[test]
 fn predictions_are_with_the_parts_that_a_finished_training_named() {
     let mut world = World::default();
@@ -356,20 +380,10 @@ fn predictions_are_with_the_parts_that_a_finished_training_named() {
     };
     let good = predict(['a', 'b', 'c'], [1, 2, 3]);
     assert_eq!(world.call(1, "propose", &[&good]), Err(Code::UnknownJob));
-    world.call(1, "propose", &[&serde_json::to_vec(&training).unwrap()]).unwrap();
-    assert_eq!(world.call(1, "propose", &[&good]), Err(Code::BadInput), "the training has not finished");
-    for (party, digit) in (0..3).zip(["a", "b", "c"]) {
-        world.call(party + 1, "accept", &[id.0.as_bytes()]).unwrap();
-        let model = Body::Model(records::Model { weights: None, digest: digit.repeat(64) });
-        let result = records::Result { indicators: "0".repeat(64), model: "0".repeat(64) };
-        for (phase, body) in [(Phase::Model, model), (Phase::Result, Body::Result(result))] {
-            let slot = records::Slot { phase, round: 0, party, chunk: 0 };
-            let msp_id = format!("Org{}MSP", party + 1);
-            let record = Record { version: VERSION, job: id.clone(), slot, msp_id, body, used: Vec::new() };
-            world.committed.insert(key::record(&id, &slot), record.to_json());
-        }
-    }
-    world.call(1, "finish", &[id.0.as_bytes()]).unwrap();
+    let mut unfinished = world.clone();
+    unfinished.call(1, "propose", &[&serde_json::to_vec(&training).unwrap()]).unwrap();
+    assert_eq!(unfinished.call(1, "propose", &[&good]), Err(Code::BadInput), "the training has not finished");
+    trained(&mut world, &training, &threshold_key(3), ["a", "b", "c"]);
     assert_eq!(world.call(1, "propose", &[&predict(['a', 'c', 'b'], [1, 2, 3])]), Err(Code::BadInput));
     assert_eq!(world.call(1, "propose", &[&predict(['a', 'b', 'c'], [2, 1, 3])]), Err(Code::BadInput));
     assert_eq!(world.call(4, "propose", &[&good]), Err(Code::WrongCaller));
@@ -379,6 +393,91 @@ fn predictions_are_with_the_parts_that_a_finished_training_named() {
     let own = serde_json::from_slice::<JobParams>(&good).unwrap().id();
     let job = String::from_utf8(good).unwrap().replace(&id.0, &own.0);
     assert_eq!(world.call(1, "propose", &[job.as_bytes()]), Err(Code::BadInput));
+}
+
+/// Predictions under other keys than their training's would open under these what was hidden under that: a key of the same
+/// members that was made against fewer, or that fewer open.
+#[test]
+fn predictions_are_under_the_key_of_their_training_or_a_refresh_of_it() {
+    let mut world = World::default();
+    // N tells whose refresh a key is, θ tells keys apart.
+    let key = |n: u8, theta: u8, collusion_bound| ThresholdKey {
+        theta: Bytes(vec![theta; 256]),
+        collusion_bound,
+        ..threshold_key(n)
+    };
+    let own = key(3, 1, 1);
+    let named = |key: &ThresholdKey| Some(hex::encode(key.fingerprint()));
+    let (refreshed, weaker, other) = (key(3, 2, 1), key(3, 3, 0), key(5, 1, 1));
+    for (nonce, key) in (1..).zip([&own, &refreshed, &weaker, &other]) {
+        finished(&mut world, [1, 2, 3], "training", nonce, key).unwrap();
+    }
+    // Known to others, who could enter it as theirs.
+    let foreign = key(3, 4, 1);
+    finished(&mut world, [4, 5, 6], "training", 9, &foreign).unwrap();
+
+    let mut training = params();
+    let trained_with = training.training_mut();
+    (trained_with.model, trained_with.quorum, trained_with.key_bits) = (Publication::Split, 2, 2048);
+    let mut dealt = training.clone();
+    dealt.nonce = Bytes(vec![8; 16]);
+    training.training_mut().key = named(&own);
+    trained(&mut world, &training, &own, ["a", "b", "c"]);
+    trained(&mut world, &dealt, &own, ["a", "b", "c"]);
+
+    let propose = |world: &mut World, of: &JobParams, key: Option<String>, quorum| {
+        let digests = ["a", "b", "c"].map(|digit| digit.repeat(64)).into();
+        let after = VerticalPredict::after(of.id(), of.training(), digests, 7);
+        let kind = Kind::VerticalPredict(VerticalPredict { key, quorum, ..after });
+        let params = JobParams { kind, nonce: Bytes(vec![7; 16]), ..of.clone() };
+        let json = serde_json::to_vec(&params).unwrap();
+        let answer = world.try_as(&caller(1, "a"), "propose", &[&json]);
+        answer.map(|_| params.id()).map_err(|refusal| refusal.detail)
+    };
+    for of in [&training, &dealt] {
+        for good in [&own, &refreshed] {
+            propose(&mut world.clone(), of, named(good), 2).unwrap();
+        }
+        for (key, says) in [
+            (&other, "neither the training's nor a refresh"),
+            (&weaker, "its collusion_bound is 0, lower than that of the training's key, 1"),
+            (&foreign, "was negotiated on this ledger by these participants"),
+        ] {
+            let refused = propose(&mut world, of, named(key), 2).unwrap_err();
+            assert!(refused.contains(says), "{refused}");
+        }
+    }
+    let refused = propose(&mut world, &training, None, 2).unwrap_err();
+    assert!(refused.contains("key: the training's is"), "{refused}");
+
+    // A key that was dealt is seen when it is used.
+    let id = propose(&mut world, &dealt, None, 2).unwrap();
+    (1..=3).for_each(|org| drop(world.call(org, "accept", &[id.0.as_bytes()]).unwrap()));
+    let mut post = |org, key: &ThresholdKey| {
+        let data = DataDigest { instances: 7, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) };
+        let body = serde_json::to_vec(&Body::Setup(Setup { key: key.clone(), data })).unwrap();
+        let args: [&[u8]; 5] = [id.0.as_bytes(), b"setup", b"0", b"0", &body];
+        world.try_as(&caller(org, "a"), "post", &args).map(drop).map_err(|refusal| refusal.detail)
+    };
+    assert!(post(1, &other).unwrap_err().contains("neither the training's"));
+    assert!(post(1, &weaker).unwrap_err().contains("collusion_bound"));
+    assert_eq!((post(1, &own), post(2, &own), post(3, &refreshed)), (Ok(()), Ok(()), Ok(())));
+}
+
+#[test]
+fn predictions_take_no_fewer_members_than_their_training() {
+    let mut world = World::default();
+    let mut training = params();
+    training.training_mut().model = Publication::Split;
+    training.training_mut().key_bits = 2048;
+    let key = ThresholdKey { quorum: 3, ..threshold_key(3) };
+    trained(&mut world, &training, &key, ["a", "b", "c"]);
+    let digests = ["a", "b", "c"].map(|digit| digit.repeat(64)).into();
+    let after = VerticalPredict::after(training.id(), training.training(), digests, 7);
+    let kind = Kind::VerticalPredict(VerticalPredict { quorum: 2, ..after });
+    let json = serde_json::to_vec(&JobParams { kind, ..training }).unwrap();
+    let refused = world.try_as(&caller(1, "a"), "propose", &[&json]).unwrap_err();
+    assert!(refused.detail.contains("quorum: 2 is lower than the training's 3"), "{refused}");
 }
 
 mod foreign_bytes {

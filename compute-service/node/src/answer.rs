@@ -1,6 +1,12 @@
 //! Answers to a proposal: accepting binds the organisation's key and data to a job, so both are checked before.
 
-use crate::{config::Config, directory, store::StoreError, worker};
+use crate::{
+    config::Config,
+    consent::{self, Below},
+    directory,
+    store::StoreError,
+    worker,
+};
 use gateway_client::{Call, Contract, SubmitFailure};
 use protocol::Fault;
 use records::Job;
@@ -12,6 +18,12 @@ pub enum AnswerError {
     /// Table or key share do not fit the job, or the organisation takes no part in it. Nothing was answered.
     #[error(transparent)]
     Unfit(#[from] Fault),
+    /// The job is below the node's minima, and nobody consented to that. Nothing was answered.
+    #[error(
+        "the job is below what [minimum] in the node's configuration wants: {}; accept it with --accept-weaker, or refuse it",
+        consent::listed(.0)
+    )]
+    Weaker(Vec<Below>),
     /// The acceptance could not be noted in the data directory.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -20,7 +32,8 @@ pub enum AnswerError {
     Ledger(#[from] SubmitFailure),
 }
 
-/// Accepts a job in the name of `msp_id` if table and key share fit it.
+/// Accepts a job in the name of `msp_id` if table and key share fit it, and it is not below the node's minima; with `weaker`
+/// a person consents to that.
 ///
 /// # Errors
 /// See [`AnswerError`].
@@ -29,6 +42,7 @@ pub async fn accept(
     contract: &Contract,
     msp_id: &str,
     job: &Job,
+    weaker: bool,
 ) -> Result<(), AnswerError> {
     let party = job
         .params
@@ -37,13 +51,17 @@ pub async fn accept(
     if job.params.id() != job.id {
         return Err(Fault::Input(format!("job {} is not that of its parameters", job.id)).into());
     }
+    let below = consent::review(config, job, party).below;
+    if !below.is_empty() && !weaker {
+        return Err(AnswerError::Weaker(below));
+    }
     let checked = {
         let (config, job) = (config.clone(), job.clone());
         tokio::task::spawn_blocking(move || worker::check(&config, &job, party)).await
     };
     let data = checked.map_err(|e| Fault::Input(format!("the data could not be checked: {e}")))??;
     directory::bind(&config.data_dir, msp_id)?;
-    directory::note_acceptance(&config.data_dir, &job.id, data)?;
+    directory::note_acceptance(&config.data_dir, &job.id, data, weaker && !below.is_empty())?;
     submit(config, contract, Call::new("accept").arg(job.id.0.as_str())).await
 }
 

@@ -1,5 +1,6 @@
 //! A node's configuration file (TOML). Paths are relative to the file.
 
+use crate::consent::Minimum;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -36,6 +37,9 @@ pub struct Config {
     /// New rows, to be asked about with a model that stayed split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predictions: Option<NewRows>,
+    /// The least that a job has to have for the node to take part; what is below waits for a person's consent.
+    #[serde(default, skip_serializing_if = "Minimum::is_default")]
+    pub minimum: Minimum,
     /// Jobs that the node accepts by itself; others wait for `confab job accept`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<String>,

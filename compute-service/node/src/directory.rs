@@ -20,6 +20,9 @@ struct Note {
     /// What follows from the job's secret, hexadecimal; from the moment on that something may have been made from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+    /// Whether a person consented to what is below the node's minima.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    weaker: bool,
 }
 
 /// What a data directory knows of a job that was accepted in its organisation's name.
@@ -115,15 +118,30 @@ fn write_note(data_dir: &Path, job: &JobId, note: &Note) -> Result<(), StoreErro
 
 /// Notes that the node with this data directory takes part in a job, with data of this digest; written before the ledger
 /// is told. An acceptance on the ledger alone is not enough: another node of the organisation, with other data, may have
-/// given it. While the job has not begun, accepting it again binds it to other data.
+/// given it. While the job has not begun, accepting it again binds it to other data. With `weaker` a person consents to what
+/// of the job is below the node's minima, also after it has begun.
 ///
 /// # Errors
 /// The file system's error.
-pub fn note_acceptance(data_dir: &Path, job: &JobId, data: Option<[u8; 32]>) -> Result<(), StoreError> {
+pub fn note_acceptance(
+    data_dir: &Path,
+    job: &JobId,
+    data: Option<[u8; 32]>,
+    weaker: bool,
+) -> Result<(), StoreError> {
     match note(data_dir, job)? {
-        Some(Note { secret: Some(_), .. }) => Ok(()),
-        _ => write_note(data_dir, job, &Note { data: data.map(hex::encode), secret: None }),
+        Some(begun @ Note { secret: Some(_), .. }) if begun.weaker || !weaker => Ok(()),
+        Some(begun @ Note { secret: Some(_), .. }) => write_note(data_dir, job, &Note { weaker, ..begun }),
+        _ => write_note(data_dir, job, &Note { data: data.map(hex::encode), secret: None, weaker }),
     }
+}
+
+/// Whether a person consented to what of a job is below the node's minima.
+///
+/// # Errors
+/// The file system's error.
+pub fn accepted_weaker(data_dir: &Path, job: &JobId) -> Result<bool, StoreError> {
+    Ok(note(data_dir, job)?.is_some_and(|note| note.weaker))
 }
 
 /// Whether the node with this data directory takes part in a job.
@@ -205,7 +223,7 @@ mod tests {
         let path = dir.path();
         let store = Store::open(path).unwrap();
         assert_eq!(standing(path, &store, &job()).unwrap(), Standing::Unknown);
-        note_acceptance(path, &job(), None).unwrap();
+        note_acceptance(path, &job(), None, false).unwrap();
         for _ in 0..2 {
             assert_eq!(standing(path, &store, &job()).unwrap(), Standing::Ours);
         }
@@ -216,7 +234,7 @@ mod tests {
         assert_eq!(standing(path, &store, &job()).unwrap(), Standing::Lost);
         // Not even after another secret was drawn somehow, or it is accepted again.
         store.secret(&job()).unwrap();
-        note_acceptance(path, &job(), Some([1; 32])).unwrap();
+        note_acceptance(path, &job(), Some([1; 32]), false).unwrap();
         assert_eq!(standing(path, &store, &job()).unwrap(), Standing::Lost);
         drop(store);
         fs::rename(path.join("moved"), &database).unwrap();
@@ -231,13 +249,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path();
         let other = |data: u8| accepted_other_data(path, &job(), &[data; 32]).unwrap();
-        note_acceptance(path, &job(), Some([1; 32])).unwrap();
+        note_acceptance(path, &job(), Some([1; 32]), false).unwrap();
         assert!(!other(1) && other(2));
-        note_acceptance(path, &job(), Some([2; 32])).unwrap();
+        note_acceptance(path, &job(), Some([2; 32]), false).unwrap();
         assert!(other(1) && !other(2));
         standing(path, &Store::open(path).unwrap(), &job()).unwrap();
-        note_acceptance(path, &job(), Some([1; 32])).unwrap();
+        note_acceptance(path, &job(), Some([1; 32]), false).unwrap();
         assert!(other(1) && !other(2), "it has begun with the second");
+        // Consent can be given later, too, and is not taken back.
+        for (weaker, expected) in [(false, false), (true, true), (false, true)] {
+            note_acceptance(path, &job(), Some([1; 32]), weaker).unwrap();
+            assert_eq!(accepted_weaker(path, &job()).unwrap(), expected);
+        }
+        assert!(other(1) && !other(2));
+        assert_eq!(standing(path, &Store::open(path).unwrap(), &job()).unwrap(), Standing::Ours);
         // As older nodes left it.
         fs::write(note_path(path, &job()), "").unwrap();
         assert!(!other(1) && !other(2));

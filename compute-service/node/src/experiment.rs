@@ -3,6 +3,7 @@
 
 use crate::{
     config::{Config, Data},
+    consent::Minimum,
     model::Model,
     wait::{self, Wait},
     worker::{JobReport, report_path},
@@ -441,6 +442,7 @@ impl Participants {
                 key_share: None,
                 data: None,
                 predictions: None,
+                minimum: Minimum::none(),
                 accept: Vec::new(),
             };
             let path = own.join("node.toml");

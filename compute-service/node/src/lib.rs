@@ -11,6 +11,7 @@ pub mod answer;
 pub mod audit;
 pub mod blobs;
 pub mod config;
+pub mod consent;
 pub mod cost;
 pub mod data;
 mod deadlines;

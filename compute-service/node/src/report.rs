@@ -91,6 +91,17 @@ pub struct LeakBound {
     pub octaves_unknown: f64,
 }
 
+impl LeakBound {
+    /// With so many visits to one instance.
+    pub(crate) fn new(blinding: &Blinding, visits: u32) -> Self {
+        Self {
+            distance_per_comparison: blinding.worst_distance(),
+            visits_per_instance: visits,
+            octaves_unknown: blinding.octaves(visits),
+        }
+    }
+}
+
 /// The ledger's share.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LedgerReport {
@@ -182,11 +193,7 @@ impl Report {
             Judge::Paper => None,
         };
         let visits = most_visits(&first.schedule, training.instances);
-        let leak_bound = blinding.as_ref().map(|blinding| LeakBound {
-            distance_per_comparison: blinding.worst_distance(),
-            visits_per_instance: visits,
-            octaves_unknown: blinding.octaves(visits),
-        });
+        let leak_bound = blinding.as_ref().map(|blinding| LeakBound::new(blinding, visits));
         let slowest = reports.iter().map(|report| work(&report.seconds)).fold(0.0, f64::max);
         let most = |of: fn(&Seconds) -> f64| reports.iter().map(|r| of(&r.seconds)).fold(0.0, f64::max);
         Ok(Self {
@@ -225,7 +232,7 @@ impl Report {
             identical_predictions: secure_predictions == reference_predictions,
             identical_weights: weights.iter().map(|w| BigInt::from(*w)).eq(reference.weights.iter().cloned()),
             float_differing_indicators: metrics::differing(&float.indicators, &first.indicators) as u64,
-            reveals: reveals(&prepared.params, prepared.bound, leak_bound.as_ref()),
+            reveals: reveals(&prepared.params, Some(prepared.bound), leak_bound.as_ref()),
         })
     }
 }
@@ -244,9 +251,10 @@ fn most_visits(schedule: &[Vec<u32>], instances: u32) -> u32 {
     visits.into_iter().max().unwrap_or(0)
 }
 
-fn reveals(params: &JobParams, key_bound: u32, bound: Option<&LeakBound>) -> Vec<String> {
+/// What a training by columns reveals, in words: before it, as far as it is known then, and after. The key's bound is absent
+/// where there is no share of it.
+pub(crate) fn reveals(params: &JobParams, key_bound: Option<u32>, bound: Option<&LeakBound>) -> Vec<String> {
     let training = params.training();
-    let colluding = key_bound.min(training.quorum - 1);
     let mut list = vec![
         "to everybody on the channel: number of instances and features, digests of identifiers and labels, \
          the schedule, and every indicator I[y·w·x < 1]"
@@ -265,17 +273,7 @@ fn reveals(params: &JobParams, key_bound: u32, bound: Option<&LeakBound>) -> Vec
                 .to_string(),
         ),
     }
-    list.push(match colluding {
-        0 => "to whoever dealt the key: everything".to_string(),
-        1 => {
-            "to any two that pool what they see: possibly every margin; a single one learns no more than this"
-                .to_string()
-        }
-        t => format!(
-            "to any {} that pool what they see: possibly every margin; any {t} learn no more than this",
-            t + 1
-        ),
-    });
+    list.push(pooled(key_bound, training.quorum, "margin"));
     list.push(
         "to any participant that deviates, by what it puts into its IV records: any ciphertext under the key, of \
          earlier jobs too, and nobody notices"
@@ -288,4 +286,22 @@ fn reveals(params: &JobParams, key_bound: u32, bound: Option<&LeakBound>) -> Vec
         records::Publication::Split => "no weights: each participant keeps its part".to_string(),
     });
     list
+}
+
+/// What colluding members of a key learn, in words.
+pub(crate) fn pooled(key_bound: Option<u32>, quorum: u32, what: &str) -> String {
+    match key_bound.map(|bound| bound.min(quorum.saturating_sub(1))) {
+        None => format!(
+            "to members that pool what they see: possibly every {what}; from how many on is not known here, where no share \
+             of the key is"
+        ),
+        Some(0) => "to whoever dealt the key: everything".to_string(),
+        Some(1) => format!(
+            "to any two that pool what they see: possibly every {what}; a single one learns no more than this"
+        ),
+        Some(t) => format!(
+            "to any {} that pool what they see: possibly every {what}; any {t} learn no more than this",
+            t + 1
+        ),
+    }
 }

@@ -326,12 +326,18 @@ impl RowsPrepared {
             identical_weights: exact.then(|| weights == reference.weights),
             identical_predictions: exact.then(|| predictions == reference_predictions),
             peak_memory: reports.iter().filter_map(|report| report.peak_memory).max(),
-            reveals: reveals(training, self.dealt.len(), iterations, pooled.len()),
+            reveals: reveals(training, self.dealt.len(), iterations, &pooled.len().to_string()),
         })
     }
 }
 
-fn reveals(training: &HorizontalSvm, providers: usize, iterations: u32, rows: usize) -> Vec<String> {
+/// What a training by rows reveals, in words: before it, with the most iterations and rows, and after.
+pub(crate) fn reveals(
+    training: &HorizontalSvm,
+    providers: usize,
+    iterations: u32,
+    rows: &str,
+) -> Vec<String> {
     let mut list = vec![
         "to everybody on the channel: columns, classes, room for rows, number of iterations".to_string(),
     ];

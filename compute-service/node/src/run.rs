@@ -3,6 +3,7 @@
 use crate::{
     answer::{self, AnswerError},
     config::Config,
+    consent,
     deadlines::{Keeper, Quiet},
     directory::{self, Standing},
     driver::{Input, Progress},
@@ -104,6 +105,13 @@ pub enum Event {
         /// What is known of it.
         reason: String,
     },
+    /// A job is below the node's minima, and nobody consented to that: the node takes no part in it.
+    Weaker {
+        /// The job.
+        job: JobId,
+        /// What is below.
+        reason: String,
+    },
     /// The node cannot go on with a job; it tries again when it is started again.
     Broken {
         /// The job.
@@ -146,6 +154,7 @@ impl Event {
             | Self::Unanswered { job, .. }
             | Self::Lost { job, .. }
             | Self::Broken { job, .. }
+            | Self::Weaker { job, .. }
             | Self::Waiting { job, .. }
             | Self::Progress { job, .. }
             | Self::Ended { job, .. } => Some(job),
@@ -216,7 +225,9 @@ pub async fn run(
                             return Ok(Some(ending));
                         }
                     }
-                    Event::Broken { job, reason } | Event::Lost { job, reason } if until.job.as_ref() == Some(&job) => {
+                    Event::Broken { job, reason } | Event::Lost { job, reason } | Event::Weaker { job, reason }
+                        if until.job.as_ref() == Some(&job) =>
+                    {
                         return Err(NodeError::Broken { job, reason });
                     }
                     Event::Broken { job, .. } => {
@@ -361,7 +372,7 @@ enum State {
     Accepted(std_mpsc::Sender<Input>, Arc<Poster>),
     /// This node cannot go on with it until it is started again.
     Broken,
-    /// Accepted in the organisation's name, but not by this node.
+    /// Accepted in the organisation's name, but this node takes no part.
     Elsewhere,
 }
 
@@ -493,6 +504,19 @@ impl Node {
             tracked.state = State::Elsewhere;
             let reason = lost(dir, standing, with_own_key);
             self.held.hold(Event::Lost { job: job.clone(), reason });
+            return Ok(());
+        }
+        let party =
+            tracked.job.params.party(&self.me).expect("only jobs that name this organisation are kept");
+        let unmet = consent::unmet(&self.config, &tracked.job, party)?;
+        if !unmet.is_empty() {
+            let reason = format!(
+                "it was accepted in this organisation's name though it is below [minimum]: {}. Accept it with \
+                 --accept-weaker and start the node again, or end it",
+                consent::listed(&unmet)
+            );
+            self.held.hold(Event::Weaker { job: job.clone(), reason });
+            tracked.state = State::Elsewhere;
         } else {
             let backlog = std::mem::take(backlog);
             let job = tracked.job.clone();
@@ -527,7 +551,9 @@ impl Node {
             let state = |job: &JobId| self.jobs.get(job).map(|tracked| &tracked.state);
             let holds = match &event {
                 Event::Proposed { job, .. } => matches!(state(job), Some(State::Open(_))),
-                Event::Lost { job, .. } => matches!(state(job), Some(State::Elsewhere)),
+                Event::Lost { job, .. } | Event::Weaker { job, .. } => {
+                    matches!(state(job), Some(State::Elsewhere))
+                }
                 _ => true,
             };
             if holds {
@@ -547,12 +573,14 @@ impl Node {
         let (job, config, contract) = (job.clone(), self.config.clone(), self.contract.clone());
         let (me, events) = (self.me.clone(), self.events.clone());
         tokio::spawn(async move {
-            let mut answered = answer::accept(&config, &contract, &me, &job).await;
+            let mut answered = answer::accept(&config, &contract, &me, &job, false).await;
             if let Err(AnswerError::Unfit(fault)) = answered {
                 let _ = events.send(Event::Unfit { job: job.id.clone(), reason: fault.to_string() });
                 answered = answer::refuse(&config, &contract, &job).await;
             }
-            if let Err(e) = answered {
+            if let Err(weaker @ AnswerError::Weaker(_)) = &answered {
+                let _ = events.send(Event::Weaker { job: job.id, reason: weaker.to_string() });
+            } else if let Err(e) = answered {
                 let _ = events.send(Event::Unanswered { job: job.id, reason: e.to_string() });
             }
         });

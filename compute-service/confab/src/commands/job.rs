@@ -1,5 +1,6 @@
 use super::{
     Done,
+    accept::{self, AcceptArgs},
     training::{PartitionArg, ScheduleArgs, TrainingArgs},
     watch,
 };
@@ -7,7 +8,6 @@ use crate::output::{is_stdout, write_json, write_private_json};
 use clap::{Args, Subcommand};
 use gateway_client::{Call, Contract, Network};
 use node::{
-    answer,
     config::Config,
     data, experiment,
     ledger::{self, MembersError},
@@ -18,7 +18,6 @@ use records::{Code, HorizontalSvm, JobId, JobParams, JobView, Kind, Outcome, Ver
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 use svm::{Hyperparameters, horizontal};
@@ -39,12 +38,10 @@ pub enum JobCommand {
     ///
     /// The node takes part from then on; whether it runs meanwhile or is started later makes no difference. Where table
     /// or key share do not fit, nothing is answered: correct them and accept again, or refuse.
-    Accept {
-        #[command(flatten)]
-        node: NodeFile,
-        /// The job.
-        job: String,
-    },
+    ///
+    /// Shows what the job asks and reveals. What is below the [minimum] of the node's configuration is refused unless
+    /// --accept-weaker consents to it.
+    Accept(AcceptArgs),
     /// Decline a proposal, which ends the job.
     Refuse {
         #[command(flatten)]
@@ -205,18 +202,7 @@ pub async fn run(command: JobCommand) -> Done {
             say!("{}", params.id());
             Ok(())
         }
-        JobCommand::Accept { node, job } => {
-            let config = Config::load(&node.config)?;
-            let gateway = ledger::connect(&config)?;
-            let network = gateway.network(&config.channel);
-            let contract = network.contract(&config.chaincode);
-            let me = gateway.user().identity().msp_id();
-            let view = view(&contract, &job).await?;
-            ledger::check_members(&network, &view.job.params.participants).await?;
-            answer::accept(&Arc::new(config), &contract, me, &view.job).await?;
-            say!("accepted; the organisation's node takes part as soon as it runs");
-            Ok(())
-        }
+        JobCommand::Accept(args) => accept::run(args).await,
         JobCommand::Refuse { node, job, reason } => {
             submit(&node.open()?.1, Call::new("refuse").arg(job).arg(reason)).await
         }

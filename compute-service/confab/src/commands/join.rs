@@ -63,6 +63,8 @@ fn configuration(args: &JoinArgs) -> Done<String> {
         writeln!(toml, "certificate = {}", text(&absolute(cert)?))?;
         writeln!(toml, "private_key = {}", text(&absolute(key)?))?;
     }
+    writeln!(toml, "\n# What a job has to have at least for this node to take part: docs/organisations.md.")?;
+    writeln!(toml, "# [minimum]\n# key_bits = 2048")?;
     writeln!(toml, "\n# The organisation's table; without one the node takes part in jobs about keys only.")?;
     writeln!(toml, "# [data]\n# file = \"visits.csv\"\n# id = \"patient\"\n# label = \"diagnosis\"")?;
     Ok(toml)

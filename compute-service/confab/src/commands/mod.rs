@@ -1,5 +1,6 @@
 //! One command a file: arguments, then what it does.
 
+pub mod accept;
 pub mod audit;
 pub mod bench;
 pub mod chaincode;

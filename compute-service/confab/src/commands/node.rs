@@ -123,6 +123,12 @@ fn show(event: &Event, config: &Path, accepts: &[String]) {
                 config.display()
             );
         }
+        Event::Weaker { job, reason } => {
+            say!(
+                "job {job}: {reason}\n  to accept it as it is: confab job accept --accept-weaker --config {} {job}",
+                config.display()
+            );
+        }
         Event::Broken { job, reason } => {
             say!("job {job} stands still; start the node again to go on: {reason}");
         }

@@ -1,0 +1,693 @@
+//! Consent: what a job asks of this organisation and shows of its data, and the least that it agrees to.
+//!
+//! Every parameter of a job is its proposer's choice. A node therefore has minima of its own ([`Minimum`]), takes no part
+//! in a job below one of them, and tells what a job reveals before it is accepted. A person can accept one below all the same;
+//! that is noted in the data directory, so that a job which was accepted in any other way does not pass for that.
+
+use crate::{config::Config, directory, keyring::Keyring, predictions, report, rows, store::StoreError};
+use paillier::KeyShare;
+use records::{
+    Collusion, Comparison, Decimal, HorizontalSvm, Job, JobId, JobParams, Judge, KeyGeneration, KeyRefresh,
+    Kind, Publication, VerticalPredict, VerticalSvm,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use svm::{
+    horizontal,
+    vertical::{Blinding, Prediction},
+};
+
+/// The least under which a node takes part in jobs: `[minimum]` in its configuration. The defaults let in what Confab proposes by
+/// default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Minimum {
+    /// Bits of the modulus N.
+    pub key_bits: u32,
+    /// L, the octaves from which a blinding factor is drawn.
+    pub blinding_bits: u32,
+    /// To how many octaves log₂|2d+1| of an instance's margin d has to stay unknown over all visits of a training by columns.
+    pub octaves: f64,
+    /// `paper` lets both judges in.
+    pub judge: Judge,
+    /// How many members decrypt together.
+    pub quorum: Quorum,
+    /// How many colluding members may not learn the factors of a key.
+    pub against: Against,
+    /// Noise that providers add to their gradients, in multiples of the norm of a row.
+    pub gradient_noise: Decimal,
+    /// `split`: only jobs whose model stays where it is trained.
+    pub model: Publication,
+}
+
+impl Default for Minimum {
+    fn default() -> Self {
+        Self {
+            key_bits: 2048,
+            blinding_bits: 256,
+            octaves: 1.0,
+            judge: Judge::Blinded,
+            quorum: Quorum::Majority,
+            against: Against::Minority,
+            gradient_noise: Decimal::default(),
+            model: Publication::Published,
+        }
+    }
+}
+
+impl Minimum {
+    /// Lets everything in: of an experiment's nodes, for which the person at the command line answers with its options.
+    pub fn none() -> Self {
+        Self {
+            key_bits: 0,
+            blinding_bits: 0,
+            octaves: 0.0,
+            judge: Judge::Paper,
+            quorum: Quorum::AtLeast(0),
+            against: Against::Nobody,
+            ..Self::default()
+        }
+    }
+
+    /// Whether this is what a configuration without the section has.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A lower bound on how many members decrypt together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Quorum {
+    /// More than half.
+    Majority,
+    /// All of them.
+    All,
+    /// So many.
+    #[serde(untagged)]
+    AtLeast(u32),
+}
+
+impl Quorum {
+    fn of(self, parties: u32) -> u32 {
+        match self {
+            Self::Majority => parties / 2 + 1,
+            Self::All => parties,
+            Self::AtLeast(number) => number,
+        }
+    }
+}
+
+/// Against whom a key has to hide its factors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Against {
+    /// Nobody.
+    Nobody,
+    /// Fewer than half of the members.
+    Minority,
+    /// All members but one.
+    AllButOne,
+}
+
+impl Against {
+    fn of(self, parties: u32) -> u32 {
+        match self {
+            Self::Nobody => 0,
+            Self::Minority => (parties - 1) / 2,
+            Self::AllButOne => parties - 1,
+        }
+    }
+}
+
+/// A job as its participant sees it before it answers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Review {
+    /// The job.
+    pub job: JobId,
+    /// What kind of job it is.
+    pub kind: &'static str,
+    /// Who proposed it.
+    pub proposer: String,
+    /// Who is to take part.
+    pub participants: Vec<String>,
+    /// What else was chosen, by name.
+    pub parameters: Vec<(&'static str, String)>,
+    /// What it reveals, in words.
+    pub reveals: Vec<String>,
+    /// What is below the node's minima.
+    pub below: Vec<Below>,
+}
+
+/// A parameter that is below a minimum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Below {
+    /// The setting in `[minimum]`.
+    pub setting: &'static str,
+    /// What the job has.
+    pub job: String,
+    /// What the node wants.
+    pub minimum: String,
+}
+
+impl fmt::Display for Below {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: the job has {}, the least here is {}", self.setting, self.job, self.minimum)
+    }
+}
+
+/// Names all that is below, for a message.
+pub fn listed(below: &[Below]) -> String {
+    below.iter().map(Below::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// What a job asks of a party, and shows of it.
+pub fn review(config: &Config, job: &Job, party: u32) -> Review {
+    let mut review = Review {
+        job: job.id.clone(),
+        kind: job.params.kind.name(),
+        proposer: job.proposer.clone(),
+        participants: job.params.participants.clone(),
+        parameters: Vec::new(),
+        reveals: Vec::new(),
+        below: Vec::new(),
+    };
+    let weigh =
+        Weigh { minimum: &config.minimum, params: &job.params, party, key: own_share(config, &job.params) };
+    match &job.params.kind {
+        Kind::VerticalSvm(training) => weigh.training(training, &mut review),
+        Kind::VerticalPredict(predict) => weigh.predictions(predict, &mut review),
+        Kind::HorizontalSvm(training) => weigh.rows(training, &mut review),
+        Kind::KeyGeneration(generation) => weigh.generation(generation, &mut review),
+        Kind::KeyRefresh(refresh) => weigh.refresh(refresh, &mut review),
+    }
+    if let Some(deadlines) = &job.params.deadlines {
+        let waits = format!("{} s for answers, {} s for a record", deadlines.accept, deadlines.step);
+        review.parameters.push(("deadlines", waits));
+    }
+    review
+}
+
+/// What of an accepted job is below the node's minima and was not consented to.
+///
+/// # Errors
+/// The file system's error.
+pub fn unmet(config: &Config, job: &Job, party: u32) -> Result<Vec<Below>, StoreError> {
+    let below = review(config, job, party).below;
+    match below.is_empty() || directory::accepted_weaker(&config.data_dir, &job.id)? {
+        true => Ok(Vec::new()),
+        false => Ok(below),
+    }
+}
+
+/// The own share of the key that a job uses. Where there is none, the job does not fit, and says so where its data are
+/// checked.
+fn own_share(config: &Config, params: &JobParams) -> Option<KeyShare> {
+    let named = match &params.kind {
+        Kind::VerticalSvm(training) => &training.key,
+        Kind::VerticalPredict(predict) => &predict.key,
+        Kind::KeyRefresh(refresh) => return Keyring::of(config).find(&refresh.key).ok(),
+        Kind::HorizontalSvm(_) | Kind::KeyGeneration(_) => return None,
+    };
+    match named {
+        Some(key) => Keyring::of(config).find(key).ok(),
+        None => KeyShare::read(config.key_share.as_deref()?).ok(),
+    }
+}
+
+/// One job beside the minima of one party.
+struct Weigh<'a> {
+    minimum: &'a Minimum,
+    params: &'a JobParams,
+    party: u32,
+    key: Option<KeyShare>,
+}
+
+impl Weigh<'_> {
+    fn training(&self, training: &VerticalSvm, review: &mut Review) {
+        let parties = self.params.parties();
+        let (visits, wanted) = (self.most_visits(training), self.minimum.octaves);
+        review.parameters = vec![
+            ("instances", training.instances.to_string()),
+            ("updates", format!("{} of {} instances", training.iterations, training.batch)),
+            ("judge", shown(&training.judge)),
+            ("key", self.key_shown(training.key.as_deref(), training.key_bits)),
+            ("quorum", of(training.quorum, parties)),
+            ("model", shown(&training.model)),
+        ];
+        self.key_bits(training.key_bits, review);
+        self.quorum(training.quorum, parties, review);
+        self.bound(parties, review);
+        self.judge(training.judge == Judge::Paper, review);
+        self.model(training.model, review);
+        // A blinding that does not fit the key is refused where the data are checked.
+        let blinding = Blinding::new(training.key_bits, parties, training.margin_bits, true).ok();
+        let leak = blinding.filter(|_| training.judge == Judge::Blinded).map(|blinding| {
+            let octaves = blinding.octaves(visits);
+            review.parameters.push(("blinding", format!("{} octaves", blinding.range)));
+            self.blinding(blinding.range, review);
+            if octaves < wanted {
+                let job = format!("{octaves:.1} octaves after {visits} visits to an instance");
+                review.below.push(Below { setting: "octaves", job, minimum: wanted.to_string() });
+            }
+            report::LeakBound::new(&blinding, visits)
+        });
+        review.reveals = report::reveals(self.params, self.key_bound(), leak.as_ref());
+    }
+
+    fn predictions(&self, predict: &VerticalPredict, review: &mut Review) {
+        let parties = self.params.parties();
+        review.parameters = vec![
+            ("training", predict.training.to_string()),
+            ("rows", predict.instances.to_string()),
+            ("key", self.key_shown(predict.key.as_deref(), predict.key_bits)),
+            ("quorum", of(predict.quorum, parties)),
+        ];
+        self.key_bits(predict.key_bits, review);
+        self.quorum(predict.quorum, parties, review);
+        self.bound(parties, review);
+        let weak = VerticalPredict { weak_blinding: true, ..predict.clone() };
+        if let Ok(blinding) = Prediction::blinding(&weak, parties) {
+            review.parameters.push(("blinding", format!("{} octaves", blinding.range)));
+            self.blinding(blinding.range, review);
+        }
+        review.reveals = predictions::reveals(&weak, parties).unwrap_or_default();
+        review.reveals.push(report::pooled(self.key_bound(), predict.quorum, "decision value"));
+    }
+
+    fn rows(&self, training: &HorizontalSvm, review: &mut Review) {
+        let noise = training.gradient_noise.as_ref();
+        let most = training.providers(self.params.parties()).saturating_mul(training.rows);
+        review.parameters = vec![
+            ("analyst", self.name(training.analyst).into()),
+            ("columns", training.columns.join(", ")),
+            ("classes", format!("{} and {}", training.positive, training.negative)),
+            ("room for rows", format!("{} of each provider", training.rows)),
+            (
+                "updates",
+                format!("at most {} of {} rows of each provider", training.iterations, training.active()),
+            ),
+            ("judge", if training.comparison == Comparison::Paper { "paper" } else { "blinded" }.into()),
+            ("key", format!("{} bits, the analyst's own", training.key_bits)),
+            (
+                "gradient noise",
+                noise.map_or("none".into(), |noise| format!("{} norms of a row", noise.multiplier)),
+            ),
+            ("model", shown(&training.model)),
+        ];
+        if let Some(noise) = noise {
+            let epsilon = horizontal::epsilon(noise, training.iterations);
+            let said = format!("{epsilon:.2} at δ = {}, norm {}", noise.delta, noise.norm);
+            review.parameters.push(("ε of a row", said));
+        }
+        self.key_bits(training.key_bits, review);
+        self.judge(training.comparison == Comparison::Paper, review);
+        self.model(training.model, review);
+        if let Some(blinding) = horizontal::HorizontalSvm::blinding(training) {
+            review.parameters.push(("blinding", format!("{} octaves", blinding.range)));
+            self.blinding(blinding.range, review);
+        }
+        let multiplier = noise.map(|noise| noise.multiplier).unwrap_or_default();
+        // It hides a provider's rows; the analyst has none.
+        if self.party != training.analyst && multiplier < self.minimum.gradient_noise {
+            let minimum = self.minimum.gradient_noise.to_string();
+            review.below.push(Below { setting: "gradient_noise", job: multiplier.to_string(), minimum });
+        }
+        let providers = training.providers(self.params.parties()) as usize;
+        review.reveals = rows::reveals(training, providers, training.iterations, &format!("at most {most}"));
+    }
+
+    fn generation(&self, generation: &KeyGeneration, review: &mut Review) {
+        let parties = self.params.parties();
+        let bound = generation.collusion_bound(parties);
+        let against = match generation.against {
+            Collusion::Minority => "minority",
+            Collusion::AllButOne => "all-but-one",
+        };
+        review.parameters = vec![
+            ("purpose", generation.purpose.clone()),
+            ("key", format!("{} bits", generation.key_bits)),
+            ("quorum", of(generation.quorum, parties)),
+            ("against", format!("{against}: {bound} of {parties} together learn nothing of the factors")),
+        ];
+        self.key_bits(generation.key_bits, review);
+        self.quorum(generation.quorum, parties, review);
+        self.against(bound, parties, review);
+        review.reveals = vec![
+            "nothing of any data: a key is made, with which later jobs are encrypted".into(),
+            report::pooled(Some(bound), generation.quorum, "ciphertext under the key, for good"),
+            match generation.against {
+                Collusion::AllButOne => "to any member that deviates, by an offer that is too long or an own modulus of \
+                                         another form: another member's part of the factors, and nobody notices",
+                Collusion::Minority => "a member that deviates can spoil the negotiation; an audit names it afterwards",
+            }
+            .into(),
+        ];
+    }
+
+    fn refresh(&self, refresh: &KeyRefresh, review: &mut Review) {
+        let (members, old) = (refresh.members.len() as u32, refresh.dealers.len() as u32);
+        let names = |parties: &mut dyn Iterator<Item = u32>| {
+            parties.map(|party| self.name(party)).collect::<Vec<_>>().join(", ")
+        };
+        review.parameters = vec![
+            ("purpose", refresh.purpose.clone()),
+            ("key", self.key_shown(Some(&refresh.key), refresh.key_bits)),
+            ("dealers", names(&mut refresh.dealers.iter().map(|dealer| dealer.party))),
+            ("new members", names(&mut refresh.members.iter().copied())),
+            ("quorum", format!("{}, before {}", of(refresh.quorum, members), of(old, refresh.old_parties))),
+        ];
+        self.key_bits(refresh.key_bits, review);
+        self.quorum(refresh.quorum, members, review);
+        // With fewer members than decrypted before it cannot be helped.
+        if refresh.quorum < old && refresh.quorum < members {
+            let minimum = format!("{old}, as many as before");
+            review.below.push(Below { setting: "quorum", job: of(refresh.quorum, members), minimum });
+        }
+        self.bound(members, review);
+        review.reveals = vec![
+            "nothing of any data: the same key is shared anew".into(),
+            format!(
+                "any {old} old shares together still open everything under this key, that of later jobs too"
+            ),
+            report::pooled(self.key_bound(), refresh.quorum, "ciphertext under the key, of earlier jobs too"),
+        ];
+    }
+
+    fn name(&self, party: u32) -> &str {
+        self.params.participants.get(party as usize).map_or("?", String::as_str)
+    }
+
+    /// How many colluding members learned nothing of the factors of the key of the job: 0 of one that was dealt, for a dealer
+    /// knows it.
+    fn key_bound(&self) -> Option<u32> {
+        let share = self.key.as_ref()?;
+        Some(if self.is_dealt() { 0 } else { share.key().collusion_bound() })
+    }
+
+    /// Whether the members bring shares that were dealt, as their configurations name them.
+    fn is_dealt(&self) -> bool {
+        match &self.params.kind {
+            Kind::VerticalSvm(training) => training.key.is_none(),
+            Kind::VerticalPredict(predict) => predict.key.is_none(),
+            Kind::HorizontalSvm(_) | Kind::KeyGeneration(_) | Kind::KeyRefresh(_) => false,
+        }
+    }
+
+    fn key_shown(&self, named: Option<&str>, bits: u32) -> String {
+        let made = match self.key_bound() {
+            None => "no share of it here".into(),
+            Some(0) => "dealt by somebody, who may know it whole".into(),
+            Some(bound) => format!("made against {bound} who collude"),
+        };
+        let name =
+            named.map_or("that of key_share".into(), |key| key.get(..12).unwrap_or(key).to_owned() + "…");
+        format!("{bits} bits, {name}, {made}")
+    }
+
+    fn key_bits(&self, bits: u32, review: &mut Review) {
+        if bits < self.minimum.key_bits {
+            let minimum = self.minimum.key_bits.to_string();
+            review.below.push(Below { setting: "key_bits", job: bits.to_string(), minimum });
+        }
+    }
+
+    fn blinding(&self, range: u32, review: &mut Review) {
+        if range < self.minimum.blinding_bits {
+            let minimum = self.minimum.blinding_bits.to_string();
+            review.below.push(Below { setting: "blinding_bits", job: range.to_string(), minimum });
+        }
+    }
+
+    fn judge(&self, is_paper: bool, review: &mut Review) {
+        if is_paper && self.minimum.judge == Judge::Blinded {
+            let (job, minimum) = ("paper".into(), "blinded".into());
+            review.below.push(Below { setting: "judge", job, minimum });
+        }
+    }
+
+    fn model(&self, model: Publication, review: &mut Review) {
+        if model == Publication::Published && self.minimum.model == Publication::Split {
+            let (job, minimum) = (shown(&model), shown(&Publication::Split));
+            review.below.push(Below { setting: "model", job, minimum });
+        }
+    }
+
+    fn quorum(&self, quorum: u32, parties: u32, review: &mut Review) {
+        let least = self.minimum.quorum.of(parties);
+        if quorum < least {
+            review.below.push(Below {
+                setting: "quorum",
+                job: of(quorum, parties),
+                minimum: least.to_string(),
+            });
+        }
+    }
+
+    fn against(&self, bound: u32, parties: u32, review: &mut Review) {
+        let least = self.minimum.against.of(parties);
+        if bound < least {
+            let job = format!("a key made against {bound} of {parties} who collude");
+            review.below.push(Below { setting: "against", job, minimum: least.to_string() });
+        }
+    }
+
+    /// Of the key of a training or of predictions. Whoever put a dealt one into its configuration trusts the dealer.
+    fn bound(&self, parties: u32, review: &mut Review) {
+        if let Some(bound) = self.key_bound().filter(|_| !self.is_dealt()) {
+            self.against(bound, parties, review);
+        }
+    }
+
+    /// So many visits to one instance that more come about once in a thousand trainings: they are drawn uniformly.
+    fn most_visits(&self, training: &VerticalSvm) -> u32 {
+        let visits = training.comparisons();
+        let mean = f64::from(visits) / f64::from(training.instances);
+        let rare = 1e-3 / f64::from(training.instances);
+        // The tail of the binomial distribution is below Chernoff's bound (e·λ/v)^v·e^−λ for v > λ.
+        let is_rare = |most: u32| {
+            let v = f64::from(most);
+            v > mean && v * (1.0 + (mean / v).ln()) - mean < rare.ln()
+        };
+        let (mut low, mut high) = (mean as u32, visits);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if is_rare(middle) { high = middle } else { low = middle + 1 }
+        }
+        low.min(visits).max(1)
+    }
+}
+
+fn of(quorum: u32, parties: u32) -> String {
+    format!("{quorum} of {parties}")
+}
+
+/// A word as parameters have it.
+fn shown(word: &impl Serialize) -> String {
+    match serde_json::to_value(word) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::{job_params, key_generation, template};
+    use proptest::prelude::*;
+    use records::{Dealer, GradientNoise};
+
+    fn config(minimum: &str) -> Config {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.toml");
+        let text =
+            format!("data_dir = \"state\"\nconnection_profile = \"none.json\"\n[minimum]\n{minimum}\n");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path).unwrap()
+    }
+
+    fn names(parties: u32) -> Vec<String> {
+        (1..=parties).map(|i| format!("Org{i}MSP")).collect()
+    }
+
+    fn review_of(kind: Kind, parties: u32, party: u32, minimum: &str) -> Review {
+        let params = job_params(kind, names(parties)).unwrap();
+        let job = Job { version: 1, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 };
+        review(&config(minimum), &job, party)
+    }
+
+    fn below(kind: Kind, parties: u32, minimum: &str) -> Vec<&'static str> {
+        review_of(kind, parties, 0, minimum).below.iter().map(|below| below.setting).collect()
+    }
+
+    fn training(change: impl FnOnce(&mut VerticalSvm)) -> Kind {
+        let mut training = template(100, names(3)).unwrap().training().clone();
+        change(&mut training);
+        Kind::VerticalSvm(training)
+    }
+
+    fn rows(change: impl FnOnce(&mut HorizontalSvm)) -> Kind {
+        let mut rows: HorizontalSvm = serde_json::from_str(
+            r#"{"comparison":"hidden","analyst":2,"columns":["age","pulse"],"positive":"ill","negative":"well",
+            "standardise":true,"rows":30,"iterations":3,"learning_rate":"0.5","lambda":"0.001","c":"0.01","intercept":true,
+            "key_bits":2048,"margin_bits":50,"model":"published"}"#,
+        )
+        .unwrap();
+        change(&mut rows);
+        Kind::HorizontalSvm(Box::new(rows))
+    }
+
+    fn refresh(quorum: u32, dealers: u32, members: Vec<u32>) -> Kind {
+        Kind::KeyRefresh(KeyRefresh {
+            key: "a".repeat(64),
+            purpose: "training".into(),
+            key_bits: 2048,
+            insecure_key_bits: false,
+            old_parties: 4,
+            share_bits: 4300,
+            dealers: (0..dealers).map(|party| Dealer { party, member: party }).collect(),
+            members,
+            quorum,
+        })
+    }
+
+    #[test]
+    fn what_is_proposed_by_default_is_taken() {
+        let nothing: Vec<&str> = Vec::new();
+        for parties in [2, 3, 4, 5] {
+            let kind = template(100, names(parties)).unwrap().kind;
+            assert_eq!(below(kind, parties, ""), nothing, "{parties}");
+            let against = if parties == 2 { Collusion::AllButOne } else { Collusion::Minority };
+            let kind = Kind::KeyGeneration(key_generation(2048, false, parties, against));
+            assert_eq!(below(kind, parties, ""), nothing, "{parties}");
+        }
+        assert_eq!(below(rows(|_| {}), 3, ""), nothing);
+        assert_eq!(below(refresh(4, 4, vec![0, 1, 2, 3]), 4, ""), nothing);
+        assert_eq!(below(refresh(3, 4, vec![0, 1, 2]), 4, ""), nothing, "fewer are left");
+    }
+
+    #[test]
+    fn each_parameter_that_is_below_is_named() {
+        assert_eq!(below(training(|t| t.key_bits = 512), 3, ""), ["key_bits", "blinding_bits"]);
+        assert_eq!(below(training(|t| t.judge = Judge::Paper), 3, ""), ["judge"]);
+        assert_eq!(below(training(|t| t.judge = Judge::Paper), 3, "judge = \"paper\""), [""; 0]);
+        assert_eq!(below(training(|t| t.quorum = 2), 4, ""), ["quorum"]);
+        assert_eq!(below(training(|t| t.quorum = 2), 3, ""), [""; 0]);
+        assert_eq!(below(training(|t| t.quorum = 2), 3, "quorum = \"all\""), ["quorum"]);
+        assert_eq!(below(training(|t| t.quorum = 4), 4, "quorum = 5"), ["quorum"]);
+        assert_eq!(below(training(|t| t.iterations = 100_000), 3, ""), ["octaves"]);
+        assert_eq!(below(training(|t| t.iterations = 100_000), 3, "octaves = 0.0"), [""; 0]);
+        assert_eq!(below(training(|_| {}), 3, "model = \"split\""), ["model"]);
+        assert_eq!(below(training(|t| t.model = Publication::Split), 3, "model = \"split\""), [""; 0]);
+        // Consent of the proposer to what it does not do is nothing.
+        assert_eq!(
+            below(training(|t| (t.weak_blinding, t.insecure_key_bits) = (true, true)), 3, ""),
+            [""; 0]
+        );
+
+        let generation = |against, quorum| Kind::KeyGeneration(key_generation(2048, false, quorum, against));
+        assert_eq!(below(generation(Collusion::Minority, 3), 3, "against = \"all-but-one\""), ["against"]);
+        assert_eq!(below(generation(Collusion::AllButOne, 3), 3, "against = \"all-but-one\""), [""; 0]);
+        assert_eq!(below(generation(Collusion::Minority, 2), 4, ""), ["quorum"]);
+        assert_eq!(
+            below(Kind::KeyGeneration(key_generation(512, true, 3, Collusion::Minority)), 3, ""),
+            ["key_bits"]
+        );
+        assert_eq!(below(refresh(3, 4, vec![0, 1, 2, 3]), 4, ""), ["quorum"], "lower than before");
+        assert_eq!(below(refresh(2, 2, vec![0, 1, 2, 3]), 4, ""), ["quorum"], "below the majority");
+
+        assert_eq!(below(rows(|r| r.comparison = Comparison::Paper), 3, ""), ["judge"]);
+        assert_eq!(
+            below(rows(|r| r.key_bits = 1024), 3, "blinding_bits = 900"),
+            ["key_bits", "blinding_bits"]
+        );
+        let noise = |multiplier: &str| {
+            let multiplier = multiplier.parse().unwrap();
+            let (norm, delta) = ("4".parse().unwrap(), "0.00001".parse().unwrap());
+            rows(move |r| r.gradient_noise = Some(GradientNoise { multiplier, norm, delta }))
+        };
+        let wanted = "gradient_noise = \"1.5\"";
+        assert_eq!(below(noise("1.4"), 3, wanted), ["gradient_noise"]);
+        assert_eq!(below(noise("1.5"), 3, wanted), [""; 0]);
+        assert_eq!(below(rows(|_| {}), 3, wanted), ["gradient_noise"]);
+        assert!(review_of(rows(|_| {}), 3, 2, wanted).below.is_empty(), "the analyst has no rows");
+
+        let predict = VerticalPredict { quorum: 2, key_bits: 1024, ..prediction() };
+        assert_eq!(below(Kind::VerticalPredict(predict), 4, ""), ["key_bits", "quorum", "blinding_bits"]);
+        assert_eq!(below(Kind::VerticalPredict(prediction()), 4, ""), [""; 0]);
+    }
+
+    fn prediction() -> VerticalPredict {
+        let training = template(100, names(4)).unwrap().training().clone();
+        VerticalPredict::after(JobId("a".repeat(64)), &training, vec!["b".repeat(64); 4], 5)
+    }
+
+    #[test]
+    fn the_same_sentences_are_said_before_and_after() {
+        let said = review_of(training(|_| {}), 3, 0, "").reveals.join("\n");
+        for part in ["every indicator", "octaves", "deviates", "the whole model", "not known here"] {
+            assert!(said.contains(part), "{part:?} is not in {said}");
+        }
+        let said = review_of(training(|t| t.judge = Judge::Paper), 3, 0, "").reveals.join("\n");
+        assert!(said.contains("every margin"), "{said}");
+        let said = review_of(rows(|_| {}), 3, 0, "").reveals.join("\n");
+        assert!(said.contains("trained on at most 60 rows"), "{said}");
+        let said = review_of(Kind::VerticalPredict(prediction()), 4, 0, "").reveals.join("\n");
+        assert!(said.contains("every decision value"), "{said}");
+    }
+
+    #[test]
+    fn an_unknown_minimum_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.toml");
+        for (line, says) in [
+            ("keybits = 1024", "keybits"),
+            ("quorum = \"half\"", "quorum"),
+            ("against = \"some\"", "some"),
+            ("gradient_noise = \"much\"", "gradient_noise"),
+        ] {
+            let text = format!("data_dir = \"s\"\nconnection_profile = \"c.json\"\n[minimum]\n{line}\n");
+            std::fs::write(&path, text).unwrap();
+            let error = Config::load(&path).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("node.toml"), "{error}");
+        }
+        let none = Minimum::none();
+        let text = toml::to_string(&none).unwrap();
+        assert_eq!(toml::from_str::<Minimum>(&text).unwrap(), none);
+    }
+
+    proptest! {
+        /// More visits to one instance than are said come in fewer than 1 % of trainings.
+        #[test]
+        fn visits_are_seldom_more(seed: [u8; 32], instances in 2u32..300, iterations in 1u32..60, batch in 1u32..70) {
+            let kind = training(|t| (t.instances, t.iterations, t.batch) = (instances, iterations, batch));
+            let params = job_params(kind, names(3)).unwrap();
+            let weigh = Weigh { minimum: &Minimum::none(), params: &params, party: 0, key: None };
+            let most = weigh.most_visits(params.training());
+            let schedule = svm::vertical::schedule(&seed, instances, iterations, batch);
+            let mut visits = vec![0u32; instances as usize];
+            schedule.concat().iter().for_each(|instance| visits[*instance as usize] += 1);
+            let found = visits.into_iter().max().unwrap();
+            // Beyond twice the bound and three more chance comes once in billions.
+            prop_assert!(found <= 2 * most + 3, "{found} of {most}");
+            prop_assert!((1..=iterations * batch).contains(&most));
+        }
+
+        /// Whatever a proposal says, looking at it is safe: it may come from anywhere.
+        #[test]
+        fn any_numbers_are_looked_at(numbers: [u32; 6], parties in 2u32..6) {
+            let [a, b, c, d, e, f] = numbers;
+            let training = training(|t| {
+                (t.instances, t.iterations, t.batch) = (a, b % 1000, c % 1000);
+                (t.key_bits, t.quorum, t.margin_bits) = (d, e, f % 100);
+            });
+            let rows = rows(|r| {
+                (r.analyst, r.rows, r.iterations) = (a, b % 10_000_000, c);
+                (r.key_bits, r.margin_bits) = (d % 5000, e % 100);
+            });
+            for kind in [training, rows, refresh(a, b % 50, vec![c, d, e, f])] {
+                review_of(kind, parties, a % parties, "");
+            }
+        }
+    }
+}
