@@ -210,6 +210,62 @@ fn address(machine: u8) -> String {
     listener.local_addr().unwrap().to_string()
 }
 
+/// Programs of both releases that do not say which they are of: what they can do is found out, and nothing stops with a
+/// panic at a capability that it does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_that_say_latest_are_looked_into() {
+    for (variable, is_v3) in [("FABRIC_HOME", true), ("FABRIC_HOME_2_5", false)] {
+        let home = std::env::var_os(variable).map(PathBuf::from);
+        let Some(home) = home.filter(|home| home.join("bin/peer").exists()) else {
+            say(&format!("SKIPPED: real Fabric not found; set {variable}"));
+            continue;
+        };
+        let dir = tempfile::Builder::new().prefix("confab-test-").tempdir().unwrap();
+        let bin = dir.path().join("fabric/bin");
+        fs::create_dir_all(&bin).unwrap();
+        let version = |bin: &Path| {
+            let said = Command::new(bin.join("peer")).arg("version").output().unwrap();
+            let said = String::from_utf8(said.stdout).unwrap();
+            let number = said.lines().find_map(|line| line.trim().strip_prefix("Version:"));
+            number.unwrap().trim().to_owned()
+        };
+        let number = version(&home.join("bin"));
+        for name in ["peer", "orderer", "configtxgen", "osnadmin"] {
+            anonymous(&home.join("bin").join(name), &number, &bin.join(name));
+        }
+        assert!(version(&bin).starts_with("la"), "{}", version(&bin));
+
+        let machine = Machine(dir.path().join("net"));
+        let (folder, home) = (text(&machine.0), dir.path().join("fabric"));
+        let up = ["network", "up", "--orgs", "2", "--dir", folder, "--fabric-home", text(&home)];
+        let said = ok(&up);
+        assert!(said.contains("endorsed by all organisations"), "{said}");
+        let network = launcher::Network::load(&machine.0).unwrap();
+        let profile = network.path(&network.orgs[0].profile);
+        let gateway = gateway_client::Gateway::from_profile(&profile, None, Default::default()).unwrap();
+        let config = gateway.network(&network.channel).config().await.unwrap();
+        assert_eq!(config.is_v3(), is_v3, "{:?}", config.capabilities);
+        for process in &network.processes {
+            let log =
+                fs::read_to_string(machine.0.join("logs").join(format!("{}.log", process.name))).unwrap();
+            assert!(!log.contains("panic:"), "{}: {log}", process.name);
+        }
+    }
+}
+
+/// A copy of a program in which its release's number is another word of the same length.
+fn anonymous(program: &Path, number: &str, copy: &Path) {
+    let mut bytes = fs::read(program).unwrap();
+    let word: Vec<u8> = b"latest".iter().cycle().take(number.len()).copied().collect();
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(number.len()).position(|part| part == number.as_bytes()) {
+        at += found;
+        bytes[at..at + number.len()].copy_from_slice(&word);
+    }
+    fs::write(copy, bytes).unwrap();
+    fs::set_permissions(copy, fs::metadata(program).unwrap().permissions()).unwrap();
+}
+
 /// A clinic with peer and orderer and a laboratory with a peer make a network, and a key on it.
 #[test]
 fn organisations_make_a_network_of_their_machines() {

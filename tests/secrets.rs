@@ -2,8 +2,7 @@
 
 mod fixture;
 
-use crypto_material::{Material, NetworkSpec, NodeSpec, OrgKind, generate};
-use fixture::{Finished, Ledger, Size, submit};
+use fixture::{Finished, Ledger, Size, material::standard, submit};
 use gateway_client::{Call, ClientTls, Gateway, Options, Outcome, User};
 use launcher::Kind;
 use msp::KeyKind;
@@ -19,16 +18,6 @@ use std::{
 
 const SMALL: Size = Size { judge: Judge::Paper, rows: 60, iterations: 2, batch: 4, key_bits: 512 };
 
-/// The material of a network as the launcher wants it.
-fn material(dir: &Path, change: impl Fn(&mut NetworkSpec)) -> Material {
-    let mut spec = NetworkSpec::standard(3);
-    for org in spec.orgs.iter_mut().filter(|org| org.kind == OrgKind::Peer) {
-        org.nodes.push(NodeSpec::new("chaincode"));
-    }
-    change(&mut spec);
-    generate(&spec, &dir.join("crypto")).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_beside_certificates_stay_where_they_are_on_the_development_ledger() {
     keys_stay_where_they_are(Kind::Dev).await;
@@ -43,7 +32,7 @@ async fn keys_beside_certificates_stay_where_they_are_on_fabric() {
 async fn keys_stay_where_they_are(kind: Kind) {
     let mut keys = Keys::default();
     let put_keys = |dir: &Path| {
-        material(dir, |_| {});
+        standard(dir, |_| {});
         keys.put_beside_certificates(&dir.join("crypto"));
     };
     let Some(ledger) = Ledger::start_with_material(kind, false, 3, put_keys).await else { return };
@@ -235,7 +224,7 @@ async fn members_sign_with_keys_of_other_kinds_on_fabric_2_5() {
 /// A peer and clients with P-384 and, but on 2.5, which refuses them, clients with Ed25519.
 async fn other_kinds_of_keys(kind: Kind, long_term: bool) {
     let make = |dir: &Path| {
-        let material = material(dir, |spec| {
+        let material = standard(dir, |spec| {
             let [one, two] =
                 ["Org1MSP", "Org2MSP"].map(|id| spec.orgs.iter().position(|org| org.msp_id == id).unwrap());
             spec.orgs[one].node_keys = Some(KeyKind::P384);
