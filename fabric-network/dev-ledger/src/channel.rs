@@ -1,10 +1,11 @@
 //! What the parts of the ledger share: the channels, their organisations and peers.
 
-use crate::chaincode::Link;
+use crate::chaincode::{Link, Timeouts};
 use crate::config::{ChannelConfig, Config, OrgConfig};
 use crate::definition::{Definitions, Signer};
+use crate::lifecycle::packages::Packages;
 use crate::store::{Place, Store};
-use crate::{Error, genesis};
+use crate::{Error, genesis, system};
 use fabric_protos::msp::FabricMspConfig;
 use msp::{Identity, KeyKind, Msp, Msps, Principal, Role, SigningKey};
 use sha2::{Digest, Sha256};
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{oneshot, watch};
 use tonic::transport::{self, Certificate, ClientTlsConfig};
@@ -49,7 +50,10 @@ impl Channels {
 /// A channel.
 pub struct Channel {
     pub name: String,
-    pub definitions: Arc<Definitions>,
+    /// Those of the newest block; peers that lag use them as well, and what they endorse is then found to be outdated.
+    definitions: RwLock<Arc<Definitions>>,
+    /// The sequence of each chaincode's configured definition.
+    configured: BTreeMap<String, i64>,
     pub msps: Msps,
     pub store: Arc<Store>,
     /// In the order of the configuration.
@@ -93,7 +97,6 @@ impl Channel {
             return Err(Error::Config(format!("channel {}: no organisation {unknown}", channel.name)));
         }
         let ids: Vec<_> = members.iter().map(|node| node.msp_id.clone()).collect();
-        let definitions = Arc::new(Definitions::new(channel, &ids));
         let msps = members.iter().map(|node| Msp::new(&node.msp)).collect::<Result<Vec<_>, _>>()?;
         let msps = Msps::new(msps);
         let store = Arc::new(Store::open(file)?);
@@ -102,12 +105,15 @@ impl Channel {
             .map(|node| genesis::Member { msp: node.msp.clone(), listen: node.listen })
             .collect();
         genesis::ensure(&store, config, channel, &described)?;
+        genesis::define(&store, channel, &members)?;
 
         let height = store.height()?;
+        let definitions = Definitions::load(&channel.name, &ids, &store.snapshot(height)?)?;
         let peers = members.into_iter().map(|node| Arc::new(Peer::new(node, height))).collect();
         Ok(Self {
             name: channel.name.clone(),
-            definitions,
+            definitions: RwLock::new(Arc::new(definitions)),
+            configured: channel.chaincodes.iter().map(|one| (one.name.clone(), one.sequence)).collect(),
             msps,
             store,
             peers,
@@ -116,6 +122,43 @@ impl Channel {
             known: Mutex::default(),
             endorsements: Mutex::default(),
         })
+    }
+
+    /// The chaincodes' definitions.
+    pub fn definitions(&self) -> Arc<Definitions> {
+        self.definitions.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over the definitions that are in the state now.
+    pub fn reload(&self) -> Result<(), Error> {
+        let orgs: Vec<_> = self.peers.iter().map(|peer| peer.msp_id().to_owned()).collect();
+        let snapshot = self.store.snapshot(self.store.height()?)?;
+        let loaded = Arc::new(Definitions::load(&self.name, &orgs, &snapshot)?);
+        *self.definitions.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(())
+    }
+
+    /// The way to an organisation's service of a chaincode: that of the package which it approved and installed, or else
+    /// the configured one for the configured definition.
+    pub fn service(&self, node: &Node, chaincode: &str) -> Option<Arc<Link>> {
+        let definitions = self.definitions();
+        let definition = definitions.get(chaincode)?;
+        let approved = definition.package(&node.msp_id);
+        let configured = node.configured.get(chaincode).filter(|configured| {
+            approved == Some(&configured.package_id)
+                || approved != Some("") && self.configured.get(chaincode) == Some(&definition.sequence)
+        });
+        let installed = || Some(node.packages.get(approved?)?.link.clone());
+        match configured {
+            Some(configured) if approved == Some(&configured.package_id) => Some(configured.link.clone()),
+            Some(configured) => installed().or_else(|| Some(configured.link.clone())),
+            None => installed(),
+        }
+    }
+
+    /// Whether a peer runs a chaincode.
+    pub fn serves(&self, peer: &Peer, chaincode: &str) -> bool {
+        system::is_system(chaincode) || self.service(&peer.node, chaincode).is_some()
     }
 
     /// The organisation's peer.
@@ -202,10 +245,18 @@ pub struct Node {
     pub msp: FabricMspConfig,
     /// The same, to judge by.
     local: Msp,
-    /// The chaincode services, by the chaincode's name.
-    pub links: BTreeMap<String, Link>,
+    /// The configured chaincode services, by the chaincode's name.
+    pub configured: BTreeMap<String, Configured>,
+    /// The packages that are installed.
+    pub packages: Packages,
     signing_key: SigningKey,
     identity: Vec<u8>,
+}
+
+/// A configured chaincode service.
+pub struct Configured {
+    pub package_id: String,
+    pub link: Arc<Link>,
 }
 
 impl Node {
@@ -225,7 +276,12 @@ impl Node {
                 org.signing_key.display()
             )));
         }
-        let mut links = BTreeMap::new();
+        let timeouts = Timeouts { dial: config.dial_timeout, execute: config.execute_timeout };
+        // A name that is one of a folder, whatever the organisation's is.
+        let name = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+        let folder_name = format!("packages/{}", org.msp_id.chars().map(name).collect::<String>());
+        let mut packages = Packages::open(&config.dir.join(folder_name), timeouts)?;
+        let mut configured = BTreeMap::new();
         for (name, service) in &org.chaincodes {
             let mut tls = None;
             if let Some(root) = &service.tls_root {
@@ -238,8 +294,12 @@ impl Node {
                 }
                 tls = Some(trusting);
             }
-            let link = Link::new(service.clone(), tls, config.dial_timeout, config.execute_timeout);
-            links.insert(name.clone(), link);
+            if let Some(package) = &service.package {
+                packages.add(package)?;
+            }
+            let package_id = service.package_id.clone();
+            let link = Arc::new(Link::new(service.address.clone(), package_id.clone(), tls, timeouts));
+            configured.insert(name.clone(), Configured { package_id, link });
         }
         Ok(Self {
             msp_id: org.msp_id.clone(),
@@ -247,7 +307,8 @@ impl Node {
             address: org.listen.to_string(),
             msp: folder,
             local,
-            links,
+            configured,
+            packages,
             signing_key,
             identity: identity.encode(),
         })

@@ -64,13 +64,16 @@ impl ChannelConfig {
     }
 }
 
-/// What the organisations of a channel agreed on for a chaincode.
+/// What the organisations of a channel agreed on for a chaincode, from the start. A later definition that they commit by
+/// Fabric's lifecycle takes its place.
 #[derive(Clone, Debug)]
 pub struct ChaincodeDefinition {
     /// Its name.
     pub name: String,
     /// Its version, which is in every endorsement.
     pub version: String,
+    /// Counts the definitions of this name, from 1.
+    pub sequence: i64,
     /// Who must endorse.
     pub policy: EndorsementPolicy,
     /// Its private data collections.
@@ -81,7 +84,7 @@ impl ChaincodeDefinition {
     /// A definition that asks for the endorsement of a majority and has no collections.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
         let policy = EndorsementPolicy::ImplicitMeta(Rule::Majority);
-        Self { name: name.into(), version: version.into(), policy, collections: Vec::new() }
+        Self { name: name.into(), version: version.into(), sequence: 1, policy, collections: Vec::new() }
     }
 }
 
@@ -166,4 +169,6 @@ pub struct ChaincodeConfig {
     pub client: Option<ClientTls>,
     /// The package id under which the service registers, `label:hash`.
     pub package_id: String,
+    /// The package of this id, where there is one; it counts as installed.
+    pub package: Option<PathBuf>,
 }

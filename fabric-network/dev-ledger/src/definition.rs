@@ -1,16 +1,24 @@
 //! What a channel's organisations agreed on for its chaincodes, in the form in which it is applied.
 
 use crate::Error;
-use crate::config::{ChaincodeDefinition, ChannelConfig, Collection, EndorsementPolicy};
-use crate::store::{Snapshot, Version, Versioned, hashed_space};
-use msp::{ImplicitMeta, Policy, Principal, Role};
+#[cfg(test)]
+use crate::config::ChannelConfig;
+use crate::lifecycle::parameters::{Parameters, approval, package_id};
+use crate::lifecycle::stored::{self, NAMESPACES};
+use crate::store::{Snapshot, Version, Versioned, hashed_space, private_space};
+use fabric_protos::peer::{
+    ApplicationPolicy, StaticCollectionConfig, application_policy, collection_config,
+    collection_policy_config,
+};
+use msp::{ImplicitMeta, Policy, Principal, Role, Rule};
+use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The namespace in which Fabric keeps the chaincodes' definitions.
 pub const LIFECYCLE: &str = "_lifecycle";
 
 /// Every organisation has a collection of its own under this prefix, without any definition.
-const IMPLICIT: &str = "_implicit_org_";
+pub const IMPLICIT: &str = "_implicit_org_";
 
 /// The key in [`LIFECYCLE`] that every endorsement reads.
 pub fn sequence_key(chaincode: &str) -> String {
@@ -46,16 +54,50 @@ impl Signer {
 pub enum Required {
     Signature(Policy),
     ImplicitMeta(ImplicitMeta),
+    /// What nobody can satisfy: a policy that is not there or cannot be read.
+    Never,
 }
 
 impl Required {
-    fn new(policy: &EndorsementPolicy, orgs: &[String]) -> Self {
-        match policy {
-            EndorsementPolicy::Signature(policy) => Self::Signature(policy.clone()),
-            EndorsementPolicy::ImplicitMeta(rule) => {
-                let orgs = orgs.iter().map(String::as_str);
-                Self::ImplicitMeta(ImplicitMeta::new(*rule, Role::Peer, orgs))
+    /// A policy as it stands in a definition, on a channel of these organisations.
+    fn new(policy: &ApplicationPolicy, orgs: &[String]) -> Self {
+        match &policy.r#type {
+            Some(application_policy::Type::SignaturePolicy(envelope)) => {
+                match Policy::from_envelope(envelope) {
+                    Ok(policy) => Self::Signature(policy),
+                    Err(e) => {
+                        tracing::warn!("a policy that nobody can satisfy: {e}");
+                        Self::Never
+                    }
+                }
             }
+            Some(application_policy::Type::ChannelConfigPolicyReference(path)) => Self::reference(path, orgs),
+            None => Self::Never,
+        }
+    }
+
+    /// A policy of the channel's configuration, which the ledger has written itself.
+    fn reference(path: &str, orgs: &[String]) -> Self {
+        let of =
+            |rule, role| Self::ImplicitMeta(ImplicitMeta::new(rule, role, orgs.iter().map(String::as_str)));
+        let names = path.strip_prefix("/Channel/Application/").unwrap_or_default();
+        match names.split_once('/') {
+            None => match names {
+                "Endorsement" | "LifecycleEndorsement" => of(Rule::Majority, Role::Peer),
+                "Readers" | "Writers" => of(Rule::Any, Role::Member),
+                "Admins" => of(Rule::Majority, Role::Admin),
+                _ => Self::Never,
+            },
+            Some((org, name)) if orgs.iter().any(|known| known == org) => {
+                let role = match name {
+                    "Endorsement" => Role::Peer,
+                    "Readers" | "Writers" => Role::Member,
+                    "Admins" => Role::Admin,
+                    _ => return Self::Never,
+                };
+                Self::Signature(Policy::SignedBy(Principal { msp_id: org.into(), role }))
+            }
+            Some(_) => Self::Never,
         }
     }
 
@@ -65,6 +107,7 @@ impl Required {
         match self {
             Self::Signature(policy) => policy.holds(signers.len(), &fits),
             Self::ImplicitMeta(policy) => policy.holds(signers.len(), &fits),
+            Self::Never => false,
         }
     }
 }
@@ -72,16 +115,20 @@ impl Required {
 /// A chaincode's definition.
 #[derive(Debug)]
 pub struct Definition {
+    /// Counts the definitions of the chaincode, from 1.
+    pub sequence: i64,
     pub version: String,
     pub policy: Required,
     collections: BTreeMap<String, Members>,
+    /// The package that each organisation approved for this definition.
+    packages: BTreeMap<String, String>,
 }
 
 /// A collection's definition.
 #[derive(Debug)]
 pub struct Members {
     orgs: BTreeSet<String>,
-    policy: Policy,
+    policy: Option<Policy>,
     member_only_read: bool,
     member_only_write: bool,
     block_to_live: u64,
@@ -89,25 +136,31 @@ pub struct Members {
 }
 
 impl Definition {
-    fn new(definition: &ChaincodeDefinition, orgs: &[String]) -> Self {
-        let defined = definition.collections.iter().map(|collection| collection.name.clone());
-        let mut collections: BTreeMap<_, _> = defined
-            .zip(definition.collections.iter().map(|collection| Members::new(collection, orgs)))
-            .collect();
-        for org in orgs {
-            let signed_by = |role| Policy::SignedBy(Principal { msp_id: org.clone(), role });
-            let implicit = Collection {
-                member_only_read: false,
-                member_only_write: false,
-                policy: Some(EndorsementPolicy::Signature(signed_by(Role::Peer))),
-                ..Collection::new(format!("{IMPLICIT}{org}"), signed_by(Role::Member))
-            };
-            collections.insert(implicit.name.clone(), Members::new(&implicit, orgs));
-        }
+    /// What organisations agreed on, on a channel of these.
+    fn new(sequence: i64, parameters: &Parameters, orgs: &[String]) -> Self {
+        let parameter = parameters.validation.validation_parameter.as_slice();
+        let policy = ApplicationPolicy::decode(parameter).unwrap_or_default();
+        let defined = parameters.collections.config.iter().filter_map(|config| {
+            let collection_config::Payload::StaticCollectionConfig(config) = config.payload.as_ref()?;
+            Some((config.name.clone(), Members::new(config, orgs)))
+        });
         Self {
-            version: definition.version.clone(),
-            policy: Required::new(&definition.policy, orgs),
-            collections,
+            sequence,
+            version: parameters.endorsement.version.clone(),
+            policy: Required::new(&policy, orgs),
+            collections: defined.chain(implicit(orgs)).collect(),
+            packages: BTreeMap::new(),
+        }
+    }
+
+    /// That of the namespace in which definitions are.
+    fn lifecycle(orgs: &[String]) -> Self {
+        Self {
+            sequence: 0,
+            version: crate::system::VERSION.into(),
+            policy: Required::reference("/Channel/Application/LifecycleEndorsement", orgs),
+            collections: implicit(orgs).collect(),
+            packages: BTreeMap::new(),
         }
     }
 
@@ -119,17 +172,46 @@ impl Definition {
     pub fn endorsers(&self, collection: &Members) -> Required {
         collection.endorsement.clone().unwrap_or_else(|| self.policy.clone())
     }
+
+    /// The package that the organisation approved; empty where it does not run the chaincode, none where it has not
+    /// approved the definition.
+    pub fn package(&self, msp_id: &str) -> Option<&str> {
+        self.packages.get(msp_id).map(String::as_str)
+    }
+}
+
+/// The organisations' own collections, which every namespace has.
+fn implicit(orgs: &[String]) -> impl Iterator<Item = (String, Members)> {
+    orgs.iter().map(|org| {
+        let signed_by = |role| Policy::SignedBy(Principal { msp_id: org.clone(), role });
+        let members = Members {
+            orgs: [org.clone()].into(),
+            policy: Some(signed_by(Role::Member)),
+            member_only_read: false,
+            member_only_write: false,
+            block_to_live: 0,
+            endorsement: Some(Required::Signature(signed_by(Role::Peer))),
+        };
+        (format!("{IMPLICIT}{org}"), members)
+    })
 }
 
 impl Members {
-    fn new(collection: &Collection, orgs: &[String]) -> Self {
+    fn new(config: &StaticCollectionConfig, orgs: &[String]) -> Self {
+        let policy = config.member_orgs_policy.as_ref().and_then(|policy| match &policy.payload {
+            Some(collection_policy_config::Payload::SignaturePolicy(envelope)) => {
+                Policy::from_envelope(envelope).ok()
+            }
+            None => None,
+        });
+        let members = policy.iter().flat_map(Policy::organizations).map(String::from).collect();
         Self {
-            orgs: collection.members.organizations().into_iter().map(String::from).collect(),
-            policy: collection.members.clone(),
-            member_only_read: collection.member_only_read,
-            member_only_write: collection.member_only_write,
-            block_to_live: collection.block_to_live,
-            endorsement: collection.policy.as_ref().map(|policy| Required::new(policy, orgs)),
+            orgs: members,
+            policy,
+            member_only_read: config.member_only_read,
+            member_only_write: config.member_only_write,
+            block_to_live: config.block_to_live,
+            endorsement: config.endorsement_policy.as_ref().map(|policy| Required::new(policy, orgs)),
         }
     }
 
@@ -145,7 +227,7 @@ impl Members {
 
     /// Whether a client is a member itself.
     pub fn admits(&self, client: &Signer) -> bool {
-        self.policy.holds(1, &|_, principal| client.is(principal))
+        self.policy.as_ref().is_some_and(|policy| policy.holds(1, &|_, principal| client.is(principal)))
     }
 
     pub fn may_read(&self, client: &Signer) -> bool {
@@ -185,15 +267,63 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// The definitions on a channel of these organisations.
+    /// The configured definitions on a channel of these organisations, whatever is in the state.
+    #[cfg(test)]
     pub fn new(channel: &ChannelConfig, orgs: &[String]) -> Self {
-        let chaincodes = &channel.chaincodes;
-        let definitions = chaincodes.iter().map(|one| (one.name.clone(), Definition::new(one, orgs)));
-        let lives = chaincodes.iter().flat_map(|one| {
-            let mortal = one.collections.iter().filter(|collection| collection.block_to_live != 0);
-            mortal.map(|collection| (hashed_space(&one.name, &collection.name), collection.block_to_live))
+        let configured = channel.chaincodes.iter().map(|one| {
+            let definition = Definition::new(one.sequence, &Parameters::of(one, orgs), orgs);
+            (one.name.clone(), definition)
         });
-        Self { channel: channel.name.clone(), lives: lives.collect(), chaincodes: definitions.collect() }
+        Self::of(&channel.name, orgs, configured.collect())
+    }
+
+    /// The definitions that are in the state of a channel of these organisations.
+    pub fn load(channel: &str, orgs: &[String], snapshot: &Snapshot) -> Result<Self, Error> {
+        let mut found = BTreeMap::new();
+        let prefix = stored::metadata_key(NAMESPACES, "");
+        for entry in snapshot.range(LIFECYCLE, &prefix, &format!("{prefix}{}", char::MAX))? {
+            let (key, _) = entry?;
+            let name = key[prefix.len()..].to_owned();
+            match Self::read(&name, orgs, snapshot) {
+                Ok(definition) => drop(found.insert(name, definition)),
+                // Written by members who changed what they endorsed; nobody can call it.
+                Err(e) => tracing::error!("definition of chaincode {name}: {e}"),
+            }
+        }
+        Ok(Self::of(channel, orgs, found))
+    }
+
+    fn read(name: &str, orgs: &[String], snapshot: &Snapshot) -> Result<Definition, String> {
+        let read = |space: &str, key: &str| {
+            let found = snapshot.get(space, key).map_err(|e| e.to_string())?;
+            Ok::<_, String>(found.map(|found| found.value).unwrap_or_default())
+        };
+        let mut public = |key: &str| read(LIFECYCLE, key);
+        let sequence = stored::number(NAMESPACES, name, "Sequence", &mut public)?;
+        let mut definition = Definition::new(sequence, &Parameters::read(name, &mut public)?, orgs);
+        let key = approval(name, sequence);
+        for org in orgs {
+            let space = private_space(LIFECYCLE, &format!("{IMPLICIT}{org}"));
+            if let Some(package) = package_id(&key, &mut |key| read(&space, key))? {
+                definition.packages.insert(org.clone(), package);
+            }
+        }
+        Ok(definition)
+    }
+
+    fn of(channel: &str, orgs: &[String], mut chaincodes: BTreeMap<String, Definition>) -> Self {
+        chaincodes.insert(LIFECYCLE.into(), Definition::lifecycle(orgs));
+        let lives = chaincodes.iter().flat_map(|(name, definition)| {
+            let mortal = definition.collections.iter().filter(|(_, members)| members.block_to_live != 0);
+            mortal.map(move |(collection, members)| (hashed_space(name, collection), members.block_to_live))
+        });
+        let lives = lives.collect();
+        Self { channel: channel.into(), chaincodes, lives }
+    }
+
+    /// Every chaincode by its name, [`LIFECYCLE`] too.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Definition)> {
+        self.chaincodes.iter().map(|(name, definition)| (name.as_str(), definition))
     }
 
     /// What is committed under a key of a namespace, or of a collection's hashed one unless its life is over.

@@ -204,10 +204,11 @@ fn content(seek: &SeekInfo, number: u64, block: Block) -> Block {
 /// The private data of a block that the peer keeps and the client may see, by transaction.
 fn private_data(reading: &Reading, number: u64) -> Result<BTreeMap<u64, TxPvtReadWriteSet>, crate::Error> {
     let mut found: BTreeMap<u64, TxPvtReadWriteSet> = BTreeMap::new();
+    let definitions = reading.channel.definitions();
     for PrivateSet { tx, namespace, collection: collection_name, rwset } in
         reading.channel.store.private(number)?
     {
-        let Ok(members) = reading.channel.definitions.collection(&namespace, &collection_name) else {
+        let Ok(members) = definitions.collection(&namespace, &collection_name) else {
             continue;
         };
         if !members.includes(reading.peer.msp_id()) || !members.admits(&reading.client) {

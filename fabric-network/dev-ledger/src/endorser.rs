@@ -1,8 +1,8 @@
 //! A peer's answer to a proposal: checks, simulation, endorsement.
 
-use crate::chaincode::Transaction;
+use crate::chaincode::{Outcome, Transaction};
 use crate::channel::{Channel, Channels, Node, Peer, TIME_WINDOW, in_time_window};
-use crate::definition::Signer;
+use crate::definition::{LIFECYCLE, Signer};
 use crate::simulation::{Setting, Simulation};
 use crate::system;
 use fabric_protos::common::{ChannelHeader, Header, HeaderType, SignatureHeader};
@@ -101,19 +101,13 @@ pub async fn process(
         return Ok(failure(format!("channel '{name}' not found")));
     };
     let creator = check(channel, peer, &unpacked, signed)?;
-    if system::is_system(&chaincode) {
-        let answered = system::Call {
-            channels,
-            node,
-            signed,
-            creator: &unpacked.signature_header.creator,
-            args: &unpacked.input.args,
-        };
-        let response = answered.run(&chaincode);
-        let outcome = Simulated { response, ..Default::default() };
+    let creator_bytes = unpacked.signature_header.creator.as_slice();
+    let call = system::Call { channels, node, signed, creator: creator_bytes, args: &unpacked.input.args };
+    if system::is_system(&chaincode) && chaincode != LIFECYCLE {
+        let outcome = Simulated { response: call.run(&chaincode), ..Default::default() };
         return Ok(endorse(channel, peer, &unpacked, (chaincode, system::VERSION.into()), outcome));
     }
-    let answer = match simulate(channel, peer, (&chaincode, creator), &unpacked, signed).await {
+    let answer = match simulate(channel, peer, (&chaincode, creator), &unpacked, &call).await {
         Ok((version, outcome)) => endorse(channel, peer, &unpacked, (chaincode, version), outcome),
         Err(what) => failure(what),
     };
@@ -232,9 +226,10 @@ async fn simulate(
     peer: &Peer,
     (name, creator): (&str, Signer),
     unpacked: &Unpacked,
-    signed: &SignedProposal,
+    call: &system::Call<'_>,
 ) -> Result<(String, Simulated), String> {
-    let Some(definition) = channel.definitions.get(name) else {
+    let definitions = channel.definitions();
+    let Some(definition) = definitions.get(name) else {
         return Err(format!(
             "make sure the chaincode {name} has been successfully defined on channel {} and try again: chaincode {name} not found",
             channel.name
@@ -243,15 +238,22 @@ async fn simulate(
     let snapshot = channel.store.snapshot(peer.height()).map_err(|e| e.to_string())?;
     let tx_id = unpacked.channel_header.tx_id.as_str();
     let setting = Setting {
-        definitions: channel.definitions.clone(),
+        definitions: definitions.clone(),
         msp_id: peer.msp_id().into(),
         creator,
         tx_id: tx_id.into(),
     };
     let simulation = Simulation::new(name, setting, snapshot).map_err(|e| e.to_string())?;
-    let mut transaction = Transaction { node: &peer.node, channel, tx_id, proposal: signed, simulation };
+    let proposal = call.signed;
+    let mut transaction = Transaction { node: &peer.node, channel, tx_id, proposal, simulation };
     let in_simulation = |e: String| format!("error in simulation: {e}");
-    let outcome = transaction.invoke(name, unpacked.input.clone()).await.map_err(in_simulation)?;
+    let outcome = match name == LIFECYCLE {
+        true => {
+            let run = system::Run { channel, simulation: &mut transaction.simulation };
+            Outcome { response: system::lifecycle(call, Some(run)), event: None }
+        }
+        false => transaction.invoke(name, unpacked.input.clone()).await.map_err(in_simulation)?,
+    };
     let results = transaction.simulation.into_results();
     if !results.private.is_empty() {
         let (store, id) = (channel.store.clone(), tx_id.to_owned());

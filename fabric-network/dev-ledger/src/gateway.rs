@@ -93,7 +93,7 @@ impl Gateway for Service {
             return Err(Status::unavailable(format!("failed to get config for channel [{channel}]: {what}")));
         };
         let is_system = system::is_system(chaincode);
-        if !is_system && joined.channel.definitions.get(chaincode).is_none() {
+        if !is_system && joined.channel.definitions().get(chaincode).is_none() {
             return Err(no_peers(channel, chaincode));
         }
         // Transient data stays in the gateway's organisation unless the client names others.
@@ -102,7 +102,7 @@ impl Gateway for Service {
             targets.push(joined.peer.msp_id().into());
         }
         let mut peers = self.peers(joined);
-        peers.retain(|peer| is_system || peer.node.links.contains_key(chaincode));
+        peers.retain(|peer| joined.channel.serves(peer, chaincode));
         peers.retain(|peer| targets.is_empty() || targets.iter().any(|target| target == peer.msp_id()));
 
         let mut details = Vec::new();
@@ -145,7 +145,8 @@ impl Gateway for Service {
         let unpacked = Unpacked::new(&proposal).map_err(Status::invalid_argument)?;
         let (channel, chaincode) = (&unpacked.channel_header.channel_id, &unpacked.called);
         let joined = self.channels.get(channel);
-        let Some(joined) = joined.filter(|joined| joined.channel.definitions.get(chaincode).is_some()) else {
+        let Some(joined) = joined.filter(|joined| joined.channel.definitions().get(chaincode).is_some())
+        else {
             let what = format!("No metadata was found for chaincode {chaincode} in channel {channel}");
             return Err(no_combination(&what));
         };
@@ -280,7 +281,7 @@ impl Service {
         is_transient: bool,
     ) -> Result<Plan, Status> {
         let mut peers = self.peers(joined);
-        peers.retain(|peer| peer.node.links.contains_key(chaincode));
+        peers.retain(|peer| joined.channel.serves(peer, chaincode));
         let first = match peers.first() {
             Some(first) if first.msp_id() == joined.peer.msp_id() || !is_transient => first.clone(),
             Some(_) => {
@@ -299,7 +300,7 @@ impl Service {
             // It touched nothing; then the chaincode's own policy counts.
             interest.chaincodes.push(ChaincodeCall { name: chaincode.into(), ..Default::default() });
         }
-        let mut plan = Plan::new(&joined.channel.definitions, interest, peers);
+        let mut plan = Plan::new(&joined.channel.definitions(), interest, peers);
         let possible = match is_transient {
             false => plan.is_possible(),
             true => {
@@ -344,7 +345,7 @@ impl Service {
 
 /// Exactly the organisations that the client names.
 fn plan_by(joined: &Joined, chaincode: &str, targets: &[String]) -> Result<Plan, Status> {
-    let peers = joined.channel.peers.iter().filter(|peer| peer.node.links.contains_key(chaincode));
+    let peers = joined.channel.peers.iter().filter(|peer| joined.channel.serves(peer, chaincode));
     let named: Vec<_> =
         peers.filter(|peer| targets.iter().any(|target| target == peer.msp_id())).cloned().collect();
     let is_missing = |target: &&String| !named.iter().any(|peer| peer.msp_id() == *target);

@@ -1,8 +1,13 @@
 //! The channel's first block: its configuration.
 
+use crate::channel::Node;
 use crate::config::{ChannelConfig, Config};
-use crate::definition::{LIFECYCLE, definition_keys, sequence_key};
-use crate::store::{Changes, Store, Version, Write};
+use crate::definition::{IMPLICIT, LIFECYCLE, sequence_key};
+use crate::lifecycle::Parameters;
+use crate::lifecycle::parameters::{approval, source};
+use crate::lifecycle::stored::{NAMESPACES, SOURCES};
+use crate::simulation::hash;
+use crate::store::{Changes, Store, Version, Write, hashed_key, hashed_space, private_space};
 use crate::{Error, ordering};
 use fabric_protos::common::{
     self, Block, BlockDataHashingStructure, BlockHeader, Capabilities, Capability, ChannelHeader,
@@ -16,6 +21,7 @@ use msp::{Policy, Principal, Role};
 use prost::Message;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A member of the channel: its MSP, and where its peer listens.
 pub struct Member {
@@ -44,17 +50,49 @@ pub fn ensure(
     }
     let envelope = envelope(config, &channel.name, members).encode_to_vec();
     let block = ordering::block(BlockHeader::default(), vec![envelope], &[TxValidationCode::Valid]);
-    // Only the versions of these keys count, for who reads them.
-    let define = |key: String| Write {
-        namespace: LIFECYCLE.into(),
-        key,
-        version: Version { block: 0, tx: 0 },
-        value: Some(vec![1]),
+    store.commit(&block, &Changes::default())
+}
+
+/// Has the configured definitions in the state as if the first block had brought them, with the approvals of those who
+/// have a service. One that the organisations have replaced since stays replaced.
+pub fn define(store: &Store, channel: &ChannelConfig, members: &[Arc<Node>]) -> Result<(), Error> {
+    let orgs: Vec<_> = members.iter().map(|node| node.msp_id.clone()).collect();
+    let snapshot = store.snapshot(store.height()?)?;
+    let mut writes = Vec::new();
+    let mut write = |namespace: &str, key: String, value: Vec<u8>| {
+        let found = snapshot.get(namespace, &key)?;
+        if found.is_none_or(|found| found.version.block == 0 && found.value != value) {
+            let version = Version { block: 0, tx: 0 };
+            writes.push(Write { namespace: namespace.into(), key, version, value: Some(value) });
+        }
+        Ok::<_, Error>(())
     };
-    let names = channel.chaincodes.iter().map(|chaincode| &chaincode.name);
-    let keys = names.flat_map(|name| definition_keys(name).into_iter().chain([sequence_key(name)]));
-    let writes = keys.map(define).collect();
-    store.commit(&block, &Changes { writes, ..Default::default() })
+    for chaincode in &channel.chaincodes {
+        let known = snapshot.get(LIFECYCLE, &sequence_key(&chaincode.name))?;
+        if known.is_some_and(|known| known.version.block > 0) {
+            continue;
+        }
+        let parameters = Parameters::of(chaincode, &orgs);
+        for (key, value) in parameters.committed(chaincode.sequence).entries(NAMESPACES, &chaincode.name) {
+            write(LIFECYCLE, key, value)?;
+        }
+        let name = approval(&chaincode.name, chaincode.sequence);
+        for node in members {
+            let Some(service) = node.configured.get(&chaincode.name) else { continue };
+            let approved = parameters.approved().entries(NAMESPACES, &name);
+            let collection = format!("{IMPLICIT}{}", node.msp_id);
+            for (key, value) in
+                approved.into_iter().chain(source(&service.package_id).entries(SOURCES, &name))
+            {
+                write(&hashed_space(LIFECYCLE, &collection), hashed_key(&key), hash(&value))?;
+                write(&private_space(LIFECYCLE, &collection), key, value)?;
+            }
+        }
+    }
+    match writes.is_empty() {
+        true => Ok(()),
+        false => store.amend(&writes),
+    }
 }
 
 /// The configuration in a channel's first block.

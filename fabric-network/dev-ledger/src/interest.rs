@@ -59,7 +59,7 @@ impl Touched {
 
     /// What Fabric tells those who look for endorsers, of a transaction with sets in these namespaces.
     pub fn interest<'a>(mut self, namespaces: impl Iterator<Item = &'a str>) -> ChaincodeInterest {
-        for namespace in namespaces.filter(|namespace| *namespace != LIFECYCLE) {
+        for namespace in namespaces.filter(|namespace| ![LIFECYCLE, "lscc"].contains(namespace)) {
             if !self.written.contains_key(namespace) {
                 let collections = [String::new()].into();
                 self.written.insert(namespace.into(), Written { collections, ..Default::default() });
@@ -69,7 +69,8 @@ impl Touched {
             self.written.entry(namespace.clone()).or_default().collections.insert(collection.clone());
         }
         let mut chaincodes = Vec::new();
-        for (name, written) in self.written {
+        // Definitions concern nobody who looks for endorsers.
+        for (name, written) in self.written.into_iter().filter(|(name, _)| name != LIFECYCLE) {
             let needs_own = written.collections.contains("");
             if needs_own || !written.policies.is_empty() {
                 chaincodes.push(ChaincodeCall {

@@ -11,8 +11,8 @@
 //! transaction id, blocks chained by hashes. Chaincodes have what a peer offers them: ranges and pages,
 //! history, metadata of keys, private data, calls of other chaincodes on the channel; no rich queries.
 //!
-//! The one orderer is not replicated and signs nothing. Definitions are in the configuration; there is no
-//! lifecycle. A channel's private data is kept once, and shown only to the peers of the collection's members.
+//! The one orderer is not replicated and signs nothing. Definitions are in the configuration, or come by Fabric's
+//! lifecycle with packages of services. `discovery.Discovery` tells peers and endorsers. A channel's private data is kept once, and shown only to the peers of the collection's members.
 //!
 //! Each channel has a `redb` database in the configured folder, which survives a kill at any time. While there
 //! is no room on the disk, transactions are refused and those that were taken wait.
@@ -34,11 +34,14 @@ mod channel;
 mod config;
 mod definition;
 mod deliver;
+mod discovery;
 mod endorser;
 mod gateway;
 mod genesis;
 mod history;
 mod interest;
+mod layouts;
+mod lifecycle;
 mod ordering;
 mod plan;
 mod ranges;
@@ -58,7 +61,7 @@ pub use replay::Replay;
 
 use channel::{Channel, Channels, Node, read};
 use fabric_protos::services::{
-    AtomicBroadcastServer, DeliverServer, EndorserServer, GatewayServer, MAX_MESSAGE_SIZE,
+    AtomicBroadcastServer, DeliverServer, DiscoveryServer, EndorserServer, GatewayServer, MAX_MESSAGE_SIZE,
 };
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -176,8 +179,11 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
         orderers.insert(channel.name.clone(), orderer);
     }
     let ledger = Arc::new(Channels::new(channels.clone()));
+    let nodes: Arc<[Arc<Node>]> = nodes.into();
+    let (seconds, nanoseconds) = channel::now();
+    let started = u64::try_from(seconds).unwrap_or(0) * 1_000_000_000 + u64::from(nanoseconds);
     for (((mut server, listener), org), node) in
-        servers.into_iter().zip(listeners).zip(&config.orgs).zip(nodes)
+        servers.into_iter().zip(listeners).zip(&config.orgs).zip(nodes.iter().cloned())
     {
         let joined = channels.iter().filter_map(|channel| {
             let peer = channel.peer(&org.msp_id)?.clone();
@@ -191,6 +197,8 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
             Arc::new(deliver::Service { channels: Arc::new(read.collect()), stop: stop.subscribe() });
         let atomic =
             atomic::Service { channels: joined.clone(), deliver: deliver.clone(), stop: stop.subscribe() };
+        let discovery =
+            discovery::Service { node: node.clone(), ledger: ledger.clone(), nodes: nodes.clone(), started };
         let gateway = Arc::new(gateway::Service {
             node,
             ledger: ledger.clone(),
@@ -213,7 +221,8 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
                 AtomicBroadcastServer::new(atomic)
                     .max_decoding_message_size(MAX_MESSAGE_SIZE)
                     .max_encoding_message_size(MAX_MESSAGE_SIZE),
-            );
+            )
+            .add_service(DiscoveryServer::new(discovery));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let (msp_id, mut stopping) = (org.msp_id.clone(), stop.subscribe());
         tasks.spawn(async move {

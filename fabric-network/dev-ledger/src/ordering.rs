@@ -2,7 +2,8 @@
 
 use crate::Error;
 use crate::channel::{Channel, Peer};
-use crate::store::Place;
+use crate::definition::LIFECYCLE;
+use crate::store::{Place, Write};
 use crate::validation::{Checked, Verdicts, validate};
 use fabric_protos::common::{
     Block, BlockData, BlockHeader, BlockMetadata, ChannelHeader, Envelope, HeaderType, LastConfig, Metadata,
@@ -243,6 +244,11 @@ pub fn append(
     let data = batch.iter().map(|checked| checked.envelope.clone()).collect();
     let block = block(last, data, &verdicts.codes);
     channel.store.commit(&block, &verdicts.changes)?;
+    let of_definitions = |write: &Write| write.namespace.split("$$").next() == Some(LIFECYCLE);
+    if verdicts.changes.writes.iter().any(of_definitions) {
+        // The block is written whatever becomes of this.
+        channel.reload().unwrap_or_else(|e| tracing::error!("the definitions of chaincodes: {e}"));
+    }
     Ok((block.header.unwrap_or_default(), verdicts.changes.places))
 }
 

@@ -139,20 +139,21 @@ impl Plan {
 }
 
 /// A policy, and who may contribute to it.
-struct Requirement {
-    policy: Required,
+pub struct Requirement {
+    pub policy: Required,
     /// Members of the collection that is read; anybody where none is.
     members: Option<BTreeSet<String>>,
 }
 
 impl Requirement {
-    fn admits(&self, msp_id: &str) -> bool {
+    /// Whether a peer of the organisation may contribute.
+    pub fn admits(&self, msp_id: &str) -> bool {
         self.members.as_ref().is_none_or(|members| members.contains(msp_id))
     }
 }
 
 /// What must hold; nothing where the interest names what is not there.
-fn requirements(definitions: &Definitions, interest: &ChaincodeInterest) -> Option<Vec<Requirement>> {
+pub fn requirements(definitions: &Definitions, interest: &ChaincodeInterest) -> Option<Vec<Requirement>> {
     let mut requirements = Vec::new();
     for call in &interest.chaincodes {
         requirements.extend(requirements_of(definitions, call)?);

@@ -5,22 +5,17 @@ mod common;
 mod fabric;
 
 use common::tamper::{change_action, change_outcome, results, tamper};
-use common::transcript::{Transcript, compare, stranger};
+use common::transcript::{Transcript, compare, endorsers, rwset, stranger};
 use common::{Client, Network, position};
 use fabric::Fabric;
-use fabric_protos::common::{Block, ChannelHeader, Envelope, Payload, Status as BlockStatus};
+use fabric_protos::common::{Block, ChannelHeader, Envelope, Status as BlockStatus};
 use fabric_protos::gateway::{
     ChaincodeEventsRequest, CommitStatusRequest, EvaluateRequest, SignedChaincodeEventsRequest,
     SignedCommitStatusRequest, SubmitRequest,
 };
-use fabric_protos::kvrwset::{HashedRwSet, KvrwSet, range_query_info::ReadsInfo};
-use fabric_protos::msp::SerializedIdentity;
 use fabric_protos::orderer::seek_info::SeekBehavior;
 use fabric_protos::orderer::{SeekInfo, SeekNewest, SeekPosition, seek_position};
-use fabric_protos::peer::{
-    ChaincodeAction, ChaincodeActionPayload, Endorsement, ProposalResponsePayload, Transaction,
-};
-use fabric_protos::rwset::TxReadWriteSet;
+use fabric_protos::peer::Transaction;
 use prost::Message;
 use tonic::Status;
 
@@ -49,65 +44,6 @@ async fn verdict_after(client: &mut Client, late: &[&str], early: &[&str]) -> Re
     transact(client, early).await?;
     client.submit(&proposed.id, envelope).await?;
     Ok(client.commit_status(&proposed.id).await?.0.as_str_name().into())
-}
-
-/// Namespaces, and in each what is read, queried and written.
-fn rwset(envelope: &Envelope) -> Vec<String> {
-    let payload = Payload::decode(envelope.payload.as_slice()).unwrap();
-    let transaction = Transaction::decode(payload.data.as_slice()).unwrap();
-    let action =
-        ChaincodeActionPayload::decode(transaction.actions[0].payload.as_slice()).unwrap().action.unwrap();
-    let response = ProposalResponsePayload::decode(action.proposal_response_payload.as_slice()).unwrap();
-    let action = ChaincodeAction::decode(response.extension.as_slice()).unwrap();
-    let sets = TxReadWriteSet::decode(action.results.as_slice()).unwrap().ns_rwset;
-    let mut lines = vec![format!("{:?} {:?}", action.chaincode_id, action.response)];
-    for set in sets {
-        let own = KvrwSet::decode(set.rwset.as_slice()).unwrap();
-        for read in own.reads {
-            lines.push(format!("{} reads {} {}", set.namespace, read.key, read.version.is_some()));
-        }
-        for range in own.range_queries_info {
-            let read = match range.reads_info {
-                Some(ReadsInfo::RawReads(reads)) => {
-                    format!("{:?}", reads.kv_reads.into_iter().map(|read| read.key).collect::<Vec<_>>())
-                }
-                // The hashes cover versions, which are the ledger's own.
-                Some(ReadsInfo::ReadsMerkleHashes(top)) => {
-                    format!(
-                        "{} hashes on level {} of {}",
-                        top.max_level_hashes.len(),
-                        top.max_level,
-                        top.max_degree
-                    )
-                }
-                None => "nothing".into(),
-            };
-            lines.push(format!(
-                "{} ranges {:?} {:?} {} {read}",
-                set.namespace, range.start_key, range.end_key, range.itr_exhausted
-            ));
-        }
-        for write in own.writes {
-            lines.push(format!("{} writes {write:?}", set.namespace));
-        }
-        for write in own.metadata_writes {
-            lines.push(format!("{} writes metadata {write:?}", set.namespace));
-        }
-        for collection in set.collection_hashed_rwset {
-            let hashed = HashedRwSet::decode(collection.hashed_rwset.as_slice()).unwrap();
-            let reads: Vec<_> =
-                hashed.hashed_reads.iter().map(|read| (&read.key_hash, read.version.is_some())).collect();
-            lines.push(format!(
-                "{} in {} reads {reads:?} writes {:?} metadata {:?}, hash {:?}",
-                set.namespace,
-                collection.collection_name,
-                hashed.hashed_writes,
-                hashed.metadata_writes,
-                collection.pvt_rwset_hash
-            ));
-        }
-    }
-    lines
 }
 
 async fn run(one: &mut Client, two: &mut Client, stranger: &mut Client) -> Vec<String> {
@@ -375,18 +311,6 @@ async fn private(t: &mut Transcript, one: &mut Client, two: &mut Client) {
     t.call("purge", verdict_on(one, &["purge private", own, "k"], &["Org2MSP"], |_| {}).await);
     t.call("purged", one.evaluate(&["get private", own, "k"]).await);
     t.call("purged hash", one.evaluate(&["private hash", own, "k"]).await);
-}
-
-/// Whose endorsements a transaction has.
-fn endorsers(envelope: &Envelope) -> Vec<String> {
-    let payload = Payload::decode(envelope.payload.as_slice()).unwrap();
-    let transaction = Transaction::decode(payload.data.as_slice()).unwrap();
-    let action =
-        ChaincodeActionPayload::decode(transaction.actions[0].payload.as_slice()).unwrap().action.unwrap();
-    let msp_id = |one: Endorsement| SerializedIdentity::decode(one.endorser.as_slice()).unwrap().mspid;
-    let mut found: Vec<_> = action.endorsements.into_iter().map(msp_id).collect();
-    found.sort();
-    found
 }
 
 async fn blocks(t: &mut Transcript, one: &mut Client, stranger: &mut Client) {

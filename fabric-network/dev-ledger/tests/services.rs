@@ -1,5 +1,5 @@
 //! A peer's and an orderer's services beside the gateway, on real Fabric and here: system chaincodes, proposals without
-//! a channel, ordering.
+//! a channel, ordering, discovery.
 
 mod common;
 #[path = "common/fabric.rs"]
@@ -11,11 +11,16 @@ use fabric::Fabric;
 use fabric_protos::common::{
     Block, BlockchainInfo, Capabilities, Config, Envelope, HeaderType, Payload, Status as BlockStatus,
 };
+use fabric_protos::discovery::*;
+use fabric_protos::gossip::GossipMessage;
+use fabric_protos::gossip::gossip_message::Content;
 use fabric_protos::hash::block_header_hash;
+use fabric_protos::msp::SerializedIdentity;
 use fabric_protos::orderer::seek_info::{SeekBehavior, SeekContentType};
 use fabric_protos::orderer::{SeekInfo, SeekNewest, SeekPosition, seek_position};
 use fabric_protos::peer::{
-    ChaincodeAction, ChannelQueryResponse, ProcessedTransaction, ProposalResponse, ProposalResponsePayload,
+    ChaincodeAction, ChaincodeCall, ChaincodeInterest, ChannelQueryResponse, ProcessedTransaction,
+    ProposalResponse, ProposalResponsePayload,
 };
 use prost::Message;
 use tonic::Status;
@@ -35,6 +40,7 @@ async fn run(clients: &mut Clients) -> Vec<String> {
     refused(&mut t, clients).await;
     ordering(&mut t, clients).await;
     ordered(&mut t, clients).await;
+    discovered(&mut t, clients).await;
     t.0
 }
 
@@ -299,6 +305,154 @@ async fn ordered(t: &mut Transcript, clients: &mut Clients) {
         "same block",
         (ordered.header == one.blocks(request).await.0.remove(0).header, ordered.data.is_some()),
     );
+}
+
+/// Answers to questions about a channel.
+async fn discover(
+    client: &mut Client,
+    channel: &str,
+    questions: Vec<query::Query>,
+    change: impl FnOnce(&mut Request),
+) -> Result<Vec<query_result::Result>, Status> {
+    let authentication =
+        AuthInfo { client_identity: client.creator.clone(), client_tls_cert_hash: client.tls_hash.clone() };
+    let queries = questions.into_iter().map(|query| Query { channel: channel.into(), query: Some(query) });
+    let mut request = Request { authentication: Some(authentication), queries: queries.collect() };
+    change(&mut request);
+    let payload = request.encode_to_vec();
+    let signature = client.sign(&payload);
+    let answer = client.discovery.discover(SignedRequest { payload, signature }).await?.into_inner();
+    Ok(answer.results.into_iter().map(|result| result.result.unwrap()).collect())
+}
+
+/// A peer in words, without what differs from run to run.
+fn in_words(peer: &fabric_protos::discovery::Peer) -> String {
+    let msp_id = SerializedIdentity::decode(peer.identity.as_slice()).unwrap().mspid;
+    let content = |envelope: &fabric_protos::gossip::Envelope| {
+        let message = GossipMessage::decode(envelope.payload.as_slice()).unwrap();
+        (message.tag, message.content.unwrap())
+    };
+    let (tag, alive) = content(peer.membership_info.as_ref().unwrap());
+    let Content::AliveMsg(alive) = alive else { panic!("{alive:?}") };
+    let member = alive.membership.unwrap();
+    let mut found =
+        format!("{msp_id} tag {tag}, port {}, id of {}", member.endpoint.contains(':'), member.pki_id.len());
+    if let Some(envelope) = &peer.state_info {
+        let (tag, state) = content(envelope);
+        let Content::StateInfo(state) = state else { panic!("{state:?}") };
+        let properties = state.properties.unwrap();
+        let mut chaincodes: Vec<_> =
+            properties.chaincodes.iter().map(|one| (&one.name, &one.version)).collect();
+        chaincodes.sort();
+        assert_eq!(state.pki_id, member.pki_id);
+        found += &format!(
+            ", state tag {tag}, height {}, left {}, mac of {}, {chaincodes:?}",
+            properties.ledger_height > 1,
+            properties.left_channel,
+            state.channel_mac.len()
+        );
+    }
+    found
+}
+
+fn peers(found: &PeerMembershipResult) -> Vec<(String, Vec<String>)> {
+    let each = found.peers_by_org.iter().filter(|(org, _)| *org != "OrdererMSP");
+    each.map(|(org, peers)| (org.clone(), peers.peers.iter().map(in_words).collect())).collect()
+}
+
+/// Layouts with organisations in place of groups, whose names say nothing.
+fn layouts(found: &EndorsementDescriptor) -> Vec<Vec<(String, u32)>> {
+    let org = |group: &String| {
+        let peer = &found.endorsers_by_groups[group].peers[0];
+        SerializedIdentity::decode(peer.identity.as_slice()).unwrap().mspid
+    };
+    let layout = |layout: &Layout| {
+        let mut each: Vec<_> = layout.quantities_by_group.iter().map(|(group, n)| (org(group), *n)).collect();
+        each.sort();
+        each
+    };
+    let mut layouts: Vec<_> = found.layouts.iter().map(layout).collect();
+    layouts.sort();
+    layouts
+}
+
+async fn discovered(t: &mut Transcript, clients: &mut Clients) {
+    let peer_query = || query::Query::PeerQuery(PeerMembershipQuery::default());
+    let config_query = || query::Query::ConfigQuery(ConfigQuery {});
+    let local = || query::Query::LocalPeers(LocalPeerQuery {});
+    let of = |calls: &[(&str, &[&str])]| {
+        let call = |(name, collections): &(&str, &[&str])| ChaincodeCall {
+            name: name.to_string(),
+            collection_names: collections.iter().map(ToString::to_string).collect(),
+            ..Default::default()
+        };
+        let interest = ChaincodeInterest { chaincodes: calls.iter().map(call).collect() };
+        query::Query::CcQuery(ChaincodeQuery { interests: vec![interest] })
+    };
+    let one = &mut clients.one;
+    let answers = discover(one, "confab", vec![config_query(), peer_query(), of(&[("confab", &[])])], |_| {});
+    for answer in answers.await.unwrap() {
+        match answer {
+            query_result::Result::ConfigResult(config) => {
+                let msps: Vec<_> = config.msps.keys().filter(|id| *id != "OrdererMSP").cloned().collect();
+                let endpoints = config.orderers.values().flat_map(|found| &found.endpoint);
+                let reached = endpoints.filter(|endpoint| !endpoint.host.is_empty() && endpoint.port > 0);
+                t.note(
+                    "configuration",
+                    (msps, reached.count() > 0, config.msps["Org1MSP"].tls_root_certs.len()),
+                );
+            }
+            query_result::Result::Members(members) => t.note("peers", peers(&members)),
+            query_result::Result::CcQueryRes(found) => {
+                t.note("endorsers", (&found.content[0].chaincode, layouts(&found.content[0])));
+                let each = found.content[0].endorsers_by_groups.values().flat_map(|peers| &peers.peers);
+                let mut each: Vec<_> = each.map(in_words).collect();
+                each.sort();
+                t.note("endorsers in words", each);
+            }
+            query_result::Result::Error(error) => panic!("{error:?}"),
+        }
+    }
+    for (what, question) in [
+        ("own collection", of(&[("confab", &["_implicit_org_Org1MSP"])])),
+        ("unknown chaincode", of(&[("nothing", &[])])),
+        ("unknown collection", of(&[("confab", &["nothing"])])),
+        ("no chaincode", of(&[])),
+        ("no name", of(&[("", &[])])),
+        ("no interest", query::Query::CcQuery(ChaincodeQuery::default())),
+        ("local peers", local()),
+    ] {
+        let answer = discover(one, "confab", vec![question], |_| {}).await.unwrap().remove(0);
+        match answer {
+            query_result::Result::CcQueryRes(found) => t.note(what, layouts(&found.content[0])),
+            // What follows is a text of Go's for whatever was asked.
+            query_result::Result::Error(error) => {
+                t.note(what, error.content.split(" for ").next().unwrap().to_owned());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for (who, client) in [("user", &mut clients.one), ("admin", &mut clients.admin)] {
+        for (what, question) in [("peers", local()), ("configuration", config_query())] {
+            let answer = discover(client, "", vec![question], |_| {}).await.unwrap().remove(0);
+            match answer {
+                query_result::Result::Members(found) => {
+                    t.note(&format!("local {what} for {who}"), peers(&found))
+                }
+                query_result::Result::Error(error) => t.note(&format!("local {what} for {who}"), error),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let one = &mut clients.one;
+    t.note("another channel", discover(one, "other", vec![peer_query()], |_| {}).await.unwrap());
+    t.call(
+        "nobody asks",
+        discover(one, "confab", vec![peer_query()], |request| request.authentication = None).await,
+    );
+    let nameless = |request: &mut Request| request.authentication.as_mut().unwrap().client_identity.clear();
+    t.call("nameless", discover(one, "confab", vec![peer_query()], nameless).await);
+    t.note("stranger", discover(&mut clients.stranger, "confab", vec![peer_query()], |_| {}).await.unwrap());
 }
 
 async fn on_fabric() -> Vec<String> {

@@ -90,6 +90,7 @@ pub fn config(network: &Network) -> Result<Config, Error> {
                         key: network.path(&client.key),
                     }),
                     package_id: org.chaincode.package_id.clone(),
+                    package: Some(prepare::package_file(network, org)),
                 },
             )]),
         })
@@ -97,6 +98,7 @@ pub fn config(network: &Network) -> Result<Config, Error> {
     let orgs = network.orgs.iter().map(org).collect::<Result<_, Error>>()?;
     let definition = ChaincodeDefinition {
         collections: network.chaincode.collections.iter().map(collection).collect::<Result<_, Error>>()?,
+        sequence: i64::try_from(network.chaincode.sequence).unwrap_or(i64::MAX),
         ..ChaincodeDefinition::new(&network.chaincode.name, &network.chaincode.version)
     };
     let channels = vec![ChannelConfig::new(&network.channel, vec![definition])];

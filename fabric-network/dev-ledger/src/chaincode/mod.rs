@@ -4,8 +4,8 @@
 mod serve;
 
 use crate::channel::{Channel, Node};
-use crate::config::ChaincodeConfig;
 use crate::simulation::Simulation;
+use crate::system;
 use fabric_protos::peer::chaincode_message::Type;
 use fabric_protos::peer::{
     ChaincodeAdditionalParams, ChaincodeEvent, ChaincodeId, ChaincodeInput, ChaincodeMessage, ChaincodeSpec,
@@ -65,14 +65,14 @@ impl Transaction<'_> {
     /// Runs a chaincode to its last message.
     async fn execute(&mut self, chaincode: &str, input: ChaincodeInput) -> Result<ChaincodeMessage, String> {
         let node = self.node;
-        let Some(link) = node.links.get(chaincode) else {
+        let Some(link) = self.channel.service(node, chaincode) else {
             return Err(format!(
                 "invalid invocation: [channel {}] failed to get chaincode container info for {chaincode}: chaincode definition for '{chaincode}' exists, but chaincode is not installed",
                 self.channel.name
             ));
         };
         let session = link.session().await?;
-        let answer = match timeout(link.execute_timeout, session.run(self, chaincode, input)).await {
+        let answer = match timeout(link.timeouts.execute, session.run(self, chaincode, input)).await {
             Ok(answer) => answer,
             Err(_) => Err("timeout expired while executing transaction".into()),
         };
@@ -97,7 +97,8 @@ impl Transaction<'_> {
             return Err(format!("failed to find ledger for channel: {channel}"));
         }
         let refused = |what: String| format!("execute failed: {what}");
-        if self.channel.definitions.get(name).is_none() {
+        // A system chaincode answers nobody but clients.
+        if system::is_system(name) || self.channel.definitions().get(name).is_none() {
             return Err(refused(format!(
                 "invalid invocation: [channel {}] failed to get chaincode container info for {name}: chaincode {name} not found",
                 self.channel.name
@@ -118,22 +119,33 @@ pub struct Outcome {
 /// The way to one organisation's chaincode service. Dials when it is first needed, and again after the
 /// service went away.
 pub struct Link {
-    config: ChaincodeConfig,
+    /// Host and port.
+    address: String,
+    /// Under which the service registers.
+    package_id: String,
     /// Without it the connection is not encrypted.
     tls: Option<ClientTlsConfig>,
-    dial_timeout: Duration,
-    execute_timeout: Duration,
+    timeouts: Timeouts,
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
+}
+
+/// How long to wait for a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Until it has registered.
+    pub dial: Duration,
+    /// For one transaction.
+    pub execute: Duration,
 }
 
 impl Link {
     pub fn new(
-        config: ChaincodeConfig,
+        address: String,
+        package_id: String,
         tls: Option<ClientTlsConfig>,
-        dial_timeout: Duration,
-        execute_timeout: Duration,
+        timeouts: Timeouts,
     ) -> Self {
-        Self { config, tls, dial_timeout, execute_timeout, session: Default::default() }
+        Self { address, package_id, tls, timeouts, session: Default::default() }
     }
 
     /// The session that there is, or a new one.
@@ -142,13 +154,13 @@ impl Link {
         if let Some(session) = session.as_ref().filter(|session| session.is_open()) {
             return Ok(session.clone());
         }
-        let id = &self.config.package_id;
-        let opened = match timeout(self.dial_timeout, self.open()).await {
+        let id = &self.package_id;
+        let opened = match timeout(self.timeouts.dial, self.open()).await {
             Ok(opened) => opened,
-            Err(_) => Err(format!("no registration within {:?}", self.dial_timeout)),
+            Err(_) => Err(format!("no registration within {:?}", self.timeouts.dial)),
         };
         let opened = opened.map_err(|e| {
-            format!("could not launch chaincode {id}: connection to {} failed: {e}", self.config.address)
+            format!("could not launch chaincode {id}: connection to {} failed: {e}", self.address)
         })?;
         Ok(session.insert(opened).clone())
     }
@@ -168,7 +180,7 @@ impl Link {
             return Err(format!("it began with {} instead of REGISTER", first.r#type().as_str_name()));
         }
         let registered = ChaincodeId::decode(first.payload.as_slice()).map_err(|e| e.to_string())?.name;
-        if registered != self.config.package_id {
+        if registered != self.package_id {
             return Err(format!("it registered as {registered:?}"));
         }
         let params = ChaincodeAdditionalParams {
@@ -188,8 +200,8 @@ impl Link {
 
     async fn dial(&self) -> Result<tonic::transport::Channel, tonic::transport::Error> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let mut endpoint = Endpoint::from_shared(format!("{scheme}://{}", self.config.address))?
-            .connect_timeout(self.dial_timeout)
+        let mut endpoint = Endpoint::from_shared(format!("{scheme}://{}", self.address))?
+            .connect_timeout(self.timeouts.dial)
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(STREAM_WINDOW)

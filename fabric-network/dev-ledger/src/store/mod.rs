@@ -305,6 +305,11 @@ impl Store {
         })
     }
 
+    /// Changes the state without a block.
+    pub fn amend(&self, writes: &[Write]) -> Result<(), Error> {
+        self.writing(|transaction| insert(&mut transaction.open_table(STATE)?, writes))
+    }
+
     /// Adds a block with what it changes, in one durable transaction.
     pub fn commit(&self, block: &Block, changes: &Changes) -> Result<(), Error> {
         let number = block.header.as_ref().map_or(0, |header| header.number);

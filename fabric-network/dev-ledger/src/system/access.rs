@@ -2,7 +2,9 @@
 
 use super::Call;
 use crate::channel::Channel;
+use fabric_protos::msp::SerializedIdentity;
 use msp::{Principal, Role};
+use prost::Message;
 
 impl Call<'_> {
     /// Whether the caller may read the channel, which anybody of its organisations may.
@@ -29,9 +31,14 @@ impl Call<'_> {
             self.node.authenticate(self.creator, &self.signed.proposal_bytes, &self.signed.signature);
         let identity = identity.map_err(|e| {
             tracing::warn!("call refused: {e}");
+            let own = self.node.msp_id.as_str();
+            let creator = SerializedIdentity::decode(self.creator).unwrap_or_default();
+            let what = match creator.mspid == own {
+                true => format!("the certificate or the signature does not hold under {own}"),
+                false => format!("expected MSP ID {own}, received {}", creator.mspid),
+            };
             format!(
-                "Failed deserializing proposal creator during channelless check policy with policy [{policy}]: [expected MSP ID {}, or the certificate or signature does not hold]",
-                self.node.msp_id
+                "Failed deserializing proposal creator during channelless check policy with policy [{policy}]: [{what}]"
             )
         })?;
         let principal = Principal { msp_id: self.node.msp_id.clone(), role };

@@ -1,10 +1,15 @@
 //! System chaincodes: what a peer answers itself.
 
 mod access;
+mod collections;
 mod cscc;
+mod lifecycle;
 mod qscc;
 
+pub use lifecycle::{Run, invoke as lifecycle};
+
 use crate::channel::{Channels, Node};
+use crate::definition::LIFECYCLE;
 use fabric_protos::peer::{Response, SignedProposal};
 use std::sync::Arc;
 
@@ -15,9 +20,9 @@ pub const CSCC: &str = "cscc";
 /// The version that stands in endorsements of system chaincodes.
 pub const VERSION: &str = "syscc";
 
-/// Whether a peer runs the chaincode itself, and without a channel's state.
+/// Whether a peer runs the chaincode itself.
 pub fn is_system(chaincode: &str) -> bool {
-    [QSCC, CSCC].contains(&chaincode)
+    [QSCC, CSCC, LIFECYCLE].contains(&chaincode)
 }
 
 /// A call of a system chaincode.
@@ -32,12 +37,13 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Runs one of the chaincodes that [`is_system`].
+    /// Runs one of the chaincodes that [`is_system`], without a channel's state.
     pub fn run(&self, chaincode: &str) -> Response {
-        answer(match chaincode {
-            QSCC => qscc::query(self),
-            _ => cscc::query(self),
-        })
+        match chaincode {
+            QSCC => answer(qscc::query(self)),
+            LIFECYCLE => lifecycle(self, None),
+            _ => answer(cscc::query(self)),
+        }
     }
 
     fn text(&self, index: usize) -> String {
@@ -46,7 +52,7 @@ impl Call<'_> {
 }
 
 /// What a system chaincode says.
-pub fn answer(answer: Result<Vec<u8>, String>) -> Response {
+fn answer(answer: Result<Vec<u8>, String>) -> Response {
     match answer {
         Ok(payload) => Response { status: 200, message: String::new(), payload },
         Err(message) => Response { status: 500, message, payload: Vec::new() },

@@ -76,7 +76,8 @@ pub struct Verdicts {
 /// Judges the transactions of block `number` on the state of all blocks before it.
 pub fn validate(channel: &Channel, number: u64, batch: &[Checked]) -> Result<Verdicts, Error> {
     let snapshot = channel.store.snapshot(number)?;
-    let mut policies = Policies::new(&channel.definitions, &snapshot);
+    let definitions = channel.definitions();
+    let mut policies = Policies::new(&definitions, &snapshot);
     let mut updates = Updates::default();
     // Ids of this block that count, and those of all its transactions.
     let (mut seen, mut placed) = (HashSet::new(), HashSet::new());
@@ -91,7 +92,7 @@ pub fn validate(channel: &Channel, number: u64, batch: &[Checked]) -> Result<Ver
             Ok(_) if known => Code::DuplicateTxid,
             Ok(endorsed) => match policies.check(endorsed)? {
                 Code::Valid if !seen.insert(id) => Code::DuplicateTxid,
-                Code::Valid => updates.judge(&channel.definitions, &snapshot, endorsed, (id, version))?,
+                Code::Valid => updates.judge(&definitions, &snapshot, endorsed, (id, version))?,
                 refused => refused,
             },
         };
@@ -103,7 +104,7 @@ pub fn validate(channel: &Channel, number: u64, batch: &[Checked]) -> Result<Ver
         }
         codes.push(code);
     }
-    let expired = channel.definitions.collections().filter_map(|(namespace, collection, members)| {
+    let expired = definitions.collections().filter_map(|(namespace, collection, members)| {
         let block = members.expired_by(number)?;
         Some((namespace.to_owned(), collection.to_owned(), block))
     });
@@ -114,12 +115,13 @@ pub fn validate(channel: &Channel, number: u64, batch: &[Checked]) -> Result<Ver
 /// Takes over verdicts on the transactions of block `number`, and what the valid ones change.
 pub fn adopt(channel: &Channel, number: u64, batch: &[Checked], codes: &[Code]) -> Result<Verdicts, Error> {
     let snapshot = channel.store.snapshot(number)?;
+    let definitions = channel.definitions();
     let mut updates = Updates::default();
     let mut places = Vec::new();
     for (index, (checked, &code)) in batch.iter().zip(codes).enumerate() {
         let version = Version { block: number, tx: index as u64 };
         if let (Code::Valid, Ok(endorsed)) = (code, &checked.outcome) {
-            updates.apply(&channel.definitions, &snapshot, &endorsed.sets, &checked.id, version)?;
+            updates.apply(&definitions, &snapshot, &endorsed.sets, &checked.id, version)?;
         }
         if !checked.id.is_empty() {
             places.push((checked.id.clone(), Place { block: number, index: version.tx, code }));

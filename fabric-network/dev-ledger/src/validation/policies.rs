@@ -31,12 +31,11 @@ impl<'a> Policies<'a> {
         let others = endorsed.sets.iter().filter(|set| writes(set)).map(|set| set.namespace.as_str());
         let others: BTreeSet<&str> = others.filter(|namespace| *namespace != endorsed.chaincode).collect();
         for namespace in std::iter::once(endorsed.chaincode.as_str()).chain(others) {
+            if namespace == LIFECYCLE && endorsed.chaincode != LIFECYCLE {
+                return Ok(Code::IllegalWriteset);
+            }
             let Some(definition) = self.definitions.get(namespace) else {
-                return Ok(if namespace == LIFECYCLE {
-                    Code::IllegalWriteset
-                } else {
-                    Code::InvalidChaincode
-                });
+                return Ok(Code::InvalidChaincode);
             };
             if !self.holds(endorsed, namespace, definition)? {
                 return Ok(Code::EndorsementPolicyFailure);

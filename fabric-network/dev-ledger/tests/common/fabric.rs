@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use super::common::{Client, Keys};
-use fabric_protos::services::{AtomicBroadcastClient, MAX_MESSAGE_SIZE};
+use fabric_protos::services::{AtomicBroadcastClient, DiscoveryClient, MAX_MESSAGE_SIZE};
 use launcher::{ChaincodeCommand, Collection, Identity, Network, Options, Tls};
+use sha2::Digest;
 use shim::Server;
 use std::fmt::Display;
 use std::fs;
@@ -56,6 +57,16 @@ impl Fabric {
         };
         let peer = connection(&address, &org.peer.tls, &org.peer.host);
         let mut client = Client::new(peer, &org.msp_id, &network.path(&user.cert), &network.path(&user.key));
+        // Fabric answers discovery only to who shows some certificate, and names it.
+        let read = |path| fs::read(network.path(path)).unwrap();
+        let (cert, key) = (read(&org.peer.tls.cert), read(&org.peer.tls.key));
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(read(&org.peer.tls.ca)))
+            .domain_name(&org.peer.host)
+            .identity(tonic::transport::Identity::from_pem(&cert, key));
+        let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
+        client.discovery = DiscoveryClient::new(endpoint.tls_config(tls).unwrap().connect_lazy());
+        client.tls_hash = sha2::Sha256::digest(pem::parse(cert).unwrap().contents()).to_vec();
         // The development ledger has none beside its peers.
         if let Some(orderer) = network.orderers.first() {
             let connection = connection(&orderer.address, &orderer.tls, &orderer.host);

@@ -18,7 +18,7 @@ use fabric_protos::msp::SerializedIdentity;
 use fabric_protos::orderer::{SeekInfo, SeekPosition, SeekSpecified, seek_position};
 use fabric_protos::peer::*;
 use fabric_protos::services::{
-    AtomicBroadcastClient, DeliverClient, EndorserClient, GatewayClient, MAX_MESSAGE_SIZE,
+    AtomicBroadcastClient, DeliverClient, DiscoveryClient, EndorserClient, GatewayClient, MAX_MESSAGE_SIZE,
 };
 use p256::ecdsa::{Signature, SigningKey, signature::Signer};
 use p256::pkcs8::DecodePrivateKey;
@@ -300,6 +300,7 @@ fn service_config(org: &crypto_material::Org, address: &str) -> ChaincodeConfig 
         tls_root: Some(org.tls_ca_cert()),
         client: None,
         package_id: "keys_1:abc".into(),
+        package: None,
     }
 }
 
@@ -344,6 +345,9 @@ pub struct Client {
     pub endorser: EndorserClient<Channel>,
     /// Where transactions are ordered; on the development ledger the peer.
     pub orderer: AtomicBroadcastClient<Channel>,
+    pub discovery: DiscoveryClient<Channel>,
+    /// The hash of the certificate that `discovery` shows; empty where it shows none.
+    pub tls_hash: Vec<u8>,
     pub creator: Vec<u8>,
     key: SigningKey,
 }
@@ -362,7 +366,10 @@ impl Client {
             gateway: GatewayClient::new(connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE),
             deliver: DeliverClient::new(connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE),
             endorser: EndorserClient::new(connection.clone()).max_decoding_message_size(MAX_MESSAGE_SIZE),
-            orderer: AtomicBroadcastClient::new(connection).max_decoding_message_size(MAX_MESSAGE_SIZE),
+            orderer: AtomicBroadcastClient::new(connection.clone())
+                .max_decoding_message_size(MAX_MESSAGE_SIZE),
+            discovery: DiscoveryClient::new(connection),
+            tls_hash: Vec::new(),
             creator: SerializedIdentity { mspid: msp_id.into(), id_bytes }.encode_to_vec(),
             key: SigningKey::from_pkcs8_pem(&fs::read_to_string(key).unwrap()).unwrap(),
         }

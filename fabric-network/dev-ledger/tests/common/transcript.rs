@@ -1,6 +1,14 @@
 //! What was asked of a ledger and what it answered, to be compared with another's.
 
 use super::Client;
+use fabric_protos::common::{Envelope, Payload};
+use fabric_protos::kvrwset::{HashedRwSet, KvrwSet, range_query_info::ReadsInfo};
+use fabric_protos::msp::SerializedIdentity;
+use fabric_protos::peer::{
+    ChaincodeAction, ChaincodeActionPayload, Endorsement, ProposalResponsePayload, Transaction,
+};
+use fabric_protos::rwset::TxReadWriteSet;
+use prost::Message;
 use std::fmt::Debug;
 use tonic::Status;
 use tonic::transport::Endpoint;
@@ -11,7 +19,9 @@ pub struct Transcript(pub Vec<String>);
 
 impl Transcript {
     pub fn note(&mut self, what: &str, answer: impl Debug) {
-        self.0.push(format!("{what}: {}", scrub(&format!("{answer:?}"))));
+        let line = format!("{what}: {}", scrub(&format!("{answer:?}")));
+        eprintln!("{line}");
+        self.0.push(line);
     }
 
     pub fn call<T: Debug>(&mut self, what: &str, answer: Result<T, Status>) {
@@ -56,6 +66,8 @@ pub async fn stranger(one: &Client) -> Client {
     stranger.deliver = one.deliver.clone();
     stranger.endorser = one.endorser.clone();
     stranger.orderer = one.orderer.clone();
+    stranger.discovery = one.discovery.clone();
+    stranger.tls_hash = one.tls_hash.clone();
     stranger
 }
 
@@ -67,4 +79,80 @@ pub fn compare(ours: &[String], theirs: &[String]) {
     }
     assert!(different.is_empty(), "{} of {} answers differ", different.len(), ours.len());
     assert_eq!(ours.len(), theirs.len());
+}
+
+/// Namespaces, and in each what is read, queried and written.
+pub fn rwset(envelope: &Envelope) -> Vec<String> {
+    let payload = Payload::decode(envelope.payload.as_slice()).unwrap();
+    let transaction = Transaction::decode(payload.data.as_slice()).unwrap();
+    let action =
+        ChaincodeActionPayload::decode(transaction.actions[0].payload.as_slice()).unwrap().action.unwrap();
+    let response = ProposalResponsePayload::decode(action.proposal_response_payload.as_slice()).unwrap();
+    outcome(&response)
+}
+
+/// The same of what a peer endorsed.
+pub fn outcome(response: &ProposalResponsePayload) -> Vec<String> {
+    let action = ChaincodeAction::decode(response.extension.as_slice()).unwrap();
+    let sets = TxReadWriteSet::decode(action.results.as_slice()).unwrap().ns_rwset;
+    let mut lines = vec![format!("{:?} {:?}", action.chaincode_id, action.response)];
+    for set in sets {
+        let own = KvrwSet::decode(set.rwset.as_slice()).unwrap();
+        for read in own.reads {
+            lines.push(format!("{} reads {} {}", set.namespace, read.key, read.version.is_some()));
+        }
+        for range in own.range_queries_info {
+            let read = match range.reads_info {
+                Some(ReadsInfo::RawReads(reads)) => {
+                    format!("{:?}", reads.kv_reads.into_iter().map(|read| read.key).collect::<Vec<_>>())
+                }
+                // The hashes cover versions, which are the ledger's own.
+                Some(ReadsInfo::ReadsMerkleHashes(top)) => {
+                    format!(
+                        "{} hashes on level {} of {}",
+                        top.max_level_hashes.len(),
+                        top.max_level,
+                        top.max_degree
+                    )
+                }
+                None => "nothing".into(),
+            };
+            lines.push(format!(
+                "{} ranges {:?} {:?} {} {read}",
+                set.namespace, range.start_key, range.end_key, range.itr_exhausted
+            ));
+        }
+        for write in own.writes {
+            lines.push(format!("{} writes {write:?}", set.namespace));
+        }
+        for write in own.metadata_writes {
+            lines.push(format!("{} writes metadata {write:?}", set.namespace));
+        }
+        for collection in set.collection_hashed_rwset {
+            let hashed = HashedRwSet::decode(collection.hashed_rwset.as_slice()).unwrap();
+            let reads: Vec<_> =
+                hashed.hashed_reads.iter().map(|read| (&read.key_hash, read.version.is_some())).collect();
+            lines.push(format!(
+                "{} in {} reads {reads:?} writes {:?} metadata {:?}, hash {:?}",
+                set.namespace,
+                collection.collection_name,
+                hashed.hashed_writes,
+                hashed.metadata_writes,
+                collection.pvt_rwset_hash
+            ));
+        }
+    }
+    lines
+}
+
+/// Whose endorsements a transaction has.
+pub fn endorsers(envelope: &Envelope) -> Vec<String> {
+    let payload = Payload::decode(envelope.payload.as_slice()).unwrap();
+    let transaction = Transaction::decode(payload.data.as_slice()).unwrap();
+    let action =
+        ChaincodeActionPayload::decode(transaction.actions[0].payload.as_slice()).unwrap().action.unwrap();
+    let msp_id = |one: Endorsement| SerializedIdentity::decode(one.endorser.as_slice()).unwrap().mspid;
+    let mut found: Vec<_> = action.endorsements.into_iter().map(msp_id).collect();
+    found.sort();
+    found
 }

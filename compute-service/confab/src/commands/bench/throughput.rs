@@ -192,6 +192,7 @@ async fn start(dir: &Path, rule: Rule) -> Done<Ledger> {
             tls_root: Some(org.tls_ca_cert()),
             client: None,
             package_id: PACKAGE.into(),
+            package: None,
         };
         let tls = Tls::new(std::fs::read(peer.tls_cert())?, std::fs::read(peer.tls_key())?);
         let server = Server::builder(JobContract).package_id(PACKAGE).tls(tls);
