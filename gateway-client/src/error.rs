@@ -193,6 +193,8 @@ pub enum Failure {
     TimedOut,
     /// A disk on the way is full, which does not pass by itself.
     DiskFull,
+    /// A peer finds that the own clock, or its own, is wrong.
+    WrongClock,
     /// Anything else; trying again does not help.
     Other,
 }
@@ -202,6 +204,9 @@ const MISMATCH: &str = "ProposalResponsePayloads do not match";
 
 /// How operating systems and databases say that a disk is full.
 const FULL: &[&str] = &["no space left", "disk quota exceeded", "disk is full"];
+
+/// How Fabric says that a client's clock and a peer's are too far apart.
+const CLOCK: &[&str] = &["incorrect timestamp", "timewindow", "timestamp is more than"];
 
 /// How Fabric and gRPC say that something cannot be reached at the moment.
 const UNAVAILABLE: &[&str] = &[
@@ -286,6 +291,9 @@ impl CallError {
         if self.texts().any(is_full_disk) {
             return Failure::DiskFull;
         }
+        if self.texts().any(|text| CLOCK.iter().any(|phrase| text.contains(phrase))) {
+            return Failure::WrongClock;
+        }
         match self.code {
             tonic::Code::DeadlineExceeded | tonic::Code::Cancelled => Failure::TimedOut,
             tonic::Code::Unavailable => Failure::Unavailable,
@@ -363,6 +371,7 @@ impl fmt::Display for CallError {
                 "; see whether the peer, the chaincode service and the orderer run, then try again"
             }
             Failure::TimedOut => "; its effect is not known: ask for the commit status before trying again",
+            Failure::WrongClock => "; set the clock of this machine, or of that peer, right",
             Failure::DiskFull => "; make room on the disk of the peer or orderer that says so",
             Failure::Refused(_) | Failure::Other => match self.code {
                 tonic::Code::PermissionDenied | tonic::Code::Unauthenticated => {
@@ -493,6 +502,13 @@ pub(crate) mod tests {
                 Failure::Other,
             ),
             (Submit, Grpc::DeadlineExceeded, "submit timeout expired", vec![], Failure::TimedOut),
+            (
+                Endorse,
+                Grpc::Aborted,
+                first,
+                vec!["request unauthorized due to incorrect timestamp, peer.authentication.timewindow 15m0s"],
+                Failure::WrongClock,
+            ),
             (
                 Submit,
                 Grpc::Unavailable,

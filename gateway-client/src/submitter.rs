@@ -394,7 +394,7 @@ impl Run<'_> {
                 Failure::DiskFull if self.submitter.policy.make_room.is_some() => {
                     self.retries.unavailable += 1
                 }
-                Failure::DiskFull | Failure::Other => return Err(error.into()),
+                Failure::DiskFull | Failure::WrongClock | Failure::Other => return Err(error.into()),
             }
             self.shown.tell(Stage::NotEndorsed(call_error.clone()));
             self.pause(error).await?;

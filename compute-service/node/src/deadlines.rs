@@ -147,15 +147,16 @@ impl Keeper {
     async fn look(&self, quiet: &Quiet, looked: &mut Looked, acts: &mut Acts) {
         let ledger = wait::waiting(&self.contract, &quiet.job.0).await;
         let standing = quiet.running.as_ref().map_or(Standing::Following, |(_, poster)| poster.standing());
-        if quiet.takes_part && quiet.lasts >= SILENCE {
-            let causes = self.causes(quiet, &ledger, &standing);
-            self.say(quiet, looked, causes);
+        let causes = self.causes(quiet, &ledger, &standing);
+        // What does not pass is said at once.
+        if quiet.takes_part && (quiet.lasts >= SILENCE || causes.iter().any(Cause::is_hopeless)) {
+            self.say(quiet, looked, causes.clone());
         }
         let Some(deadlines) = quiet.deadlines else { return };
         if let Ok(waiting) = &ledger {
             acts.act(quiet, &deadlines, waiting, &standing, looked);
         }
-        self.give_up(quiet, &deadlines, looked, &standing);
+        self.give_up(quiet, &deadlines, causes, &standing);
     }
 
     /// Who or what a job waits for.
@@ -205,17 +206,17 @@ impl Keeper {
     }
 
     /// A node that was started for one job does not wait longer than was agreed, though the ledger cannot be told.
-    fn give_up(&self, quiet: &Quiet, deadlines: &Deadlines, looked: &Looked, standing: &Standing) {
+    fn give_up(&self, quiet: &Quiet, deadlines: &Deadlines, causes: Vec<Cause>, standing: &Standing) {
         if self.until.as_ref() != Some(&quiet.job) || matches!(standing, Standing::Working(_)) {
             return;
         }
         let limit = if quiet.unanswered.is_empty() { deadlines.step } else { deadlines.accept };
         // Room for reminder, clocks and ending, where the ledger takes them.
-        let limit = Duration::from_secs(limit.into()) * 5 / 4 + 2 * quiet.patience() + SILENCE;
+        let limit = Duration::from_secs(limit.into());
+        let limit = limit * 5 / 4 + 2 * quiet.patience() + limit.min(SILENCE);
         if quiet.lasts < limit {
             return;
         }
-        let causes = looked.said.as_ref().map_or_else(|| vec![Cause::Unknown], |(causes, _)| causes.clone());
         let since = wait::now().saturating_sub(quiet.lasts.as_secs());
         let reason = format!("gave up {}", Wait { since, causes });
         match &quiet.running {

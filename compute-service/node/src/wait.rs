@@ -101,6 +101,7 @@ impl Cause {
         match error.failure() {
             Failure::DiskFull => Self::FullDisk { reason: reason() },
             Failure::Refused(refusal) if refusal.code == Code::WrongTime => Self::Clock { reason: reason() },
+            Failure::WrongClock => Self::Clock { reason: reason() },
             Failure::Refused(refusal) => Self::Peer {
                 address: address.to_owned(),
                 reason: format!("it lags behind: {}", refusal.detail),
