@@ -1,6 +1,6 @@
 //! Looks at a network and stops it.
 
-use crate::{Error, Network, State, marks, prepare::Lock, process, ready};
+use crate::{Error, Kind, Network, State, marks, prepare::Lock, process, ready};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -17,13 +17,19 @@ pub struct Status {
     pub processes: Vec<ProcessStatus>,
     /// Whether a transaction is endorsed through each organisation's peer, in the organisations' order.
     pub peers: Vec<PeerHealth>,
+    /// Whether an endorsed transaction gets into a block; none where the orderers are others', or nothing was endorsed.
+    pub committing: Option<Result<(), String>>,
+    /// Whether there is room for more blocks.
+    pub room: Result<(), String>,
 }
 
 impl Status {
-    /// Whether every process runs and every organisation gets endorsements.
+    /// Whether every process runs, every organisation gets endorsements, and blocks are made and kept.
     pub fn is_healthy(&self) -> bool {
         self.processes.iter().all(|process| process.health == Health::Well)
             && self.peers.iter().all(|peer| peer.endorsing.is_ok())
+            && !matches!(self.committing, Some(Err(_)))
+            && self.room.is_ok()
     }
 }
 
@@ -69,8 +75,9 @@ pub struct PeerHealth {
 /// # Errors
 /// [`Error::Absent`] when there is none.
 pub async fn status(dir: &Path) -> Result<Status, Error> {
-    /// For one endorsement.
+    /// For one endorsement, and for one block.
     const PATIENCE: Duration = Duration::from_secs(5);
+    let silent = || format!("no answer within {} s", PATIENCE.as_secs());
     let network = Network::load(dir)?;
     let mut processes = Vec::new();
     for spec in &network.processes {
@@ -96,15 +103,43 @@ pub async fn status(dir: &Path) -> Result<Status, Error> {
         tasks.spawn(async move {
             let endorsing =
                 match timeout(PATIENCE, ready::endorse(&network, &org, ready::Endorsers::Enough)).await {
-                    Ok(result) => result.map(drop).map_err(|e| e.to_string()),
-                    Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+                    Ok(result) => result.map_err(|e| e.to_string()),
+                    Err(_) => Err(silent()),
                 };
-            (index, PeerHealth { org: org.name, endorsing })
+            (index, org.name, endorsing)
         });
     }
-    let mut peers = tasks.join_all().await;
-    peers.sort_by_key(|(index, _)| *index);
-    Ok(Status { network, processes, peers: peers.into_iter().map(|(_, peer)| peer).collect() })
+    let mut asked = tasks.join_all().await;
+    asked.sort_by_key(|(index, ..)| *index);
+    let (mut peers, mut endorsed) = (Vec::new(), None);
+    for (_, org, endorsing) in asked {
+        let endorsing = endorsing.map(|transaction| {
+            endorsed.get_or_insert(transaction);
+        });
+        peers.push(PeerHealth { org, endorsing });
+    }
+    let orders_itself = network.kind == Kind::Dev || !network.orderers.is_empty();
+    let committing = match endorsed.filter(|_| orders_itself) {
+        Some(transaction) => {
+            let committed = timeout(PATIENCE, ready::committed(&transaction)).await;
+            Some(committed.unwrap_or_else(|_| Err("an endorsed transaction is in no block after 5 s".into())))
+        }
+        None => None,
+    };
+    let room = room(&network.dir);
+    Ok(Status { network, processes, peers, committing, room })
+}
+
+/// Whether the disk of a folder has room for more blocks: orderers and peers stop for good when it is full.
+fn room(dir: &Path) -> Result<(), String> {
+    const LITTLE: u64 = 128 << 20;
+    let Ok(found) = rustix::fs::statvfs(dir) else { return Ok(()) };
+    match found.f_bavail.saturating_mul(found.f_frsize) {
+        free if free < LITTLE => {
+            Err(format!("{} MB are free on the disk of {}; make room", free >> 20, dir.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn listens(addresses: &[String]) -> Health {

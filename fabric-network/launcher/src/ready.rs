@@ -155,7 +155,8 @@ pub async fn endorse(
     contract.propose(call)?.endorse().await
 }
 
-async fn committed(transaction: &Transaction) -> Result<(), String> {
+/// Has an endorsed transaction committed.
+pub async fn committed(transaction: &Transaction) -> Result<(), String> {
     let reason = |error: gateway_client::Error| error.to_string();
     let status = transaction.submit().await.map_err(reason)?.status().await.map_err(reason)?;
     status.into_valid().map(drop).map_err(reason)

@@ -73,7 +73,7 @@ pub enum Inspect {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Say what runs and whether every organisation gets endorsements.
+    /// Say what runs, whether every organisation gets endorsements, whether blocks are made, and whether the disk has room.
     Status {
         /// The network's folder.
         #[arg(long)]
@@ -168,6 +168,14 @@ async fn status(dir: &Path) -> Done {
             Ok(()) => say!("{:<16} gets endorsements", peer.org),
             Err(reason) => say!("{:<16} gets no endorsements: {reason}", peer.org),
         }
+    }
+    match &status.committing {
+        Some(Ok(())) => say!("{:<16} commits", "the ledger"),
+        Some(Err(reason)) => say!("{:<16} commits nothing: {reason}", "the ledger"),
+        None => {}
+    }
+    if let Err(reason) = &status.room {
+        say!("{:<16} {reason}", "the disk");
     }
     match status.is_healthy() {
         true => Ok(()),
