@@ -58,7 +58,12 @@ async fn on(ledger: Option<Ledger>) {
     let Some(ledger) = ledger else { return };
     let start = Instant::now();
     tokio::join!(accepted_without_a_node(&ledger), never_answered(&ledger), killed_for_good(&ledger));
-    say(&format!("{:?}: three silent participants in {:.0} s", ledger.kind, start.elapsed().as_secs_f64()));
+    watchers_outlive_their_peer(&ledger).await;
+    say(&format!(
+        "{:?}: three silent participants and a restart in {:.0} s",
+        ledger.kind,
+        start.elapsed().as_secs_f64()
+    ));
 }
 
 fn prepare(ledger: &Ledger, name: &str) -> Prepared {
@@ -239,4 +244,97 @@ async fn killed_for_good(ledger: &Ledger) {
     assert!(matches!(slot.phase, Phase::Iv | Phase::Dv), "{slot}");
     let cause = Cause::Record { member: debt.msp_id.clone(), slot };
     assert!(a.1.contains(&cause) && b.1.contains(&cause), "{:?} {:?}", a.1, b.1);
+}
+
+/// `key negotiate` and `job watch` outlive a restart of their peer, and say so.
+async fn watchers_outlive_their_peer(ledger: &Ledger) {
+    let names = ledger.members(3);
+    let members = ledger.participants("watched", 3);
+    let config = members.configs[0].to_str().unwrap();
+    let mut negotiate =
+        vec!["key", "negotiate", "--config", config, "--key-bits", "512", "--insecure-key-bits"];
+    negotiate.extend(names.iter().map(String::as_str));
+    let negotiation = Talking::start(&negotiate);
+    let said = negotiation.says("proposed job").await;
+    let job = said.split("proposed job ").nth(1).unwrap()[..64].to_owned();
+    let watch = Talking::start(&["job", "watch", "--config", config, &job]);
+    let open = format!("waits for {}", names.join(", "));
+    watch.says(&open).await;
+    negotiation.says(&open).await;
+    let peer = if ledger.kind == Kind::Dev { "ledger" } else { "peer-org1" };
+    ledger.network.kill(peer).unwrap();
+    negotiation.says("does not answer; trying again").await;
+    watch.says("does not answer; trying again").await;
+    ledger.network.start(peer).await.unwrap();
+    negotiation.says("answers again after").await;
+    watch.says("answers again after").await;
+    let id = JobId(job);
+    members.accept(&id).unwrap();
+    let nodes = [0, 1, 2].map(|party| {
+        let mut node = members.spawn_node(&program(), party, &id).unwrap();
+        // Nobody reads its events.
+        drop(node.stdout.take());
+        let stdin = node.stdin.take();
+        (node, stdin)
+    });
+    for talking in [negotiation, watch] {
+        let (succeeded, said) = talking.ends().await;
+        assert!(succeeded && said.contains("finished"), "{said}");
+    }
+    for (mut node, _stdin) in nodes {
+        assert!(timeout(PATIENCE, node.wait()).await.expect("the node does not end").unwrap().success());
+    }
+}
+
+/// A command under way, with all that it has said so far.
+struct Talking {
+    child: Child,
+    said: watch::Receiver<String>,
+}
+
+impl Talking {
+    fn start(args: &[&str]) -> Self {
+        let mut command = Command::new(program());
+        command
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let (sender, said) = watch::channel(String::new());
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut err = BufReader::new(child.stderr.take().unwrap()).lines();
+        tokio::spawn(async move {
+            let (mut more_out, mut more_err) = (true, true);
+            while more_out || more_err {
+                let line = tokio::select! {
+                    line = out.next_line(), if more_out => line.unwrap_or_default().or_else(|| { more_out = false; None }),
+                    line = err.next_line(), if more_err => line.unwrap_or_default().or_else(|| { more_err = false; None }),
+                };
+                if let Some(line) = line {
+                    sender.send_modify(|all| *all += &format!("{line}\n"));
+                }
+            }
+        });
+        Self { child, said }
+    }
+
+    /// Waits for these words; all that was said by then.
+    async fn says(&self, words: &str) -> String {
+        let mut all = self.said.clone();
+        let said = timeout(PATIENCE, all.wait_for(|said| said.contains(words))).await;
+        match said {
+            Ok(Ok(said)) => said.clone(),
+            _ => panic!("{words:?} was not said: {}", *self.said.borrow()),
+        }
+    }
+
+    /// Waits for its end: whether it succeeded, and all that it said.
+    async fn ends(mut self) -> (bool, String) {
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("the command does not end").unwrap();
+        // The end of what it said closes the channel.
+        let _ = timeout(PATIENCE, self.said.wait_for(|_| false)).await;
+        (status.success(), self.said.borrow().clone())
+    }
 }

@@ -17,7 +17,8 @@ pub struct Status {
     pub processes: Vec<ProcessStatus>,
     /// Whether a transaction is endorsed through each organisation's peer, in the organisations' order.
     pub peers: Vec<PeerHealth>,
-    /// Whether an endorsed transaction gets into a block; none where the orderers are others', or nothing was endorsed.
+    /// Whether an endorsed transaction gets into a block; none where the orderers are others', nothing was endorsed, or the
+    /// chaincode has no probe.
     pub committing: Option<Result<(), String>>,
     /// Whether there is room for more blocks.
     pub room: Result<(), String>,
@@ -119,7 +120,7 @@ pub async fn status(dir: &Path) -> Result<Status, Error> {
         peers.push(PeerHealth { org, endorsing });
     }
     let orders_itself = network.kind == Kind::Dev || !network.orderers.is_empty();
-    let committing = match endorsed.filter(|_| orders_itself) {
+    let committing = match endorsed.filter(|_| orders_itself && !network.probe.is_empty()) {
         Some(transaction) => {
             let committed = timeout(PATIENCE, ready::committed(&transaction)).await;
             Some(committed.unwrap_or_else(|_| Err("an endorsed transaction is in no block after 5 s".into())))

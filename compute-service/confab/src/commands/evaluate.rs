@@ -273,7 +273,8 @@ async fn by_rows(args: &EvaluateArgs, plan: &RowsPlan, places: &[Place], steps: 
     let orgs = rows::organisations(&args.run);
     let borrowed = args.run.network(temporary.path(), orgs, steps).await?;
     let network = &borrowed.network;
-    let nodes = participants(network, orgs as u32, &temporary.path().join("participants"))?;
+    let nodes =
+        participants(network, orgs as u32, &temporary.path().join("participants"), args.run.deadlines())?;
     let mut folds = Vec::new();
     for place in places {
         steps.part(&name(place));

@@ -1,7 +1,7 @@
 use super::{
     Done,
     accept::{self, AcceptArgs},
-    training::{PartitionArg, ScheduleArgs, TrainingArgs},
+    training::{DeadlineArgs, PartitionArg, ScheduleArgs, TrainingArgs},
     watch,
 };
 use crate::output::{is_stdout, write_json, write_private_json};
@@ -14,7 +14,9 @@ use node::{
     model::Model,
     predictions, wait, worker,
 };
-use records::{Code, HorizontalSvm, JobId, JobParams, JobView, Kind, Outcome, VerticalSvm, is_digest};
+use records::{
+    Code, Deadlines, HorizontalSvm, JobId, JobParams, JobView, Kind, Outcome, VerticalSvm, is_digest,
+};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
@@ -25,7 +27,7 @@ use svm::{Hyperparameters, horizontal};
 #[derive(Subcommand)]
 pub enum JobCommand {
     /// Print the parameters of a training job, or of predictions with a split model, with a fresh nonce, for `confab job propose`.
-    Template(TemplateArgs),
+    Template(Box<TemplateArgs>),
     /// Propose a job to the organisations that its parameters name, and print its identifier.
     Propose {
         #[command(flatten)]
@@ -120,6 +122,8 @@ pub struct TemplateArgs {
     key: Option<String>,
     #[command(flatten)]
     training: TrainingArgs,
+    #[command(flatten)]
+    deadlines: DeadlineArgs,
 }
 
 /// In whose name.
@@ -191,7 +195,7 @@ pub async fn view(contract: &Contract, job: &str) -> Done<JobView> {
 
 pub async fn run(command: JobCommand) -> Done {
     match command {
-        JobCommand::Template(args) => template(args).await,
+        JobCommand::Template(args) => template(*args).await,
         JobCommand::Propose { node, params } => {
             let text =
                 std::fs::read(&params).map_err(|e| format!("cannot read {}: {e}", params.display()))?;
@@ -216,12 +220,14 @@ pub async fn run(command: JobCommand) -> Done {
 
 async fn template(args: TemplateArgs) -> Done {
     let node = args.config.as_deref().map(NodeFile::at);
-    let params = match (&args.predict, &args.config) {
+    let deadlines = args.deadlines.or(Deadlines::PEOPLE);
+    let mut params = match (&args.predict, &args.config) {
         (Some(training), Some(config)) => {
             predictions::template(&Config::load(config)?, &digest("--predict", training)?)?
         }
         _ => training_template(args)?,
     };
+    params.deadlines = Some(deadlines);
     params.validate()?;
     if let Some(node) = node {
         check_if_possible(&node, &params.participants).await?;

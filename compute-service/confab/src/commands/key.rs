@@ -4,7 +4,7 @@ use super::{
     job::{self, NodeFile},
     nodes::{negotiate, participants},
     train::{LedgerArg, borrow_network},
-    training::AgainstArg,
+    training::{AgainstArg, DeadlineArgs},
     watch,
 };
 use crate::{
@@ -20,7 +20,7 @@ use node::{
     ledger,
 };
 use paillier::KeyShare;
-use records::{Code, Dealer, KeyEntry, KeyRefresh, Kind, TRAINING};
+use records::{Code, Deadlines, Dealer, KeyEntry, KeyRefresh, Kind, TRAINING};
 use serde::Serialize;
 use std::{
     io::{IsTerminal, Write},
@@ -147,6 +147,8 @@ pub struct NegotiateArgs {
     against: Option<AgainstArg>,
     #[command(flatten)]
     size: SizeArgs,
+    #[command(flatten)]
+    deadlines: DeadlineArgs,
     /// Write what came out as JSON, `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -187,6 +189,8 @@ pub struct RefreshArgs {
     /// How many of the new members decrypt together; as many as before unless given.
     #[arg(long)]
     quorum: Option<u32>,
+    #[command(flatten)]
+    deadlines: DeadlineArgs,
 }
 
 /// One key, for people and machines.
@@ -295,12 +299,19 @@ async fn propose(config: &Path, args: &NegotiateArgs) -> Done {
     args.size.check()?;
     let node = NodeFile::at(config);
     let kind = Kind::KeyGeneration(args.generation(args.members.len() as u32));
-    conclude(&node, kind, args.members.clone(), args.json.as_deref()).await
+    conclude(&node, kind, args.members.clone(), args.deadlines, args.json.as_deref()).await
 }
 
 /// Proposes a job about a key and waits for its end.
-async fn conclude(node: &NodeFile, kind: Kind, participants: Vec<String>, json: Option<&Path>) -> Done {
-    let params = experiment::job_params(kind, participants)?;
+async fn conclude(
+    node: &NodeFile,
+    kind: Kind,
+    participants: Vec<String>,
+    deadlines: DeadlineArgs,
+    json: Option<&Path>,
+) -> Done {
+    let mut params = experiment::job_params(kind, participants)?;
+    params.deadlines = Some(deadlines.or(Deadlines::PEOPLE));
     params.validate()?;
     let contract = job::propose(node, &params).await?;
     let job = params.id();
@@ -327,11 +338,12 @@ async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
     prepare_folder(out, parties)?;
     let steps = Steps::new();
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
+    let deadlines = args.deadlines.or(Deadlines::EXPERIMENT);
     let made = tokio::select! {
         made = async {
             let dir = temporary.path().join("ledger");
             let borrowed = borrow_network(args.ledger.kind(), &dir, parties as usize, &steps).await?;
-            let nodes = participants(&borrowed.network, parties, &temporary.path().join("members"))?;
+            let nodes = participants(&borrowed.network, parties, &temporary.path().join("members"), deadlines)?;
             let reports = negotiate(&nodes, args.generation(parties), &steps).await?;
             nodes.configs.iter().map(|config| {
                 let keyring = Keyring::of(&Config::load(config)?);
@@ -582,5 +594,5 @@ async fn refresh(args: &RefreshArgs) -> Done {
         members: (0..members.len() as u32).collect(),
         quorum: args.quorum.unwrap_or_else(|| key.quorum().min(members.len() as u32)),
     });
-    conclude(&args.node, kind, participants, None).await
+    conclude(&args.node, kind, participants, args.deadlines, None).await
 }

@@ -9,7 +9,7 @@ use node::{
     wait::Wait,
     worker::KeyReport,
 };
-use records::{Ending, JobParams, KeyGeneration, Kind, Outcome, Phase, Rules};
+use records::{Deadlines, Ending, JobParams, KeyGeneration, Kind, Outcome, Phase, Rules};
 use std::{path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -67,6 +67,8 @@ struct Nodes<'a> {
     unfit: Vec<(usize, String)>,
     /// What each of them waited for last.
     waits: Vec<Option<Wait>>,
+    /// The one that stopped before its job had ended.
+    dead: Option<usize>,
     /// The ledger, where it runs on this machine.
     network: Option<Network>,
     /// Its first process that is gone, and since when.
@@ -109,6 +111,7 @@ impl<'a> Nodes<'a> {
             endings,
             unfit: Vec::new(),
             waits,
+            dead: None,
             network,
             gone: None,
         })
@@ -117,6 +120,9 @@ impl<'a> Nodes<'a> {
     /// The next event of the job; none when it has ended for a node.
     async fn next(&mut self) -> Done<Option<(usize, Event)>> {
         loop {
+            if let Some(party) = self.dead {
+                return Err(self.died(party).await.into());
+            }
             let (party, event) = match timeout(Duration::from_secs(1), self.on_event.recv()).await {
                 Ok(Some(event)) => event,
                 Ok(None) => return Err("the nodes stopped without a word".into()),
@@ -125,7 +131,11 @@ impl<'a> Nodes<'a> {
                     None => continue,
                 },
             };
-            let Some(event) = event else { return Err(self.died(party).into()) };
+            let Some(event) = event else {
+                // Noted before it is looked into, which may be interrupted.
+                self.dead = Some(party);
+                continue;
+            };
             if event.job() != Some(&self.params.id()) {
                 continue;
             }
@@ -153,17 +163,19 @@ impl<'a> Nodes<'a> {
     }
 
     /// Why a node stopped before its job had ended.
-    fn died(&mut self, party: usize) -> String {
+    async fn died(&mut self, party: usize) -> String {
+        // Its output is closed a moment before it is gone.
+        let status = timeout(LAST_WORDS, self.children[party].wait()).await.ok().and_then(Result::ok);
         let name = &self.params.participants[party];
         let log = self.participants.configs[party].with_file_name("node.log");
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         // Only the last error says why; before it there may be warnings.
         let said = text.lines().rev().find_map(|line| line.strip_prefix("error: ")).or(text.lines().last());
-        match (said, self.children[party].try_wait()) {
-            (Some(said), Ok(Some(status))) if status.code().is_some() => {
+        match (said, status) {
+            (Some(said), Some(status)) if status.code().is_some() => {
                 format!("the node of {name} stopped: {said}")
             }
-            (_, Ok(Some(status))) => {
+            (_, Some(status)) => {
                 format!("the node of {name} died: {status}; its log is {}", log.display())
             }
             (said, _) => format!("the node of {name} stopped: {}", said.unwrap_or("it said nothing")),
@@ -212,7 +224,7 @@ impl<'a> Nodes<'a> {
                 }
                 Ok(Some((party, Some(Event::Unfit { reason, .. })))) => self.unfit.push((party, reason)),
                 Ok(Some((party, None))) if self.endings[party].is_none() && is_finished(&self.endings) => {
-                    return Err(self.died(party).into());
+                    return Err(self.died(party).await.into());
                 }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => break,
@@ -246,10 +258,11 @@ impl<'a> Nodes<'a> {
 }
 
 /// Nodes for the first organisations of a network.
-pub fn participants(network: &Network, parties: u32, dir: &Path) -> Done<Participants> {
+pub fn participants(network: &Network, parties: u32, dir: &Path, deadlines: Deadlines) -> Done<Participants> {
     let organisations = network.organisations(parties as usize);
     let (channel, chaincode) = (network.channel.clone(), network.chaincode.name.clone());
-    Ok(Participants::new(dir, organisations, channel, chaincode, PATIENCE_SECS)?)
+    let participants = Participants::new(dir, organisations, channel, chaincode, PATIENCE_SECS)?;
+    Ok(Participants { deadlines, ..participants })
 }
 
 /// What a person sees of a job under way.

@@ -51,7 +51,7 @@ async fn conduct(
     let orgs = organisations(run);
     let borrowed = run.network(temporary.path(), orgs, steps).await?;
     let network = &borrowed.network;
-    let nodes = participants(network, orgs as u32, &folder)?;
+    let nodes = participants(network, orgs as u32, &folder, run.deadlines())?;
     let (prepared, reports, summary) = run_plan(plan, &nodes, network.kind, steps).await?;
     if single.out.is_some() {
         write_json(&work.join("model.json"), &prepared.model(&reports)?)?;

@@ -2,7 +2,7 @@ use super::{
     Done, ledger,
     nodes::{negotiate, run_job},
     rows,
-    training::{DataArgs, KeyArg, KeyArgs, PartitionArg, ScheduleArgs, TrainingArgs},
+    training::{DataArgs, DeadlineArgs, KeyArg, KeyArgs, PartitionArg, ScheduleArgs, TrainingArgs},
     verify,
 };
 use crate::{
@@ -17,7 +17,7 @@ use node::{
     rows::RowsPlan,
     worker::JobReport,
 };
-use records::{JobId, VerticalSvm};
+use records::{Deadlines, JobId, VerticalSvm};
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
@@ -89,6 +89,8 @@ pub struct RunArgs {
     pub training: TrainingArgs,
     #[command(flatten)]
     key: KeyArgs,
+    #[command(flatten)]
+    deadlines: DeadlineArgs,
     /// How columns are scaled, by each participant alone: mean 0 and deviation 1, to [-1, 1], or not at all.
     #[arg(long, value_enum, default_value = "std")]
     scale: ScaleArg,
@@ -234,7 +236,7 @@ impl RunArgs {
         plan.organisations = network.organisations(self.participants as usize);
         plan.channel = network.channel.clone();
         plan.chaincode = network.chaincode.name.clone();
-        let nodes = plan.participants(folder)?;
+        let nodes = Participants { deadlines: self.deadlines(), ..plan.participants(folder)? };
         let key = match self.key.key {
             KeyArg::Deal => {
                 steps.step("dealing a threshold key locally (this command holds the whole key meanwhile)");
@@ -252,6 +254,11 @@ impl RunArgs {
             }
         };
         Ok((nodes, key))
+    }
+
+    /// How long the participants wait for each other.
+    pub fn deadlines(&self) -> Deadlines {
+        self.deadlines.or(Deadlines::EXPERIMENT)
     }
 
     /// The network of this run, of so many organisations.

@@ -2,8 +2,8 @@ use super::Done;
 use clap::{Args, ValueEnum};
 use node::experiment::{self, Source};
 use records::{
-    Collusion, Comparison, Decimal, GradientNoise, HorizontalSvm, Judge, KeyGeneration, Publication, SCALE,
-    VerticalSvm,
+    Collusion, Comparison, Deadlines, Decimal, GradientNoise, HorizontalSvm, Judge, KeyGeneration,
+    Publication, SCALE, VerticalSvm,
 };
 use std::path::PathBuf;
 use svm::{
@@ -53,6 +53,29 @@ impl DataArgs {
                 MissingArg::Mean => Missing::Mean,
             },
             division,
+        }
+    }
+}
+
+/// How long the participants of a job wait for each other.
+#[derive(Args, Clone, Copy, Default)]
+pub struct DeadlineArgs {
+    /// How long answers to the proposal are waited for; then the job expires. Seven days unless given, ten minutes in
+    /// experiments.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=365 * 24 * 3600))]
+    accept_deadline: Option<u32>,
+    /// How long each record is waited for, after others were ready for it; then the job expires, and names who owed what.
+    /// Half an hour unless given, ten minutes in experiments. Longer than the longest step takes to compute.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=30 * 24 * 3600))]
+    step_deadline: Option<u32>,
+}
+
+impl DeadlineArgs {
+    /// What was given, else these.
+    pub fn or(self, default: Deadlines) -> Deadlines {
+        Deadlines {
+            accept: self.accept_deadline.unwrap_or(default.accept),
+            step: self.step_deadline.unwrap_or(default.step),
         }
     }
 }

@@ -16,7 +16,7 @@ use node::experiment;
 use paillier::keygen::{self, Group, Multiplication, candidates::Plan};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use records::{Collusion, KeyGeneration, TRAINING};
+use records::{Collusion, Deadlines, KeyGeneration, TRAINING};
 use serde::Serialize;
 use std::{path::PathBuf, time::Instant};
 
@@ -166,7 +166,7 @@ async fn make(args: &KeygenArgs, generation: &KeyGeneration, steps: &Steps) -> D
     for turn in 1..=args.repeat {
         steps.step(&format!("key {turn} of {}", args.repeat));
         let dir = temporary.path().join(format!("members-{turn}"));
-        let nodes = participants(&borrowed.network, args.parties, &dir)?;
+        let nodes = participants(&borrowed.network, args.parties, &dir, Deadlines::EXPERIMENT)?;
         let start = Instant::now();
         let reports = negotiate(&nodes, generation.clone(), steps).await?;
         made.push(Made {
