@@ -83,10 +83,8 @@ struct Node {
 
 impl Node {
     fn start(prepared: &Prepared, party: usize) -> Self {
-        let mut child = prepared
-            .participants
-            .spawn_node(std::process::Command::new(program()), party, &prepared.params.id())
-            .unwrap();
+        let mut child =
+            prepared.participants.spawn_node(Command::new(program()), party, &prepared.params.id()).unwrap();
         let stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, events) = watch::channel(Vec::new());
@@ -271,7 +269,7 @@ async fn watchers_outlive_their_peer(ledger: &Ledger) {
     let id = JobId(job);
     members.accept(&id).unwrap();
     let nodes = [0, 1, 2].map(|party| {
-        let mut node = members.spawn_node(&program(), party, &id).unwrap();
+        let mut node = members.spawn_node(Command::new(program()), party, &id).unwrap();
         // Nobody reads its events.
         drop(node.stdout.take());
         let stdin = node.stdin.take();
