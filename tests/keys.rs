@@ -45,6 +45,7 @@ async fn on(ledger: Option<Ledger>) {
     let (params, report) = a_key_is_negotiated_though_a_node_is_killed(&ledger, &first_three).await;
     a_training_uses_it_with_a_quorum(&ledger, &first_three, &report.key).await;
     the_contract_refuses_a_key_of_others(&ledger, &report.key).await;
+    keys_are_under_a_passphrase(&ledger, &first_three, &report.key).await;
     who_spoils_a_negotiation_is_named(&ledger, &some(&all, 1..4)).await;
     let open = ["key", "open", &params.id().0, "--out", "never.json"];
     assert!(refused_by_the_node(&all, 0, &open).contains("has made a key"));
@@ -145,6 +146,92 @@ async fn the_contract_refuses_a_key_of_others(ledger: &Ledger, key: &str) {
     let mut other_quorum = with(members[..3].to_vec(), key);
     other_quorum.training_mut().quorum = 3;
     assert_eq!(refused(ledger, &other_quorum).await, Code::BadInput);
+}
+
+/// The key files of the first member are under a passphrase, those that its node makes meanwhile, too.
+async fn keys_are_under_a_passphrase(ledger: &Ledger, members: &Participants, key: &str) {
+    let text = |output: &std::process::Output| {
+        let all = [&output.stdout[..], &output.stderr].concat();
+        let text = String::from_utf8(all).unwrap();
+        assert!(!text.contains("correct horse"), "{text}");
+        text
+    };
+    let file = |name: &str, content: &str| {
+        let path = ledger.dir().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (right, wrong) = (file("passphrase", "correct horse\n"), file("wrong", "correct house"));
+    let with = |passphrase: &str, args: &[&str]| {
+        confab(members, 0, &[args, &["--passphrase-file", passphrase]].concat())
+    };
+    let keys = Config::load(&members.configs[0]).unwrap().data_dir.join("keys");
+    let is_protected = |name: &str| msp::passphrase::is_protected(&std::fs::read(keys.join(name)).unwrap());
+    let own = format!("{key}.json");
+
+    let refused = refused_by_the_node(members, 0, &["key", "protect"]);
+    assert!(refused.contains("a passphrase is needed") && !is_protected(&own), "{refused}");
+    let protected = with(&right, &["key", "protect"]);
+    assert!(protected.status.success() && is_protected(&own), "{}", text(&protected));
+    let show = ["key", "show", "--key", key];
+    let without = refused_by_the_node(members, 0, &show);
+    assert!(without.contains("CONFAB_PASSPHRASE") && without.contains(&own), "{without}");
+    for args in [&show[..], &["key", "protect"], &["key", "unprotect"]] {
+        let output = with(&wrong, args);
+        assert!(
+            !output.status.success() && text(&output).contains("the passphrase is wrong"),
+            "{}",
+            text(&output)
+        );
+    }
+    assert!(text(&with(&right, &show)).contains("2 of 3 members"));
+    let mut by_variable = std::process::Command::new(program());
+    by_variable.args(show).args(["--config", members.configs[0].to_str().unwrap()]);
+    let shown = by_variable.env("CONFAB_PASSPHRASE", "correct horse").output().unwrap();
+    assert!(shown.status.success() && text(&shown).contains("2 of 3 members"));
+
+    // A backup is under it, too, and comes back.
+    let backup = ledger.dir().join("backup.json").to_str().unwrap().to_owned();
+    let exported = with(&right, &["key", "export", "--key", key, "--out", &backup]);
+    assert!(exported.status.success(), "{}", text(&exported));
+    assert!(msp::passphrase::is_protected(&std::fs::read(&backup).unwrap()));
+    assert!(with(&right, &["key", "delete", "--yes", "--key", key]).status.success());
+    assert!(with(&right, &["key", "import", "--file", &backup]).status.success() && is_protected(&own));
+
+    // A training with the protected share, and a new key; the node says at its start that it needs the passphrase.
+    let size = Size { judge: Judge::Blinded, rows: 60, iterations: 2, batch: 4, key_bits: BITS };
+    let mut plan = ledger.plan("protected", &size);
+    plan.training.quorum = 2;
+    let named = Key::Negotiated { fingerprint: key.into(), seconds: 0.0, bound: 1 };
+    let training = plan.lay_out(members, &named).unwrap().params;
+    let generation = experiment::key_generation(256, true, 3, Collusion::Minority);
+    let negotiation =
+        experiment::job_params(records::Kind::KeyGeneration(generation), names(members)).unwrap();
+    for params in [training, negotiation] {
+        let job = params.id();
+        members.accept(&job).unwrap();
+        members.propose(&params).await.unwrap();
+        let node = ["node", "--until", &job.0];
+        let said = refused_by_the_node(members, 0, &node);
+        assert!(said.contains("a passphrase is needed"), "{said}");
+        let output = with(&wrong, &node);
+        assert!(!output.status.success() && text(&output).contains("the passphrase is wrong"));
+        let mut others = [1, 2].map(|party| spawn_quiet(members, party, &params));
+        let output = with(&right, &node);
+        assert!(output.status.success(), "{}", text(&output));
+        for (node, _) in &mut others {
+            timeout(PATIENCE, node.wait()).await.unwrap().unwrap();
+        }
+    }
+    let made: Vec<String> =
+        std::fs::read_dir(&keys).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(made.len() == 2 && made.iter().all(|name| is_protected(name)), "{made:?}");
+
+    let unprotected = with(&right, &["key", "unprotect"]);
+    assert!(text(&unprotected).contains("2 key files"), "{}", text(&unprotected));
+    assert!(made.iter().all(|name| !is_protected(name)));
+    assert_eq!(share(members, 0, key).index(), 0);
+    assert!(confab(members, 0, &show).status.success());
 }
 
 /// The first member leaves, the fourth organisation comes.

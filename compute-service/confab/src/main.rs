@@ -30,6 +30,10 @@ struct Cli {
     /// Say more on standard error (or set RUST_LOG).
     #[arg(short, long, global = true)]
     verbose: bool,
+    /// A file with the passphrase of protected keys; else the variable CONFAB_PASSPHRASE has it, or it is asked for at the
+    /// terminal, where one is needed (`confab key protect`).
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    passphrase_file: Option<std::path::PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -80,6 +84,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     output::init_log(cli.verbose);
+    commands::protect::prepare(cli.passphrase_file);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {

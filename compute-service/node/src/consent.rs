@@ -4,7 +4,9 @@
 //! in a job below one of them, and tells what a job reveals before it is accepted. A person can accept one below all the same;
 //! that is noted in the data directory, so that a job which was accepted in any other way does not pass for that.
 
-use crate::{config::Config, directory, keyring::Keyring, predictions, report, rows, store::StoreError};
+use crate::{
+    config::Config, directory, keyring::Keyring, predictions, protected, report, rows, store::StoreError,
+};
 use paillier::KeyShare;
 use records::{
     Collusion, Comparison, Decimal, HorizontalSvm, Job, JobId, JobParams, Judge, KeyGeneration, KeyRefresh,
@@ -211,7 +213,7 @@ fn own_share(config: &Config, params: &JobParams) -> Option<KeyShare> {
     };
     match named {
         Some(key) => Keyring::of(config).find(key).ok(),
-        None => KeyShare::read(config.key_share.as_deref()?).ok(),
+        None => protected::share(config.key_share.as_deref()?).ok(),
     }
 }
 

@@ -4,8 +4,9 @@ use crate::{
     config::{Config, Data},
     keyring::Keyring,
     model::{Model, Part},
+    protected,
 };
-use paillier::{KeyShare, ShareError};
+use paillier::KeyShare;
 use protocol::{Fault, JobSecret};
 use records::{Job, JobParams, Kind, TRAINING, VERSION, VerticalSvm};
 use sha2::{Digest, Sha256};
@@ -187,10 +188,7 @@ pub(crate) fn share(
         let path = config.key_share.as_deref().ok_or_else(|| {
             Fault::Input("the job names no key, and the configuration no key_share that was dealt".into())
         })?;
-        let share = KeyShare::read(path).map_err(|e| match e {
-            ShareError::File { .. } | ShareError::Mode { .. } => Fault::Input(e.to_string()),
-            e => in_file(path)(&e),
-        })?;
+        let share = protected::share(path).map_err(|e| Fault::Input(e.to_string()))?;
         Ok((path.to_path_buf(), share))
     };
     let (path, share) = match &training.key {

@@ -518,6 +518,8 @@ impl Participants {
             .arg(&job.0)
             .arg("--config")
             .arg(&self.configs[party])
+            // Their keys have none.
+            .env_remove("CONFAB_PASSPHRASE")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log_file)

@@ -1,7 +1,10 @@
 //! A node's shares of threshold keys: one file each, `keys/<fingerprint>.json` in its data directory.
 
-use crate::config::Config;
-use paillier::{KeyShare, ShareError};
+use crate::{
+    config::Config,
+    protected::{self, KeyFileError},
+};
+use paillier::KeyShare;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -10,6 +13,7 @@ use std::{
 /// The folder of a node's key shares. Files in it are added and deleted, never changed.
 #[derive(Clone, Debug)]
 pub struct Keyring {
+    data_dir: PathBuf,
     dir: PathBuf,
 }
 
@@ -49,20 +53,19 @@ pub enum KeyringError {
         /// The file.
         path: String,
     },
-    /// A file that is no share.
-    #[error("{path}: {source}")]
-    Share {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        source: ShareError,
-    },
+    /// A file that is no share, or does not open.
+    #[error(transparent)]
+    Share(#[from] KeyFileError),
 }
 
 impl Keyring {
     /// That of a node.
     pub fn of(config: &Config) -> Self {
-        Self { dir: config.data_dir.join("keys") }
+        Self::in_directory(&config.data_dir)
+    }
+
+    fn in_directory(data_dir: &Path) -> Self {
+        Self { data_dir: data_dir.to_owned(), dir: data_dir.join("keys") }
     }
 
     fn file_error(&self) -> impl FnOnce(io::Error) -> KeyringError + '_ {
@@ -79,14 +82,13 @@ impl Keyring {
     /// A file that cannot be written, or another share of the same key.
     pub fn add(&self, share: &KeyShare) -> Result<PathBuf, KeyringError> {
         let path = self.path(&hex::encode(share.key().fingerprint()));
-        let wrong = |source| KeyringError::Share { path: path.display().to_string(), source };
         if path.exists() {
-            return match KeyShare::read(&path).map_err(wrong)?.index() == share.index() {
+            return match protected::share(&path)?.index() == share.index() {
                 true => Ok(path),
                 false => Err(KeyringError::Other { path: path.display().to_string() }),
             };
         }
-        share.write(&path).map_err(wrong)?;
+        protected::write_new(&self.data_dir, &path, share.to_json())?;
         Ok(path)
     }
 
@@ -129,8 +131,7 @@ impl Keyring {
     fn read(&self, fingerprint: &str) -> Result<KeyShare, KeyringError> {
         let path = self.path(fingerprint);
         let shown = path.display().to_string();
-        let share =
-            KeyShare::read(&path).map_err(|source| KeyringError::Share { path: shown.clone(), source })?;
+        let share = protected::share(&path)?;
         match hex::encode(share.key().fingerprint()) == fingerprint {
             true => Ok(share),
             false => Err(KeyringError::Name { path: shown }),
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn shares_are_found_by_the_beginning_of_their_fingerprint() {
         let dir = tempfile::tempdir().unwrap();
-        let keyring = Keyring { dir: dir.path().join("state/keys") };
+        let keyring = Keyring::in_directory(&dir.path().join("state"));
         assert!(keyring.list().unwrap().is_empty());
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let (_, shares) = paillier::deal(2, 2, 256, "training", &mut rng).unwrap();

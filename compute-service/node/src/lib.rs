@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod model;
 pub mod poster;
 pub mod predictions;
+pub mod protected;
 pub mod report;
 pub mod rows;
 pub mod run;

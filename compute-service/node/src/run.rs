@@ -10,6 +10,7 @@ use crate::{
     facts::{Fact, Located},
     ledger,
     poster::Poster,
+    protected::{self, KeyFileError},
     store::{Position, Store, StoreError},
     wait::Wait,
     worker::{self, Worker},
@@ -50,6 +51,9 @@ pub enum NodeError {
         /// The data directory.
         data_dir: String,
     },
+    /// The own keys do not open.
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
     /// A result could not be written.
     #[error("cannot write {path}: {source}")]
     Write {
@@ -184,6 +188,7 @@ pub async fn run(
     let own_key =
         ledger::key_hash(gateway.user().identity().certificate_pem().as_bytes()).unwrap_or_default();
     directory::bind(&config.data_dir, &me)?;
+    protected::check(&config.data_dir)?;
     let store = Arc::new(open(&config)?);
     let network = gateway.network(&config.channel);
     let under_way = UnderWay::default();

@@ -32,8 +32,11 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), ShareError> {
         .map_err(|source| ShareError::File { path: path.display().to_string(), source })
 }
 
-/// Reads a file that only its owner may read.
-pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ShareError> {
+/// Reads a key file, which only its owner may read.
+///
+/// # Errors
+/// [`ShareError::File`], [`ShareError::Mode`], or a file that is too long.
+pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ShareError> {
     let name = || path.display().to_string();
     let failed = |source| ShareError::File { path: name(), source };
     let file = File::open(path).map_err(failed)?;

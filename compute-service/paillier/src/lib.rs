@@ -54,6 +54,7 @@ mod threshold;
 pub use ciphertext::{Ciphertext, CiphertextError, Invalid};
 pub use encrypt::{Encryptor, Randomness};
 pub use key::{EncryptionKey, KeyError, Overflow, PublicKey};
+pub use key_file::read as read_key_file;
 pub use private::PrivateKey;
 pub use random::below;
 pub use threshold::{

@@ -179,11 +179,13 @@ pub fn start(dir: &Path, spec: &ProcessSpec) -> Result<(), Error> {
     })
 }
 
-/// Settings of Fabric and of chaincode in this program's environment, which would override what we write; only the
+/// Settings of Fabric and of chaincode in this program's environment, which would override what we write, and the
+/// passphrase of the own keys; only the
 /// logging specification is left to the user.
 pub fn foreign_settings() -> impl Iterator<Item = OsString> {
     let is_foreign = |name: &OsString| {
-        let prefixes = ["CORE_", "ORDERER_", "FABRIC_", "CONFIGTX_", "OSNADMIN_", "CHAINCODE_"];
+        let prefixes =
+            ["CORE_", "ORDERER_", "FABRIC_", "CONFIGTX_", "OSNADMIN_", "CHAINCODE_", "CONFAB_PASSPHRASE"];
         name != "FABRIC_LOGGING_SPEC"
             && name.to_str().is_some_and(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)))
     };

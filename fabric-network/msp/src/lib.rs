@@ -27,6 +27,7 @@ mod certificate;
 mod folder;
 mod identity;
 mod key;
+pub mod passphrase;
 mod pem;
 mod policy;
 mod private_key;

@@ -1,6 +1,9 @@
 //! Private keys in the forms in which files have them.
 
-use crate::text;
+use crate::{
+    passphrase::{self, PassphraseError},
+    text,
+};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use p256::pkcs8::der::asn1::{AnyRef, BitStringRef, ContextSpecific, Null, OctetStringRef, UintRef};
@@ -41,7 +44,14 @@ impl PrivateKey {
         let mut labels = Vec::new();
         for block in blocks(&text) {
             match block.label {
-                "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted),
+                "ENCRYPTED PRIVATE KEY" => {
+                    let contents = block.contents()?;
+                    let passphrase = match passphrase::get() {
+                        Err(PassphraseError::None) => return Err(KeyError::Encrypted),
+                        passphrase => passphrase?,
+                    };
+                    return Self::from_pkcs8(&passphrase::decrypt(&contents, &passphrase)?);
+                }
                 "PRIVATE KEY" => return Self::from_pkcs8(&block.contents()?),
                 "EC PRIVATE KEY" => return Self::from_sec1(&block.contents()?, None),
                 "RSA PRIVATE KEY" => return Self::from_pkcs1(&block.contents()?),
@@ -109,10 +119,14 @@ impl fmt::Debug for PrivateKey {
 pub enum KeyError {
     /// A passphrase is needed, and nobody is asked for one.
     #[error(
-        "the private key is encrypted with a passphrase: write it without one into a file that only you can \
-         read (umask 077; openssl pkey -in ENCRYPTED -out KEY)"
+        "the private key is encrypted with a passphrase: give that with --passphrase-file FILE or in the variable \
+         CONFAB_PASSPHRASE, or write the key without one into a file that only you can read (umask 077; openssl pkey -in \
+         ENCRYPTED -out KEY)"
     )]
     Encrypted,
+    /// The passphrase does not open it.
+    #[error("the private key is encrypted: {0}")]
+    Passphrase(#[from] PassphraseError),
     /// The text holds something else.
     #[error("no private key in PEM: {0}")]
     Missing(String),

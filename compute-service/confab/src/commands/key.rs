@@ -3,6 +3,7 @@ use super::{
     audit::{self, AuditArgs, OpenArgs},
     job::{self, NodeFile},
     nodes::{negotiate, participants},
+    protect::{self, ProtectArgs},
     train::{LedgerArg, borrow_network},
     training::{AgainstArg, DeadlineArgs},
     watch,
@@ -17,7 +18,7 @@ use node::{
     config::Config,
     experiment,
     keyring::{Keyring, KeyringError},
-    ledger,
+    ledger, protected,
 };
 use paillier::KeyShare;
 use records::{Code, Deadlines, Dealer, KeyEntry, KeyRefresh, Kind, TRAINING};
@@ -61,6 +62,13 @@ pub enum KeyCommand {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Put the key files of a node, or one file, under a passphrase: shares of keys, an analyst's keys.
+    ///
+    /// The passphrase comes from --passphrase-file FILE, the variable CONFAB_PASSPHRASE, or the terminal. Keys that the node
+    /// makes later are protected, too. Stop the node meanwhile.
+    Protect(ProtectArgs),
+    /// Take the passphrase from the key files of a node, or from one file. Stop the node meanwhile.
+    Unprotect(ProtectArgs),
     /// Delete this node's share of a key, for good where there is no backup.
     Delete {
         #[command(flatten)]
@@ -221,18 +229,24 @@ pub async fn run(command: KeyCommand) -> Done {
         KeyCommand::Show(args) => show(&args).await,
         KeyCommand::Refresh(args) => refresh(&args).await,
         KeyCommand::Export { node, key, out } => {
-            let share = Keyring::of(&node.load()?).find(&key)?;
-            share.write(&out)?;
+            let config = node.load()?;
+            let share = Keyring::of(&config).find(&key)?;
+            protected::write_new(&config.data_dir, &out, share.to_json())?;
             say!("{}", out.display());
+            if protected::is_protected(&config.data_dir) {
+                tell!("it is under the passphrase of this node");
+            }
             Ok(())
         }
         KeyCommand::Import { node, file } => {
-            let share = KeyShare::read(&file)?;
+            let share = protected::share(&file)?;
             let path = Keyring::of(&node.load()?).add(&share)?;
             say!("{}", path.display());
             tell!("delete {} if it is no backup", file.display());
             Ok(())
         }
+        KeyCommand::Protect(args) => protect::protect(&args),
+        KeyCommand::Unprotect(args) => protect::unprotect(&args),
         KeyCommand::Delete { node, key, yes } => delete(&node, &key, yes),
         KeyCommand::Open(args) => audit::open(&args),
         KeyCommand::Audit(args) => audit::audit(args).await,
@@ -470,7 +484,7 @@ async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
 async fn show(args: &ShowArgs) -> Done {
     let with_public = |share: &KeyShare, entry| shown(share, entry, Some(share.key().to_record()));
     let key = match (&args.file, &args.config, &args.key) {
-        (Some(file), ..) => with_public(&KeyShare::read(file)?, None),
+        (Some(file), ..) => with_public(&protected::share(file)?, None),
         (_, Some(config), Some(key)) => {
             let (config, contract) = NodeFile::at(config).open()?;
             match Keyring::of(&config).find(key) {

@@ -18,6 +18,7 @@ pub mod node;
 pub mod nodes;
 pub mod org;
 pub mod predict;
+pub mod protect;
 pub mod rows;
 pub mod split;
 pub mod train;

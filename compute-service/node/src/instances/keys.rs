@@ -2,9 +2,9 @@
 //! randomness follows.
 
 use super::Problem;
-use crate::{config::Config, directory, keyring};
+use crate::{config::Config, directory, keyring, protected};
 use files::Access;
-use paillier::{EncryptionKey, PrivateKey, ShareError};
+use paillier::{EncryptionKey, PrivateKey};
 use protocol::JobSecret;
 use records::{AnalystKey, Bytes, Digest, Modulus};
 use std::{
@@ -22,13 +22,18 @@ pub(super) fn modulus(key: &EncryptionKey) -> Modulus {
 /// added and never changed.
 #[derive(Clone, Debug)]
 pub struct AnalystKeys {
+    data_dir: PathBuf,
     dir: PathBuf,
 }
 
 impl AnalystKeys {
     /// That of a node.
     pub fn of(config: &Config) -> Self {
-        Self { dir: config.data_dir.join("analyst-keys") }
+        Self::in_directory(&config.data_dir)
+    }
+
+    fn in_directory(data_dir: &Path) -> Self {
+        Self { data_dir: data_dir.to_owned(), dir: data_dir.join("analyst-keys") }
     }
 
     fn path(&self, fingerprint: &Digest) -> PathBuf {
@@ -42,7 +47,8 @@ impl AnalystKeys {
     pub fn generate(&self, bits: u64) -> Result<PrivateKey, Problem> {
         let key =
             PrivateKey::generate(bits, &mut crate::os_rng()).map_err(|e| Problem::Input(e.to_string()))?;
-        key.write(&self.path(&modulus(key.public()).fingerprint()))?;
+        let path = self.path(&modulus(key.public()).fingerprint());
+        protected::write_new(&self.data_dir, &path, key.to_json())?;
         Ok(key)
     }
 
@@ -52,8 +58,8 @@ impl AnalystKeys {
     /// No such key here, or a file that is none.
     pub fn find(&self, fingerprint: &Digest) -> Result<PrivateKey, Problem> {
         let path = self.path(fingerprint);
-        let key = match PrivateKey::read(&path) {
-            Err(ShareError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        let key = match protected::private_key(&path) {
+            Err(e) if e.is_absent() => {
                 let dir = self.dir.display().to_string();
                 return Err(Problem::NoSecret { fingerprint: *fingerprint, dir });
             }
@@ -131,7 +137,7 @@ mod tests {
         let data_dir = dir.path().join("state");
         let secret = *provider_secret(&data_dir).unwrap().expose();
         assert_eq!(*provider_secret(&data_dir).unwrap().expose(), secret);
-        let keys = AnalystKeys { dir: data_dir.join("analyst-keys") };
+        let keys = AnalystKeys::in_directory(&data_dir);
         assert!(keys.list().unwrap().is_empty());
         let made = keys.generate(256).unwrap();
         let fingerprint = modulus(made.public()).fingerprint();

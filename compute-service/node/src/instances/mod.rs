@@ -23,10 +23,11 @@ use crate::{
     blobs::BlobError,
     config::Config,
     ledger::{self, ListError},
+    protected::KeyFileError,
     store::StoreError,
 };
 use gateway_client::{Call, Contract, SubmitFailure};
-use paillier::{PrivateKey, ShareError};
+use paillier::PrivateKey;
 use records::{AnalystKey, Digest, Instance, MAX_PAGE, Page, SharedTable, VERSION, address};
 use serde::de::DeserializeOwned;
 use std::{io, path::Path, time::Duration};
@@ -45,7 +46,7 @@ pub enum Problem {
     Submit(#[from] SubmitFailure),
     /// A secret key cannot be read or written.
     #[error(transparent)]
-    Key(#[from] ShareError),
+    Key(#[from] KeyFileError),
     /// Rows elsewhere than on the ledger.
     #[error(transparent)]
     Blob(#[from] BlobError),
