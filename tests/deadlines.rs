@@ -193,6 +193,9 @@ async fn accepted_without_a_node(ledger: &Ledger) {
     assert_eq!(owed.iter().map(|debt| (&debt.msp_id, debt.slot)).collect::<Vec<_>>(), [(name, Some(slot))]);
     let cause = Cause::Record { member: name.clone(), slot };
     assert!(a.1.contains(&cause) && b.1.contains(&cause), "{:?} {:?}", a.1, b.1);
+    // Reminders and clocks are no defects of the job.
+    let verified = ledger.verify(&id).await;
+    assert!(verified.defects.is_empty() && !verified.complete, "{verified:?}");
     let (waits, ended) = (format!("{name} owes {slot}"), format!("expired: {name} did not post {slot}"));
     assert!(said.contains(&waits) && said.contains(&ended), "{said}");
 }

@@ -52,7 +52,6 @@ impl Protocol {
             Self::Keys => &[
                 Keys,
                 Units,
-                Reshare,
                 Factors,
                 ProductCommit,
                 ProductOpen,

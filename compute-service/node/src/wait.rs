@@ -1,8 +1,6 @@
 //! For whom or what a job waits, in a form for people and machines.
 
-use gateway_client::{
-    Call, CallError, Contract, Failure, Stage, SubmitError, SubmitFailure, Submitted, UnderWay,
-};
+use gateway_client::{Call, CallError, Contract, Failure, Stage, SubmitFailure, Submitted, UnderWay};
 use records::{Code, Deadlines, JobParams, JobView, Reminder, Slot, Waiting};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -329,15 +327,6 @@ pub async fn submit(
             said = Some(discriminant(&cause));
             say(&Wait { since, causes: vec![cause] });
         }
-    }
-}
-
-/// The failed call behind a failed submission.
-pub fn failed_call(failure: &SubmitFailure) -> Option<&CallError> {
-    match &failure.error {
-        SubmitError::Failed(error) => error.call(),
-        SubmitError::Deadline { last, .. } => last.as_ref()?.call(),
-        _ => None,
     }
 }
 

@@ -48,6 +48,13 @@ pub async fn run_job(participants: &Participants, params: &JobParams, steps: &St
                 }
                 steps.step(&format!("{}: {wait}", params.participants[party]));
             }
+            Some((party, Event::Unanswered { reason, .. })) => {
+                return Err(format!(
+                    "{} could not answer the proposal: {reason}",
+                    params.participants[party]
+                )
+                .into());
+            }
             Some(_) => {}
             None => break,
         }
