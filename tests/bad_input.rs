@@ -290,7 +290,10 @@ fn providers_of_one_class_are_accepted(orgs: &Organisations) {
             false => orgs.accept(2, &job),
             true => {
                 let said = error(&["job", "accept", "--config", &second, &job]);
-                assert_says(&said, &["visits.csv", "`diagnosis`", "class `Well`", "`sick` and `well`"]);
+                assert_says(
+                    &said,
+                    &["visits.csv", "`diagnosis`", "class `Well`", "`sick`", "`well`", "the job's"],
+                );
             }
         }
         ok(&["job", "refuse", "--config", &first, &job, "--reason", "only tried"]);
@@ -330,8 +333,8 @@ fn providers_whose_tables_do_not_fit_are_named() {
         (&large, &["visits.csv", "line 2, column `age`", "too large", "unit of measurement"]),
         (&swapped, &["visits.csv", "column 1 is `pulse`", "`age`"]),
         (&good().replace(",pulse", ",puls"), &["column 2 is `puls`", "`pulse`"]),
-        (&good().replace("well", "fine"), &["`diagnosis`", "class `fine`", "`sick` and `well`"]),
-        (&good().replacen("well", "unknown", 1), &["`diagnosis`", "class `unknown`", "`sick` and `well`"]),
+        (&good().replace("well", "fine"), &["`diagnosis`", "class `fine`", "`sick`", "`well`", "the job's"]),
+        (&good().replacen("well", "unknown", 1), &["`diagnosis`", "class `unknown`", "`sick`", "`well`"]),
         (&more, &["31 rows", "room for 30"]),
         (&good().replacen("p03,well,43", "p03,well,?", 1), &["line 5", "`age`", "fill_missing"]),
     ];

@@ -69,7 +69,7 @@ fn assert_is_a_page(html: &str) {
 fn the_report_has_three_forms() {
     let dir = tempfile::tempdir().unwrap();
     let (json, html) = (dir.path().join("report.json"), dir.path().join("report.html"));
-    let files = ["--json", json.to_str().unwrap(), "--html", html.to_str().unwrap()];
+    let files = ["--force", "--json", json.to_str().unwrap(), "--html", html.to_str().unwrap()];
     for partition in ["columns", "rows"] {
         let options = ["--partition", partition, "--folds", "3", "--repeats", "2", "--seed", "9"];
         let shown = ok(evaluate(&patients(dir.path()), &[&files[..], &options].concat()));
@@ -229,6 +229,7 @@ async fn secure_folds(ledger: Option<Ledger>) {
                 "512",
                 "--insecure-key-bits",
                 "--weak-blinding",
+                "--force",
                 "--json",
                 "-",
                 "--html",

@@ -263,7 +263,8 @@ async fn others_get_nothing(parties: &Parties, key: &AnalystKey) {
     };
     let tables = tokio::time::timeout(PATIENCE, tables).await.expect("both tables are seen");
     for table in tables {
-        let stolen = other.collect(&table, &keys, None, Path::new(&parties.path("stolen")), |_, _| {}).await;
+        let place = parties.path("stolen");
+        let stolen = other.collect(&table, &keys, None, (Path::new(&place), false), |_, _| {}).await;
         assert!(matches!(stolen, Err(Problem::NoSecret { .. })), "{stolen:?}");
     }
     assert!(!parties.dir.join("stolen").exists());
@@ -271,7 +272,7 @@ async fn others_get_nothing(parties: &Parties, key: &AnalystKey) {
 
 fn changed_and_missing_files_are_named(parties: &Parties, wide: &Shared) {
     let (out, blobs) = (parties.path("out-2"), parties.path("blobs"));
-    let fetch = ["fetch", "--out", &out, "--blobs", &blobs, "--table", &wide.id[..16]];
+    let fetch = ["fetch", "--force", "--out", &out, "--blobs", &blobs, "--table", &wide.id[..16]];
     let blob = fs::read_dir(&blobs).unwrap().next().unwrap().unwrap().path();
     let name = blob.file_name().unwrap().to_str().unwrap().to_owned();
     let good = fs::read(&blob).unwrap();
@@ -340,7 +341,7 @@ async fn an_interrupted_upload_goes_on(ledger: &Ledger, parties: &Parties) {
     assert_eq!(parties.ok(CLINIC, &args)["already"], ROWS);
     assert_eq!(written(ledger, &id).await, all);
 
-    let fetch = ["fetch", "--out", &parties.path("out"), "--table", &id];
+    let fetch = ["fetch", "--force", "--out", &parties.path("out"), "--table", &id];
     let fetched = parties.until(ANALYST, &fetch, |fetched| fetched[0]["rows"] == ROWS);
     assert_eq!(fs::read_to_string(fetched[0]["file"].as_str().unwrap()).unwrap(), csv);
 }

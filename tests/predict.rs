@@ -73,7 +73,7 @@ fn rows(ledger: &Ledger, name: &str, count: usize) -> Query {
     let file = ledger.network.dir.join(format!("{name}.csv"));
     let all: Vec<String> = std::iter::once(header).chain(lines).collect();
     fs::write(&file, all.join("\n") + "\n").unwrap();
-    Query { file, id: Some(generate::ID.into()), label: None }
+    Query { id: Some(generate::ID.into()), ..Query::of(file) }
 }
 
 /// What the whole model says, as identifiers and whether they are positive.

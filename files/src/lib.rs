@@ -4,6 +4,10 @@
 //! name last. A file or link that somebody left under either name is never written through: a link is replaced, not
 //! followed, and nobody else's open file or mode is taken over.
 
+mod outputs;
+
+pub use outputs::{OutputError, Outputs, STDOUT, put};
+
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Write},

@@ -34,6 +34,9 @@ struct Cli {
     /// terminal, where one is needed (`confab key protect`).
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     passphrase_file: Option<std::path::PathBuf>,
+    /// Replace output files that exist.
+    #[arg(long, global = true)]
+    force: bool,
 }
 
 #[derive(Subcommand)]
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     output::init_log(cli.verbose);
     commands::protect::prepare(cli.passphrase_file);
+    output::replace_files(cli.force);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {

@@ -4,7 +4,7 @@
 //! are shown with [`Escaped`], so that nothing acts on the terminal and one line stays one line.
 
 use crate::commands::Done;
-use files::Access;
+use files::{Access, Outputs, STDOUT};
 use indicatif::{ProgressBar, ProgressStyle};
 use records::text::{self, Escaped};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use std::{
     fmt,
     io::{self, ErrorKind, IsTerminal, Write},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 use tracing_subscriber::EnvFilter;
@@ -77,9 +78,27 @@ fn lines(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n       ")
 }
 
+/// Whether files that exist are replaced: what --force says.
+static REPLACE: AtomicBool = AtomicBool::new(false);
+
+/// Lets commands replace files that exist.
+pub fn replace_files(replace: bool) {
+    REPLACE.store(replace, Ordering::Relaxed);
+}
+
+/// Whether files that exist are replaced.
+pub fn replaces() -> bool {
+    REPLACE.load(Ordering::Relaxed)
+}
+
+/// What a command reads and will write, to be checked before its work.
+pub fn outputs() -> Outputs {
+    Outputs::new(replaces())
+}
+
 /// Whether a report goes to standard output, where nothing else may be then.
 pub fn is_stdout(path: Option<&Path>) -> bool {
-    path == Some(Path::new("-"))
+    path == Some(Path::new(STDOUT))
 }
 
 /// Writes a report to a file, `-` for standard output.
@@ -106,13 +125,18 @@ pub fn write(path: &Path, bytes: &[u8]) -> Done {
             _ => Ok(()),
         };
     }
-    std::fs::write(path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()).into())
+    put(path, bytes, Access::Everybody)
+}
+
+/// Writes a file with the rights of its readers, where nothing is or --force was given.
+pub fn put(path: &Path, bytes: &[u8], access: Access) -> Done {
+    files::put(path, bytes, access, replaces())
+        .map_err(|e| format!("cannot write {}: {e}", path.display()).into())
 }
 
 /// Writes what is the organisation's own to a file, for its owner's eyes only.
 pub fn write_private_json(path: &Path, report: &impl Serialize) -> Done {
-    files::write(path, &serde_json::to_vec_pretty(report)?, Access::Owner)
-        .map_err(|e| format!("cannot write {}: {e}", path.display()).into())
+    put(path, &serde_json::to_vec_pretty(report)?, Access::Owner)
 }
 
 /// A line of a file, whose tabs stay.

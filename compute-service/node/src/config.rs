@@ -1,12 +1,12 @@
 //! A node's configuration file (TOML). Paths are relative to the file.
 
 use crate::consent::Minimum;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
-use svm::scaling::Scaling;
+use svm::{scaling::Scaling, table::Class};
 
 /// What a node is told when it starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// The file: comma, semicolon, tab or blanks; with or without a header.
+    /// The file, in any of the forms of docs/tables.md.
     pub file: PathBuf,
     /// The column of the unique identifiers by which the participants' rows are joined, a name or a number from 1; in a
     /// training by rows, where nothing is joined, there need be none.
@@ -69,9 +69,21 @@ pub struct Data {
     pub id: Option<String>,
     /// The label column.
     pub label: String,
-    /// The label's value that counts as positive.
+    /// The label's values that count as positive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub positive: Option<String>,
+    pub positive: Option<Words>,
+    /// The label's values that count as negative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negative: Option<Words>,
+    /// Words that stand for a gap, beside the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub na: Option<Words>,
+    /// Whether the first line names the columns, where that does not show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// Whether commas in numbers divide the fraction, where that does not show.
+    #[serde(default)]
+    pub decimal_comma: bool,
     /// How the columns are scaled.
     #[serde(default = "scaling")]
     pub scale: Scaling,
@@ -88,9 +100,70 @@ pub struct NewRows {
     pub file: PathBuf,
     /// The column of the identifiers by which the participants' rows are joined.
     pub id: String,
+    /// Words that stand for a gap, beside the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub na: Option<Words>,
+    /// Whether the first line names the columns, where that does not show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// Whether commas in numbers divide the fraction, where that does not show.
+    #[serde(default)]
+    pub decimal_comma: bool,
     /// How many rows may be asked about with one model, in all; a consent to more than a few trusts whoever chose them.
     #[serde(default = "most")]
     pub most: u32,
+}
+
+/// Words of a table: one, or several with commas between them, or a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "a word, a number, or a list of them")]
+pub enum Words {
+    /// `"yes"`, `"1,2,3"`, or `1`.
+    Listed(#[serde(deserialize_with = "word")] String),
+    /// `["yes", "perhaps, if asked"]` or `[1, 2, 3]`.
+    Values(#[serde(deserialize_with = "words")] Vec<String>),
+}
+
+impl Words {
+    /// As a class of a label.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Listed(list) => Class::Listed(list.clone()),
+            Self::Values(values) => Class::Values(values.clone()),
+        }
+    }
+
+    /// The words one by one.
+    pub fn each(&self) -> Vec<String> {
+        self.class().all().into_iter().map(String::from).collect()
+    }
+}
+
+/// A word or a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Word {
+    Text(String),
+    Integer(i64),
+    Real(f64),
+}
+
+impl From<Word> for String {
+    fn from(word: Word) -> Self {
+        match word {
+            Word::Text(text) => text,
+            Word::Integer(number) => number.to_string(),
+            Word::Real(number) => number.to_string(),
+        }
+    }
+}
+
+fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Word::deserialize(deserializer).map(String::from)
+}
+
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Vec::<Word>::deserialize(deserializer).map(|words| words.into_iter().map(String::from).collect())
 }
 
 fn most() -> u32 {
@@ -186,6 +259,28 @@ label = "diagnosis"
         assert_eq!((config.channel.as_str(), config.patience_secs), ("confab", 600));
         fs::write(&path, config.to_toml()).unwrap();
         assert_eq!(Config::load(&path).unwrap(), config);
+    }
+
+    #[test]
+    fn words_are_one_or_several() {
+        let read = |value: &str| {
+            let data = format!("file = \"x\"\nlabel = \"y\"\npositive = {value}\n");
+            toml::from_str::<Data>(&data).map(|data| data.positive.unwrap().each())
+        };
+        for (value, words) in [
+            ("\"yes\"", &["yes"][..]),
+            ("\"1,2, 3\"", &["1", "2", "3"]),
+            ("4", &["4"]),
+            ("[1, 2.5, \"x, y\"]", &["1", "2.5", "x, y"]),
+        ] {
+            assert_eq!(read(value).unwrap(), words, "{value}");
+        }
+        let error = read("true").unwrap_err().to_string();
+        assert!(error.contains("a word, a number, or a list of them"), "{error}");
+        let values = Words::Values(vec!["a, b".into(), "c".into()]);
+        let data =
+            Data { positive: Some(values.clone()), ..toml::from_str("file = \"x\"\nlabel = \"y\"").unwrap() };
+        assert_eq!(toml::from_str::<Data>(&toml::to_string(&data).unwrap()).unwrap(), data);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From an organisation's files to its side of a job.
 
 use crate::{
-    config::{Config, Data},
+    config::{Config, Data, NewRows, Words},
     keyring::Keyring,
     model::{Model, Part},
     protected,
@@ -15,7 +15,7 @@ use svm::{
     fixed::Features,
     horizontal,
     scaling::{Scaler, Scaling},
-    table::{Columns, Row, Table, is_class},
+    table::{Class, Columns, Overview, Reading, Row, Table, TableError, is_class},
     vertical::Private,
 };
 
@@ -27,6 +27,8 @@ pub struct Loaded {
     pub digest: [u8; 32],
     /// The frame of its own part of the model: classes, columns and scaling, without weights.
     pub frame: Model,
+    /// What the table holds, for its owner.
+    pub overview: Overview,
 }
 
 /// Reads key share and table of a party and checks that they fit a job.
@@ -48,17 +50,18 @@ pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Resul
     let labels = table.labels().map_err(|e| input(&e))?;
     let ids: Vec<String> = table.rows.iter().filter_map(|row| row.id.clone()).collect();
     let private = Private::new(&job.params, share, &ids, features, labels, secret).map_err(|e| input(&e))?;
+    let overview = Overview::new(&data.file, &table);
     let classes = table.classes.ok_or_else(|| input(&"no label column"))?;
     let msp_id = job.params.participants[party as usize].clone();
     let frame = Model {
         version: VERSION,
-        positive: classes.positive,
-        negative: classes.negative.join("/"),
+        positive: classes.positive_name(),
+        negative: classes.negative_name(),
         job: Some(job.id.clone()),
         holders: job.params.participants.clone(),
         parts: vec![Part { msp_id, scaler, weights: Vec::new(), intercept: 0 }],
     };
-    Ok(Loaded { private, digest, frame })
+    Ok(Loaded { private, digest, frame, overview })
 }
 
 /// What a party brings to a training by rows.
@@ -67,6 +70,8 @@ pub struct Rows {
     pub private: horizontal::Private,
     /// Digest of a provider's table.
     pub digest: Option<[u8; 32]>,
+    /// What a provider's table holds, for its owner.
+    pub overview: Option<Overview>,
 }
 
 /// A party's side of a training by rows.
@@ -78,33 +83,45 @@ pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result
         return Err(Fault::Input(format!("a {} job is no training by rows", job.params.kind.name())));
     };
     if party == training.analyst {
-        return Ok(Rows { private: horizontal::Private::analyst(secret), digest: None });
+        return Ok(Rows { private: horizontal::Private::analyst(secret), digest: None, overview: None });
     }
     let data = config.data.as_ref().ok_or_else(no_data)?;
-    if let Some(own) = data.positive.as_ref().filter(|own| !is_class(own, &training.positive)) {
-        return Err(Fault::Input(format!(
-            "`positive` in [data] is `{own}`, in the job the positive class is `{}`: see that all mean the same, and change \
-             it, or refuse the job",
-            training.positive
-        )));
+    for (name, own, class) in
+        [("positive", &data.positive, &training.positive), ("negative", &data.negative, &training.negative)]
+    {
+        let is_other = |own: &Class| {
+            !is_class(&own.name(), class) && !own.all().iter().all(|word| is_class(word, class))
+        };
+        if let Some(own) = own.as_ref().map(Words::class).filter(is_other) {
+            return Err(Fault::Input(format!(
+                "`{name}` in [data] is `{}`, in the job the {name} class is `{class}`: see that all mean the same, and change \
+                 it, or refuse the job",
+                own.name()
+            )));
+        }
     }
-    let table = provider_table(data, Some(&training.positive))?;
+    let table = provider_table(data, Some([&training.positive, &training.negative]))?;
     let digest = Some(digest(&table, None));
+    let overview = Some(Overview::new(&data.file, &table));
     match horizontal::Private::provider(training, table, secret) {
-        Ok(private) => Ok(Rows { private, digest }),
+        Ok(private) => Ok(Rows { private, digest, overview }),
         Err(Fault::Input(reason)) => Err(in_file(&data.file)(&reason)),
         Err(other) => Err(other),
     }
 }
 
-/// A provider's table in a training by rows. With the positive class of a job its rows may be of one class.
+/// A provider's table in a training by rows. With the classes of a job, positive and negative, its rows may be of one class,
+/// and of no other.
 ///
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
-pub fn provider_table(data: &Data, positive: Option<&str>) -> Result<Table, Fault> {
-    let positive = positive.map(String::from).or(data.positive.clone());
-    let columns = Columns { one_class: true, positive, ..columns(data) };
-    let table = Table::read(&data.file, &columns).map_err(|e| in_configuration(e.to_string()))?;
+pub fn provider_table(data: &Data, classes: Option<[&String; 2]>) -> Result<Table, Fault> {
+    let mut columns = Columns { one_class: true, ..columns(data) };
+    if let Some([positive, negative]) = classes {
+        columns.positive = Some(Class::Joined(positive.clone()));
+        columns.negative = Some(Class::Joined(negative.clone()));
+    }
+    let table = read_file(&data.file, &columns, classes.is_some())?;
     let gap = |row: &Row| row.values.iter().position(Option::is_none).map(|column| (row.line, column));
     match table.rows.iter().find_map(gap).filter(|_| !data.fill_missing) {
         None => Ok(table),
@@ -120,14 +137,46 @@ pub fn provider_table(data: &Data, positive: Option<&str>) -> Result<Table, Faul
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
 pub fn read(data: &Data) -> Result<Table, Fault> {
-    Table::read(&data.file, &columns(data)).map_err(|e| in_configuration(e.to_string()))
+    read_file(&data.file, &columns(data), false)
+}
+
+/// Reads a file, which has to be there the next time, too.
+fn read_file(path: &Path, columns: &Columns, of_job: bool) -> Result<Table, Fault> {
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(in_file(path)(&"no regular file; a node reads its table again whenever it starts"));
+    }
+    Table::read(path, columns).map_err(|e| {
+        let is_classes = matches!(e.problem(), TableError::NeitherClass { .. });
+        let whose = if of_job && is_classes { "; these are the job's classes" } else { "" };
+        in_configuration(format!("{e}{whose}"))
+    })
+}
+
+/// New rows that are to be asked about, with some columns.
+///
+/// # Errors
+/// [`Fault::Input`] with file, line and column.
+pub(crate) fn new_rows(new: &NewRows, features: Vec<String>) -> Result<Table, Fault> {
+    let columns = Columns {
+        id: Some(new.id.clone()),
+        features: Some(features),
+        reading: reading(&new.na, new.header, new.decimal_comma),
+        ..Columns::default()
+    };
+    read_file(&new.file, &columns, false)
+}
+
+fn reading(na: &Option<Words>, header: Option<bool>, decimal_comma: bool) -> Reading {
+    Reading { header, na: na.as_ref().map(Words::each).unwrap_or_default(), decimal_comma }
 }
 
 fn columns(data: &Data) -> Columns {
     Columns {
         label: Some(data.label.clone()),
-        positive: data.positive.clone(),
+        positive: data.positive.as_ref().map(Words::class),
+        negative: data.negative.as_ref().map(Words::class),
         id: data.id.clone(),
+        reading: reading(&data.na, data.header, data.decimal_comma),
         ..Columns::default()
     }
 }
@@ -144,7 +193,7 @@ pub(crate) fn digest(table: &Table, scale: Option<Scaling>) -> [u8; 32] {
     text(&format!("{scale:?} {} {}", table.columns.len(), table.rows.len()));
     table.columns.iter().for_each(|column| text(column));
     if let Some(classes) = &table.classes {
-        text(&classes.positive);
+        text(&classes.positive_name());
         classes.negative.iter().for_each(|class| text(class));
     }
     for row in &table.rows {
@@ -164,8 +213,15 @@ pub(crate) fn in_file(path: &Path) -> impl Fn(&dyn Display) -> Fault {
 
 /// Advice speaks of the options of `confab train`; here they are settings.
 pub(crate) fn in_configuration(error: String) -> Fault {
-    const SETTINGS: [(&str, &str); 2] = [
+    const SETTINGS: [(&str, &str); 9] = [
+        ("with --positive or --negative", "with `positive` or `negative` in [data]"),
         ("with --positive", "with `positive` in [data]"),
+        ("--positive", "`positive` in [data]"),
+        ("--negative", "`negative` in [data]"),
+        ("name it with --na", "name it with `na` in the configuration"),
+        ("Say --header,", "Say `header = true` in the configuration,"),
+        ("or --no-header,", "or `header = false`,"),
+        ("say --decimal-comma", "say `decimal_comma = true` in the configuration"),
         ("use --missing mean", "set `fill_missing = true` in [data]"),
     ];
     let settings = SETTINGS.iter();

@@ -2,7 +2,7 @@
 //! own files and key share, and what comes out is compared with training on the unsplit table.
 
 use crate::{
-    config::{Config, Data},
+    config::{Config, Data, Words},
     consent::Minimum,
     model::Model,
     wait::{self, Wait},
@@ -30,7 +30,7 @@ use svm::{
     generate,
     scaling::Scaling,
     split::{self, Division},
-    table::{Classes, Columns, Missing, Row, Table},
+    table::{Classes, Columns, Missing, Overview, Row, Table, TableFile},
     vertical::Blinding,
 };
 use tokio::process::{Child, Command};
@@ -38,8 +38,8 @@ use tokio::process::{Child, Command};
 /// The table of an experiment, and what of it is kept for the test.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The table.
-    pub data: PathBuf,
+    /// The table; its content is read once.
+    pub data: TableFile,
     /// Which of its columns are what.
     pub columns: Columns,
     /// What is done about gaps.
@@ -128,6 +128,8 @@ pub struct Prepared {
     pub prepared: Preparation,
     /// Lines that were left out because of gaps.
     pub dropped: Vec<u64>,
+    /// What the table holds.
+    pub overview: Overview,
     /// Seconds that making the key took.
     pub key_seconds: f64,
     /// How the key was made, for people.
@@ -207,7 +209,7 @@ impl Source {
     pub fn generated(table: &Path, rows: usize) -> Result<Self, ExperimentError> {
         fs::write(table, generate::patients(rows, 1)).map_err(file_error(table))?;
         Ok(Self {
-            data: table.to_path_buf(),
+            data: table.into(),
             columns: Columns {
                 label: Some(generate::LABEL.into()),
                 id: Some(generate::ID.into()),
@@ -218,22 +220,24 @@ impl Source {
         })
     }
 
-    /// The table, and the lines that were left out because of gaps.
+    /// The table, the lines that were left out because of gaps, and what it holds.
     ///
     /// # Errors
     /// What is wrong with the table.
-    pub fn table(&self) -> Result<(Table, Vec<u64>), ExperimentError> {
-        let mut table = Table::read(&self.data, &self.columns).map_err(input)?;
+    pub fn table(&self) -> Result<(Table, Vec<u64>, Overview), ExperimentError> {
+        let mut table = Table::of(&self.data, &self.columns).map_err(input)?;
+        let overview = Overview::new(self.data.path(), &table);
         let dropped = match self.missing {
-            Missing::Drop => table.drop_gaps().map_err(input)?,
+            Missing::Drop => table.drop_gaps().map_err(|e| self.wrong(e))?,
             Missing::Mean => Vec::new(),
         };
-        Ok((table, dropped))
+        let overview = overview.after_dropping(&table);
+        Ok((table, dropped, overview))
     }
 
     /// Names the file in what is wrong with its rows.
     pub(crate) fn wrong(&self, e: impl std::fmt::Display) -> ExperimentError {
-        input(format!("{}: {e}", self.data.display()))
+        input(format!("{}: {e}", self.data.path().display()))
     }
 }
 
@@ -255,13 +259,13 @@ impl Plan {
         })
     }
 
-    /// Finds what is wrong with table and parameters before anything is started.
+    /// Finds what is wrong with table and parameters before anything is started; what the table holds.
     ///
     /// # Errors
     /// As [`Plan::prepare`].
-    pub fn check(&self, participants: u32) -> Result<(), ExperimentError> {
-        let (table, _) = self.source.table()?;
-        self.preparation(&table, self.source.division, participants).map(drop)
+    pub fn check(&self, participants: u32) -> Result<Overview, ExperimentError> {
+        let (table, _, overview) = self.source.table()?;
+        self.preparation(&table, self.source.division, participants).map(|_| overview)
     }
 
     /// The same with a table that was read, divided in any way: what a training makes of it.
@@ -326,7 +330,7 @@ impl Plan {
     /// # Errors
     /// What is wrong with table or parameters, or a file that cannot be written.
     pub fn lay_out(&self, participants: &Participants, key: &Key) -> Result<Prepared, ExperimentError> {
-        let (table, dropped) = self.source.table()?;
+        let (table, dropped, overview) = self.source.table()?;
         let parties = self.organisations.len();
         let prepared = self.preparation(&table, self.source.division, parties as u32)?;
         let Preparation { table, split, .. } = &prepared;
@@ -362,6 +366,7 @@ impl Plan {
             params,
             prepared,
             dropped,
+            overview,
             key_seconds: key.seconds(),
             key_origin: key.origin(),
             bound: key.bound(),
@@ -576,7 +581,7 @@ impl Participants {
 /// The training rows with some of the columns, as a participant would have them: in the words of the table.
 pub(crate) fn participant_table(table: &Table, rows: &[usize], columns: std::ops::Range<usize>) -> String {
     let (id, classes) = (id_column(table), classes(table));
-    let words = [classes.negative.join("/"), classes.positive.clone()].map(|word| quoted(&word));
+    let words = [classes.negative_name(), classes.positive_name()].map(|word| quoted(&word));
     let rows = rows.iter().enumerate().map(|(index, &row)| {
         let row = &table.rows[row];
         let word = &words[usize::from(row.label == Some(Label::Positive))];
@@ -592,7 +597,11 @@ pub(crate) fn participant_data(table: &Table, file: PathBuf, scale: Scaling, mis
         file,
         id: Some(id_column(table)),
         label: classes.column.clone(),
-        positive: Some(classes.positive.clone()),
+        positive: Some(Words::Values(vec![classes.positive_name()])),
+        negative: Some(Words::Values(vec![classes.negative_name()])),
+        na: None,
+        header: Some(true),
+        decimal_comma: false,
         scale,
         fill_missing: missing == Missing::Mean,
     }
@@ -668,8 +677,8 @@ impl Prepared {
         let parts = reports.iter().flat_map(|report| report.model.parts.clone()).collect();
         Model {
             version: VERSION,
-            positive: classes.positive.clone(),
-            negative: classes.negative.join("/"),
+            positive: classes.positive_name(),
+            negative: classes.negative_name(),
             job: Some(self.params.id()),
             holders: self.params.participants.clone(),
             parts,

@@ -13,7 +13,7 @@ use svm::{
     Label, fixed,
     metrics::Metrics,
     scaling::Scaler,
-    table::{Columns, Table, is_class},
+    table::{Class, Columns, Overview, Reading, Table, TableError, TableFile},
 };
 
 /// One participant's part of a model: its columns, how it scaled them, and their weights.
@@ -109,14 +109,23 @@ pub enum ModelError {
 }
 
 /// Rows to be predicted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Query {
-    /// The table.
-    pub file: PathBuf,
+    /// The table; its content is read once.
+    pub file: TableFile,
     /// Its column of identifiers, to be repeated in the predictions.
     pub id: Option<String>,
     /// Its column of the true classes, to be compared with.
     pub label: Option<String>,
+    /// How its cells are read.
+    pub reading: Reading,
+}
+
+impl Query {
+    /// The rows of a file, of which nothing else is known.
+    pub fn of(file: impl Into<TableFile>) -> Self {
+        Self { file: file.into(), id: None, label: None, reading: Reading::default() }
+    }
 }
 
 /// What a model says of the rows of a table.
@@ -126,6 +135,8 @@ pub struct Predictions {
     pub version: u32,
     /// A prediction for each row, in their order.
     pub predictions: Vec<Prediction>,
+    /// What the table holds.
+    pub table: Overview,
     /// How many empty cells were filled with the training rows' mean.
     pub filled: usize,
     /// How the predictions compare with the true classes, where those were named.
@@ -314,34 +325,28 @@ impl Model {
     /// A part of the model that is not here; a column that is missing, a cell that is no number, a class that the model does not know: all with line and column.
     pub fn predict(&self, query: &Query) -> Result<Predictions, ModelError> {
         self.require_whole()?;
-        let rows = |e: &dyn std::fmt::Display| {
-            ModelError::Rows(e.to_string().replace(" of --positive", ", the model's positive class"))
-        };
-        let in_file = |e: &dyn std::fmt::Display| rows(&format!("{}: {e}", query.file.display()));
+        let rows = |e: &dyn std::fmt::Display| ModelError::Rows(e.to_string());
+        let in_file = |e: &dyn std::fmt::Display| rows(&format!("{}: {e}", query.file.path().display()));
         let names = self.columns();
         let columns = Columns {
             id: query.id.clone(),
             label: query.label.clone(),
-            positive: query.label.as_ref().map(|_| self.positive.clone()),
+            positive: query.label.as_ref().map(|_| Class::Joined(self.positive.clone())),
+            negative: query.label.as_ref().map(|_| Class::Joined(self.negative.clone())),
             one_class: true,
             features: Some(names.clone()),
+            reading: query.reading.clone(),
             ..Columns::default()
         };
-        let table = Table::read(&query.file, &columns).map_err(|e| match e.is_about_a_missing_column() {
-            true => rows(&format!("{e}{}", self.about_qualified(&names))),
-            false => rows(&e),
+        let table = Table::of(&query.file, &columns).map_err(|e| match e.problem() {
+            TableError::NoColumn { .. } => rows(&format!("{e}{}", self.about_qualified(&names))),
+            TableError::NeitherClass { line, column, value, .. } => in_file(&format!(
+                "line {line}, column `{column}` has the class `{value}`, the model tells {} from {}",
+                self.positive.escape_debug(),
+                self.negative.escape_debug()
+            )),
+            _ => rows(&e),
         })?;
-        let mut negative = table.classes.iter().flat_map(|classes| &classes.negative);
-        if let Some(unknown) = negative.find(|class| !self.is_negative(class)) {
-            let (column, known) =
-                (query.label.as_deref().unwrap_or_default(), [&self.positive, &self.negative]);
-            return Err(in_file(&format!(
-                "column `{column}` has the class `{}`, the model tells {} from {}",
-                unknown.escape_debug(),
-                known[0],
-                known[1]
-            )));
-        }
         let all: Vec<usize> = (0..table.rows.len()).collect();
         let mut scores = vec![BigInt::ZERO; all.len()];
         let mut first = 0;
@@ -369,14 +374,10 @@ impl Model {
         Ok(Predictions {
             version: VERSION,
             predictions: table.rows.iter().zip(&scores).zip(&predicted).map(prediction).collect(),
+            table: Overview::new(query.file.path(), &table),
             filled: table.rows.iter().flat_map(|row| &row.values).filter(|value| value.is_none()).count(),
             measures,
         })
-    }
-
-    /// Whether a label is one of those that count as negative.
-    fn is_negative(&self, class: &str) -> bool {
-        is_class(class, &self.negative)
     }
 }
 
@@ -455,7 +456,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("new.csv");
         fs::write(&file, text).unwrap();
-        let found = model.predict(&Query { file, ..Query::default() }).map_err(|e| e.to_string())?;
+        let found = model.predict(&Query::of(file)).map_err(|e| e.to_string())?;
         Ok(found.predictions.iter().map(|p| p.score).collect())
     }
 

@@ -8,7 +8,7 @@
 
 use crate::{
     config::Config,
-    data::{digest, in_configuration, in_file, share},
+    data::{digest, in_file, new_rows, share},
     experiment::{ExperimentError, input, job_params},
     model::ModelError,
     worker::{JobReport, report_path},
@@ -27,7 +27,7 @@ use std::{
 use svm::{
     Label,
     fixed::Features,
-    table::{Columns, Table},
+    table::Overview,
     vertical::{Parts, Prediction, SplitPart},
 };
 
@@ -113,6 +113,7 @@ struct Fresh {
     features: Features,
     /// Of the whole file.
     digest: [u8; 32],
+    overview: Overview,
 }
 
 /// The organisation's report of a training whose model stayed split.
@@ -144,14 +145,9 @@ fn fresh(config: &Config, training: &JobId, report: &JobReport, job: Option<&Job
     })?;
     let input = in_file(&new.file);
     let scaler = &report.part().scaler;
-    let columns = Columns {
-        id: Some(new.id.clone()),
-        features: Some(scaler.columns().map(String::from).collect()),
-        ..Columns::default()
-    };
-    let mut table = Table::read(&new.file, &columns).map_err(|e| in_configuration(e.to_string()))?;
+    let mut table = new_rows(new, scaler.columns().map(String::from).collect())?;
     table.order_by_id().map_err(|e| input(&e))?;
-    let digest = digest(&table, None);
+    let (digest, overview) = (digest(&table, None), Overview::new(&new.file, &table));
     let answered = Answered::load(config, training)?;
     let is_fresh = |id: &String| answered.answers.get(id).is_none_or(|answer| Some(&answer.job) == job);
     table.rows.retain(|row| row.id.as_ref().is_some_and(is_fresh));
@@ -167,6 +163,7 @@ fn fresh(config: &Config, training: &JobId, report: &JobReport, job: Option<&Job
         ids: table.rows.into_iter().filter_map(|row| row.id).collect(),
         features: Features::encode(&scaled).map_err(|e| input(&e))?,
         digest,
+        overview,
     })
 }
 
@@ -198,6 +195,8 @@ pub struct Asked {
     pub classes: [String; 2],
     /// Digest of the new rows.
     pub digest: [u8; 32],
+    /// What the file of the new rows holds, for its owner.
+    pub overview: Overview,
 }
 
 /// Reads part of the model, key share and new rows, and checks that they fit a job and the organisation's limit.
@@ -229,7 +228,7 @@ pub fn load(config: &Config, job: &Job, party: u32, predict: &VerticalPredict) -
     let share = share(config, &job.params, &predict.iteration(), party)?;
     let parts = Parts::new(&job.params, party, share, &fresh.part, &fresh.ids, &fresh.features)?;
     let classes = [report.model.positive, report.model.negative];
-    Ok(Asked { parts, ids: fresh.ids, classes, digest: fresh.digest })
+    Ok(Asked { parts, ids: fresh.ids, classes, digest: fresh.digest, overview: fresh.overview })
 }
 
 /// The rows that an organisation allows for one model.

@@ -15,6 +15,7 @@ use svm::{
     fixed, float,
     metrics::{self, Metrics},
     reference::{self, Variant},
+    table::Overview,
     vertical::Blinding,
 };
 
@@ -25,6 +26,9 @@ pub struct Report {
     pub version: u32,
     /// The job on the ledger.
     pub job: String,
+    /// What the table holds.
+    #[serde(default)]
+    pub table: Overview,
     /// Number of participants n.
     pub participants: u32,
     /// Number m of training instances.
@@ -199,6 +203,7 @@ impl Report {
         Ok(Self {
             version: records::VERSION,
             job: prepared.params.id().0,
+            table: prepared.overview.clone(),
             participants: prepared.params.parties(),
             instances: training.instances,
             test_instances: split.test.len() as u32,

@@ -22,7 +22,7 @@ use svm::{
     reference::{self, Variant},
     scaling::Scaling,
     split::Division,
-    table::Table,
+    table::{Overview, Table},
 };
 
 /// What is to be trained, on what, by how many.
@@ -45,18 +45,19 @@ pub struct RowsPrepared {
     /// The training rows of each provider.
     dealt: Vec<Vec<usize>>,
     dropped: Vec<u64>,
+    overview: Overview,
     /// The nodes.
     pub participants: Participants,
 }
 
 impl RowsPlan {
-    /// Finds what is wrong with table and parameters before anything is started.
+    /// Finds what is wrong with table and parameters before anything is started; what the table holds.
     ///
     /// # Errors
     /// What is wrong with table or parameters.
-    pub fn check(&self, providers: u32) -> Result<(), ExperimentError> {
-        let (table, _) = self.source.table()?;
-        self.preparation(&table, self.source.division, providers).map(drop)
+    pub fn check(&self, providers: u32) -> Result<Overview, ExperimentError> {
+        let (table, _, overview) = self.source.table()?;
+        self.preparation(&table, self.source.division, providers).map(|_| overview)
     }
 
     /// The same with a table that was read, divided in any way: what a training makes of it.
@@ -87,8 +88,8 @@ impl RowsPlan {
                 true => horizontal::units(&table.with_rows(&split.train)),
                 false => Vec::new(),
             },
-            positive: classes.positive.clone(),
-            negative: classes.negative.join("/"),
+            positive: classes.positive_name(),
+            negative: classes.negative_name(),
             rows: rows.div_ceil(providers.max(1)) as u32,
             c: self.c.unwrap_or_else(|| Hyperparameters::mean_c(rows)),
             ..self.training.clone()
@@ -104,7 +105,7 @@ impl RowsPlan {
     /// # Errors
     /// What is wrong with table or parameters, or a file that cannot be written.
     pub fn lay_out(&self, participants: &Participants) -> Result<RowsPrepared, ExperimentError> {
-        let (table, dropped) = self.source.table()?;
+        let (table, dropped, overview) = self.source.table()?;
         let names = participants.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
         let providers = participants.configs.len() - 1;
         let prepared = self.preparation(&table, self.source.division, providers as u32)?;
@@ -123,7 +124,7 @@ impl RowsPlan {
             })?;
         }
         participants.accept(&params.id())?;
-        Ok(RowsPrepared { params, prepared, dealt, dropped, participants: participants.clone() })
+        Ok(RowsPrepared { params, prepared, dealt, dropped, overview, participants: participants.clone() })
     }
 }
 
@@ -134,6 +135,9 @@ pub struct RowsSummary {
     pub version: u32,
     /// The job on the ledger.
     pub job: String,
+    /// What the table holds.
+    #[serde(default)]
+    pub table: Overview,
     /// Number of providers; the analyst comes on top.
     pub providers: u32,
     /// Training rows of all providers together.
@@ -298,6 +302,7 @@ impl RowsPrepared {
         Ok(RowsSummary {
             version: records::VERSION,
             job: self.params.id().0,
+            table: self.overview.clone(),
             providers: training.providers(self.params.parties()),
             instances: pooled.len() as u32,
             test_instances: split.test.len() as u32,

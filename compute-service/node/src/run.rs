@@ -25,6 +25,7 @@ use std::{
     sync::{Arc, mpsc as std_mpsc},
     time::Duration,
 };
+use svm::table::Overview;
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior},
@@ -130,6 +131,13 @@ pub enum Event {
         /// Who or what is awaited.
         wait: Wait,
     },
+    /// The organisation's table was read for a job.
+    Data {
+        /// The job.
+        job: JobId,
+        /// What it holds.
+        table: Overview,
+    },
     /// A record was folded.
     Progress {
         /// The job.
@@ -161,6 +169,7 @@ impl Event {
             | Self::Weaker { job, .. }
             | Self::Waiting { job, .. }
             | Self::Progress { job, .. }
+            | Self::Data { job, .. }
             | Self::Ended { job, .. } => Some(job),
         }
     }

@@ -48,7 +48,8 @@ impl SplitRun {
     pub fn lay_out(&self, query: &Query, most: Option<u32>) -> Result<Option<JobParams>, ExperimentError> {
         let id = query.id.clone().ok_or_else(|| input("name the column of identifiers with --id"))?;
         let columns = Columns { id: Some(id), features: Some(self.model.columns()), ..Columns::default() };
-        let mut table = Table::read(&query.file, &columns).map_err(input)?;
+        let columns = Columns { reading: query.reading.clone(), ..columns };
+        let mut table = Table::of(&query.file, &columns).map_err(input)?;
         table.order_by_id().map_err(input)?;
         let id_column = id_column(&table);
         let mut first = 0;
@@ -61,7 +62,15 @@ impl SplitRun {
             files::write(&file, text.as_bytes(), Access::Owner).map_err(file_error(&file))?;
             self.participants.configure(party, |config| {
                 let most = most.unwrap_or_else(|| predictions::most(config));
-                config.predictions = Some(NewRows { file, id: id_column.clone(), most });
+                config.predictions = Some(NewRows {
+                    file,
+                    id: id_column.clone(),
+                    na: None,
+                    // The names may be numbers.
+                    header: Some(true),
+                    decimal_comma: false,
+                    most,
+                });
             })?;
         }
         let config = self.config()?;

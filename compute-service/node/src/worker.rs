@@ -30,6 +30,7 @@ use std::{
 use svm::{
     Label,
     horizontal::HorizontalSvm,
+    table::Overview,
     vertical::{Prediction, VerticalSvm},
 };
 use tokio::sync::mpsc::UnboundedSender;
@@ -54,6 +55,9 @@ pub struct JobReport {
     pub party: u32,
     /// How it ended.
     pub ending: Ending,
+    /// What the own table holds; of reports that are older than this field nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Overview>,
     /// Indicators by iteration.
     pub indicators: Vec<Vec<bool>>,
     /// Instances by iteration; positions in the order of the sorted identifiers.
@@ -108,6 +112,9 @@ pub struct PredictReport {
     pub party: u32,
     /// How it ended.
     pub ending: Ending,
+    /// What the file of the new rows holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Overview>,
     /// Identifiers and classes, in the words of the training table.
     pub classes: Vec<(String, String)>,
     /// What others learned, in words.
@@ -129,6 +136,9 @@ pub struct RowsReport {
     pub party: u32,
     /// How it ended.
     pub ending: Ending,
+    /// What a provider's own table holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Overview>,
     /// Updates of the model that were made.
     pub iterations: u32,
     /// The joint seed of the batches, hexadecimal, where an iteration does not visit all rows.
@@ -275,6 +285,7 @@ impl Worker {
             Err(fault) => return self.give_up(inputs, fault),
         };
         self.check_data(&loaded.digest)?;
+        self.tell(&loaded.overview);
         let private = Arc::new(loaded.private);
         let finished = self.drive::<VerticalSvm>(inputs, private.clone())?;
         let model =
@@ -292,6 +303,7 @@ impl Worker {
             job: self.job.clone(),
             party: self.party,
             ending: finished.ending.clone(),
+            table: Some(loaded.overview),
             indicators: output.indicators,
             schedule: output.schedule,
             model,
@@ -316,11 +328,12 @@ impl Worker {
         let (config, job) = (&self.config, &self.job);
         let loaded = predictions::load(config, job, self.party, predict)
             .and_then(|asked| predictions::count(config, &job.id, predict).map(|()| asked));
-        let Asked { parts, ids, classes, digest } = match loaded {
+        let Asked { parts, ids, classes, digest, overview } = match loaded {
             Ok(asked) => asked,
             Err(fault) => return self.give_up(inputs, fault),
         };
         self.check_data(&digest)?;
+        self.tell(&overview);
         let finished = self.drive::<Prediction>(inputs, Arc::new(parts))?;
         let Some(labels) = finished.output else { return Ok((finished.ending, None)) };
         let kept = predictions::keep(config, &job.id, &predict.training, &ids, &labels)
@@ -342,6 +355,7 @@ impl Worker {
             job: job.clone(),
             party: self.party,
             ending: finished.ending.clone(),
+            table: Some(overview),
             classes: ids.into_iter().zip(labels.iter().map(class)).collect(),
             reveals,
             seconds: finished.seconds,
@@ -359,10 +373,11 @@ impl Worker {
         training: &RowsTraining,
     ) -> Result<Ended, DriverError> {
         let secret = self.store.secret(&self.job.id)?;
-        let private = match data::rows(&self.config, &self.job, self.party, secret) {
+        let (private, table) = match data::rows(&self.config, &self.job, self.party, secret) {
             Ok(rows) => {
                 rows.digest.map_or(Ok(()), |digest| self.check_data(&digest))?;
-                Arc::new(rows.private)
+                rows.overview.iter().for_each(|overview| self.tell(overview));
+                (Arc::new(rows.private), rows.overview)
             }
             Err(fault) => return self.give_up(inputs, fault),
         };
@@ -376,6 +391,7 @@ impl Worker {
                 job: self.job.clone(),
                 party: self.party,
                 ending: finished.ending.clone(),
+                table,
                 iterations: output.iterations,
                 seed: output.seed.map(hex::encode),
                 multiplication: output.times.multiplication.as_secs_f64(),
@@ -441,6 +457,11 @@ impl Worker {
             traffic: self.poster.traffic(),
         };
         Ok((finished.ending, Some(pretty(&report))))
+    }
+
+    /// Tells the organisation's people what is used of their table.
+    fn tell(&self, table: &Overview) {
+        let _ = self.events.send(Event::Data { job: self.job.id.clone(), table: table.clone() });
     }
 
     /// Makes sure that the own data are those for which the job was accepted.

@@ -129,7 +129,7 @@ fn evaluations_trainings_and_encrypted_folds_take_the_same_tables() {
     for (name, text, [by_rows, by_columns]) in tables() {
         fs::write(&file, text).unwrap();
         let source = source(&file, name);
-        let (table, _) = source.table().unwrap();
+        let (table, ..) = source.table().unwrap();
         let rows = RowsPlan { source: source.clone(), c: None, training: rows_training() };
         let columns = Plan {
             source,
@@ -150,14 +150,14 @@ fn evaluations_trainings_and_encrypted_folds_take_the_same_tables() {
             rows.source.division = place.division();
             of_rows.push([
                 evaluated(&Setting::by_rows(&rows.training, PARTIES, None)),
-                rows.check(PARTIES).map_err(|e| e.to_string()),
+                rows.check(PARTIES).map(drop).map_err(|e| e.to_string()),
                 rows_laid_out(&rows, dir.path(), &folder("rows")),
             ]);
             let mut columns = columns.clone();
             columns.source.division = place.division();
             of_columns.push([
                 evaluated(&Setting::by_columns(&columns.training, columns.scale)),
-                columns.check(PARTIES).map_err(|e| e.to_string()),
+                columns.check(PARTIES).map(drop).map_err(|e| e.to_string()),
                 columns_laid_out(&columns, dir.path(), &folder("columns")),
             ]);
         }

@@ -42,6 +42,7 @@ struct Shown<'a> {
 
 pub async fn run(args: AcceptArgs) -> Done {
     let config = args.node.load()?;
+    args.node.outputs(&config).writes("--json", args.json.as_deref()).check()?;
     let gateway = ledger::connect(&config)?;
     let network = gateway.network(&config.channel);
     let contract = network.contract(&config.chaincode);

@@ -3,7 +3,7 @@ use super::{
     job::NodeFile,
     verify::{Ledger, Source},
 };
-use crate::output::{Steps, is_stdout, write_json, write_private_json};
+use crate::output::{Steps, is_stdout, outputs, write_json, write_private_json};
 use clap::Args;
 use key_generation::{Audited, Opening, Verdict};
 use node::{audit, ledger, store::Store};
@@ -36,10 +36,8 @@ pub struct AuditArgs {
 }
 
 pub fn open(args: &OpenArgs) -> Done {
-    if args.out.exists() {
-        return Err(format!("{} exists", args.out.display()).into());
-    }
     let config = args.node.load()?;
+    args.node.outputs(&config).writes("--out", Some(&args.out)).check()?;
     let store = Store::open(&config.data_dir)?;
     let gateway = ledger::connect(&config)?;
     let opening = audit::open(&store, gateway.user().identity().msp_id(), &JobId(args.job.clone()))?;
@@ -56,6 +54,8 @@ fn read(path: &Path) -> Done<Opening> {
 
 pub async fn audit(args: AuditArgs) -> Done {
     let id = JobId(args.job);
+    let outputs = args.opened.iter().fold(outputs(), |outputs, file| outputs.reads(file));
+    outputs.writes("--json", args.json.as_deref()).check()?;
     let openings = args.opened.iter().map(|path| read(path)).collect::<Done<Vec<Opening>>>()?;
     let Ledger { channel, chaincode, msps } = args.source.open(&id).await?;
     let steps = Steps::new();

@@ -2,12 +2,12 @@ use super::{
     Done,
     nodes::participants,
     rows,
-    train::{self, RunArgs, kind_name},
+    train::{self, RunArgs, kind_name, tell_table},
     training::{DataArgs, PartitionArg, ScheduleArgs},
 };
 use crate::{
     evaluation::{Data, Evaluation, Seconds, Secure, SecureFold, html, show},
-    output::{self, Steps, is_stdout, write_json},
+    output::{self, Steps, is_stdout, outputs, write_json},
     shutdown,
 };
 use clap::Args;
@@ -116,14 +116,8 @@ impl EvaluateArgs {
         if is_stdout(self.run.json.as_deref()) && is_stdout(self.html.as_deref()) {
             return Err("--json and --html cannot both go to standard output".into());
         }
-        // Rather now than after an hour.
-        for path in [&self.run.json, &self.html].into_iter().flatten() {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-                return Err(format!("{} is no folder", folder.display()).into());
-            }
-        }
-        Ok(())
+        let outputs = outputs().reads(&self.data.data).writes("--json", self.run.json.as_deref());
+        Ok(outputs.writes("--html", self.html.as_deref()).check()?)
     }
 
     fn experiment(&self, source: Source) -> Experiment {
@@ -162,8 +156,9 @@ async fn conduct(args: &EvaluateArgs, steps: &mut Steps) -> Done<Evaluation> {
     let of = CrossValidation { folds: args.folds, repeats: args.repeats, seed: args.run.seed };
     let places: Vec<Place> = of.places().collect();
     let source = args.data.source(places[0].division());
-    let (table, dropped) = source.table()?;
-    let data = Data::new(&source, &table, dropped);
+    let (table, dropped, overview) = source.table()?;
+    tell_table(&overview);
+    let data = Data::new(&source, &table, dropped, overview);
     let experiment = Arc::new(args.experiment(source));
     let setting = experiment.setting(args.run.participants);
     let start = Instant::now();

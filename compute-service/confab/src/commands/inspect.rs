@@ -1,7 +1,7 @@
 //! `confab ledger inspect`.
 
 use super::Done;
-use crate::output::{is_stdout, write_json};
+use crate::output::{is_stdout, outputs, write_json};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::{Args, Subcommand};
 use gateway_client::{Block, Checkpoint, Gateway, KvWrite, Options, TransactionInfo, TxValidationCode};
@@ -124,6 +124,7 @@ impl Bytes {
 }
 
 pub async fn run(args: InspectArgs) -> Done {
+    outputs().writes("--json", args.json.as_deref()).check()?;
     let blocks = read(&args).await?;
     match &args.what {
         What::Blocks => {

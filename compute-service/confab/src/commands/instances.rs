@@ -1,5 +1,11 @@
-use super::{Done, job::NodeFile, key::SizeArgs};
-use crate::output::{Steps, is_stdout, write_json};
+use super::{
+    Done,
+    job::NodeFile,
+    key::SizeArgs,
+    train::tell_table,
+    training::{ClassArgs, ReadingArgs},
+};
+use crate::output::{Steps, is_stdout, outputs, replaces, write_json};
 use clap::{Args, Subcommand};
 use node::{
     blobs::Blobs,
@@ -10,7 +16,7 @@ use node::{
 use records::{AnalystKey, Device, Digest, SharedTable};
 use serde::Serialize;
 use std::path::PathBuf;
-use svm::table::{Columns, Table};
+use svm::table::{Columns, Overview, Table};
 
 #[derive(Subcommand)]
 pub enum InstancesCommand {
@@ -72,9 +78,10 @@ pub struct ShareArgs {
     /// The label column, a name or a number from 1, of two classes; with --data.
     #[arg(long, requires = "data")]
     label: Option<String>,
-    /// The label's value that counts as positive.
-    #[arg(long, requires = "label")]
-    positive: Option<String>,
+    #[command(flatten)]
+    classes: ClassArgs,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// A column that identifies the rows, which is not shared; with --data.
     #[arg(long, requires = "data")]
     id: Option<String>,
@@ -155,6 +162,7 @@ pub async fn run(command: InstancesCommand) -> Done {
 impl ReportArgs {
     fn connect(&self) -> Done<(Config, Sharing)> {
         let config = self.node.load()?;
+        self.node.outputs(&config).writes("--json", self.json.as_deref()).check()?;
         let sharing = Sharing::connect(&config)?;
         Ok((config, sharing))
     }
@@ -210,21 +218,33 @@ async fn key(args: &KeyArgs) -> Done {
 impl ShareArgs {
     fn table(&self, config: &Config) -> Done<Table> {
         let Some(file) = &self.data else {
+            if self.classes.is_given() || self.reading.is_given() {
+                return Err(
+                    "how a table is read belongs to --data; for that of the node it is said in [data]".into(),
+                );
+            }
             return Ok(data::read(config.data.as_ref().ok_or_else(data::no_data)?)?);
         };
+        let [positive, negative] = self.classes.classes();
         let columns = Columns {
             label: self.label.clone(),
-            positive: self.positive.clone(),
+            positive,
+            negative,
             id: self.id.clone(),
             ignore: self.ignore.clone(),
-            features: None,
+            reading: self.reading.reading(),
             ..Columns::default()
         };
-        Ok(Table::read(file, &columns)?)
+        let table = Table::read(file, &columns)?;
+        tell_table(&Overview::new(file, &table));
+        Ok(table)
     }
 }
 
 async fn share(args: &ShareArgs) -> Done {
+    if let Some(data) = &args.data {
+        outputs().reads(data).writes("--json", args.report.json.as_deref()).check()?;
+    }
     let (config, sharing) = args.report.connect()?;
     let table = args.table(&config)?;
     let to = sharing.key_of(&args.to, args.key.as_deref()).await?;
@@ -295,6 +315,7 @@ fn some(columns: &[String]) -> String {
 }
 
 async fn fetch(args: &FetchArgs) -> Done {
+    outputs().fills("--out", Some(&args.out), &[]).check()?;
     let (config, sharing) = args.report.connect()?;
     let mut tables = sharing.tables(&sharing.address(), None).await?;
     tables.retain(|table| args.from.as_ref().is_none_or(|name| names(name, &table.msp_id, &table.provider)));
@@ -308,7 +329,7 @@ async fn fetch(args: &FetchArgs) -> Done {
     for table in &tables {
         steps.step(&format!("fetching {} rows of {}", table.rows, table.msp_id));
         let progress = |done: u32, of: u32| steps.count("rows", done.into(), of.into());
-        match sharing.collect(table, &keys, blobs.as_ref(), &args.out, progress).await {
+        match sharing.collect(table, &keys, blobs.as_ref(), (&args.out, replaces()), progress).await {
             Ok(one) => collected.push(one),
             Err(problem) => problems.push(problem.to_string()),
         }

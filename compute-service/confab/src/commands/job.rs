@@ -4,8 +4,9 @@ use super::{
     training::{DeadlineArgs, PartitionArg, ScheduleArgs, TrainingArgs},
     watch,
 };
-use crate::output::{is_stdout, write_json, write_private_json};
+use crate::output::{is_stdout, outputs, write_json, write_private_json};
 use clap::{Args, Subcommand};
+use files::Outputs;
 use gateway_client::{Call, Contract, Network};
 use node::{
     config::Config,
@@ -143,6 +144,16 @@ impl NodeFile {
     /// The configuration.
     pub fn load(&self) -> Done<Config> {
         Ok(Config::load(&self.config)?)
+    }
+
+    /// What a command in this name reads: to it come the files that it is to write.
+    pub fn outputs(&self, config: &Config) -> Outputs {
+        let named = [&config.connection_profile, &self.config];
+        let identity = config.identity.iter().flat_map(|own| [&own.certificate, &own.private_key]);
+        let tables = config.data.iter().map(|data| &data.file);
+        let new = config.predictions.iter().map(|new| &new.file);
+        let files = named.into_iter().chain(identity).chain(tables).chain(new).chain(&config.key_share);
+        files.fold(outputs(), |outputs, file| outputs.reads(file)).keeps(&config.data_dir)
     }
 
     /// The configuration, and the job contract in the organisation's name.
@@ -296,8 +307,8 @@ fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
         analyst: analyst as u32,
         columns: table.columns.clone(),
         units: if training.standardise { horizontal::units(&table) } else { Vec::new() },
-        positive: classes.positive.clone(),
-        negative: classes.negative.join("/"),
+        positive: classes.positive_name(),
+        negative: classes.negative_name(),
         rows: room,
         c: c.unwrap_or_else(|| Hyperparameters::mean_c(room as usize * (participants.len() - 1))),
         ..training
@@ -321,7 +332,8 @@ fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
 }
 
 async fn follow(node: &NodeFile, job: Option<String>, once: bool, json: Option<PathBuf>) -> Done {
-    let (_, contract) = node.open()?;
+    let (config, contract) = node.open()?;
+    node.outputs(&config).writes("--json", json.as_deref()).check()?;
     let Some(job) = job else {
         let all: Vec<JobView> = ledger::list(&contract, Call::new("jobs")).await?;
         if let Some(file) = json {
@@ -385,6 +397,7 @@ pub fn digest(option: &str, job: &str) -> Done<JobId> {
 
 async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Option<PathBuf>) -> Done {
     let (config, contract) = node.open()?;
+    node.outputs(&config).writes("--json", json.as_deref()).writes("--model", model.as_deref()).check()?;
     let path = worker::report_path(&config, &JobId(job.clone()));
     let text = match std::fs::read(&path) {
         Ok(text) => text,

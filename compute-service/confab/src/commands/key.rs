@@ -9,7 +9,7 @@ use super::{
     watch,
 };
 use crate::{
-    output::{Steps, is_stdout, write_json},
+    output::{Steps, is_stdout, outputs, write_json},
     shutdown,
 };
 use clap::{Args, Subcommand};
@@ -230,6 +230,8 @@ pub async fn run(command: KeyCommand) -> Done {
         KeyCommand::Refresh(args) => refresh(&args).await,
         KeyCommand::Export { node, key, out } => {
             let config = node.load()?;
+            never_overwritten(&out)?;
+            node.outputs(&config).writes("--out", Some(&out)).check()?;
             let share = Keyring::of(&config).find(&key)?;
             protected::write_new(&config.data_dir, &out, share.to_json())?;
             say!("{}", out.display());
@@ -278,11 +280,18 @@ fn share_path(out: &Path, member: u32) -> PathBuf {
     out.join(format!("key-share-{member}.json"))
 }
 
+/// Not with --force either.
+fn never_overwritten(share: &Path) -> Done {
+    match std::fs::symlink_metadata(share) {
+        Ok(_) => Err(format!("{} exists; a key share is never overwritten", share.display()).into()),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Makes a folder for share files, and sees to it that none is there.
 fn prepare_folder(out: &Path, parties: u32) -> Done {
-    if let Some(taken) = (1..=parties).map(|member| share_path(out, member)).find(|path| path.exists()) {
-        return Err(format!("{} exists; a key share is never overwritten", taken.display()).into());
-    }
+    (1..=parties).try_for_each(|member| never_overwritten(&share_path(out, member)))?;
+    outputs().fills("--out", Some(out), &[]).check()?;
     Ok(std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?)
 }
 
@@ -312,6 +321,7 @@ impl NegotiateArgs {
 async fn propose(config: &Path, args: &NegotiateArgs) -> Done {
     args.size.check()?;
     let node = NodeFile::at(config);
+    node.outputs(&node.load()?).writes("--json", args.json.as_deref()).check()?;
     let kind = Kind::KeyGeneration(args.generation(args.members.len() as u32));
     conclude(&node, kind, args.members.clone(), args.deadlines, args.json.as_deref()).await
 }
@@ -349,6 +359,7 @@ async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
     args.size.check()?;
     let names = (1..=parties).map(|member| format!("Member{member}")).collect();
     experiment::job_params(Kind::KeyGeneration(args.generation(parties)), names)?.validate()?;
+    outputs().fills("--out", Some(out), &[]).writes("--json", args.json.as_deref()).check()?;
     prepare_folder(out, parties)?;
     let steps = Steps::new();
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
@@ -445,6 +456,7 @@ fn of_others(entry: KeyEntry) -> Shown {
 
 async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
     let (config, contract) = node.open()?;
+    node.outputs(&config).writes("--json", json).check()?;
     let shares = Keyring::of(&config).list()?;
     let entries: Vec<KeyEntry> = match ledger::list(&contract, Call::new("keys")).await {
         Ok(entries) => entries,
@@ -482,6 +494,8 @@ async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
 }
 
 async fn show(args: &ShowArgs) -> Done {
+    let outputs = args.config.iter().chain(&args.file).fold(outputs(), |outputs, file| outputs.reads(file));
+    outputs.writes("--json", args.json.as_deref()).check()?;
     let with_public = |share: &KeyShare, entry| shown(share, entry, Some(share.key().to_record()));
     let key = match (&args.file, &args.config, &args.key) {
         (Some(file), ..) => with_public(&protected::share(file)?, None),

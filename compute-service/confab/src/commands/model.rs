@@ -1,6 +1,7 @@
 use super::{Done, job::digest};
-use crate::output::write_json;
+use crate::output::{outputs, write_json};
 use clap::{Args, Subcommand, ValueEnum};
+use files::Outputs;
 use node::{config::Config, model::Model, sklearn, worker};
 use std::path::PathBuf;
 use svm::fixed::WEIGHT_PLACES;
@@ -45,6 +46,11 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// What a command with this model reads: to it come the files that it is to write.
+    pub fn outputs(&self) -> Outputs {
+        self.model.iter().chain(&self.config).fold(outputs(), |outputs, file| outputs.reads(file))
+    }
+
     /// The model, or what is there of it.
     pub fn load(&self) -> Done<Model> {
         match (&self.config, &self.job) {
@@ -62,6 +68,7 @@ pub fn run(command: &ModelCommand) -> Done {
     match command {
         ModelCommand::Show(args) => show(&args.load()?),
         ModelCommand::Export { model, format: FormatArg::Sklearn, out } => {
+            model.outputs().writes("--out", Some(out)).check()?;
             return write_json(out, &sklearn::Export::new(&model.load()?)?);
         }
     }

@@ -1,6 +1,6 @@
 use super::{Done, chaincode_command, join, org};
 use crate::{
-    output::{Steps, is_stdout, write_json},
+    output::{Steps, is_stdout, outputs, write_json},
     shutdown,
 };
 use clap::Subcommand;
@@ -135,6 +135,7 @@ pub async fn run(command: NetworkCommand) -> Done {
 }
 
 fn list(json: Option<&Path>) -> Done {
+    outputs().writes("--json", json).check()?;
     let all = launcher::marks::list().map_err(|e| format!("cannot list processes: {e}"))?;
     if !is_stdout(json) {
         if all.is_empty() {

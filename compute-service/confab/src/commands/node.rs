@@ -133,6 +133,10 @@ fn show(event: &Event, config: &Path, accepts: &[String]) {
             say!("job {job} stands still; start the node again to go on: {reason}");
         }
         Event::Waiting { job, wait } => say!("job {job}: {wait}"),
+        Event::Data { job, table } => {
+            say!("job {job} uses the own data");
+            table.lines().iter().for_each(|(about, text)| say!("  {about:<8} {text}"));
+        }
         Event::Progress { progress, .. } => {
             match progress.rounds {
                 // Nobody knows beforehand which batch of candidates has a good one.

@@ -1,6 +1,6 @@
 use super::{Done, chaincode_command, network::show};
 use crate::{
-    output::{Steps, write_json},
+    output::{Steps, outputs, write_json},
     shutdown,
 };
 use clap::{Args, Subcommand};
@@ -89,7 +89,10 @@ pub async fn run(command: OrgCommand) -> Done {
             );
             Ok(())
         }
-        OrgCommand::Export { dir, out } => write_json(&out, &org::export(&Network::load(&dir)?)?),
+        OrgCommand::Export { dir, out } => {
+            outputs().writes("--out", Some(&out)).check()?;
+            write_json(&out, &org::export(&Network::load(&dir)?)?)
+        }
         OrgCommand::Start { dir, channel, fabric_home } => {
             let (channel, chaincode) = (Channel::load(&channel)?, chaincode_command()?);
             let steps = Steps::new();
@@ -106,6 +109,8 @@ pub async fn run(command: OrgCommand) -> Done {
 }
 
 pub async fn create(args: CreateArgs) -> Done {
+    let outputs = args.orgs.iter().fold(outputs(), |outputs, file| outputs.reads(file));
+    outputs.writes("--out", Some(&args.out)).check()?;
     let orgs = args.orgs.iter().map(|file| Ok(Export::load(file)?)).collect::<Done<Vec<Export>>>()?;
     let channel = org::create(&args.channel, &definition()?, &orgs, args.fabric_home.as_deref()).await?;
     write_json(&args.out, &channel)?;

@@ -2,10 +2,12 @@ use super::{
     Done,
     model::ModelArgs,
     split::{self, SplitArgs},
-    train::show_metrics,
+    train::{show_metrics, tell_table},
+    training::ReadingArgs,
 };
-use crate::output::{is_stdout, write_json};
+use crate::output::{is_stdout, put, write, write_json};
 use clap::Args;
+use files::Access;
 use node::model::{Prediction, Predictions, Query};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +32,9 @@ pub struct PredictArgs {
     /// The column of the true classes, where they are known: how well the model does is printed, too.
     #[arg(long)]
     label: Option<String>,
-    /// Write the predictions as CSV: line, id, class, and the score where it is known.
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// Write the predictions as CSV, `-` for standard output: line, id, class, and the score where it is known.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write the predictions as JSON, `-` for standard output.
@@ -39,11 +43,15 @@ pub struct PredictArgs {
 }
 
 pub async fn run(args: PredictArgs) -> Done {
-    let query = Query { file: args.data, id: args.id, label: args.label };
+    let outputs = args.model.outputs().reads(&args.data);
+    outputs.writes("--out", args.out.as_deref()).writes("--json", args.json.as_deref()).check()?;
+    let query =
+        Query { file: args.data.into(), id: args.id, label: args.label, reading: args.reading.reading() };
     if args.split.is_given() {
         return split::run(&args.split, &query, args.out.as_deref(), args.json.as_deref()).await;
     }
     let found = args.model.load()?.predict(&query)?;
+    tell_table(&found.table);
     if let Some(path) = &args.out {
         let row = |p: &Prediction| [p.line.to_string(), id(p), p.class.clone(), p.score.to_string()];
         write_csv(path, ["line", "id", "class", "score"], found.predictions.iter().map(row))?;
@@ -51,7 +59,7 @@ pub async fn run(args: PredictArgs) -> Done {
     if let Some(path) = &args.json {
         write_json(path, &found)?;
     }
-    if is_stdout(args.json.as_deref()) {
+    if is_stdout(args.json.as_deref()) || is_stdout(args.out.as_deref()) {
         return Ok(());
     }
     if args.out.is_none() && args.json.is_none() {
@@ -85,17 +93,21 @@ pub fn show(found: &Predictions) {
     );
 }
 
-/// Writes a table.
+/// Writes a table, for its owner's eyes only.
 pub fn write_csv<const N: usize>(
     path: &Path,
     header: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
 ) -> Done {
     let failed = |e: csv::Error| format!("cannot write {}: {e}", path.display());
-    let mut file = csv::Writer::from_path(path).map_err(failed)?;
-    file.write_record(header).map_err(failed)?;
+    let mut text = csv::Writer::from_writer(Vec::new());
+    text.write_record(header).map_err(failed)?;
     for row in rows {
-        file.write_record(row).map_err(failed)?;
+        text.write_record(row).map_err(failed)?;
     }
-    Ok(file.flush()?)
+    let text = text.into_inner().map_err(|e| e.into_error())?;
+    match is_stdout(Some(path)) {
+        true => write(path, &text),
+        false => put(path, &text, Access::Owner),
+    }
 }

@@ -1,7 +1,7 @@
 use super::{
     Done,
     nodes::{participants, run_job},
-    train::{ON_TEST, RunArgs, SingleArgs, kind_name, show_ledger, show_left_out, show_metrics},
+    train::{ON_TEST, RunArgs, SingleArgs, kind_name, show_ledger, show_left_out, show_metrics, tell_table},
 };
 use crate::{
     output::{Steps, is_stdout, write_json},
@@ -46,7 +46,7 @@ async fn conduct(
     steps: &Steps,
 ) -> Done<(RowsSummary, Option<bool>)> {
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
-    plan.check(run.participants)?;
+    tell_table(&plan.check(run.participants)?);
     let (work, folder) = single.folders(temporary.path())?;
     let orgs = organisations(run);
     let borrowed = run.network(temporary.path(), orgs, steps).await?;

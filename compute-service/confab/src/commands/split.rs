@@ -4,7 +4,7 @@ use super::{
     Done,
     nodes::run_job,
     predict::{show, write_csv},
-    train::borrow_network,
+    train::{borrow_network, tell_table},
     verify,
 };
 use crate::{
@@ -23,7 +23,7 @@ use node::{
 use records::{JobId, JobParams, Kind};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use svm::{Label, metrics::Metrics};
+use svm::{Label, metrics::Metrics, table::Overview};
 
 /// How a split model is asked.
 #[derive(Args)]
@@ -59,6 +59,8 @@ struct Report {
     /// The job that asked about the rows that were not answered before, if there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     job: Option<JobId>,
+    /// What the table holds.
+    table: Overview,
     predictions: Vec<Row>,
     /// How many more rows may be asked about.
     left: u32,
@@ -84,6 +86,7 @@ pub async fn run(args: &SplitArgs, query: &Query, out: Option<&Path>, json: Opti
     let run = SplitRun::open(dir)?;
     // What is wrong with the rows shows before anything is started.
     let whole = run.model.predict(query)?;
+    tell_table(&whole.table);
     let steps = Steps::new();
     let asked = run.lay_out(query, args.most)?;
     let mut verified = None;
@@ -116,6 +119,7 @@ pub async fn run(args: &SplitArgs, query: &Query, out: Option<&Path>, json: Opti
         },
         training: run.training,
         job: asked.map(|params| params.id()),
+        table: whole.table.clone(),
         predictions,
         identical,
         measures: whole.measures,
@@ -127,7 +131,7 @@ pub async fn run(args: &SplitArgs, query: &Query, out: Option<&Path>, json: Opti
     if let Some(path) = json {
         write_json(path, &report)?;
     }
-    if !is_stdout(json) {
+    if !is_stdout(json) && !is_stdout(out) {
         tell(&report, out.is_none() && json.is_none(), verified);
         show(&whole);
     }

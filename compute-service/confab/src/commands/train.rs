@@ -6,7 +6,7 @@ use super::{
     verify,
 };
 use crate::{
-    output::{Steps, is_stdout, write_json, write_private_json},
+    output::{Steps, is_stdout, outputs, write_json, write_private_json},
     shutdown,
 };
 use clap::{Args, ValueEnum};
@@ -28,7 +28,7 @@ use svm::{
     metrics::Metrics,
     scaling::Scaling,
     split::Division,
-    table::{Columns, Missing},
+    table::{Columns, Missing, Overview},
 };
 
 /// Trains on a table that is split by columns, for the experiment, among participants that show each other nothing.
@@ -136,6 +136,7 @@ enum ScaleArg {
 const DEMO_ROWS: usize = 400;
 
 pub async fn demo(args: DemoArgs) -> Done {
+    args.run.check_outputs(&args.single, args.data.as_deref())?;
     let folder = tempfile::tempdir()?;
     let (data, label, id) = match (args.data, args.label) {
         (Some(data), Some(label)) => (data, label, args.id),
@@ -148,7 +149,7 @@ pub async fn demo(args: DemoArgs) -> Done {
     let (iterations, batch) = if args.full { (1500, 1) } else { (24, 16) };
     let run = RunArgs { verify: true, ..args.run };
     let source = Source {
-        data,
+        data: data.into(),
         columns: Columns { label: Some(label), id, ..Columns::default() },
         missing: Missing::Drop,
         division: args.single.division(run.seed),
@@ -160,6 +161,7 @@ pub async fn demo(args: DemoArgs) -> Done {
 pub async fn train(args: TrainArgs) -> Done {
     let TrainArgs { data, run, single, schedule } = args;
     run.check(&schedule)?;
+    run.check_outputs(&single, Some(&data.data))?;
     let source = data.source(single.division(run.seed));
     match schedule.partition {
         PartitionArg::Columns => {
@@ -205,6 +207,14 @@ impl RunArgs {
     /// Refuses options of the other partition.
     pub fn check(&self, schedule: &ScheduleArgs) -> Done {
         schedule.check(&self.training, self.scale != ScaleArg::Std)
+    }
+
+    /// Checks what a training is going to write.
+    fn check_outputs(&self, single: &SingleArgs, table: Option<&Path>) -> Done {
+        single.out.as_deref().map_or(Ok(()), is_new_run)?;
+        let outputs = table.into_iter().fold(outputs(), |outputs, table| outputs.reads(table));
+        let outputs = outputs.fills("--out", single.out.as_deref(), &["model.json", "report.json"]);
+        Ok(outputs.writes("--json", self.json.as_deref()).check()?)
     }
 
     /// A training by columns; who takes part is still to be said.
@@ -290,14 +300,21 @@ impl SingleArgs {
             }
             None => temporary.to_path_buf(),
         };
+        is_new_run(&work)?;
         let participants = work.join("participants");
-        if participants.exists() {
-            let shown = participants.display();
-            return Err(
-                format!("{shown} is there from an earlier run: remove it, or name another --out").into()
-            );
-        }
         Ok((work, participants))
+    }
+}
+
+/// Refuses a folder with the participants of an earlier run, who belong to another ledger.
+fn is_new_run(out: &Path) -> Done {
+    let participants = out.join("participants");
+    match participants.exists() {
+        true => {
+            let shown = participants.display();
+            Err(format!("{shown} is there from an earlier run: remove it, or name another --out").into())
+        }
+        false => Ok(()),
     }
 }
 
@@ -391,7 +408,7 @@ async fn conduct(
 ) -> Done<(Report, Option<bool>)> {
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
     // What is wrong with the input shows before anything is started.
-    plan.check(run.participants)?;
+    tell_table(&plan.check(run.participants)?);
     let (work, folder) = single.folders(temporary.path())?;
     let borrowed = run.network(temporary.path(), run.participants as usize, steps).await?;
     let network = &borrowed.network;
@@ -421,6 +438,11 @@ pub async fn run_plan(
     steps.step("comparing with the plaintext reference");
     let report = Report::new(&prepared, &reports, kind_name(kind), total)?;
     Ok((prepared, reports, report))
+}
+
+/// What was read, before it is used.
+pub fn tell_table(table: &Overview) {
+    table.lines().iter().for_each(|(about, text)| tell!("{about:<8} {text}"));
 }
 
 /// What went over the ledger.

@@ -8,13 +8,13 @@ use records::{
 use std::path::PathBuf;
 use svm::{
     split::Division,
-    table::{Columns, Missing},
+    table::{Class, Columns, Missing, Reading},
 };
 
 /// The table of an experiment.
 #[derive(Args, Clone)]
 pub struct DataArgs {
-    /// The table: comma, semicolon, tab or blanks; with or without a header; `?` and empty are missing.
+    /// The table: CSV in its many forms, ARFF, gzip; docs/tables.md has all. A pipe or /dev/stdin is read once.
     #[arg(long)]
     pub data: PathBuf,
     /// The label column: a name, or a number from 1 where there is no header.
@@ -23,12 +23,66 @@ pub struct DataArgs {
     /// A column that identifies the rows and is no feature.
     #[arg(long)]
     pub id: Option<String>,
-    /// The label's value that counts as positive; the larger of two numbers unless given.
-    #[arg(long)]
-    positive: Option<String>,
+    #[command(flatten)]
+    classes: ClassArgs,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// What is done about gaps: leave the row out, or fill in the column's mean.
     #[arg(long, value_enum, default_value = "drop")]
     missing: MissingArg,
+}
+
+/// Which values of a label are which class.
+#[derive(Args, Clone, Default)]
+pub struct ClassArgs {
+    /// The label's values that count as positive, with commas between several; the larger of two numbers unless given.
+    #[arg(long, value_name = "VALUES")]
+    positive: Option<String>,
+    /// The label's values that count as negative; the one that --positive leaves unless given.
+    #[arg(long, value_name = "VALUES", allow_hyphen_values = true)]
+    negative: Option<String>,
+}
+
+impl ClassArgs {
+    /// Whether one of them was given.
+    pub fn is_given(&self) -> bool {
+        self.positive.is_some() || self.negative.is_some()
+    }
+
+    /// As a table is asked for them.
+    pub fn classes(&self) -> [Option<Class>; 2] {
+        [&self.positive, &self.negative].map(|class| class.clone().map(Class::Listed))
+    }
+}
+
+/// How a file is read, where it does not show by itself.
+#[derive(Args, Clone, Default)]
+pub struct ReadingArgs {
+    /// A word that stands for a gap, beside `?`, NA, NaN, null and the like; may be given again.
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    na: Vec<String>,
+    /// The first line names the columns, also where the names are numbers.
+    #[arg(long, conflicts_with = "no_header")]
+    header: bool,
+    /// The first line is a row; columns are numbered from 1.
+    #[arg(long)]
+    no_header: bool,
+    /// A comma in a number divides the fraction, also where three digits come after it.
+    #[arg(long)]
+    decimal_comma: bool,
+}
+
+impl ReadingArgs {
+    /// Whether one of them was given.
+    pub fn is_given(&self) -> bool {
+        self.reading() != Reading::default()
+    }
+
+    /// As a table is read.
+    pub fn reading(&self) -> Reading {
+        let header = (self.header || self.no_header).then_some(self.header);
+        Reading { header, na: self.na.clone(), decimal_comma: self.decimal_comma }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -40,12 +94,15 @@ enum MissingArg {
 impl DataArgs {
     /// The table, divided so.
     pub fn source(&self, division: Division) -> Source {
+        let [positive, negative] = self.classes.classes();
         Source {
-            data: self.data.clone(),
+            data: self.data.clone().into(),
             columns: Columns {
                 label: Some(self.label.clone()),
-                positive: self.positive.clone(),
+                positive,
+                negative,
                 id: self.id.clone(),
+                reading: self.reading.reading(),
                 ..Columns::default()
             },
             missing: match self.missing {

@@ -1,5 +1,5 @@
 use super::{Done, job::view};
-use crate::output::{Steps, is_stdout, write_json};
+use crate::output::{Steps, is_stdout, outputs, write_json};
 use clap::Args;
 use gateway_client::{Gateway, Options, User};
 use launcher::Network;
@@ -121,6 +121,8 @@ fn require_msps(named: &[(String, PathBuf)], view: &JobView) -> Done {
 
 pub async fn run(args: VerifyArgs) -> Done {
     let id = JobId(args.job);
+    let outputs = args.source.config.iter().fold(outputs(), |outputs, file| outputs.reads(file));
+    outputs.writes("--json", args.json.as_deref()).check()?;
     let Ledger { channel, chaincode, msps } = args.source.open(&id).await?;
     let steps = Steps::new();
     let progress = |block| steps.count("block", block, block.max(1));

@@ -16,7 +16,7 @@ use svm::{
     },
     metrics::{Confusion, Metrics},
     scaling::Scaling,
-    table::{Missing, Table},
+    table::{Classes, Missing, Overview, Table},
 };
 
 /// The report; what `--json` writes.
@@ -64,6 +64,8 @@ pub const ROC_STEPS: u32 = 100;
 /// The table of an evaluation.
 #[derive(Debug, Serialize)]
 pub struct Data {
+    /// What was read of the file.
+    pub table: Overview,
     /// Name of the file.
     pub file: String,
     /// Rows that were divided into folds.
@@ -188,18 +190,19 @@ impl Seconds {
 
 impl Data {
     /// Of a table with labels, of which these lines were left out.
-    pub fn new(source: &Source, table: &Table, dropped_lines: Vec<u64>) -> Self {
+    pub fn new(source: &Source, table: &Table, dropped_lines: Vec<u64>, overview: Overview) -> Self {
         let positive = |row: &&svm::table::Row| row.label == Some(svm::Label::Positive);
         let classes = table.classes.as_ref();
         let gaps = table.columns.iter().cloned().zip(table.gaps()).filter(|(_, count)| *count > 0).collect();
         Self {
-            file: source.data.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            file: source.data.path().file_name().unwrap_or_default().to_string_lossy().into_owned(),
             rows: table.rows.len(),
             positives: table.rows.iter().filter(positive).count(),
             features: table.columns.len(),
-            positive: classes.map_or_else(String::new, |classes| classes.positive.clone()),
-            negative: classes.map_or_else(String::new, |classes| classes.negative.join("/")),
+            positive: classes.map_or_else(String::new, Classes::positive_name),
+            negative: classes.map_or_else(String::new, Classes::negative_name),
             missing: source.missing,
+            table: overview,
             dropped_lines,
             gaps,
         }

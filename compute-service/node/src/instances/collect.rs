@@ -10,6 +10,7 @@ use paillier::{Ciphertext, PrivateKey};
 use records::{Content, Digest, Instance, SharedTable};
 use serde::Serialize;
 use std::{
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -35,7 +36,8 @@ pub struct Collected {
 }
 
 impl Sharing {
-    /// Fetches a table of the analyst's own into a CSV file in a folder: the columns by their names, the label's last, `?`
+    /// Fetches a table of the analyst's own into a CSV file in a folder, in the place of one that is there only where that is
+    /// said: the columns by their names, the label's last, `?`
     /// for a gap. `progress` is told how many rows have come.
     ///
     /// # Errors
@@ -45,7 +47,7 @@ impl Sharing {
         table: &SharedTable,
         keys: &AnalystKeys,
         blobs: Option<&Blobs>,
-        dir: &Path,
+        (dir, replace): (&Path, bool),
         mut progress: impl FnMut(u32, u32),
     ) -> Result<Collected, Problem> {
         let key = keys.find(&table.key)?;
@@ -56,6 +58,10 @@ impl Sharing {
         let form = Form::new(table, key.public())?;
         let reader = Arc::new(Reader { table: table.clone(), id, key, form, blobs: blobs.cloned() });
         let path = dir.join(name(table, &id));
+        let there = || Problem::Input(format!("{} exists; fetch it anew with --force", path.display()));
+        if !replace && path.symlink_metadata().is_ok() {
+            return Err(there());
+        }
         let file = files::temporary(&path).map_err(Problem::file(dir))?;
         let mut writer = csv::Writer::from_writer(file);
         let label = table.classes.as_ref().map(|classes| &classes.column);
@@ -72,7 +78,14 @@ impl Sharing {
         }
         let file = writer.into_inner().map_err(|e| Problem::file(dir)(e.into_error()))?;
         file.as_file().sync_all().map_err(Problem::file(dir))?;
-        file.persist(&path).map_err(|e| Problem::file(&path)(e.error))?;
+        match replace {
+            true => file.persist(&path),
+            false => file.persist_noclobber(&path),
+        }
+        .map_err(|e| match e.error.kind() {
+            ErrorKind::AlreadyExists => there(),
+            _ => Problem::file(&path)(e.error),
+        })?;
         files::sync_folder(&path).map_err(Problem::file(dir))?;
         Ok(Collected {
             table: id,

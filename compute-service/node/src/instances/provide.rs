@@ -152,8 +152,8 @@ impl Sharing {
     ) -> Result<SharedTable, Problem> {
         let classes = table.classes.as_ref().map(|classes| SharedClasses {
             column: classes.column.clone(),
-            positive: classes.positive.clone(),
-            negative: classes.negative.join("/"),
+            positive: classes.positive_name(),
+            negative: classes.negative_name(),
         });
         let rows = u32::try_from(values.len()).map_err(|_| Problem::Input("too many rows".into()))?;
         let content = hex::encode(values.digest(0..values.len()));

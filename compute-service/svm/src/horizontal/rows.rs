@@ -111,10 +111,11 @@ pub fn check(params: &HorizontalSvm, table: &Table) -> Result<(), String> {
     }
     let classes = table.classes.as_ref().ok_or("no label column")?;
     let (positive, negative) = (&params.positive, &params.negative);
-    if !is_class(&classes.positive, positive) {
+    if !classes.positive.iter().all(|class| is_class(class, positive)) {
         return Err(format!(
             "column `{}`: the positive class is `{}`, in the job it is `{positive}`",
-            classes.column, classes.positive
+            classes.column,
+            classes.positive_name()
         ));
     }
     if let Some(other) = classes.negative.iter().find(|class| !is_class(class, negative)) {

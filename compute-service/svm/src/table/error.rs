@@ -17,26 +17,150 @@ pub enum TableError {
     /// More than [`super::MAX_BYTES`].
     #[error("larger than {} MiB", super::MAX_BYTES >> 20)]
     TooLarge,
+    /// The same after decompression.
+    #[error("larger than {} MiB when it is decompressed", super::MAX_BYTES >> 20)]
+    TooLargeUnpacked,
+    /// A compressed file that cannot be decompressed.
+    #[error("compressed (gzip) and damaged: {reason}; fetch or compress it anew")]
+    DamagedGzip {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file of another kind.
+    #[error("this is {what} and no table: {advice}")]
+    Other {
+        /// What it is.
+        what: &'static str,
+        /// What is to be done.
+        advice: &'static str,
+    },
     /// Bytes that are no text.
-    #[error("line {line} is not UTF-8 text")]
+    #[error(
+        "line {line} is neither UTF-8 nor Windows-1252 (Latin-1) text like the rest: is the file damaged, or put together of \
+         several? save it as UTF-8"
+    )]
     NotUtf8 {
         /// Line of the file.
         line: u64,
+    },
+    /// Pairs of bytes that are no text.
+    #[error("line {line} is no UTF-16 text like the rest: the file is damaged or cut off; save it as UTF-8")]
+    NotUtf16 {
+        /// Line of the file.
+        line: u64,
+    },
+    /// Characters that no text has.
+    #[error("line {line} has a NUL character: this is no text; save the table as CSV (UTF-8)")]
+    NotText {
+        /// Line of the file.
+        line: u64,
+    },
+    /// A quote that is never closed.
+    #[error(
+        "line {line}: a quote opens here that is never closed; close it, or double it where it belongs to the text"
+    )]
+    OpenQuote {
+        /// Line where the row begins.
+        line: u64,
+    },
+    /// Lines above the table.
+    #[error(
+        "{lines} no part of the table: {why}; remove what is above the names of the columns, or begin it with #"
+    )]
+    BeforeTable {
+        /// Which, with a verb.
+        lines: String,
+        /// How that shows.
+        why: String,
+    },
+    /// More cells in all rows than in the header.
+    #[error(
+        "the header on line {line} has {found} names, the rows below have {expected} cells: row names, as R writes them? name \
+         the first column, too (in R: col.names = NA, or row.names = FALSE)"
+    )]
+    RowNames {
+        /// Line of the header.
+        line: u64,
+        /// Its cells.
+        found: usize,
+        /// Cells of the rows.
+        expected: usize,
+    },
+    /// A column with values and without a name.
+    #[error(
+        "column {number} has no name in the header on line {line}, but values, as on line {first}: name it, or remove it"
+    )]
+    Unnamed {
+        /// Line of the header.
+        line: u64,
+        /// Its place, from 1.
+        number: usize,
+        /// A line with a value.
+        first: u64,
+    },
+    /// Nobody can tell whether the first line is a row.
+    #[error(
+        "line {line} may name the columns or be a row: it counts from {from}. Say --header, and a column is meant by its name on \
+         that line, or --no-header, and it is meant by its number from 1"
+    )]
+    UnclearHeader {
+        /// Line of the file.
+        line: u64,
+        /// Its first cell.
+        from: String,
+    },
+    /// Commas that may be either.
+    #[error(
+        "line {line}, column `{column}`: the comma may divide thousands or the fraction; write numbers without separators of \
+         thousands and with a decimal point, or say --decimal-comma"
+    )]
+    UnclearComma {
+        /// Line of the file.
+        line: u64,
+        /// Name of the column.
+        column: String,
+    },
+    /// Decimal commas and decimal points.
+    #[error(
+        "line {line}, column `{column}` has a decimal comma, line {other}, column `{beside}` a point: write all numbers in one \
+         way, without separators of thousands"
+    )]
+    MixedCommas {
+        /// Line of the comma.
+        line: u64,
+        /// Its column.
+        column: String,
+        /// Line of the point.
+        other: u64,
+        /// Its column.
+        beside: String,
+    },
+    /// Something in an ARFF file that no table has.
+    #[error("line {line}: {reason}")]
+    Arff {
+        /// Line of the file.
+        line: u64,
+        /// What is wrong.
+        reason: String,
     },
     /// No row of data.
     #[error("no row of data")]
     Empty,
     /// A line with more or fewer cells than the first.
-    #[error("line {line} has {found} cells, the first line has {expected}")]
+    #[error("line {line} has {found} cells, line {first} has {expected}{hint}")]
     Ragged {
         /// Line of the file.
         line: u64,
         /// Its cells.
         found: usize,
-        /// Cells of the first line.
+        /// The line with which it is compared.
+        first: u64,
+        /// Cells of that line.
         expected: usize,
+        /// What else may be wrong.
+        hint: &'static str,
     },
-    /// The header has a name twice, or an empty one.
+    /// The header has a name twice.
     #[error("the header on line {line} names column `{column}` twice")]
     RepeatedColumn {
         /// Line of the file.
@@ -62,7 +186,9 @@ pub enum TableError {
     #[error("no feature column is left")]
     NoFeatures,
     /// A feature that is no finite number.
-    #[error("line {line}, column `{column}`: not a number")]
+    #[error(
+        "line {line}, column `{column}`: not a number; where the word stands for a gap, name it with --na"
+    )]
     NotANumber {
         /// Line of the file.
         line: u64,
@@ -70,7 +196,9 @@ pub enum TableError {
         column: String,
     },
     /// An empty label or identifier.
-    #[error("line {line}, column `{column}`: a label or identifier is missing")]
+    #[error(
+        "line {line}, column `{column}`: a label or identifier is missing; complete it, or remove the row"
+    )]
     Gap {
         /// Line of the file.
         line: u64,
@@ -93,13 +221,68 @@ pub enum TableError {
         /// Its values.
         values: String,
     },
-    /// The positive value does not occur.
-    #[error("column `{column}` never has the value `{value}` of --positive; it has {values}")]
-    NoPositive {
+    /// More than one value is left for a class.
+    #[error(
+        "column `{column}`: {side} leaves the values {rest}; a class of more than one value has to be named, with commas between \
+         the values: say which are meant by {side}, and which by {other}"
+    )]
+    TooManyValues {
+        /// Name of the label column.
+        column: String,
+        /// The values that no option names.
+        rest: String,
+        /// The option that was given.
+        side: &'static str,
+        /// The one that was not.
+        other: &'static str,
+    },
+    /// A value that belongs to neither class.
+    #[error(
+        "line {line}, column `{column}`: the class `{value}` is neither the positive class, `{positive}`, nor the negative, \
+         `{negative}`"
+    )]
+    NeitherClass {
+        /// Line where it is first.
+        line: u64,
+        /// Name of the label column.
+        column: String,
+        /// The value.
+        value: String,
+        /// The positive values.
+        positive: String,
+        /// The negative values.
+        negative: String,
+    },
+    /// A value that belongs to both classes.
+    #[error("the class `{value}` is named by --positive and by --negative")]
+    BothClasses {
+        /// The value.
+        value: String,
+    },
+    /// Two values that may be one.
+    #[error(
+        "line {line}, column `{column}`: `{other}` and `{one}` differ in upper and lower case only; write the class in one way, or \
+         name both with --positive or --negative"
+    )]
+    CaseOnly {
+        /// Line where the second is first.
+        line: u64,
+        /// Name of the label column.
+        column: String,
+        /// One value.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// A value that was asked for does not occur.
+    #[error("column `{column}` never has the value `{value}` of {option}; it has {values}")]
+    NoSuchClass {
         /// Name of the label column.
         column: String,
         /// The value that was asked for.
         value: String,
+        /// How.
+        option: &'static str,
         /// Its values.
         values: String,
     },
@@ -137,11 +320,11 @@ pub enum TableError {
 }
 
 impl TableError {
-    /// Whether the table lacks a column that was asked for.
-    pub fn is_about_a_missing_column(&self) -> bool {
+    /// What is wrong, without the file.
+    pub fn problem(&self) -> &Self {
         match self {
-            Self::File { problem, .. } => problem.is_about_a_missing_column(),
-            other => matches!(other, Self::NoColumn { .. }),
+            Self::File { problem, .. } => problem.problem(),
+            other => other,
         }
     }
 }

@@ -1,245 +1,395 @@
-//! From bytes to cells: encoding, delimiter, header, lines of the file.
+//! From text to cells: what lies above the table, what lies between cells, which rows there are.
 
-use super::{MAX_BYTES, TableError, error, shown};
+use super::{
+    TableError, arff,
+    cells::{Cells, GAP_WORDS, Value},
+    file::{Lines, line_at},
+    header::{self, Named},
+};
 use csv::{ReaderBuilder, StringRecord, Trim};
-use std::collections::BTreeSet;
 
-/// The cells of a file, all rows of one width.
+/// The cells of a file.
 pub(super) struct Grid {
     /// Names from the header, or numbers from 1.
     pub columns: Vec<String>,
     /// Whether the names come from the file.
     pub named: bool,
-    /// Line of the file and cells; at least one row.
+    /// Line of the file and cells, none fewer than there are columns; at least one row.
     pub rows: Vec<(u64, StringRecord)>,
+    /// Columns that play no part unless they are asked for.
+    pub left_out: Vec<usize>,
+    /// What was done that the reader of the file may not expect.
+    pub notes: Vec<String>,
 }
 
 impl Grid {
     /// The columns there are, for an error.
     pub fn described(&self) -> String {
         if self.named {
-            return format!("the columns are {}", error::list(&self.columns));
+            return format!("the columns are {}", super::error::list(&self.columns));
         }
         format!("the file has no header, its columns are numbered 1 to {}", self.columns.len())
     }
 }
 
-/// Parses a file; the `wanted` names of columns help to recognise a header.
-pub(super) fn parse(bytes: &[u8], wanted: &[&str]) -> Result<Grid, TableError> {
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(TableError::TooLarge);
+/// What is known of a file before it is read.
+pub(super) struct Asked<'a> {
+    /// Names of columns; they help to recognise a header.
+    pub wanted: &'a [&'a str],
+    /// Whether the first line is a header, where that was said.
+    pub header: Option<bool>,
+    /// How cells are read.
+    pub cells: &'a Cells,
+}
+
+/// How many of the first rows say what the file is like.
+const SAMPLE: usize = 50;
+
+/// Parses the text of a file.
+pub(super) fn parse(text: &str, asked: &Asked<'_>) -> Result<Grid, TableError> {
+    let above = Above::find(text);
+    if let Some(start) = arff::begins(text) {
+        return arff::parse(text, start, asked.cells);
     }
-    let text = std::str::from_utf8(bytes).map_err(|e| TableError::NotUtf8 {
-        line: 1 + Lines::default().breaks_before(bytes, e.valid_up_to()),
-    })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let rows = match delimiter(text) {
-        Some(delimiter) => delimited(text, delimiter),
-        None => blanks(text),
+    let table = Span { text, start: above.end };
+    let delimiter = above.delimiter.or_else(|| delimiter(table));
+    let rows = match delimiter {
+        Some(delimiter) => delimited(table, delimiter),
+        None => blanks(table),
     };
-    let (_, first) = rows.first().ok_or(TableError::Empty)?;
-    let expected = first.len();
-    if let Some((line, cells)) = rows.iter().find(|(_, cells)| cells.len() != expected) {
-        return Err(TableError::Ragged { line: *line, found: cells.len(), expected });
+    let mut grid = Shape { rows, delimiter }.grid(&above, text, asked)?;
+    if above.comments > 0 {
+        let (from, to) = (above.first_comment, above.last_comment);
+        let lines = if from == to { format!("line {from}") } else { format!("lines {from} to {to}") };
+        grid.notes.insert(0, format!("passed over comments above the table, {lines}"));
     }
-    name_columns(rows, wanted)
+    if let Some(mark) = delimiter.filter(|mark| !b",;\t".contains(mark)) {
+        grid.notes.push(format!("cells are separated by {}", char::from(mark)));
+    }
+    Ok(grid)
 }
 
-/// Whether a cell has no value.
-pub(super) fn is_gap(cell: &str) -> bool {
-    cell.is_empty() || cell == "?"
+/// A part of a text, up to its end.
+#[derive(Clone, Copy)]
+struct Span<'a> {
+    text: &'a str,
+    start: usize,
 }
 
-/// The finite number in a cell.
-pub(super) fn number(cell: &str) -> Option<f64> {
-    cell.parse::<f64>().ok().filter(|v| v.is_finite())
+/// What lies above the table: `sep=;`, as Excel has it, and comments.
+struct Above<'a> {
+    /// Where the table begins.
+    end: usize,
+    delimiter: Option<u8>,
+    comments: usize,
+    first_comment: u64,
+    last_comment: u64,
+    /// The last comment without its mark.
+    last: &'a str,
 }
 
-/// The character between cells, or none where they are separated by blanks: the first candidate that divides the
-/// first lines into equally many cells; else the one that divides the first line into most.
-fn delimiter(text: &str) -> Option<u8> {
-    let widths = |delimiter: u8| -> Vec<usize> {
-        records(text, delimiter).take(20).map(|(_, cells)| cells.len()).collect()
+impl<'a> Above<'a> {
+    fn find(text: &'a str) -> Self {
+        let mut above =
+            Self { end: 0, delimiter: None, comments: 0, first_comment: 0, last_comment: 0, last: "" };
+        let (mut line_number, mut separator_end) = (0, 0);
+        let mut position = 0;
+        while position < text.len() {
+            let rest = &text[position..];
+            let length = rest.find(['\r', '\n']).unwrap_or(rest.len());
+            let (line, after) = (rest[..length].trim(), &rest[length..]);
+            let ending = if after.starts_with("\r\n") { 2 } else { usize::from(!after.is_empty()) };
+            line_number += 1;
+            if line.is_empty() {
+                // Belongs to what comes next.
+            } else if let Some(mark) = separator(line).filter(|_| above.delimiter.is_none()) {
+                separator_end = position + length + ending;
+                (above.delimiter, above.end) = (Some(mark), separator_end);
+            } else if let Some(comment) = comment(line) {
+                if above.comments == 0 {
+                    above.first_comment = line_number;
+                }
+                above.comments += 1;
+                (above.last_comment, above.last) = (line_number, comment);
+                above.end = position + length + ending;
+            } else {
+                return above;
+            }
+            position += length + ending;
+        }
+        // Nothing but comments: then they are none.
+        Self { end: separator_end, comments: 0, ..above }
+    }
+}
+
+/// The delimiter of a line such as `sep=;`.
+fn separator(line: &str) -> Option<u8> {
+    let line = line.trim_matches('"');
+    let mark = match line.get(..4) {
+        Some(start) if start.eq_ignore_ascii_case("sep=") => &line[4..],
+        _ => return None,
     };
-    let candidates = [b'\t', b';', b','].map(|d| (d, widths(d)));
-    let divides = |widths: &[usize]| widths.first().is_some_and(|&w| w > 1);
-    let even = |widths: &[usize]| widths.iter().all(|w| Some(w) == widths.first());
-    let by_first_line = || candidates.iter().filter(|(_, w)| divides(w)).max_by_key(|(_, w)| w[0]);
-    candidates.iter().find(|(_, w)| divides(w) && even(w)).or_else(by_first_line).map(|(d, _)| *d)
+    match mark.as_bytes() {
+        // A tab was trimmed.
+        [] => Some(b'\t'),
+        [mark] if mark.is_ascii_punctuation() && *mark != b'"' => Some(*mark),
+        _ => None,
+    }
 }
 
-fn delimited(text: &str, delimiter: u8) -> Vec<(u64, StringRecord)> {
+/// What a comment says. A column may be called `%fat`, and a first cell be `#N/A`.
+pub(super) fn comment(line: &str) -> Option<&str> {
+    let mark = match line {
+        _ if GAP_WORDS.iter().any(|word| word.len() > 1 && line.starts_with(word)) => return None,
+        _ if line.starts_with('#') => "#",
+        _ if line.starts_with("% ") || line.starts_with("%%") || line == "%" => "%",
+        _ if line.starts_with("//") => "//",
+        _ => return None,
+    };
+    Some(line.trim_start_matches(mark).trim())
+}
+
+/// The character between cells, or none where they are separated by blanks: the first candidate that divides the first rows
+/// into equally many cells; else the one that divides most of them into equally many.
+fn delimiter(table: Span<'_>) -> Option<u8> {
+    let candidates = [b'\t', b';', b'|', b','].map(|mark| {
+        let widths: Vec<usize> = records(table, mark).take(SAMPLE).map(|(_, cells)| cells.len()).collect();
+        let (width, count) = most(&widths);
+        (mark, width, count, widths.len())
+    });
+    let divide = || candidates.iter().filter(|(_, width, ..)| *width > 1);
+    let even = divide().find(|(_, _, count, rows)| count == rows);
+    // Of equals the first.
+    let best = || divide().rev().max_by_key(|(_, width, count, _)| (*count, *width));
+    let mark = even.or_else(best).map(|(mark, ..)| *mark);
+    mark.filter(|mark| *mark != b',' || !has_blanks_and_decimal_commas(table))
+}
+
+/// Whether blanks divide all rows behind the first into equally many cells, of which those with a comma are numbers.
+fn has_blanks_and_decimal_commas(table: Span<'_>) -> bool {
+    let lines = table.text[table.start..].split(['\n', '\r']).filter(|line| !line.trim().is_empty());
+    let rows: Vec<Vec<&str>> =
+        lines.skip(1).take(SAMPLE).map(|line| line.split_whitespace().collect()).collect();
+    let mut cells = rows.iter().flatten().filter(|cell| cell.contains(',')).peekable();
+    let width = rows.first().map_or(0, Vec::len);
+    width > 1
+        && cells.peek().is_some()
+        && cells.all(|cell| matches!(Cells::default().value(cell), Value::Comma(..)))
+        && rows.iter().all(|row| row.len() == width)
+}
+
+/// The most frequent of some numbers, the largest of equals, and how often it is there.
+fn most(numbers: &[usize]) -> (usize, usize) {
+    let count = |number: usize| numbers.iter().filter(|other| **other == number).count();
+    numbers
+        .iter()
+        .map(|number| (*number, count(*number)))
+        .max_by_key(|(number, count)| (*count, *number))
+        .unwrap_or((0, 0))
+}
+
+fn delimited(table: Span<'_>, delimiter: u8) -> Vec<(u64, StringRecord)> {
     let mut lines = Lines::default();
-    records(text, delimiter)
-        .map(|(start, cells)| (1 + lines.breaks_before(text.as_bytes(), start), cells))
+    records(table, delimiter)
+        .map(|(start, cells)| (1 + lines.breaks_before(table.text.as_bytes(), start), cells))
         .collect()
 }
 
-fn blanks(text: &str) -> Vec<(u64, StringRecord)> {
-    let cells =
-        |(index, line): (usize, &str)| (index as u64 + 1, line.split_whitespace().collect::<StringRecord>());
-    text.lines().enumerate().map(cells).filter(|(_, cells)| !cells.is_empty()).collect()
+fn blanks(table: Span<'_>) -> Vec<(u64, StringRecord)> {
+    let first = line_at(table.text.as_bytes(), table.start);
+    let cells = |(index, line): (usize, &str)| {
+        (first + index as u64, line.split_whitespace().collect::<StringRecord>())
+    };
+    let text = &table.text[table.start..];
+    // Of files with old line ends, too.
+    let lines: Vec<&str> = match text.contains('\n') {
+        true => text.lines().collect(),
+        false => text.split('\r').collect(),
+    };
+    lines.into_iter().enumerate().map(cells).filter(|(_, cells)| !cells.is_empty()).collect()
 }
 
 /// The records that are not blank, each with the position where its first line begins.
-fn records(text: &str, delimiter: u8) -> impl Iterator<Item = (usize, StringRecord)> {
+fn records(table: Span<'_>, delimiter: u8) -> impl Iterator<Item = (usize, StringRecord)> {
+    let bytes = &table.text.as_bytes()[table.start..];
     let reader = ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
         .flexible(true)
         .trim(Trim::All)
-        .from_reader(text.as_bytes());
+        .from_reader(bytes);
     reader.into_records().filter_map(move |record| {
         let cells = record.expect("text in memory, records of any width");
         let start = cells.position().map_or(0, |p| p.byte() as usize);
         // The reader's own position may lie before line breaks that it has skipped.
-        let skipped = text.as_bytes()[start..].iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+        let skipped = bytes[start..].iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
         let blank = cells.len() == 1 && cells[0].is_empty();
-        (!blank).then_some((start + skipped, cells))
+        (!blank).then_some((table.start + start + skipped, cells))
     })
 }
 
-/// Counts line breaks (LF, CR LF or CR) up to growing positions.
-#[derive(Default)]
-struct Lines {
-    position: usize,
-    breaks: u64,
+/// The rows of a file before it is known which cells belong to the table.
+struct Shape {
+    rows: Vec<(u64, StringRecord)>,
+    delimiter: Option<u8>,
 }
 
-impl Lines {
-    fn breaks_before(&mut self, bytes: &[u8], position: usize) -> u64 {
-        while self.position < position {
-            let is_break = match bytes[self.position] {
-                b'\n' => true,
-                b'\r' => bytes.get(self.position + 1) != Some(&b'\n'),
-                _ => false,
-            };
-            self.breaks += u64::from(is_break);
-            self.position += 1;
-        }
-        self.breaks
+/// Cells up to the last that is not empty.
+fn used(cells: &StringRecord) -> usize {
+    match cells.len() {
+        0 => 0,
+        all if !cells[all - 1].is_empty() => all,
+        all => (0..all).rev().find(|cell| !cells[*cell].is_empty()).map_or(0, |last| last + 1),
     }
 }
 
-fn name_columns(mut rows: Vec<(u64, StringRecord)>, wanted: &[&str]) -> Result<Grid, TableError> {
-    let named = has_header(&rows, wanted);
-    let columns: Vec<String> = if named {
-        let (line, names) = rows.remove(0);
-        let mut seen = BTreeSet::new();
-        if let Some(column) = names.iter().find(|name| !seen.insert(*name)) {
-            return Err(TableError::RepeatedColumn { line, column: shown(column) });
+impl Shape {
+    fn grid(mut self, above: &Above<'_>, text: &str, asked: &Asked<'_>) -> Result<Grid, TableError> {
+        let mut notes = Vec::new();
+        let all = self.rows.len();
+        self.rows.retain(|(_, cells)| used(cells) > 0);
+        match all - self.rows.len() {
+            0 => {}
+            1 => notes.push("passed over a line of empty cells".into()),
+            blank => notes.push(format!("passed over {blank} lines of empty cells")),
         }
-        names.iter().map(str::to_owned).collect()
-    } else {
-        (1..=rows[0].1.len()).map(|c| c.to_string()).collect()
-    };
-    if rows.is_empty() {
-        return Err(TableError::Empty);
+        if self.commented_names(above, asked) {
+            notes.push(format!("the comment on line {} names the columns", above.last_comment));
+        }
+        let Some((_, first)) = self.rows.first() else { return Err(TableError::Empty) };
+        let (line, last) = &self.rows[self.rows.len() - 1];
+        let is_open = last.iter().next_back().is_some_and(|cell| cell.contains(['\n', '\r']));
+        if is_open && !text.trim_end().ends_with('"') {
+            return Err(TableError::OpenQuote { line: *line });
+        }
+        let (first_used, first_cells) = (used(first), first.len());
+        self.nothing_above(asked)?;
+        let named = header::is_first(&self.rows, asked)?;
+        let widest = self.rows.iter().map(|(_, cells)| used(cells)).max().unwrap_or(0);
+        let width = if named { first_used } else { widest };
+        if self.rows.iter().any(|(_, cells)| cells.len() < width) || widest > first_cells.max(width) {
+            return Err(self.ragged(named));
+        }
+        let Named { columns, left_out, note } = match named {
+            true => header::names(&self.rows, widest)?,
+            false => header::numbers(width),
+        };
+        notes.extend(note);
+        if named
+            && self.rows[0].1.iter().all(|cell| super::cells::number(cell).is_some())
+            && asked.header.is_none()
+        {
+            let line = self.rows[0].0;
+            notes.push(format!(
+                "line {line} counts from {} and is taken for the names of the columns; with --no-header it is a row",
+                columns[0]
+            ));
+        }
+        let beyond = self.rows.iter().map(|(_, cells)| cells.len()).max().unwrap_or(0);
+        match beyond.saturating_sub(columns.len()) {
+            0 => {}
+            1 => notes.push("left out an empty column at the end".into()),
+            empty => notes.push(format!("left out {empty} empty columns at the end")),
+        }
+        if named {
+            self.rows.remove(0);
+        }
+        match self.rows.is_empty() {
+            true => Err(TableError::Empty),
+            false => Ok(Grid { columns, named, rows: self.rows, left_out, notes }),
+        }
     }
-    Ok(Grid { columns, named, rows })
-}
 
-/// Whether the first row names the columns: it has one of the wanted names (that are not numbers), or it has text
-/// above numbers and nowhere a number above numbers. (A row of data with a wrong cell has both.)
-fn has_header(rows: &[(u64, StringRecord)], wanted: &[&str]) -> bool {
-    let (_, first) = &rows[0];
-    if wanted.iter().any(|name| number(name).is_none() && first.iter().any(|cell| cell == name.trim())) {
-        return true;
-    }
-    if rows.len() == 1 {
-        return first.iter().all(|cell| !is_gap(cell) && number(cell).is_none());
-    }
-    let mut text_above_numbers = false;
-    for (column, top) in first.iter().enumerate().filter(|(_, top)| !is_gap(top)) {
-        let below = || rows[1..].iter().map(|(_, cells)| &cells[column]).filter(|cell| !is_gap(cell));
-        let numbers = below().filter(|cell| number(cell).is_some()).count();
-        // A wrong cell further down does not make it a column of text.
-        if numbers == 0 || 2 * numbers < below().count() {
-            continue;
-        }
-        if number(top).is_some() {
+    /// Puts the last comment above the rows where it names the columns that are asked for, as NumPy writes it.
+    fn commented_names(&mut self, above: &Above<'_>, asked: &Asked<'_>) -> bool {
+        let has = |cells: &StringRecord| header::has_wanted(cells, asked.wanted);
+        let Some((_, first)) = self.rows.first() else { return false };
+        if above.comments == 0 || asked.header.is_some() || has(first) {
             return false;
         }
-        text_above_numbers = true;
-    }
-    text_above_numbers
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn lines(text: &str) -> Vec<u64> {
-        parse(text.as_bytes(), &[]).unwrap().rows.iter().map(|(line, _)| *line).collect()
+        let line = Span { text: above.last, start: 0 };
+        let names = match self.delimiter {
+            Some(delimiter) => records(line, delimiter).next().map(|(_, cells)| cells),
+            None => Some(above.last.split_whitespace().collect()),
+        };
+        let Some(names) = names.filter(|names| names.len() == first.len() && has(names)) else {
+            return false;
+        };
+        self.rows.insert(0, (above.last_comment, names));
+        true
     }
 
-    #[test]
-    fn recognises_each_delimiter() {
-        for text in
-            ["1,2,3\n4,5,6", "1;2;3\n4;5;6", "1\t2\t3\n4\t5\t6", "1 2 3\n4  5 \t6  ", " 1 2 3 \n4 5 6"]
-        {
-            let grid = parse(text.as_bytes(), &[]).unwrap();
-            assert_eq!(grid.columns, ["1", "2", "3"], "{text:?}");
-            assert_eq!(grid.rows[1].1, vec!["4", "5", "6"], "{text:?}");
+    /// Finds a title and other lines above the names of the columns.
+    fn nothing_above(&self, asked: &Asked<'_>) -> Result<(), TableError> {
+        if asked.header == Some(false) {
+            return Ok(());
         }
-    }
-
-    #[test]
-    fn semicolons_win_over_commas_inside_cells() {
-        assert_eq!(parse(b"1,5;2,5\n1,5;2,5", &[]).unwrap().columns.len(), 2);
-        assert_eq!(parse(b"\"a,b\";c;d\n1;2;3", &[]).unwrap().columns, ["a,b", "c", "d"]);
-    }
-
-    #[test]
-    fn lines_are_those_of_the_file() {
-        assert_eq!(lines("1,2\n3,4\n5,6"), [1, 2, 3]);
-        assert_eq!(lines("1,2\r\n3,4\r\n\r\n5,6\r\n"), [1, 2, 4]);
-        assert_eq!(lines("\n\n1,2\n\n3,4\n  \n5,6"), [3, 5, 7]);
-        assert_eq!(lines("1,2\r3,4\r5,6"), [1, 2, 3]);
-        assert_eq!(lines("\"1\n\",2\n3,4"), [1, 3]);
-        assert_eq!(lines("1 2\n\n3 4\r\n5 6"), [1, 3, 4]);
-        assert_eq!(lines("\u{feff}a,b\n1,2\n3,4"), [2, 3]);
-    }
-
-    #[test]
-    fn a_header_is_text_above_numbers() {
-        let named = |text: &str| parse(text.as_bytes(), &[]).unwrap().named;
-        assert!(named("id,age,class\np1,5,yes\np2,6,no"));
-        assert!(named("age,weight\n?,1\n5,"), "gaps decide nothing");
-        assert!(!named("p1,5,yes\np2,6,no"));
-        assert!(!named("5,x,1\n6,7,1\n6,7,1"), "a row of data with a wrong cell");
-        assert!(named("a,b\n1,2\nx,4\n5,6"), "a wrong cell further down");
-        assert!(!named("?,1\n2,3"));
-        let wanted = |name| parse(b"id,2\nr1,5\nr2,6", &[name]).unwrap().named;
-        assert!(wanted("id"), "names may be numbers where one that was asked for is there");
-        assert!(!wanted("2") && !wanted("age"));
-    }
-
-    #[test]
-    fn an_empty_file_and_a_lone_header_are_empty() {
-        for text in ["", "\n\n", " \n", "a,b,c", "a,b,c\n", "\u{feff}"] {
-            assert_eq!(parse(text.as_bytes(), &[]).err(), Some(TableError::Empty), "{text:?}");
+        let wanted = |(_, cells): &&(u64, StringRecord)| header::has_wanted(cells, asked.wanted);
+        let (line, first) = &self.rows[0];
+        let below = self.rows.iter().take(SAMPLE).position(|row| wanted(&row)).unwrap_or(0);
+        let before = |rows: usize, why: String| {
+            let last = self.rows[rows - 1].0;
+            let lines = match *line == last {
+                true => format!("line {line} is"),
+                false => format!("lines {line} to {last} are"),
+            };
+            Err(TableError::BeforeTable { lines, why })
+        };
+        if below > 0 && header::is_text(&self.rows[below].1) {
+            return before(below, format!("the columns have their names on line {}", self.rows[below].0));
         }
-    }
-
-    #[test]
-    fn what_is_no_text_is_named_by_its_line() {
-        assert_eq!(parse(b"1,2\r\n3,\xff\n", &[]).err(), Some(TableError::NotUtf8 { line: 2 }));
-    }
-
-    proptest! {
-        #[test]
-        fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parse(&bytes, &[]);
-        }
-
-        #[test]
-        fn foreign_text_never_panics(text in "[0-9a?,; \t\"\r\n\u{feff}é.-]{0,120}") {
-            if let Ok(grid) = parse(text.as_bytes(), &[]) {
-                prop_assert!(grid.rows.iter().all(|(_, cells)| cells.len() == grid.columns.len()));
-                prop_assert!(grid.rows.windows(2).all(|w| w[0].0 < w[1].0));
+        let sample: Vec<usize> =
+            self.rows.iter().skip(1).take(SAMPLE).map(|(_, cells)| used(cells)).collect();
+        let (width, _) = most(&sample);
+        if used(first) == 1 && width > 1 && self.rows.len() > 2 && !header::has_wanted(first, asked.wanted) {
+            let is_table = first.len() < width || header::is_text(&self.rows[1].1);
+            if is_table && super::cells::number(&first[0]).is_none() {
+                return before(1, format!("it has one cell, line {} has {width}", self.rows[1].0));
             }
         }
+        Ok(())
+    }
+
+    /// Which line has too few cells or too many: one that is unlike most others.
+    fn ragged(&self, named: bool) -> TableError {
+        let sample = &self.rows[usize::from(named)..];
+        let widths: Vec<usize> = sample.iter().take(SAMPLE).map(|(_, cells)| cells.len()).collect();
+        let (usual, count) = most(&widths);
+        let (line, first) = &self.rows[0];
+        if named && usual == first.len() + 1 && count == widths.len() {
+            return TableError::RowNames { line: *line, found: first.len(), expected: usual };
+        }
+        let differs = |cells: &StringRecord| match named {
+            true => cells.len() < used(first) || used(cells) > first.len(),
+            false => cells.len() != usual,
+        };
+        let place = match named {
+            // Where no row is like the header, it is the odd one.
+            true if sample.iter().all(|(_, cells)| differs(cells)) => None,
+            _ => self.rows.iter().position(|(_, cells)| differs(cells)),
+        };
+        let odd = place.unwrap_or(0);
+        let is_other =
+            |(place, (_, cells)): &(usize, &(u64, StringRecord))| *place != odd && cells.len() == usual;
+        let others = match named && odd > 0 {
+            true => Some((0, &self.rows[0])),
+            false => self.rows.iter().enumerate().find(is_other),
+        };
+        let (_, (other, expected)) = others.unwrap_or((0, &self.rows[0]));
+        let (line, cells) = &self.rows[odd];
+        let spans = cells.iter().any(|cell| cell.contains(['\n', '\r']));
+        let hint = match self.delimiter {
+            _ if spans && odd + 1 == self.rows.len() => return TableError::OpenQuote { line: *line },
+            _ if spans => "; a quoted cell goes on over several lines: is a quote missing?",
+            _ if cells[0].starts_with('#') => {
+                "; comments are passed over above the table only: remove the line"
+            }
+            Some(b',') if place.is_none() => {
+                "; numbers with decimal commas need semicolons between the cells"
+            }
+            None => "; cells are separated by blanks here: an empty cell has to be written as ?",
+            _ => "",
+        };
+        TableError::Ragged { line: *line, found: cells.len(), first: *other, expected: expected.len(), hint }
     }
 }

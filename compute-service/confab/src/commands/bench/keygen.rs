@@ -8,7 +8,7 @@ use crate::{
         train::{LedgerArg, borrow_network},
         training::AgainstArg,
     },
-    output::{Steps, is_stdout, write_json},
+    output::{Steps, is_stdout, outputs, write_json},
     shutdown,
 };
 use clap::{Args, ValueEnum};
@@ -93,6 +93,7 @@ struct Made {
 }
 
 pub async fn run(args: KeygenArgs) -> Done {
+    outputs().writes("--json", args.json.as_deref()).check()?;
     let steps = Steps::new();
     let against = AgainstArg::collusion(args.against, args.parties);
     let generation = experiment::key_generation(args.bits, args.bits < 2048, args.parties, against);

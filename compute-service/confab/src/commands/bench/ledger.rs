@@ -7,7 +7,7 @@ use crate::{
         nodes::run_job,
         train::{LedgerArg, borrow_network},
     },
-    output::{Steps, is_stdout, write_json},
+    output::{Steps, is_stdout, outputs, write_json},
     shutdown,
 };
 use clap::Args;
@@ -103,6 +103,7 @@ struct Single {
 }
 
 pub async fn run(args: LedgerArgs) -> Done {
+    outputs().writes("--json", args.json.as_deref()).check()?;
     let steps = Steps::new();
     let done = tokio::select! {
         done = measure(&args, &steps) => done,

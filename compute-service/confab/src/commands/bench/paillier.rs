@@ -2,7 +2,7 @@
 
 use crate::{
     commands::{Done, program},
-    output::{Steps, is_stdout, write_json},
+    output::{Steps, is_stdout, outputs, write_json},
 };
 use clap::Args;
 use paillier::measure::{Bench, Rate};
@@ -39,6 +39,7 @@ pub struct PaillierArgs {
 }
 
 pub fn run(args: &PaillierArgs) -> Done {
+    outputs().writes("--json", args.json.as_deref()).check()?;
     let steps = Steps::new();
     let mut rates = measure(args, &steps)?;
     if !args.one_backend && rates.iter().all(|rate| rate.backend != "portable") {

@@ -2,7 +2,7 @@
 
 use crate::{
     commands::Done,
-    output::{Steps, is_stdout, write_json},
+    output::{Steps, is_stdout, outputs, write_json},
 };
 use clap::Args;
 use node::{driver::cpu_seconds, experiment};
@@ -91,6 +91,7 @@ struct Report {
 }
 
 pub fn run(args: &RowsBenchArgs) -> Done {
+    outputs().writes("--json", args.json.as_deref()).check()?;
     let (middle_rows, least_columns) = (args.rows[args.rows.len() / 2], args.columns[0]);
     let along_rows = args.rows.iter().map(|&rows| (rows, least_columns));
     let along_columns = args.columns.iter().map(|&columns| (middle_rows, columns));

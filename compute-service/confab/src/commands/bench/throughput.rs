@@ -3,7 +3,7 @@
 use super::median;
 use crate::{
     commands::Done,
-    output::{Steps, is_stdout, write_json},
+    output::{Steps, is_stdout, outputs, write_json},
 };
 use clap::Args;
 use contract::JobContract;
@@ -72,6 +72,7 @@ struct Figures {
 }
 
 pub async fn run(args: ThroughputArgs) -> Done {
+    outputs().writes("--json", args.json.as_deref()).check()?;
     let steps = Steps::new();
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
     let dir = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
