@@ -207,6 +207,33 @@ async fn ends_that_are_near_are_told(kind: Kind) {
     assert!(!up.contains("is not ready after"), "{up}");
 }
 
+/// A chaincode's service whose certificate no peer takes does not start.
+#[test]
+fn a_service_with_a_certificate_that_is_over_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let serve = |days: Days| {
+        let made = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["chaincode.example.com".to_string()]).unwrap();
+        let now = time::OffsetDateTime::now_utc();
+        params.not_before = now + time::Duration::days(days.0);
+        params.not_after = now + time::Duration::days(days.1) + time::Duration::hours(1);
+        fs::write(&cert, params.self_signed(&made).unwrap().pem()).unwrap();
+        fs::write(&key, made.serialize_pem()).unwrap();
+        let mut service = Command::new(program());
+        service.args(["chaincode", "--address", "127.0.0.1:0", "--id", "confab_1.0:0"]);
+        service.args(["--tls-cert", text(&cert), "--tls-key", text(&key)]);
+        service.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut service = Running(service.spawn().unwrap());
+        let mut lines = BufReader::new(service.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+        // It goes on where it only warns.
+        lines.next().unwrap_or_default()
+    };
+    assert_says(&serve((-20, -1)), &["error: ", "expired on 20", text(&cert)]);
+    assert_says(&serve((1, 20)), &["error: ", "valid from 20", text(&cert)]);
+    assert_says(&serve((-1, 7)), &["WARN", "in 7 days", text(&cert)]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_cannot_be_made_say_why_on_the_development_ledger() {
     connections_that_cannot_be_made(Kind::Dev).await;

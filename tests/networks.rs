@@ -122,13 +122,28 @@ async fn strangers_are_refused(ledger: &Ledger, node: &str) {
     let key = listed[0]["fingerprint"].as_str().unwrap();
     let refresh = ["key", "refresh", "--config", node, "--key", key, "--old-members", "Org2MSP", "Org1MSP"];
     assert_said(&error(&[&refresh[..], &["--members", "Org2MSP", "Org9MSP"]].concat()), "Org9MSP");
+    let table = ledger.network.dir.join("table.csv");
+    fs::write(&table, "age,diagnosis\n40,well\n50,sick\n").unwrap();
+    let share = ["instances", "share", "--config", node, "--data", text(&table)];
+    let labels = ["--label", "diagnosis", "--positive", "sick", "--to", "Org9MSP"];
+    assert_said(&error(&[&share[..], &labels].concat()), "Org9MSP");
     assert_eq!(ok(&["job", "watch", "--config", node]), "", "nothing of it is on the ledger");
 
     // Another client proposed it all the same.
     let bytes = fs::read(&params).unwrap();
     let params: JobParams = serde_json::from_slice(&bytes).unwrap();
     submit(&ledger.contract(1), Call::new("propose").arg(bytes)).await;
-    assert_said(&error(&["job", "accept", "--config", node, &params.id().0]), "OrgXMSP");
+    let job = params.id().0;
+    assert_said(&error(&["job", "accept", "--config", node, &job]), "OrgXMSP");
+    // A node that is to accept it by itself refuses it, so that nobody waits.
+    let own = ledger.network.dir.join("accepting");
+    fs::create_dir(&own).unwrap();
+    let config = fs::read_to_string(node).unwrap();
+    fs::write(own.join("node.toml"), format!("accept = [\"{job}\"]\n{config}")).unwrap();
+    let output = confab(&["node", "--config", text(&own.join("node.toml")), "--until", &job]);
+    assert!(!output.status.success());
+    assert_said(&String::from_utf8(output.stdout).unwrap(), "OrgXMSP");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("refused by Org2MSP"));
 }
 
 /// A port that was free a moment ago.

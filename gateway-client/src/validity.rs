@@ -27,6 +27,8 @@ pub enum Role {
     TlsAuthority,
     /// That of an authority of the own organisation's identities.
     Authority,
+    /// That of a chaincode's service for TLS.
+    Service,
 }
 
 impl fmt::Display for Role {
@@ -37,6 +39,7 @@ impl fmt::Display for Role {
             Self::Peer => "TLS certificate of the peer",
             Self::TlsAuthority => "certificate of the TLS authority",
             Self::Authority => "certificate of the organisation's authority",
+            Self::Service => "TLS certificate of the chaincode's service",
         })
     }
 }
@@ -73,14 +76,16 @@ pub enum Standing {
 }
 
 impl Validity {
-    pub(crate) fn new(role: Role, certificate: &Certificate) -> Self {
+    /// Of a certificate of that role.
+    pub fn new(role: Role, certificate: &Certificate) -> Self {
         let (not_before, not_after) = certificate.validity();
         let fingerprint = Sha256::digest(certificate.der()).into();
         let subject = certificate.common_name().to_owned();
         Self { role, subject, place: None, fingerprint, not_before, not_after }
     }
 
-    pub(crate) fn in_file(self, path: &Path) -> Self {
+    /// The same, with the file that it is from.
+    pub fn in_file(self, path: &Path) -> Self {
         self.at(PathBuf::from(path).display().to_string())
     }
 
@@ -129,7 +134,9 @@ impl Validity {
 
     fn advice(&self) -> &'static str {
         match self.role {
-            Role::User | Role::ClientTls => "have the organisation's authority issue a new one",
+            Role::User | Role::ClientTls | Role::Service => {
+                "have the organisation's authority issue a new one"
+            }
             Role::Peer => "its operator has to renew it",
             Role::TlsAuthority => "get the new one from the network's operator, for the connection profile",
             Role::Authority => "the channel's configuration needs a new one before",

@@ -4,6 +4,7 @@ use crate::{
     config::Config,
     consent::{self, Below},
     directory,
+    ledger::{self, MembersError},
     store::StoreError,
     worker,
 };
@@ -24,6 +25,9 @@ pub enum AnswerError {
         consent::listed(.0)
     )]
     Weaker(Vec<Below>),
+    /// The job names somebody who is no member of the channel, or who the members are is not known. Nothing was answered.
+    #[error(transparent)]
+    Members(#[from] MembersError),
     /// The acceptance could not be noted in the data directory.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -51,6 +55,7 @@ pub async fn accept(
     if job.params.id() != job.id {
         return Err(Fault::Input(format!("job {} is not that of its parameters", job.id)).into());
     }
+    ledger::check_members(contract.network(), &job.params.participants).await?;
     let below = consent::review(config, job, party).below;
     if !below.is_empty() && !weaker {
         return Err(AnswerError::Weaker(below));

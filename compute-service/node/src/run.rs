@@ -8,7 +8,7 @@ use crate::{
     directory::{self, Standing},
     driver::{Input, Progress},
     facts::{Fact, Located},
-    ledger,
+    ledger::{self, MembersError},
     poster::Poster,
     protected::{self, KeyFileError},
     store::{Position, Store, StoreError},
@@ -588,8 +588,12 @@ impl Node {
         let (me, events) = (self.me.clone(), self.events.clone());
         tokio::spawn(async move {
             let mut answered = answer::accept(&config, &contract, &me, &job, false).await;
-            if let Err(AnswerError::Unfit(fault)) = answered {
-                let _ = events.send(Event::Unfit { job: job.id.clone(), reason: fault.to_string() });
+            let never = matches!(
+                answered,
+                Err(AnswerError::Unfit(_) | AnswerError::Members(MembersError::Strangers { .. }))
+            );
+            if let (true, Err(e)) = (never, &answered) {
+                let _ = events.send(Event::Unfit { job: job.id.clone(), reason: e.to_string() });
                 answered = answer::refuse(&config, &contract, &job).await;
             }
             if let Err(weaker @ AnswerError::Weaker(_)) = &answered {

@@ -95,7 +95,11 @@ impl Cause {
     /// What a failed call says is awaited.
     pub fn of(error: &CallError, address: &str) -> Self {
         let reason = || shortened(&error.to_string());
-        let own_peer = || Self::Peer { address: address.to_owned(), reason: shortened(&error.message) };
+        let own_peer = || {
+            let fault = error.fault.as_ref().map(|(_, fault)| fault.to_string());
+            let reason = shortened(fault.as_deref().unwrap_or(&error.message));
+            Self::Peer { address: address.to_owned(), reason }
+        };
         match error.failure() {
             Failure::DiskFull => Self::FullDisk { reason: reason() },
             Failure::Refused(refusal) if refusal.code == Code::WrongTime => Self::Clock { reason: reason() },

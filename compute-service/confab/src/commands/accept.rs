@@ -48,7 +48,6 @@ pub async fn run(args: AcceptArgs) -> Done {
     let contract = network.contract(&config.chaincode);
     let me = gateway.user().identity().msp_id();
     let job = view(&contract, &args.job).await?.job;
-    ledger::check_members(&network, &job.params.participants).await?;
     let party = job
         .params
         .party(me)

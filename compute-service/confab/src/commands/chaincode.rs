@@ -2,8 +2,13 @@ use super::Done;
 use crate::shutdown;
 use clap::Args;
 use contract::JobContract;
+use gateway_client::{Role, Standing, Validity};
+use msp::Certificate;
 use shim::{Environment, Server, listen};
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 /// Serves the contracts as chaincode.
 ///
@@ -47,6 +52,20 @@ impl ChaincodeArgs {
     }
 }
 
+/// No peer takes a certificate that has expired; one that soon will is spoken of.
+fn check_validity(path: &Path) -> Done {
+    let now = SystemTime::now();
+    let certificate = Validity::new(Role::Service, &Certificate::load(path)?).in_file(path);
+    match (certificate.standing(now), certificate.notice(now)) {
+        (Standing::Expired | Standing::NotYet, Some(notice)) => Err(notice.into()),
+        (_, Some(notice)) => {
+            tracing::warn!("{notice}");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
 pub async fn run(args: ChaincodeArgs) -> Done {
     let settings = args.over(Environment::read());
     let address =
@@ -54,7 +73,12 @@ pub async fn run(args: ChaincodeArgs) -> Done {
     let id = settings.package_id.as_ref().ok_or("say the package id: --id or CHAINCODE_ID")?;
     let mut server = Server::builder(JobContract).package_id(id);
     match settings.tls()? {
-        Some(tls) => server = server.tls(tls),
+        Some(tls) => {
+            if let Some(path) = &settings.tls_cert {
+                check_validity(path)?;
+            }
+            server = server.tls(tls);
+        }
         None => tracing::info!("connections to the chaincode are not encrypted"),
     }
     let listener = listen(address).await.map_err(|e| match e.kind() {

@@ -247,7 +247,12 @@ async fn share(args: &ShareArgs) -> Done {
     }
     let (config, sharing) = args.report.connect()?;
     let table = args.table(&config)?;
+    // A name, and not the beginning of an address.
+    if !args.to.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        sharing.check_member(&args.to).await?;
+    }
     let to = sharing.key_of(&args.to, args.key.as_deref()).await?;
+    sharing.check_member(&to.msp_id).await?;
     let key = checked(&to, args.insecure_key_bits)?;
     let blobs = args.blobs.as_deref().map(Blobs::at);
     let offer =

@@ -41,6 +41,9 @@ pub enum Problem {
     /// The ledger cannot be asked.
     #[error(transparent)]
     Ledger(#[from] gateway_client::Error),
+    /// Somebody is no member of the channel.
+    #[error(transparent)]
+    Members(#[from] ledger::MembersError),
     /// A call was refused or not answered in time.
     #[error(transparent)]
     Submit(#[from] SubmitFailure),
@@ -117,6 +120,14 @@ impl Sharing {
         let address = address(&msp_id, &key_hash);
         let contract = gateway.network(&config.channel).contract(&config.chaincode);
         Ok(Self { contract, address, msp_id, patience: Duration::from_secs(config.patience_secs) })
+    }
+
+    /// Checks that an analyst is a member of the channel: nobody else would ever read what is shared with it.
+    ///
+    /// # Errors
+    /// [`Problem::Members`].
+    pub async fn check_member(&self, msp_id: &str) -> Result<(), Problem> {
+        Ok(ledger::check_members(self.contract.network(), &[msp_id.to_owned()]).await?)
     }
 
     /// The party's own address.
