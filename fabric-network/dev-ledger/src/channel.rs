@@ -156,6 +156,18 @@ impl Channel {
         }
     }
 
+    /// Why an organisation's peer has no way to a service of a chaincode that is defined, in Fabric's words.
+    pub fn no_service(&self, node: &Node, chaincode: &str) -> String {
+        let definitions = self.definitions();
+        match definitions.get(chaincode) {
+            Some(definition) if definition.package(&node.msp_id).is_none() => format!(
+                "chaincode definition for '{chaincode}' at sequence {} on channel '{}' has not yet been approved by this org",
+                definition.sequence, self.name
+            ),
+            _ => format!("chaincode definition for '{chaincode}' exists, but chaincode is not installed"),
+        }
+    }
+
     /// Whether a peer runs a chaincode.
     pub fn serves(&self, peer: &Peer, chaincode: &str) -> bool {
         system::is_system(chaincode) || self.service(&peer.node, chaincode).is_some()

@@ -7,6 +7,7 @@ use crate::channel::{Channel, Channels, Node, Peer, now};
 use crate::definition::LIFECYCLE;
 use crate::layouts::layouts;
 use crate::plan;
+use fabric_protos::common::{SignaturePolicy, signature_policy};
 use fabric_protos::discovery::{self, *};
 use fabric_protos::gossip;
 use fabric_protos::gossip::gossip_message::{Content, Tag};
@@ -20,8 +21,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tonic::Status;
 
+/// The largest request, in bytes; policies of keys may be in it.
+pub const MAX_REQUEST: usize = 256 << 10;
 /// How many questions one request may have.
 const MAX_QUERIES: usize = 100;
+/// How many rules the policies of keys in one question may have together.
+const MAX_RULES: usize = 500;
 /// How many chaincodes one question may name.
 const MAX_CALLS: usize = 100;
 
@@ -149,6 +154,11 @@ impl Service {
         if calls > MAX_CALLS {
             return Err(format!("more than {MAX_CALLS} chaincodes in one query"));
         }
+        let policies = query.interests.iter().flat_map(|interest| &interest.chaincodes);
+        let policies = policies.flat_map(|call| &call.key_policies);
+        if policies.filter_map(|policy| policy.rule.as_ref()).map(rules).sum::<usize>() > MAX_RULES {
+            return Err(format!("more than {MAX_RULES} rules in the policies of keys"));
+        }
         let describe = |interest: &ChaincodeInterest| {
             self.descriptor(channel, interest).map_err(|e| {
                 tracing::warn!("no endorsers on channel {}: {e}", channel.name);
@@ -255,6 +265,14 @@ impl Service {
     fn time(&self) -> PeerTime {
         let (seconds, _) = now();
         PeerTime { inc_num: self.started, seq_num: u64::try_from(seconds).unwrap_or(0) }
+    }
+}
+
+/// How many rules there are in a policy; its reader has bounded how deep they nest.
+fn rules(policy: &SignaturePolicy) -> usize {
+    match &policy.r#type {
+        Some(signature_policy::Type::NOutOf(gate)) => 1 + gate.rules.iter().map(rules).sum::<usize>(),
+        _ => 1,
     }
 }
 

@@ -235,6 +235,13 @@ async fn simulate(
             channel.name
         ));
     };
+    if !channel.serves(peer, name) {
+        return Err(format!(
+            "make sure the chaincode {name} has been successfully defined on channel {} and try again: {}",
+            channel.name,
+            channel.no_service(&peer.node, name)
+        ));
+    }
     let snapshot = channel.store.snapshot(peer.height()).map_err(|e| e.to_string())?;
     let tx_id = unpacked.channel_header.tx_id.as_str();
     let setting = Setting {

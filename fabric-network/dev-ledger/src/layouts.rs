@@ -16,7 +16,7 @@ pub fn layouts<'a>(policies: &[Required], orgs: &'a BTreeSet<String>) -> Vec<Com
         let ways = match policy {
             Required::Signature(policy) => ways(policy, orgs),
             Required::ImplicitMeta(policy) => {
-                combine(policy.threshold(), policy.policies.iter().map(|policy| ways_of(policy, orgs)))
+                combine(policy.threshold(), policy.policies.iter().map(|policy| ways(policy, orgs)))
             }
             Required::Never => Vec::new(),
         };
@@ -29,10 +29,6 @@ pub fn layouts<'a>(policies: &[Required], orgs: &'a BTreeSet<String>) -> Vec<Com
         policies.iter().all(|policy| policy.holds(&signers))
     });
     smallest(found)
-}
-
-fn ways_of<'a>(policy: &Policy, orgs: &'a BTreeSet<String>) -> Vec<Combination<'a>> {
-    ways(policy, orgs)
 }
 
 /// The sets of organisations whose peers satisfy one policy.
@@ -59,8 +55,8 @@ fn combine<'a>(n: usize, parts: impl Iterator<Item = Vec<Combination<'a>>>) -> V
     for (index, ways) in parts.iter().enumerate() {
         let left = parts.len() - index;
         for count in (0..n).rev() {
-            // What cannot become complete any more is not followed.
-            if count + left < n {
+            // What cannot become complete any more is not followed, nor what nobody would use.
+            if count + left < n || taken[count + 1].len() >= LIMIT {
                 continue;
             }
             let more = product(&taken[count], ways);

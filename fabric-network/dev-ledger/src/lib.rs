@@ -89,6 +89,14 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// What clients may take for closing their connections.
 const CLOSING: Duration = Duration::from_secs(3);
 
+/// Where the service of a chaincode package is, `HOST:PORT`.
+///
+/// # Errors
+/// Why the bytes are no package of a service.
+pub fn service_address(package: &[u8]) -> Result<String, String> {
+    lifecycle::package::Package::parse(package).map(|package| package.connection.address)
+}
+
 /// Why a ledger cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -222,7 +230,7 @@ pub async fn serve(config: Config) -> Result<Running, Error> {
                     .max_decoding_message_size(MAX_MESSAGE_SIZE)
                     .max_encoding_message_size(MAX_MESSAGE_SIZE),
             )
-            .add_service(DiscoveryServer::new(discovery));
+            .add_service(DiscoveryServer::new(discovery).max_decoding_message_size(discovery::MAX_REQUEST));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let (msp_id, mut stopping) = (org.msp_id.clone(), stop.subscribe());
         tasks.spawn(async move {

@@ -3,9 +3,14 @@
 mod common;
 
 use common::{Client, Network};
-use fabric_protos::common::Envelope;
+use fabric_protos::common::{Envelope, Status as BlockStatus};
+use fabric_protos::discovery::{
+    AuthInfo, ChaincodeQuery, Query, Request, SignedRequest, query, query_result,
+};
 use fabric_protos::gateway::*;
-use fabric_protos::peer::{SignedProposal, TxValidationCode};
+use fabric_protos::lifecycle::CheckCommitReadinessArgs;
+use fabric_protos::peer::{ChaincodeCall, ChaincodeInterest, SignedProposal, TxValidationCode};
+use fabric_protos::prost::Message;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -182,6 +187,94 @@ async fn messages_beyond_the_limit_are_refused() {
     let request = EvaluateRequest { proposed_transaction: Some(signed), ..Default::default() };
     let error = client.gateway.evaluate(request).await.unwrap_err();
     assert_eq!(error.code(), tonic::Code::OutOfRange, "{error:?}");
+    still_works(&mut client, "after").await;
+    ledger.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_for_a_peers_other_services_is_answered() {
+    let network = Network::new(2).await;
+    let ledger = network.serve().await;
+    let (mut client, mut admin) = (network.client(&ledger, 1), network.admin(&ledger, 1));
+    let proposed = client.propose(&["blind", "k", "v"]);
+    let envelope = client.endorse(&proposed, &[]).await.unwrap();
+    let definition = CheckCommitReadinessArgs {
+        sequence: i64::MIN,
+        name: "other".into(),
+        version: "1".into(),
+        validation_parameter: vec![1, 2, 3],
+        ..Default::default()
+    };
+    let asked = Request {
+        authentication: Some(AuthInfo { client_identity: client.creator.clone(), ..Default::default() }),
+        queries: vec![Query {
+            channel: "confab".into(),
+            query: Some(query::Query::CcQuery(ChaincodeQuery {
+                interests: vec![ChaincodeInterest {
+                    chaincodes: vec![ChaincodeCall { name: "confab".into(), ..Default::default() }],
+                }],
+            })),
+        }],
+    };
+    let functions = [
+        "InstallChaincode",
+        "QueryInstalledChaincode",
+        "GetInstalledChaincodePackage",
+        "ApproveChaincodeDefinitionForMyOrg",
+        "QueryApprovedChaincodeDefinition",
+        "QueryApprovedChaincodeDefinitions",
+        "CheckCommitReadiness",
+        "CommitChaincodeDefinition",
+        "QueryChaincodeDefinition",
+        "QueryChaincodeDefinitions",
+    ];
+    let mut runner = TestRunner::deterministic();
+    let place = (any::<prop::sample::Index>(), any::<u8>());
+    let limit = Duration::from_secs(5);
+    for i in 0..count("LEDGER_GARBAGE", 300) {
+        let mut draw = |source: &[u8]| {
+            let mut bytes = source.to_vec();
+            for _ in 0..i % 4 {
+                let (at, byte) = place.new_tree(&mut runner).unwrap().current();
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes
+        };
+        let function = functions[i % functions.len()];
+        let args = [function.as_bytes(), &draw(&definition.encode_to_vec())];
+        for channel in ["confab", ""] {
+            let proposed =
+                admin.propose_bytes("_lifecycle", &args, |header| header.channel_id = channel.into());
+            let answer = timeout(limit, admin.process(&proposed)).await.expect("lifecycle").unwrap();
+            assert!([200, 404, 500].contains(&answer.response.unwrap().status));
+        }
+        let payload = draw(&asked.encode_to_vec());
+        let request = SignedRequest { signature: client.sign(&payload), payload };
+        let answer = timeout(limit, client.discovery.discover(request)).await.expect("discovery");
+        if let Err(error) = answer {
+            assert_eq!(error.code(), tonic::Code::Unknown, "{error:?}");
+        }
+        let payload = draw(&envelope.payload);
+        let changed = Envelope { signature: client.sign(&payload), payload };
+        let (status, _) = timeout(limit, client.broadcast(changed.clone())).await.expect("broadcast");
+        assert_ne!(status, BlockStatus::InternalServerError);
+        let (blocks, _) = timeout(limit, client.ordered_blocks(changed)).await.expect("deliver");
+        assert!(blocks.is_empty());
+    }
+    // Policies of thousands of parts are not looked into.
+    let wide = format!("OutOf(500,{})", vec!["'Org1MSP.peer'"; 1000].join(","));
+    let wide = wide.parse::<msp::Policy>().unwrap().to_envelope();
+    let mut asked = asked;
+    let Some(query::Query::CcQuery(question)) = &mut asked.queries[0].query else { unreachable!() };
+    question.interests[0].chaincodes[0].key_policies = vec![wide; 10];
+    let payload = asked.encode_to_vec();
+    let request = SignedRequest { signature: client.sign(&payload), payload };
+    let answer = timeout(limit, client.discovery.discover(request)).await.expect("discovery").unwrap();
+    assert!(matches!(answer.into_inner().results[0].result, Some(query_result::Result::Error(_))));
+    let payload = vec![0; 1 << 20];
+    let request = SignedRequest { signature: client.sign(&payload), payload };
+    assert_eq!(client.discovery.discover(request).await.unwrap_err().code(), tonic::Code::OutOfRange);
     still_works(&mut client, "after").await;
     ledger.shutdown().await;
 }

@@ -1,6 +1,6 @@
 //! Looks at a network and stops it.
 
-use crate::{Error, Kind, Network, State, marks, prepare::Lock, process, ready};
+use crate::{Error, Kind, Network, ServiceHealth, State, marks, prepare::Lock, process, ready, services};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -22,6 +22,8 @@ pub struct Status {
     pub committing: Option<Result<(), String>>,
     /// Whether there is room for more blocks.
     pub room: Result<(), String>,
+    /// The chaincode services that a development ledger uses and that are no processes of the network's.
+    pub services: Vec<ServiceHealth>,
 }
 
 impl Status {
@@ -31,6 +33,7 @@ impl Status {
             && self.peers.iter().all(|peer| peer.endorsing.is_ok())
             && !matches!(self.committing, Some(Err(_)))
             && self.room.is_ok()
+            && self.services.iter().all(|service| service.health == Health::Well)
     }
 }
 
@@ -128,7 +131,11 @@ pub async fn status(dir: &Path) -> Result<Status, Error> {
         None => None,
     };
     let room = room(&network.dir);
-    Ok(Status { network, processes, peers, committing, room })
+    let services = match network.kind {
+        Kind::Dev => services::services(&network).await,
+        Kind::Fabric => Vec::new(),
+    };
+    Ok(Status { network, processes, peers, committing, room, services })
 }
 
 /// Whether the disk of a folder has room for more blocks: orderers and peers stop for good when it is full.

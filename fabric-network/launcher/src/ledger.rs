@@ -1,6 +1,9 @@
 //! The development ledger with the organisations' chaincode services: `confab ledger start`.
 
-use crate::{Error, Kind, Network, Options, Organization, ProcessSpec, control::Started, prepare, ready};
+use crate::{
+    Error, Kind, Network, Options, Organization, ProcessSpec, State, control::Started, prepare, process,
+    ready,
+};
 use dev_ledger::{
     ChaincodeConfig, ChaincodeDefinition, ChannelConfig, ClientTls, Collection, Config, OrgConfig, Policy,
 };
@@ -43,7 +46,17 @@ pub async fn up(
         listens: network.orgs.iter().map(|org| org.peer.address.clone()).collect(),
     };
     network.processes.insert(0, process);
+    let known = network.guests.clone();
+    for guest in &options.guests {
+        guest.check(&network)?;
+        network.guests.retain(|known| known.name != guest.name);
+        network.guests.push(guest.clone());
+    }
     network.save()?;
+    if network.guests != known && process::state(&network.dir, "ledger").0 != State::Ended {
+        progress("restarting the ledger, for its chaincodes have changed");
+        process::stop(&network.dir, ["ledger"]);
+    }
 
     let mut started = Started::new(&network.dir);
     started.start_missing(&network, progress)?;
@@ -67,6 +80,11 @@ pub async fn up(
 /// [`Error::Description`] when a peer's address in `network.json` is none, [`Error::Conflict`] when a
 /// collection's policy is none.
 pub fn config(network: &Network) -> Result<Config, Error> {
+    let guests = |org: &Organization| {
+        let services =
+            network.guests.iter().filter_map(|guest| Some((guest.name.clone(), guest.service(&org.msp_id)?)));
+        services.collect::<Vec<_>>().into_iter()
+    };
     let org = |org: &Organization| {
         let listen = org.peer.address.parse().map_err(|e| Error::Description {
             path: network.path("network.json"),
@@ -80,19 +98,21 @@ pub fn config(network: &Network) -> Result<Config, Error> {
             signing_cert: network.path(&org.peer.identity.cert),
             signing_key: network.path(&org.peer.identity.key),
             msp_dir: network.path(&org.msp),
-            chaincodes: BTreeMap::from([(
-                network.chaincode.name.clone(),
-                ChaincodeConfig {
-                    address: org.chaincode.address.clone(),
-                    tls_root: Some(network.path(&org.chaincode.tls.ca)),
-                    client: org.chaincode.client.as_ref().map(|client| ClientTls {
-                        cert: network.path(&client.cert),
-                        key: network.path(&client.key),
-                    }),
-                    package_id: org.chaincode.package_id.clone(),
-                    package: Some(prepare::package_file(network, org)),
-                },
-            )]),
+            chaincodes: guests(org)
+                .chain([(
+                    network.chaincode.name.clone(),
+                    ChaincodeConfig {
+                        address: org.chaincode.address.clone(),
+                        tls_root: Some(network.path(&org.chaincode.tls.ca)),
+                        client: org.chaincode.client.as_ref().map(|client| ClientTls {
+                            cert: network.path(&client.cert),
+                            key: network.path(&client.key),
+                        }),
+                        package_id: org.chaincode.package_id.clone(),
+                        package: Some(prepare::package_file(network, org)),
+                    },
+                )])
+                .collect(),
         })
     };
     let orgs = network.orgs.iter().map(org).collect::<Result<_, Error>>()?;
@@ -101,7 +121,11 @@ pub fn config(network: &Network) -> Result<Config, Error> {
         sequence: i64::try_from(network.chaincode.sequence).unwrap_or(i64::MAX),
         ..ChaincodeDefinition::new(&network.chaincode.name, &network.chaincode.version)
     };
-    let channels = vec![ChannelConfig::new(&network.channel, vec![definition])];
+    let mut definitions = vec![definition];
+    for guest in &network.guests {
+        definitions.push(guest.definition()?);
+    }
+    let channels = vec![ChannelConfig::new(&network.channel, definitions)];
     Ok(Config {
         channels,
         endorsement_timeout: Duration::from_secs(network.endorsement_timeout),
@@ -110,7 +134,8 @@ pub fn config(network: &Network) -> Result<Config, Error> {
     })
 }
 
-fn collection(collection: &crate::Collection) -> Result<Collection, Error> {
+/// A collection of a chaincode's definition.
+pub(crate) fn collection(collection: &crate::Collection) -> Result<Collection, Error> {
     let members = collection
         .policy
         .parse::<Policy>()

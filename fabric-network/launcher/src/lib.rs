@@ -27,6 +27,7 @@ mod config;
 mod control;
 mod error;
 pub mod fabric;
+mod guest;
 pub mod ledger;
 mod lifecycle;
 mod link;
@@ -39,16 +40,19 @@ mod prepare;
 mod process;
 mod profile;
 mod ready;
+mod services;
 
 pub use binaries::{Binaries, Generation};
 pub use control::{Health, PeerHealth, ProcessStatus, Status, down, status};
 pub use error::Error;
+pub use guest::{GuestChaincode, GuestCollection, GuestPolicy, Service, ServiceDescription};
 pub use network::{
     Chaincode, ChaincodeDefinition, Collection, Identity, Kind, Network, Orderer, OrdererEndpoint,
     Organization, Peer, PeerEndpoint, ProcessSpec, Remote, Tls,
 };
 pub use package::service_package;
 pub use process::State;
+pub use services::ServiceHealth;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -88,6 +92,8 @@ pub struct Options {
     /// 600. As the network has it unless given, and 3 s when it is made. Peers learn of a change when they are
     /// started again.
     pub endorsement_timeout: Option<Duration>,
+    /// Chaincodes of others on a development ledger, beside those that it has already.
+    pub guests: Vec<GuestChaincode>,
     /// The first of the consecutive ports to use; none, free ports that the system names. Only for a
     /// network that does not exist yet.
     pub base_port: Option<u16>,
@@ -105,6 +111,7 @@ impl Options {
             definition: ChaincodeDefinition::new("confab", "1.0"),
             probe: ["probe", "network", "up"].map(String::from).to_vec(),
             endorsement_timeout: None,
+            guests: Vec::new(),
             base_port: None,
         }
     }

@@ -1,6 +1,6 @@
 //! The description of a network, kept in `network.json`.
 
-use crate::Error;
+use crate::{Error, GuestChaincode};
 use files::Access;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{
@@ -24,6 +24,9 @@ pub struct Network {
     pub channel: String,
     /// The one chaincode of the channel.
     pub chaincode: ChaincodeDefinition,
+    /// Chaincodes of others on a development ledger.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub guests: Vec<GuestChaincode>,
     /// Function and arguments of the transaction that shows that the network works.
     pub probe: Vec<String>,
     /// For how many seconds a peer waits for another one's endorsement.
@@ -359,6 +362,7 @@ impl Network {
             kind,
             channel: "confab".into(),
             chaincode,
+            guests: Vec::new(),
             probe: Vec::new(),
             endorsement_timeout: endorsement_seconds(),
             ready: false,

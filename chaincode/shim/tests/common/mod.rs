@@ -1,5 +1,7 @@
 //! A network of three organisations with a chaincode, and its clients.
 
+#![allow(dead_code, reason = "each test binary uses a part")]
+
 use gateway_client::{Call, Contract, Error, Gateway, TxValidationCode};
 use launcher::ledger::LedgerCommand;
 use launcher::{ChaincodeCommand, Collection, Kind, fabric, ledger};
@@ -23,6 +25,12 @@ async fn ledger_service() {
     std::future::pending::<()>().await;
 }
 
+/// How the launcher starts it.
+pub fn ledger_command() -> LedgerCommand {
+    let args = ["common::ledger_service", "--exact", "--ignored", "--nocapture"].map(String::from).to_vec();
+    LedgerCommand { program: std::env::current_exe().unwrap(), args }
+}
+
 /// A network that is taken down when the test ends, however it ends.
 pub struct Ledger {
     pub network: launcher::Network,
@@ -44,33 +52,38 @@ impl Ledger {
     /// A network whose first two organisations share the collection `pair`; none, with a word, where it is to be
     /// real Fabric and that is not on this machine.
     pub async fn start(kind: Kind, chaincode: ChaincodeCommand) -> Option<Self> {
+        Self::start_with(kind, chaincode, None).await
+    }
+
+    /// The same with the programs of real Fabric in this folder.
+    pub async fn start_with(
+        kind: Kind,
+        chaincode: ChaincodeCommand,
+        fabric_home: Option<PathBuf>,
+    ) -> Option<Self> {
         if kind == Kind::Fabric
+            && fabric_home.is_none()
             && let Err(error) = launcher::Binaries::find()
         {
             say(&format!("SKIPPED: real Fabric not found; set FABRIC_HOME ({error})"));
             return None;
         }
         let dir = tempfile::Builder::new().prefix("confab-test-").tempdir().unwrap().keep();
-        let mut options = launcher::Options::new(&dir, 3, chaincode);
+        let mut options = launcher::Options { fabric_home, ..launcher::Options::new(&dir, 3, chaincode) };
         options.probe = ["put", "probe", "up"].map(String::from).to_vec();
         options.definition.collections.push(Collection::new("pair", &["Org1MSP", "Org2MSP"]));
         let progress = &mut |step: &str| eprintln!("{step}");
         let network = match kind {
             Kind::Fabric => fabric::up(&options, progress).await,
-            Kind::Dev => {
-                let args = ["common::ledger_service", "--exact", "--ignored", "--nocapture"]
-                    .map(String::from)
-                    .to_vec();
-                ledger::up(
-                    &options,
-                    &LedgerCommand { program: std::env::current_exe().unwrap(), args },
-                    progress,
-                )
-                .await
-            }
+            Kind::Dev => ledger::up(&options, &ledger_command(), progress).await,
         };
         let network = network.unwrap_or_else(|e| panic!("{kind:?} in {}: {e}", dir.display()));
         Some(Self { network, dir })
+    }
+
+    /// Takes over a network that was started otherwise.
+    pub fn of(network: launcher::Network) -> Self {
+        Self { dir: network.dir.clone(), network }
     }
 
     /// The contract as organisation 1, 2 or 3 sees it.

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{output::Steps, shutdown};
 use clap::Subcommand;
-use launcher::{Network, Options, ledger::LedgerCommand as Launch};
+use launcher::{GuestChaincode, Network, Options, ledger::LedgerCommand as Launch};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -32,6 +32,11 @@ pub enum LedgerCommand {
         /// given. What runs learns of a change when it is started again.
         #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u16).range(1..=600))]
         endorsement_timeout: Option<u16>,
+        /// A chaincode of your own that runs as a service, described in a TOML or JSON file: name, version, policy,
+        /// collections, and the address of each organisation's service. Several may be given; with a changed file, the
+        /// ledger is started again.
+        #[arg(long, value_name = "FILE")]
+        chaincode: Vec<PathBuf>,
     },
     #[command(flatten)]
     Look(Inspect),
@@ -65,10 +70,12 @@ fn delay(text: &str) -> Result<(String, Duration), String> {
 
 pub async fn run(command: LedgerCommand) -> Done {
     match command {
-        LedgerCommand::Start { orgs, dir, base_port, endorsement_timeout } => {
+        LedgerCommand::Start { orgs, dir, base_port, endorsement_timeout, chaincode } => {
+            let guests = chaincode.iter().map(|file| GuestChaincode::load(file)).collect::<Result<_, _>>()?;
+            let choices = Choices { base_port, endorsement_timeout, guests };
             let steps = Steps::new();
             let started = tokio::select! {
-                started = start(&dir, usize::from(orgs), (base_port, endorsement_timeout), &steps) => started,
+                started = start(&dir, usize::from(orgs), choices, &steps) => started,
                 () = shutdown::requested() => Err("interrupted; what had been started was stopped".into()),
             };
             steps.clear();
@@ -82,19 +89,27 @@ pub async fn run(command: LedgerCommand) -> Done {
     }
 }
 
+/// What may be chosen for a development ledger.
+#[derive(Default)]
+pub struct Choices {
+    /// The first of the consecutive ports to use.
+    pub base_port: Option<u16>,
+    /// For how many seconds a peer waits for another one's endorsement.
+    pub endorsement_timeout: Option<u16>,
+    /// Chaincodes of others.
+    pub guests: Vec<GuestChaincode>,
+}
+
 /// Starts what is missing of a development ledger.
-pub async fn start(
-    dir: &Path,
-    orgs: usize,
-    (base_port, endorsement_timeout): (Option<u16>, Option<u16>),
-    steps: &Steps,
-) -> Done<Network> {
+pub async fn start(dir: &Path, orgs: usize, choices: Choices, steps: &Steps) -> Done<Network> {
+    let Choices { base_port, endorsement_timeout, guests } = choices;
     std::fs::create_dir_all(dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
     let dir = std::fs::canonicalize(dir)?;
     let args = vec!["ledger".into(), "run".into(), "--dir".into(), dir.display().to_string()];
     let launch = Launch { program: program()?, args };
     let endorsement_timeout = endorsement_timeout.map(|seconds| Duration::from_secs(seconds.into()));
-    let options = Options { base_port, endorsement_timeout, ..Options::new(dir, orgs, chaincode_command()?) };
+    let own = Options::new(dir, orgs, chaincode_command()?);
+    let options = Options { base_port, endorsement_timeout, guests, ..own };
     Ok(launcher::ledger::up(&options, &launch, &mut |step| steps.step(step)).await?)
 }
 

@@ -156,6 +156,12 @@ pub fn show(network: &Network) {
     for org in &network.orgs {
         say!("  {:<8} peer {}  {}", org.msp_id, org.peer.address, network.path(&org.profile).display());
     }
+    for guest in &network.guests {
+        say!("chaincode {} {}", guest.name, guest.version);
+        for (org, service) in &guest.services {
+            say!("  {:<8} service {}, which registers as {}", org, service.address(), guest.id(service));
+        }
+    }
 }
 
 async fn status(dir: &Path) -> Done {
@@ -177,6 +183,11 @@ async fn status(dir: &Path) -> Done {
     }
     if let Err(reason) = &status.room {
         say!("{:<16} {reason}", "the disk");
+    }
+    for service in &status.services {
+        let address = service.address.as_deref().unwrap_or("-");
+        let (name, org) = (format!("{} {}", service.chaincode, service.version), &service.org);
+        say!("{name:<16} {org:>8}  {:?}  {address}", service.health);
     }
     match status.is_healthy() {
         true => Ok(()),

@@ -390,7 +390,7 @@ pub async fn borrow_network(kind: Kind, dir: &Path, orgs: usize, steps: &Steps) 
         return Ok(Borrowed { network, started: false, users });
     }
     let network = match kind {
-        Kind::Dev => ledger::start(dir, orgs, (None, None), steps).await?,
+        Kind::Dev => ledger::start(dir, orgs, ledger::Choices::default(), steps).await?,
         Kind::Fabric => {
             let options = Options::new(dir, orgs, super::chaincode_command()?);
             launcher::fabric::up(&options, &mut |step| steps.step(step)).await?

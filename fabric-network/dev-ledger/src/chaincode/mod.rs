@@ -67,8 +67,9 @@ impl Transaction<'_> {
         let node = self.node;
         let Some(link) = self.channel.service(node, chaincode) else {
             return Err(format!(
-                "invalid invocation: [channel {}] failed to get chaincode container info for {chaincode}: chaincode definition for '{chaincode}' exists, but chaincode is not installed",
-                self.channel.name
+                "invalid invocation: [channel {}] failed to get chaincode container info for {chaincode}: {}",
+                self.channel.name,
+                self.channel.no_service(node, chaincode)
             ));
         };
         let session = link.session().await?;
