@@ -118,6 +118,8 @@ pub struct Definition {
     /// Counts the definitions of the chaincode, from 1.
     pub sequence: i64,
     pub version: String,
+    /// Whether each version has to be called once to initialise before anything else is.
+    pub init_required: bool,
     pub policy: Required,
     collections: BTreeMap<String, Members>,
     /// The package that each organisation approved for this definition.
@@ -147,6 +149,7 @@ impl Definition {
         Self {
             sequence,
             version: parameters.endorsement.version.clone(),
+            init_required: parameters.endorsement.init_required,
             policy: Required::new(&policy, orgs),
             collections: defined.chain(implicit(orgs)).collect(),
             packages: BTreeMap::new(),
@@ -158,6 +161,7 @@ impl Definition {
         Self {
             sequence: 0,
             version: crate::system::VERSION.into(),
+            init_required: false,
             policy: Required::reference("/Channel/Application/LifecycleEndorsement", orgs),
             collections: implicit(orgs).collect(),
             packages: BTreeMap::new(),

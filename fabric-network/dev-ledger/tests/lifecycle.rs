@@ -148,6 +148,7 @@ async fn run(orgs: &mut [Org; 2], is_2_5: bool) -> Vec<String> {
     commitment(&mut t, orgs, is_2_5).await;
     called(&mut t, orgs).await;
     redefined(&mut t, orgs, is_2_5).await;
+    initialised(&mut t, orgs).await;
     t.0
 }
 
@@ -460,6 +461,48 @@ async fn redefined(t: &mut Transcript, orgs: &mut [Org; 2], is_2_5: bool) {
         );
         t.note(&format!("approve {what}"), answer.await);
     }
+}
+
+/// A definition whose chaincode has to be initialised first.
+async fn initialised(t: &mut Transcript, orgs: &mut [Org; 2]) {
+    let early = orgs[0].user.propose_init("extra", &["blind", "k", "early"]);
+    t.call("init that is not asked for", orgs[0].user.process(&early).await.map(|answer| answer.response));
+    let members = "OR('Org1MSP.member','Org2MSP.member')";
+    let definition = with_collections(
+        CheckCommitReadinessArgs { init_required: true, ..definition(3, "3.0") },
+        vec![collection("pair", members, 7)],
+    );
+    for (own, other) in [(0, 1), (1, 0)] {
+        let args = approval(&definition, &orgs[own].package_id);
+        let (mut admin, msp_id) = (orgs[own].admin.clone(), orgs[own].msp_id);
+        let verdict = submit(&mut admin, &mut orgs[other].user, (APPROVE, &[msp_id]), &args).await;
+        t.call("approve the third", verdict);
+    }
+    let [one, two] = orgs;
+    let verdict = submit(&mut one.user, &mut two.user, (COMMIT, &[]), &definition).await;
+    t.call("commit the third", verdict);
+    let user = &mut one.user;
+    let uninitialised = user.propose_to("extra", &["get", "k"], |_| {});
+    let answer = user.process(&uninitialised).await.map(|answer| answer.response.unwrap());
+    // The transaction's id is in the words.
+    t.call(
+        "before init",
+        answer.map(|response| response.message.split_once(": ").map(|(_, rest)| rest.to_owned())),
+    );
+    let init = eventually(async || {
+        let proposed = user.propose_init("extra", &["blind", "k", "new"]);
+        let envelope =
+            user.endorse(&proposed, &["Org1MSP", "Org2MSP"]).await.map_err(|e| format!("{e:?}"))?;
+        Ok((proposed.id, envelope))
+    });
+    let (id, envelope) = init.await;
+    t.note("what an init reads and writes", common::transcript::rwset(&envelope));
+    user.submit(&id, envelope).await.unwrap();
+    t.note("init", user.commit_status(&id).await.unwrap().0);
+    let again = user.propose_init("extra", &["blind", "k", "again"]);
+    t.call("init again", user.process(&again).await.map(|answer| answer.response));
+    let proposed = user.propose_to("extra", &["get", "k"], |_| {});
+    t.call("after init", user.process(&proposed).await.map(|answer| answer.response));
 }
 
 /// An organisation with its package, and the service that the package leads to.

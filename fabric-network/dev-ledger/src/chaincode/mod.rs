@@ -27,6 +27,8 @@ use tonic::transport::{ClientTlsConfig, Endpoint};
 
 /// Fabric's words, which clients of the gateway look for.
 const STREAM_TERMINATED: &str = "chaincode stream terminated";
+/// The key under which a chaincode's namespace has the version that was initialised, as on Fabric.
+const INITIALISED: &str = "\0\u{10ffff}initialized";
 /// What READY offers, as a peer of Fabric 3.1 does by default.
 const BATCH_SIZE: u32 = 1000;
 /// Messages that may wait to be sent to the service.
@@ -72,12 +74,42 @@ impl Transaction<'_> {
                 self.channel.no_service(node, chaincode)
             ));
         };
+        let kind = self.begin(chaincode, &input).map_err(|e| format!("invalid invocation: {e}"))?;
         let session = link.session().await?;
-        let answer = match timeout(link.timeouts.execute, session.run(self, chaincode, input)).await {
+        let running = session.run(self, chaincode, kind, input);
+        let answer = match timeout(link.timeouts.execute, running).await {
             Ok(answer) => answer,
             Err(_) => Err("timeout expired while executing transaction".into()),
         };
         answer.map_err(|e| format!("error sending: {e}"))
+    }
+
+    /// Whether a chaincode is called to initialise, or as ever; one that has to be initialised is so once for each
+    /// version.
+    fn begin(&mut self, chaincode: &str, input: &ChaincodeInput) -> Result<Type, String> {
+        let definitions = self.channel.definitions();
+        let definition = definitions.get(chaincode).filter(|definition| definition.init_required);
+        let Some(definition) = definition else {
+            return match input.is_init {
+                true => {
+                    Err(format!("chaincode '{chaincode}' does not require initialization but called as init"))
+                }
+                false => Ok(Type::Transaction),
+            };
+        };
+        let version = definition.version.as_bytes();
+        let is_initialised = self.simulation.get(chaincode, INITIALISED)? == version;
+        match (input.is_init, is_initialised) {
+            (true, false) => {
+                self.simulation.put(chaincode, INITIALISED.into(), version.to_vec())?;
+                Ok(Type::Init)
+            }
+            (true, true) => Err(format!("chaincode '{chaincode}' is already initialized but called as init")),
+            (false, false) => Err(format!(
+                "chaincode '{chaincode}' has not been initialized for this version, must call as init first"
+            )),
+            (false, true) => Ok(Type::Transaction),
+        }
     }
 
     /// Runs another chaincode at the request of one that runs, with the same reads and writes.
@@ -267,6 +299,7 @@ impl Session {
         &self,
         transaction: &mut Transaction<'_>,
         namespace: &str,
+        kind: Type,
         input: ChaincodeInput,
     ) -> Result<ChaincodeMessage, String> {
         let key = (transaction.channel.name.clone(), transaction.tx_id.to_owned());
@@ -287,7 +320,7 @@ impl Session {
             ..Default::default()
         };
 
-        let mut message = reply(Type::Transaction, input.encode_to_vec());
+        let mut message = reply(kind, input.encode_to_vec());
         message.proposal = Some(transaction.proposal.clone());
         loop {
             self.outgoing.send(message).await.map_err(|_| STREAM_TERMINATED)?;

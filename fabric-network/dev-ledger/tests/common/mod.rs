@@ -400,7 +400,13 @@ impl Client {
             _ => (args, None),
         };
         let args = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
-        self.propose_call(name, args, secret.into_iter().collect(), change)
+        self.propose_call(name, args, secret.into_iter().collect(), false, change)
+    }
+
+    /// A proposal to initialise a chaincode by a call.
+    pub fn propose_init(&self, name: &str, args: &[&str]) -> Proposed {
+        let args = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
+        self.propose_call(name, args, BTreeMap::new(), true, |_| {})
     }
 
     /// A proposal to call a chaincode with arguments that are no texts.
@@ -410,7 +416,8 @@ impl Client {
         args: &[&[u8]],
         change: impl FnOnce(&mut ChannelHeader),
     ) -> Proposed {
-        self.propose_call(name, args.iter().map(|arg| arg.to_vec()).collect(), BTreeMap::new(), change)
+        let args = args.iter().map(|arg| arg.to_vec()).collect();
+        self.propose_call(name, args, BTreeMap::new(), false, change)
     }
 
     fn propose_call(
@@ -418,6 +425,7 @@ impl Client {
         name: &str,
         args: Vec<Vec<u8>>,
         transient_map: BTreeMap<String, Vec<u8>>,
+        is_init: bool,
         change: impl FnOnce(&mut ChannelHeader),
     ) -> Proposed {
         let mut nonce = [0; 24];
@@ -442,7 +450,7 @@ impl Client {
         let spec = ChaincodeSpec {
             r#type: chaincode_spec::Type::Golang as i32,
             chaincode_id,
-            input: Some(ChaincodeInput { args, ..Default::default() }),
+            input: Some(ChaincodeInput { args, is_init, ..Default::default() }),
             timeout: 0,
         };
         let input = ChaincodeInvocationSpec { chaincode_spec: Some(spec) }.encode_to_vec();
