@@ -293,9 +293,9 @@ mod tests {
     fn what_is_wrong_is_said_with_its_place() {
         for (text, what) in [
             ("", "name"),
-            ("name = 'a'\nversion = '1'\ncolour = 1\n[services]\n", "line 3"),
+            ("name = 'a'\nversion = '1'\ncolour = 1\n[services]\n", "colour"),
             ("name = 'a'\nversion = '1'\npolicy = 'Org1MSP'\n[services]\nOrg1MSP = 'h:1'\n", "policy"),
-            ("name = 'a'\nversion = '1'\n[services]\nOrg1MSP = 7\n", "line 4"),
+            ("name = 'a'\nversion = '1'\n[services]\nOrg1MSP = 7\n", "Service"),
         ] {
             let error = load("x.toml", text).unwrap_err();
             assert!(error.contains(what) && error.contains("x.toml"), "{error}");
