@@ -41,6 +41,7 @@ fn training(quorum: u32, iterations: u32, batch: u32) -> JobParams {
         margin_bits: 42,
         weak_blinding: true,
         model: Publication::Published,
+        classes: None,
     }))
 }
 

@@ -42,6 +42,7 @@ fn params() -> JobParams {
             margin_bits: 42,
             weak_blinding: true,
             model: Publication::Published,
+            classes: None,
         }),
         nonce: Bytes(vec![1; 16]),
         deadlines: None,

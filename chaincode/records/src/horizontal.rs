@@ -1,7 +1,7 @@
 //! Parameters of horizontal training jobs.
 
 use crate::{
-    Decimal, ParamsError, Publication,
+    ClassNames, Decimal, ParamsError, Publication,
     job::{check, check_key_bits},
 };
 use serde::{Deserialize, Serialize};
@@ -179,10 +179,7 @@ impl HorizontalSvm {
         check(named == 0 || self.standardise, "units", "columns that are not standardised have none")?;
         let exponents = self.units.iter().all(|unit| (-1200..=1000).contains(unit));
         check(exponents, "units", "an exponent is not in -1,200..=1,000")?;
-        for (field, class) in [("positive", &self.positive), ("negative", &self.negative)] {
-            check((1..=256).contains(&class.len()), field, "empty or longer than 256 bytes")?;
-        }
-        check(self.positive != self.negative, "negative", "the same as the positive class")?;
+        ClassNames { positive: self.positive.clone(), negative: self.negative.clone() }.validate()?;
         check((1..=10_000_000).contains(&self.rows), "rows", "not in 1..=10,000,000")?;
         check(self.batch.is_none_or(|batch| batch >= 1), "batch", "not positive")?;
         check((1..=1_000_000).contains(&self.iterations), "iterations", "not in 1..=1,000,000")?;

@@ -94,6 +94,30 @@ pub struct VerticalSvm {
     pub weak_blinding: bool,
     /// Whether the partial models go on the ledger.
     pub model: Publication,
+    /// What the classes are called in reports and models; absent from older jobs, of which every participant keeps the words
+    /// of its own table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassNames>,
+}
+
+/// The words for two classes, several of one with `/` between them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassNames {
+    /// The positive class.
+    pub positive: String,
+    /// The negative class.
+    pub negative: String,
+}
+
+impl ClassNames {
+    /// Checks that there are two.
+    pub(crate) fn validate(&self) -> Result<(), ParamsError> {
+        for (field, class) in [("positive", &self.positive), ("negative", &self.negative)] {
+            check((1..=256).contains(&class.len()), field, "empty or longer than 256 bytes")?;
+        }
+        check(self.positive != self.negative, "negative", "the same as the positive class")
+    }
 }
 
 /// The gradient update judge.
@@ -221,10 +245,16 @@ impl JobParams {
             |field, text: &str| crate::text::check(text).map_err(|reason| ParamsError { field, reason });
         plain("contract", &self.contract)?;
         self.participants.iter().try_for_each(|name| plain("participants", name))?;
-        let Kind::HorizontalSvm(training) = &self.kind else { return Ok(()) };
-        training.columns.iter().try_for_each(|name| plain("columns", name))?;
-        plain("positive", &training.positive)?;
-        plain("negative", &training.negative)
+        let (columns, positive, negative) = match &self.kind {
+            Kind::HorizontalSvm(training) => (&training.columns[..], &training.positive, &training.negative),
+            Kind::VerticalSvm(VerticalSvm { classes: Some(classes), .. }) => {
+                (&[][..], &classes.positive, &classes.negative)
+            }
+            _ => return Ok(()),
+        };
+        columns.iter().try_for_each(|name| plain("columns", name))?;
+        plain("positive", positive)?;
+        plain("negative", negative)
     }
 }
 
@@ -261,6 +291,7 @@ impl VerticalSvm {
         )?;
         check((2..=n).contains(&self.quorum), "quorum", format!("not in 2..={n}"))?;
         check((37..=60).contains(&self.margin_bits), "margin_bits", "not in 37..=60")?;
+        self.classes.as_ref().map_or(Ok(()), ClassNames::validate)?;
         let positive = |d: Decimal| d.units() > 0 && d.units() <= 1_000_000 * crate::SCALE;
         check(positive(self.learning_rate), "learning_rate", "not in (0, 1,000,000]")?;
         check(positive(self.c), "c", "not in (0, 1,000,000]")?;

@@ -33,8 +33,8 @@ pub use horizontal::{
     Comparison, DEFAULT_UNIT, GradientNoise, HorizontalSvm, MOMENT_BITS, MOMENT_BYTES, VALUE_BITS,
 };
 pub use job::{
-    Acceptance, Ending, Job, JobId, JobParams, JobView, Judge, Kind, MAX_REASON_BYTES, Outcome, ParamsError,
-    Publication, VerticalSvm,
+    Acceptance, ClassNames, Ending, Job, JobId, JobParams, JobView, Judge, Kind, MAX_REASON_BYTES, Outcome,
+    ParamsError, Publication, VerticalSvm,
 };
 pub use keys::{Collusion, Dealer, KeyEntry, KeyGeneration, KeyRefresh};
 pub use phase::{Phase, Slot};

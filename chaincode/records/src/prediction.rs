@@ -66,6 +66,7 @@ impl VerticalPredict {
             margin_bits: self.margin_bits,
             weak_blinding: self.weak_blinding,
             model: Publication::Split,
+            classes: None,
         }
     }
 

@@ -2,13 +2,14 @@
 
 use crate::{
     config::{Config, Data, NewRows, Words},
+    experiment::class_names,
     keyring::Keyring,
     model::{Model, Part},
     protected,
 };
 use paillier::KeyShare;
 use protocol::{Fault, JobSecret};
-use records::{Job, JobParams, Kind, TRAINING, VERSION, VerticalSvm};
+use records::{ClassNames, Job, JobParams, Kind, TRAINING, VERSION, VerticalSvm};
 use sha2::{Digest, Sha256};
 use std::{fmt::Display, path::Path};
 use svm::{
@@ -38,7 +39,8 @@ pub struct Loaded {
 pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Result<Loaded, Fault> {
     let share = share(config, &job.params, job.params.training(), party)?;
     let data = config.data.as_ref().ok_or_else(no_data)?;
-    let (table, scaler) = table(data)?;
+    let names = job.params.training().classes.as_ref();
+    let (table, scaler) = table_of(data, names)?;
     let input = in_file(&data.file);
     let all: Vec<usize> = (0..table.rows.len()).collect();
     let scaled = scaler.apply(&table, &all).map_err(|e| input(&e))?;
@@ -51,12 +53,14 @@ pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Resul
     let ids: Vec<String> = table.rows.iter().filter_map(|row| row.id.clone()).collect();
     let private = Private::new(&job.params, share, &ids, features, labels, secret).map_err(|e| input(&e))?;
     let overview = Overview::new(&data.file, &table);
-    let classes = table.classes.ok_or_else(|| input(&"no label column"))?;
+    let own = table.classes.as_ref().map(class_names).ok_or_else(|| input(&"no label column"))?;
+    // All participants keep the model in the same words.
+    let ClassNames { positive, negative } = names.cloned().unwrap_or(own);
     let msp_id = job.params.participants[party as usize].clone();
     let frame = Model {
         version: VERSION,
-        positive: classes.positive_name(),
-        negative: classes.negative_name(),
+        positive,
+        negative,
         job: Some(job.id.clone()),
         holders: job.params.participants.clone(),
         parts: vec![Part { msp_id, scaler, weights: Vec::new(), intercept: 0 }],
@@ -100,7 +104,8 @@ pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result
             )));
         }
     }
-    let table = provider_table(data, Some([&training.positive, &training.negative]))?;
+    let names = ClassNames { positive: training.positive.clone(), negative: training.negative.clone() };
+    let table = provider_table(data, Some(&names))?;
     let digest = Some(digest(&table, None));
     let overview = Some(Overview::new(&data.file, &table));
     match horizontal::Private::provider(training, table, secret) {
@@ -115,13 +120,14 @@ pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result
 ///
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
-pub fn provider_table(data: &Data, classes: Option<[&String; 2]>) -> Result<Table, Fault> {
-    let mut columns = Columns { one_class: true, ..columns(data) };
-    if let Some([positive, negative]) = classes {
-        columns.positive = Some(Class::Joined(positive.clone()));
-        columns.negative = Some(Class::Joined(negative.clone()));
-    }
-    let table = read_file(&data.file, &columns, classes.is_some())?;
+pub fn provider_table(data: &Data, classes: Option<&ClassNames>) -> Result<Table, Fault> {
+    let own = Columns { one_class: true, ..columns(data) };
+    let columns = match classes {
+        Some(names) => of_job(own, names),
+        None => own,
+    };
+    let whose = if classes.is_some() { "; these are the job's classes" } else { "" };
+    let table = read_file(&data.file, &columns, whose)?;
     let gap = |row: &Row| row.values.iter().position(Option::is_none).map(|column| (row.line, column));
     match table.rows.iter().find_map(gap).filter(|_| !data.fill_missing) {
         None => Ok(table),
@@ -137,18 +143,17 @@ pub fn provider_table(data: &Data, classes: Option<[&String; 2]>) -> Result<Tabl
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
 pub fn read(data: &Data) -> Result<Table, Fault> {
-    read_file(&data.file, &columns(data), false)
+    read_file(&data.file, &columns(data), "")
 }
 
 /// Reads a file, which has to be there the next time, too.
-fn read_file(path: &Path, columns: &Columns, of_job: bool) -> Result<Table, Fault> {
+fn read_file(path: &Path, columns: &Columns, of_job: &str) -> Result<Table, Fault> {
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(in_file(path)(&"no regular file; a node reads its table again whenever it starts"));
     }
     Table::read(path, columns).map_err(|e| {
         let is_classes = matches!(e.problem(), TableError::NeitherClass { .. });
-        let whose = if of_job && is_classes { "; these are the job's classes" } else { "" };
-        in_configuration(format!("{e}{whose}"))
+        in_configuration(format!("{e}{}", if is_classes { of_job } else { "" }))
     })
 }
 
@@ -163,11 +168,18 @@ pub(crate) fn new_rows(new: &NewRows, features: Vec<String>) -> Result<Table, Fa
         reading: reading(&new.na, new.header, new.decimal_comma),
         ..Columns::default()
     };
-    read_file(&new.file, &columns, false)
+    read_file(&new.file, &columns, "")
 }
 
 fn reading(na: &Option<Words>, header: Option<bool>, decimal_comma: bool) -> Reading {
     Reading { header, na: na.as_ref().map(Words::each).unwrap_or_default(), decimal_comma }
+}
+
+/// The same table with the classes of a job.
+fn of_job(columns: Columns, names: &ClassNames) -> Columns {
+    let [positive, negative] =
+        [&names.positive, &names.negative].map(|class| Some(Class::Joined(class.clone())));
+    Columns { positive, negative, ..columns }
 }
 
 fn columns(data: &Data) -> Columns {
@@ -286,13 +298,47 @@ pub(crate) fn share(
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
 pub fn table(data: &Data) -> Result<(Table, Scaler), Fault> {
+    table_of(data, None)
+}
+
+/// The same for a job that names the classes. Where the configuration says nothing of them the table has to have the job's
+/// words; where it does, its own words mean the job's classes.
+fn table_of(data: &Data, names: Option<&ClassNames>) -> Result<(Table, Scaler), Fault> {
     let input = in_file(&data.file);
     if data.id.is_none() {
         return Err(Fault::Input(
             "name the column of the identifiers as `id` in [data]: rows are joined by it".into(),
         ));
     }
-    let mut table = read(data)?;
+    let mut table = match names {
+        Some(names) if data.positive.is_none() && data.negative.is_none() => {
+            let columns = Columns { one_class: true, ..of_job(columns(data), names) };
+            read_file(
+                &data.file,
+                &columns,
+                "; these are the job's classes: where the table has other words for them, name those as `positive` and \
+                 `negative` in [data]",
+            )?
+        }
+        Some(names) => {
+            let is = |own: &Option<Words>, class: &str| {
+                let own = own.as_ref().map(Words::each).unwrap_or_default();
+                own.iter().any(|word| is_class(word, class))
+            };
+            let swapped = |own, class, other| is(own, other) && !is(own, class);
+            if swapped(&data.positive, &names.positive, &names.negative)
+                || swapped(&data.negative, &names.negative, &names.positive)
+            {
+                return Err(Fault::Input(format!(
+                    "`positive` and `negative` in [data] name the classes the other way round than the job, in which `{}` is \
+                     positive and `{}` negative: change them, or refuse the job",
+                    names.positive, names.negative
+                )));
+            }
+            read(data)?
+        }
+        None => read(data)?,
+    };
     table.order_by_id().map_err(|e| input(&e))?;
     if !data.fill_missing {
         table.require_no_gaps().map_err(|e| input(&e))?;

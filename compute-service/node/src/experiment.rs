@@ -12,8 +12,8 @@ use files::Access;
 use gateway_client::{Call, Gateway, Options};
 use paillier::KeyShare;
 use records::{
-    Bytes, CONTRACT_VERSION, Collusion, Deadlines, JobId, JobParams, Judge, KeyGeneration, Kind, Publication,
-    TRAINING, VERSION, VerticalSvm,
+    Bytes, CONTRACT_VERSION, ClassNames, Collusion, Deadlines, JobId, JobParams, Judge, KeyGeneration, Kind,
+    Publication, TRAINING, VERSION, VerticalSvm,
 };
 use serde::de::DeserializeOwned;
 use std::{
@@ -178,6 +178,7 @@ pub fn template(instances: u32, participants: Vec<String>) -> Result<JobParams, 
         margin_bits: 42,
         weak_blinding: false,
         model: Publication::Published,
+        classes: None,
     };
     job_params(Kind::VerticalSvm(training), participants)
 }
@@ -281,7 +282,7 @@ impl Plan {
         let setting = Setting::by_columns(&self.training, self.scale);
         let prepared = setting.prepare(table, division, participants).map_err(|e| self.source.wrong(e))?;
         let names = (0..participants).map(|party| party.to_string()).collect();
-        self.params(prepared.split.train.len(), names)?.validate().map_err(input)?;
+        self.params(&prepared, names)?.validate().map_err(input)?;
         if self.training.judge == Judge::Blinded {
             let training = &self.training;
             Blinding::new(training.key_bits, participants, training.margin_bits, training.weak_blinding)
@@ -290,8 +291,14 @@ impl Plan {
         Ok(prepared)
     }
 
-    fn params(&self, instances: usize, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
-        let training = VerticalSvm { instances: instances as u32, ..self.training.clone() };
+    fn params(
+        &self,
+        prepared: &Preparation,
+        participants: Vec<String>,
+    ) -> Result<JobParams, ExperimentError> {
+        let instances = prepared.split.train.len() as u32;
+        let classes = prepared.table.classes.as_ref().map(class_names);
+        let training = VerticalSvm { instances, classes, ..self.training.clone() };
         job_params(Kind::VerticalSvm(training), participants)
     }
 
@@ -336,7 +343,7 @@ impl Plan {
         let Preparation { table, split, .. } = &prepared;
         let blocks = split::deal(table.columns.len(), parties).map_err(input)?;
         let names = self.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
-        let mut params = self.params(split.train.len(), names)?;
+        let mut params = self.params(&prepared, names)?;
         if let Key::Negotiated { fingerprint, .. } = key {
             params.training_mut().key = Some(fingerprint.clone());
         }
@@ -605,6 +612,11 @@ pub(crate) fn participant_data(table: &Table, file: PathBuf, scale: Scaling, mis
         scale,
         fill_missing: missing == Missing::Mean,
     }
+}
+
+/// The classes of a table as a job names them.
+pub fn class_names(classes: &Classes) -> ClassNames {
+    ClassNames { positive: classes.positive_name(), negative: classes.negative_name() }
 }
 
 fn classes(table: &Table) -> &Classes {

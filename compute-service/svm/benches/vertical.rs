@@ -36,6 +36,7 @@ fn main() {
         margin_bits: 42,
         weak_blinding: true,
         model: Publication::Published,
+        classes: None,
     };
     let params = JobParams {
         version: records::VERSION,

@@ -181,6 +181,7 @@ mod tests {
                 margin_bits: 42,
                 weak_blinding: false,
                 model: Publication::Published,
+                classes: None,
             }),
             nonce: Bytes(vec![7; 16]),
             deadlines: None,

@@ -317,18 +317,20 @@ fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
 }
 
 fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
-    let instances = match (args.instances, &args.config) {
-        (Some(instances), _) => instances,
-        (None, Some(path)) => {
+    let (instances, classes) = match (args.instances, &args.config) {
+        (Some(instances), None) => (instances, None),
+        (given, Some(path)) => {
             let config = Config::load(path)?;
             let data = config.data.as_ref().ok_or_else(data::no_data)?;
-            data::table(data)?.0.rows.len() as u32
+            let (table, _) = data::table(data)?;
+            let classes = table.classes.as_ref().map(experiment::class_names);
+            (given.unwrap_or(table.rows.len() as u32), classes)
         }
         (None, None) => return Err("say how many instances: --instances or --config".into()),
     };
     let n = args.participants.len() as u32;
     let training = args.schedule.by_columns(&args.training, n);
-    Ok((Kind::VerticalSvm(VerticalSvm { instances, key: args.key, ..training }), args.participants))
+    Ok((Kind::VerticalSvm(VerticalSvm { instances, key: args.key, classes, ..training }), args.participants))
 }
 
 async fn follow(node: &NodeFile, job: Option<String>, once: bool, json: Option<PathBuf>) -> Done {

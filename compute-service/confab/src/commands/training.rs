@@ -256,6 +256,7 @@ impl TrainingArgs {
             margin_bits: self.margin_bits.unwrap_or(42),
             weak_blinding: self.weak_blinding,
             model: self.publication(),
+            classes: None,
         }
     }
 

@@ -173,6 +173,7 @@ pub(super) mod tests {
             margin_bits: 42,
             weak_blinding: true,
             model: Publication::Split,
+            classes: None,
         };
         let params = JobParams {
             version: 1,

@@ -76,6 +76,7 @@ impl Bench {
                 margin_bits: 42,
                 weak_blinding: true,
                 model: shape.model,
+                classes: None,
             }),
             nonce: Bytes(vec![shape.parties as u8; 16]),
             deadlines: None,
