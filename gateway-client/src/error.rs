@@ -217,6 +217,8 @@ const UNAVAILABLE: &[&str] = &[
     "code = Unavailable",
     "code = DeadlineExceeded",
     "context deadline exceeded",
+    // A gateway renews its connections to other peers while they are used.
+    "client connection is closing",
     "timeout expired",
     "chaincode stream terminated",
     "unavailability of peers",
@@ -502,6 +504,13 @@ pub(crate) mod tests {
                 Failure::Other,
             ),
             (Submit, Grpc::DeadlineExceeded, "submit timeout expired", vec![], Failure::TimedOut),
+            (
+                Endorse,
+                Grpc::Aborted,
+                collect,
+                vec!["rpc error: code = Canceled desc = grpc: the client connection is closing"],
+                Failure::Unavailable,
+            ),
             (
                 Endorse,
                 Grpc::Aborted,

@@ -3,8 +3,8 @@
 //! status that is not 0 and a message that names the cause.
 //!
 //! By default a few cases run on the development ledger. `FAULTS=all` runs every fault in every phase, on Fabric, too, where
-//! it is found; `FAULTS=columns`, `rows` or `keys` those of one protocol, and `FAULTS=freeze-member` those of one fault;
-//! several words, separated by commas, narrow it down. `FAULTS_RUNNERS=4` uses so many ledgers of each kind at a time.
+//! it is found; `FAULTS=columns`, `rows` or `keys` those of one protocol, `FAULTS=freeze-member` those of one fault, and
+//! `FAULTS=iv` those in one phase; several words, separated by commas, narrow it down. `FAULTS_RUNNERS=4` uses so many ledgers of each kind at a time.
 
 #[path = "../fixture/mod.rs"]
 mod fixture;
@@ -164,10 +164,22 @@ fn cases(kind: Kind) -> Vec<Case> {
     let protocols: Vec<Protocol> = Protocol::ALL.into_iter().filter(|p| words.contains(&p.word())).collect();
     let faults: Vec<Fault> =
         Fault::ALL.into_iter().filter(|(_, word)| words.contains(word)).map(|(f, _)| f).collect();
+    let mut phases: Vec<Phase> =
+        Protocol::ALL.iter().flat_map(|protocol| protocol.phases()).copied().collect();
+    phases.sort();
+    phases.dedup();
+    phases.retain(|phase| {
+        words.contains(&phase.as_str()) && !protocols.iter().any(|p| p.word() == phase.as_str())
+    });
     let known = protocols.len()
         + faults.len()
+        + phases.len()
         + words.iter().filter(|word| ["all", "dev", "fabric"].contains(word)).count();
-    assert_eq!(known, words.len(), "FAULTS={wanted}: words are all, dev, fabric, protocols and faults");
+    assert_eq!(
+        known,
+        words.len(),
+        "FAULTS={wanted}: words are all, dev, fabric, protocols, faults and phases"
+    );
     let other = if kind == Kind::Dev { "fabric" } else { "dev" };
     if words.contains(&other) {
         return Vec::new();
@@ -181,6 +193,7 @@ fn cases(kind: Kind) -> Vec<Case> {
     cases.retain(|case| {
         (protocols.is_empty() || protocols.contains(&case.protocol))
             && (faults.is_empty() || faults.contains(&case.fault))
+            && (phases.is_empty() || phases.contains(&case.phase))
             && case.fault.exists(kind)
     });
     cases
