@@ -40,6 +40,10 @@ pub struct Config {
     /// The least that a job has to have for the node to take part; what is below waits for a person's consent.
     #[serde(default, skip_serializing_if = "Minimum::is_default")]
     pub minimum: Minimum,
+    /// The first block that a node without state reads: of one that is made when the ledger is long already, for jobs that are
+    /// proposed afterwards.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_block: u64,
     /// Jobs that the node accepts by itself; others wait for `confab job accept`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<String>,
@@ -168,6 +172,10 @@ fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
 
 fn most() -> u32 {
     crate::predictions::MOST
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn confab_name() -> String {

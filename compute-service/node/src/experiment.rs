@@ -5,6 +5,7 @@ use crate::{
     config::{Config, Data, Words},
     consent::Minimum,
     model::Model,
+    store::Store,
     wait::{self, Wait},
     worker::{JobReport, report_path},
 };
@@ -455,6 +456,7 @@ impl Participants {
                 data: None,
                 predictions: None,
                 minimum: Minimum::none(),
+                first_block: 0,
                 accept: Vec::new(),
             };
             let path = own.join("node.toml");
@@ -566,6 +568,25 @@ impl Participants {
             Ok(_) => Ok(()),
             Err(failure) => Err(ExperimentError::Propose(failure.to_string())),
         }
+    }
+
+    /// Lets nodes that have not run yet read the ledger from its end on: what is proposed from now on is behind it. Where the
+    /// ledger does not say how long it is, they read all of it.
+    ///
+    /// # Errors
+    /// A configuration that cannot be read or written.
+    pub async fn begin_at_the_end(&self) -> Result<(), ExperimentError> {
+        let configs = self.configs.iter().map(|path| Config::load(path).map_err(input));
+        let configs: Vec<Config> = configs.collect::<Result<_, _>>()?;
+        let is_new = |config: &Config| config.first_block == 0 && !Store::is_in(&config.data_dir);
+        if !configs.iter().any(is_new) {
+            return Ok(());
+        }
+        let gateway = Gateway::from_profile(&self.organisations[0].1, None, Options::default())?;
+        let Ok(height) = gateway.network(&self.channel).height().await else { return Ok(()) };
+        let new = configs.iter().enumerate().filter(|(_, config)| is_new(config));
+        new.map(|(party, _)| party)
+            .try_for_each(|party| self.configure(party, |config| config.first_block = height))
     }
 
     /// What the nodes kept of a finished job, by party.

@@ -202,7 +202,7 @@ pub async fn run(
     let network = gateway.network(&config.channel);
     let under_way = UnderWay::default();
     let contract = network.contract(&config.chaincode).watched(&under_way);
-    let position = store.position()?;
+    let next_block = store.position()?.next_block.max(config.first_block);
     let (events, mut on_event) = mpsc::unbounded_channel();
     let (config, jobs, held) = (Arc::new(config), HashMap::new(), Held::default());
     let keeper = Keeper {
@@ -218,13 +218,13 @@ pub async fn run(
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut node = Node { me, own_key, config, store, contract, events, jobs, held };
-    watch(&Event::Following { block: position.next_block });
+    watch(&Event::Following { block: next_block });
     tokio::pin!(shutdown);
     tokio::select! {
         () = &mut shutdown => return Ok(None),
         checked = node.check_ledger(&network) => checked?,
     }
-    let mut blocks = network.blocks(Checkpoint::at(position.next_block));
+    let mut blocks = network.blocks(Checkpoint::at(next_block));
     node.resume(until.job.as_ref())?;
     let mut days = tokio::time::interval(DAY);
     loop {

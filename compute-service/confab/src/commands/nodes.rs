@@ -31,6 +31,7 @@ const RESTART: Duration = Duration::from_secs(20);
 /// The cause, where the job does not finish: as soon as a node gives up or dies, the ledger is gone, or something is wrong
 /// that does not pass by itself.
 pub async fn run_job(participants: &Participants, params: &JobParams, steps: &Steps) -> Done {
+    participants.begin_at_the_end().await?;
     let mut nodes = Nodes::start(participants, params)?;
     let mut progress = Shown::new(params);
     steps.step(progress.begin);

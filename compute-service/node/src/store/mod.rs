@@ -33,6 +33,8 @@ const PINS: TableDefinition<&str, &[u8]> = TableDefinition::new("pins");
 const OPENED: TableDefinition<&str, ()> = TableDefinition::new("opened");
 /// How jobs ended of which nothing else is kept here.
 const ENDED: TableDefinition<&str, &[u8]> = TableDefinition::new("ended");
+/// The database's file in a data directory.
+const FILE: &str = "node.redb";
 const CHECKPOINT: &str = "checkpoint";
 const LEDGER: &str = "ledger";
 
@@ -141,7 +143,7 @@ impl Store {
     /// [`StoreError::InUse`] when another node has it open, [`StoreError::Damaged`], or the file system's error.
     pub fn open(data_dir: &Path) -> Result<Self> {
         make_private(data_dir)?;
-        let path = data_dir.join("node.redb");
+        let path = data_dir.join(FILE);
         let database = damage::open(&path)?;
         let store = Self { database: Some(database), path, flushed: Mutex::new(Instant::now()) };
         store.write(Durability::Immediate, |write| {
@@ -155,6 +157,11 @@ impl Store {
             Ok(())
         })?;
         Ok(store)
+    }
+
+    /// Whether a data directory has a store.
+    pub fn is_in(data_dir: &Path) -> bool {
+        data_dir.join(FILE).exists()
     }
 
     fn database(&self) -> Result<&Database> {

@@ -43,7 +43,7 @@ const PRIVATE: TableDefinition<PrivateKey<'_>, &[u8]> = TableDefinition::new("pr
 const TRANSIENT: TableDefinition<TransientKey<'_>, (u64, &[u8])> = TableDefinition::new("transient");
 
 /// What the database keeps in memory; jobs read what was written shortly before.
-const CACHE_BYTES: usize = 128 << 20;
+const CACHE_BYTES: usize = 16 << 20;
 /// Below so much room on the disk no transaction is taken, so that those that were taken can be written.
 const RESERVED_BYTES: u64 = 32 << 20;
 /// Private data whose transaction does not come within so many blocks is dropped, as by real peers.
