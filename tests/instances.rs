@@ -243,6 +243,18 @@ fn the_analyst_gets_the_rows(parties: &Parties, small: &Shared, wide: &Shared) {
         assert_eq!(one["rows"], one["of"]);
     }
     assert_eq!(fs::read_dir(&out).unwrap().count(), 2);
+
+    // What an earlier fetch left is replaced; anything else is not.
+    let file = collected[0]["file"].as_str().unwrap();
+    let whole = fs::read_to_string(file).unwrap();
+    fs::write(file, whole.replacen(',', ";", 1)).unwrap();
+    let again = ["fetch", "--out", &out, "--blobs", &blobs];
+    assert_says(&parties.error(ANALYST, &again), &[file, "--force"]);
+    parties.ok(ANALYST, &["fetch", "--force", "--out", &out, "--blobs", &blobs]);
+    assert_eq!(fs::read_to_string(file).unwrap(), whole);
+    fs::write(file, &whole[..whole.len() / 2]).unwrap();
+    parties.ok(ANALYST, &again);
+    assert_eq!(fs::read_to_string(file).unwrap(), whole);
 }
 
 /// The ledger shows others that tables are shared, and with whom; no row.
@@ -272,7 +284,7 @@ async fn others_get_nothing(parties: &Parties, key: &AnalystKey) {
 
 fn changed_and_missing_files_are_named(parties: &Parties, wide: &Shared) {
     let (out, blobs) = (parties.path("out-2"), parties.path("blobs"));
-    let fetch = ["fetch", "--force", "--out", &out, "--blobs", &blobs, "--table", &wide.id[..16]];
+    let fetch = ["fetch", "--out", &out, "--blobs", &blobs, "--table", &wide.id[..16]];
     let blob = fs::read_dir(&blobs).unwrap().next().unwrap().unwrap().path();
     let name = blob.file_name().unwrap().to_str().unwrap().to_owned();
     let good = fs::read(&blob).unwrap();
@@ -341,7 +353,7 @@ async fn an_interrupted_upload_goes_on(ledger: &Ledger, parties: &Parties) {
     assert_eq!(parties.ok(CLINIC, &args)["already"], ROWS);
     assert_eq!(written(ledger, &id).await, all);
 
-    let fetch = ["fetch", "--force", "--out", &parties.path("out"), "--table", &id];
+    let fetch = ["fetch", "--out", &parties.path("out"), "--table", &id];
     let fetched = parties.until(ANALYST, &fetch, |fetched| fetched[0]["rows"] == ROWS);
     assert_eq!(fs::read_to_string(fetched[0]["file"].as_str().unwrap()).unwrap(), csv);
 }

@@ -10,7 +10,8 @@ use paillier::{Ciphertext, PrivateKey};
 use records::{Content, Digest, Instance, SharedTable};
 use serde::Serialize;
 use std::{
-    io::ErrorKind,
+    fs::File,
+    io::{BufRead, BufReader, ErrorKind, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -58,10 +59,10 @@ impl Sharing {
         let form = Form::new(table, key.public())?;
         let reader = Arc::new(Reader { table: table.clone(), id, key, form, blobs: blobs.cloned() });
         let path = dir.join(name(table, &id));
-        let there = || Problem::Input(format!("{} exists; fetch it anew with --force", path.display()));
-        if !replace && path.symlink_metadata().is_ok() {
-            return Err(there());
-        }
+        let there = || {
+            let reason = "exists and is not the beginning of this table; replace it with --force";
+            Problem::Input(format!("{} {reason}", path.display()))
+        };
         let file = files::temporary(&path).map_err(Problem::file(dir))?;
         let mut writer = csv::Writer::from_writer(file);
         let label = table.classes.as_ref().map(|classes| &classes.column);
@@ -78,6 +79,7 @@ impl Sharing {
         }
         let file = writer.into_inner().map_err(|e| Problem::file(dir)(e.into_error()))?;
         file.as_file().sync_all().map_err(Problem::file(dir))?;
+        let replace = replace || begins(file.path(), &path).map_err(Problem::file(&path))?;
         match replace {
             true => file.persist(&path),
             false => file.persist_noclobber(&path),
@@ -96,6 +98,28 @@ impl Sharing {
             rows,
             of: table.rows,
         })
+    }
+}
+
+/// Whether `path` is a file with the first bytes of `whole`: what an earlier fetch of the table left, which the whole replaces.
+fn begins(whole: &Path, path: &Path) -> std::io::Result<bool> {
+    match path.symlink_metadata() {
+        Ok(there) if there.is_file() && there.len() <= whole.metadata()?.len() => {}
+        _ => return Ok(false),
+    }
+    let (mut whole, mut part) = (BufReader::new(File::open(whole)?), BufReader::new(File::open(path)?));
+    loop {
+        let read = part.fill_buf()?;
+        if read.is_empty() {
+            return Ok(true);
+        }
+        let mut same = vec![0; read.len()];
+        whole.read_exact(&mut same)?;
+        if same != read {
+            return Ok(false);
+        }
+        let length = read.len();
+        part.consume(length);
     }
 }
 
