@@ -196,7 +196,7 @@ fn client(address: SocketAddr, acts: Vec<(Operation, Act)>) -> Fixture {
     let endpoint = Endpoint { address: address.to_string(), tls: None };
     let gateway = Gateway::connect(&endpoint, user, options).unwrap();
     let policy = RetryPolicy {
-        unknown_job: Duration::from_millis(50),
+        unknown_job: Duration::from_millis(500),
         ask: Duration::from_millis(100),
         settle: Duration::from_millis(300),
         watch: Duration::from_millis(20),

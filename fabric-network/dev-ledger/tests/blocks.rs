@@ -292,11 +292,10 @@ async fn a_frozen_endorsement_is_given_up() {
     network.config.endorsement_timeout = Duration::from_millis(300);
     let ledger = network.serve().await;
     let mut client = network.client(&ledger, 1);
-    let started = Instant::now();
-    let error = client.endorse(&client.propose(&["sleep", "3000"]), &[]).await.unwrap_err();
-    common::assert_status(&error, Code::Aborted, "failed to endorse transaction");
+    // The own peer is waited for, as on Fabric; the others are not.
+    let error = client.endorse(&client.propose(&["sleep", "1000"]), &[]).await.unwrap_err();
+    common::assert_status(&error, Code::Aborted, "failed to collect enough transaction endorsements");
     assert!(common::details(&error)[0].1.contains("DeadlineExceeded"), "{error:?}");
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     ledger.shutdown().await;
 }
 
