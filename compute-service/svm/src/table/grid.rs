@@ -165,11 +165,13 @@ fn delimiter(table: Span<'_>) -> Option<u8> {
     mark.filter(|mark| *mark != b',' || !has_blanks_and_decimal_commas(table))
 }
 
-/// Whether blanks divide all rows behind the first into equally many cells, of which those with a comma are numbers.
+/// Whether blanks divide all rows behind the first into equally many cells, of which those with a comma are numbers; where
+/// none of them has a comma, the first row is one of them.
 fn has_blanks_and_decimal_commas(table: Span<'_>) -> bool {
     let lines = table.text[table.start..].split(['\n', '\r']).filter(|line| !line.trim().is_empty());
-    let rows: Vec<Vec<&str>> =
-        lines.skip(1).take(SAMPLE).map(|line| line.split_whitespace().collect()).collect();
+    let all: Vec<Vec<&str>> = lines.take(1 + SAMPLE).map(|line| line.split_whitespace().collect()).collect();
+    let behind = all.get(1..).unwrap_or_default();
+    let rows = if behind.iter().flatten().any(|cell| cell.contains(',')) { behind } else { &all };
     let mut cells = rows.iter().flatten().filter(|cell| cell.contains(',')).peekable();
     let width = rows.first().map_or(0, Vec::len);
     width > 1

@@ -311,6 +311,9 @@ fn an_index_is_no_feature() {
 
 #[test]
 fn commas_in_numbers_divide_fractions_only() {
+    // Blanks divide the cells although the only comma is in the first row.
+    let blanks = values("? 6957,1031 1\n? ? 0\n", &columns("3"));
+    assert_eq!(blanks, [[None, Some(6957.1031)], [None, None]]);
     let points = [[Some(1.5), Some(20.25)], [Some(-3.0), None]];
     assert_eq!(values("a;b;y\n1,5;20,25;0\n-3;;1\n", &columns("y")), points);
     assert_eq!(values("a,b,y\n\"1,5\",\"20,25\",0\n-3,,1\n", &columns("y")), points);
