@@ -15,7 +15,11 @@ use records::{Awaited, Code, Deadlines, Job, JobId, MAX_CLOCK_AGE, Waiting};
 use std::{
     collections::{BTreeSet, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc as std_mpsc,
+    },
     time::Duration,
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
@@ -109,6 +113,8 @@ struct Looked {
     said: Option<(Vec<Cause>, Instant)>,
     /// When the own clock was first seen to be past the deadline.
     over: Option<Instant>,
+    /// What kept the own submissions off the ledger, and how many had got there by then: between two tries it is still so.
+    stuck: (Vec<Cause>, u64),
 }
 
 /// Looks at quiet jobs.
@@ -126,7 +132,8 @@ impl Keeper {
     /// Looks at the jobs that come, until nobody sends any more.
     pub(crate) async fn run(self, mut quiet: mpsc::Receiver<Vec<Quiet>>) {
         let mut looked: HashMap<JobId, Looked> = HashMap::new();
-        let mut acts = Acts { contract: self.contract.clone(), clock: Arc::default(), task: None };
+        let mut acts =
+            Acts { contract: self.contract.clone(), clock: Arc::default(), done: Arc::default(), task: None };
         while let Some(jobs) = quiet.recv().await {
             looked.retain(|id, _| jobs.iter().any(|quiet| quiet.job == *id));
             for quiet in jobs {
@@ -135,6 +142,7 @@ impl Keeper {
                     next: now,
                     said: None,
                     over: None,
+                    stuck: (Vec::new(), 0),
                 });
                 if looked.next <= now {
                     self.look(&quiet, looked, &mut acts).await;
@@ -147,7 +155,8 @@ impl Keeper {
     async fn look(&self, quiet: &Quiet, looked: &mut Looked, acts: &mut Acts) {
         let ledger = wait::waiting(&self.contract, &quiet.job.0).await;
         let standing = quiet.running.as_ref().map_or(Standing::Following, |(_, poster)| poster.standing());
-        let causes = self.causes(quiet, &ledger, &standing);
+        let done = acts.done.load(Ordering::Relaxed);
+        let causes = self.causes(quiet, &ledger, &standing, looked, done);
         // What does not pass is said at once.
         if quiet.takes_part && (quiet.lasts >= SILENCE || causes.iter().any(Cause::is_hopeless)) {
             self.say(quiet, looked, causes.clone());
@@ -160,16 +169,29 @@ impl Keeper {
     }
 
     /// Who or what a job waits for.
-    fn causes(&self, quiet: &Quiet, ledger: &Result<Waiting, Cause>, standing: &Standing) -> Vec<Cause> {
-        let mut causes: Vec<Cause> = wait::little_room(&self.data_dir).into_iter().collect();
-        if let Err(cause) = ledger {
-            causes.push(cause.clone());
-            return causes;
-        }
+    fn causes(
+        &self,
+        quiet: &Quiet,
+        ledger: &Result<Waiting, Cause>,
+        standing: &Standing,
+        looked: &mut Looked,
+        done: u64,
+    ) -> Vec<Cause> {
         let address = self.contract.gateway().address();
         let own = wait::causes(&self.under_way, address);
         let posts = quiet.running.as_ref().map(|(_, poster)| poster.causes()).unwrap_or_default();
-        posts.into_iter().chain(own).for_each(|cause| wait::add(&mut causes, cause));
+        let mut stuck = Vec::new();
+        posts.into_iter().chain(own).for_each(|cause| wait::add(&mut stuck, cause));
+        match stuck.is_empty() {
+            false => looked.stuck = (stuck, done),
+            true if looked.stuck.1 < done => looked.stuck.0.clear(),
+            true => {}
+        }
+        let mut causes: Vec<Cause> = wait::little_room(&self.data_dir).into_iter().collect();
+        looked.stuck.0.iter().for_each(|cause| wait::add(&mut causes, cause.clone()));
+        if let Err(cause) = ledger {
+            wait::add(&mut causes, cause.clone());
+        }
         // Whoever cannot post or remind cannot tell whether others can.
         if !causes.is_empty() {
             return causes;
@@ -231,6 +253,8 @@ struct Acts {
     contract: Contract,
     /// What the own clock said when it was written to the ledger last: seconds since 1970.
     clock: Arc<Mutex<u64>>,
+    /// How many of its submissions got onto the ledger.
+    done: Arc<AtomicU64>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -305,10 +329,13 @@ impl Acts {
 
     /// Submits a call in the background. Refusals are the rule: others were first, or it is not time yet.
     fn submit(&mut self, call: Call, what: &'static str, then: impl FnOnce(bool) + Send + 'static) {
-        let submitter = self.contract.submitter();
+        let (submitter, count) = (self.contract.submitter(), self.done.clone());
         self.task = Some(tokio::spawn(async move {
             let done = match submitter.submit(call, PATIENCE).await {
-                Ok(_) => true,
+                Ok(_) => {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    true
+                }
                 Err(failure) => {
                     let usual = [Code::AlreadySame, Code::NotOverdue, Code::NotYet, Code::Ended];
                     match failure.refusal() {
