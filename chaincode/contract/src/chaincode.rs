@@ -1,10 +1,7 @@
 use crate::{Caller, Failure, StatePage, WorldState, invoke};
-use records::{Code, Refusal};
+use records::{Code, MAX_TIME_OFFSET, Refusal};
 use shim::{Contract, Response, Stub, StubError};
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// How far a transaction's timestamp, which is the client's, may be off the clock of the chaincode, in seconds.
-const MAX_TIME_OFFSET: u64 = 5 * 60;
 
 /// The job contract as chaincode.
 pub struct JobContract;

@@ -9,8 +9,8 @@ use crate::{
     job::{check_barrier, not_ended, read, read_job, unanswered},
 };
 use records::{
-    Awaited, Body, Clock, Code, Deadlines, Debt, Job, Outcome, Owed, Record, Reminder, Rules, Slot, VERSION,
-    Waiting, key, ledger_time,
+    Awaited, Body, CLOCK_STEP, Clock, Code, Deadlines, Debt, Job, Outcome, Owed, Record, Reminder, Rules,
+    Slot, VERSION, Waiting, key, ledger_time,
 };
 use std::collections::BTreeSet;
 
@@ -30,9 +30,9 @@ impl Call<'_> {
         let ledger_key = key::clock(&self.caller.msp_id);
         let [before] = read(world, [ledger_key.clone()])?;
         if let Some(bytes) = before
-            && stored::<Clock>(&bytes)?.time >= self.now
+            && stored::<Clock>(&bytes)?.time.saturating_add(CLOCK_STEP) > self.now
         {
-            return refuse(Code::AlreadySame, "the clock is not behind");
+            return refuse(Code::AlreadySame, format!("the clock is not {CLOCK_STEP} s behind"));
         }
         let clock = Clock { version: VERSION, msp_id: self.caller.msp_id.clone(), time: self.now };
         world.put(&ledger_key, json(&clock))?;
@@ -65,8 +65,8 @@ impl Call<'_> {
         }
         // Clocks may be old: members write them when time is short only. So the time runs from this transaction on, unless
         // the clocks are ahead of it, and who reminds takes five minutes of it at most by a wrong timestamp.
-        let time = time_of(world, &job, deadlines.step)?.unwrap_or(0).max(self.now);
-        let mut written = 0;
+        let time = time_of(world, &job)?.unwrap_or(0).max(self.now);
+        let (mut written, mut checked) = (0, None);
         for Awaited { slot, used } in awaited {
             let ledger_key = key::reminder(&id, slot.party);
             let [posted, before] = read(world, [key::posted(&id, &slot), ledger_key.clone()])?;
@@ -79,7 +79,21 @@ impl Call<'_> {
                     continue;
                 }
             }
-            check_barrier(world, &job, &rules, &slot, &used)?;
+            // Of many chunks the first that is missing: each has the time of one record.
+            let (_, place) = rules.place(&slot);
+            if place > 0 {
+                let before = Slot { chunk: slot.chunk - 1, ..slot };
+                let [posted] = read(world, [key::posted(&id, &before)])?;
+                if posted.is_none() {
+                    return refuse(Code::NotOverdue, format!("{before} comes before {slot}"));
+                }
+            }
+            // Most of one step need the same, which may be much.
+            let needs = (slot.phase, rules.needs(&slot, &used));
+            if checked.as_ref() != Some(&needs) {
+                check_barrier(world, &job, &rules, &slot, &used)?;
+                checked = Some(needs);
+            }
             self.check_owed(world, &job, &rules, &slot, party)?;
             let by = self.caller.msp_id.clone();
             world.put(&ledger_key, json(&Reminder { version: VERSION, job: id.clone(), slot, by, time }))?;
@@ -128,7 +142,7 @@ impl Call<'_> {
         let Some(deadlines) = job.params.deadlines.filter(|_| ending.is_none()) else {
             return Ok(json(&Waiting { time: None, reminders: Vec::new() }));
         };
-        let time = time_of(world, &job, deadlines.step)?;
+        let time = time_of(world, &job)?;
         Ok(json(&Waiting { time, reminders: reminders(world, &job)? }))
     }
 
@@ -159,7 +173,7 @@ impl Call<'_> {
         if world.get(&results)?.iter().all(Option::is_some) {
             return refuse(Code::NotOverdue, "all results are there; the job is to be finished");
         }
-        let Some(now) = time_of(world, &job, step)? else {
+        let Some(now) = time_of(world, &job)? else {
             return refuse(Code::NotOverdue, "no participant's clock is there");
         };
         let mut reminders = reminders(world, &job)?;
@@ -181,20 +195,20 @@ fn limits(job: &Job) -> Result<Deadlines, Failure> {
     job.params.deadlines.map_or_else(|| refuse(Code::BadInput, "the job has no deadlines"), Ok)
 }
 
-/// Ledger time for a deadline of a job.
-fn time_of(world: &mut dyn WorldState, job: &Job, limit: u32) -> Result<Option<u64>, Failure> {
+/// Ledger time for a job.
+fn time_of(world: &mut dyn WorldState, job: &Job) -> Result<Option<u64>, Failure> {
     let keys: Vec<String> = job.params.participants.iter().map(|msp_id| key::clock(msp_id)).collect();
     let mut clocks = Vec::new();
     for bytes in world.get(&keys)?.into_iter().flatten() {
         clocks.push(stored::<Clock>(&bytes)?.time);
     }
-    Ok(ledger_time(clocks, limit))
+    Ok(ledger_time(clocks, keys.len()))
 }
 
 /// Whether so many seconds have passed since a moment.
-pub(crate) fn is_up(world: &mut dyn WorldState, job: &Job, since: u64, limit: u32) -> Result<bool, Failure> {
+fn is_up(world: &mut dyn WorldState, job: &Job, since: u64, limit: u32) -> Result<bool, Failure> {
     let up = since.saturating_add(limit.into());
-    Ok(time_of(world, job, limit)?.is_some_and(|now| now >= up))
+    Ok(time_of(world, job)?.is_some_and(|now| now >= up))
 }
 
 /// The reminders of what is still waited for.

@@ -155,10 +155,12 @@ fn a_clock_never_goes_back() {
     let mut case = Case::running(training(3, 1, 1));
     assert_eq!(case.waiting(), Waiting { time: None, reminders: Vec::new() });
     case.clock(1, NOON);
-    assert_eq!(case.waiting().time, Some(NOON));
-    case.world.now = NOON - 1;
-    assert_eq!(case.world.call(1, "clock", &[]), Err(Code::AlreadySame));
-    assert_eq!(case.waiting().time, Some(NOON));
+    assert_eq!(case.waiting().time, Some(NOON - 600), "one of three");
+    for time in [NOON - 1, NOON + 4] {
+        case.world.now = time;
+        assert_eq!(case.world.call(1, "clock", &[]), Err(Code::AlreadySame));
+        assert_eq!(case.waiting().time, Some(NOON - 600));
+    }
 }
 
 #[test]
@@ -166,14 +168,16 @@ fn a_proposal_expires_and_names_who_did_not_answer() {
     let mut case = Case::proposed(training(3, 1, 1));
     case.accept(1).unwrap();
     assert_eq!(case.expire(1), Err(Code::NotOverdue), "no clock, no time");
-    case.clocks(NOON + 99_999);
+    case.clocks(NOON + 99_990);
     assert_eq!(case.expire(1), Err(Code::NotOverdue));
     assert_eq!(case.expire(4), Err(Code::WrongCaller));
     // One member's clock alone does not end the time.
     case.clock(3, NOON + 100_299);
     assert_eq!(case.expire(3), Err(Code::NotOverdue));
     case.clock(2, NOON + 100_000);
+    case.world.now = NOON + 100_300;
     assert_eq!(case.accept(3), Err(Code::Ended), "too late");
+    assert!(case.world.reads <= 4, "nobody's clock is read: {}", case.world.reads);
     let debt = |org: u32| Debt { msp_id: format!("Org{org}MSP"), slot: None, since: NOON };
     // Also a member that has not answered itself may say so.
     assert_eq!(case.expire(2), Ok(vec![debt(2), debt(3)]));
@@ -210,7 +214,7 @@ fn who_does_not_post_what_could_be_posted_is_named() {
     let reminders = vec![reminder(1), reminder(2)];
     assert_eq!(case.waiting(), Waiting { time: Some(NOON + 60), reminders });
     case.post(first(2), &setup()).unwrap();
-    case.clocks(NOON + 1_799);
+    case.clocks(NOON + 1_795);
     assert_eq!(case.expire(1), Err(Code::NotOverdue));
     case.clocks(NOON + 1_800);
     let owed = Debt { msp_id: "Org2MSP".into(), slot: Some(first(1)), since: NOON };
@@ -250,7 +254,7 @@ fn time_runs_from_the_reminder_though_clocks_are_old() {
         // Never before the clocks.
         let since = clocks.unwrap_or(0).max(NOON + 3_900);
         assert_eq!(case.waiting().reminders[0].time, since);
-        case.clocks(since + 1_799);
+        case.clocks(since + 1_795);
         assert_eq!(case.expire(1), Err(Code::NotOverdue));
         case.clocks(since + 1_800);
         let owed = Debt { msp_id: "Org2MSP".into(), slot: Some(late), since };
@@ -423,6 +427,38 @@ fn one_wrong_clock_neither_ends_the_time_nor_holds_it_up() {
         case.expire(2).is_ok()
     });
     assert_eq!(expired, Some(1_500));
+}
+
+/// The others' clocks are old while no deadline is near. A member that dates its reminder back and its clock forward has no
+/// record called late before its time, however short that is.
+#[test]
+fn who_is_alone_in_having_a_fresh_clock_ends_nothing_early() {
+    const STEP: u64 = 200;
+    let limits = Deadlines { step: STEP as u32, ..LIMITS };
+    let mut case = Case::running(JobParams { deadlines: Some(limits), ..training(3, 1, 1) });
+    case.clocks(NOON);
+    let real = NOON + 4_000;
+    case.world.now = real - 300;
+    case.remind(1, &[slot(Phase::Setup, 0, 1)]).unwrap();
+    let expired = (0..1_000).find(|passed| {
+        case.clock(1, real + passed + 300);
+        case.expire(1).is_ok()
+    });
+    assert_eq!(expired, Some(STEP));
+}
+
+/// Else the time of one record were that of all chunks of a step.
+#[test]
+fn of_many_chunks_the_first_that_is_missing_can_be_reminded_of() {
+    let mut case = Case::running(training(3, 1, 300));
+    for phase in [Phase::Setup, Phase::SeedCommit, Phase::SeedOpen] {
+        case.put_round(phase, 0);
+    }
+    let chain = |chunk| Slot { chunk, ..slot(Phase::Chain, 0, 0) };
+    assert_eq!(case.remind(2, &[chain(1)]), Err(Code::NotOverdue));
+    case.put(chain(0), setup());
+    assert_eq!(case.remind(2, &[chain(2)]), Err(Code::NotOverdue));
+    case.remind(2, &[chain(1)]).unwrap();
 }
 
 mod honest {

@@ -48,18 +48,28 @@ pub struct Clock {
     pub time: u64,
 }
 
-/// The time that a deadline of `limit` seconds is measured by: the median of clocks, the upper one of an even number.
-/// Clocks that are more than [`MAX_CLOCK_AGE`], or than a shorter limit, behind the newest are left out, so that members
-/// who went silent do not hold time up. None without any clock.
+/// How far a transaction's timestamp may be off the endorsers' clocks in either direction, in seconds.
+pub const MAX_TIME_OFFSET: u64 = 5 * 60;
+
+/// How far apart the clocks of one member are at least, in seconds. Who ends a job reads the clocks, and a member that wrote
+/// its own all the time would keep the ending off the ledger.
+pub const CLOCK_STEP: u64 = 5;
+
+/// The time that deadlines are measured by: the median of the participants' clocks, the upper one of an even number. Clocks
+/// that are more than [`MAX_CLOCK_AGE`] behind the newest are left out, so that members who went silent do not hold time
+/// up. None without any clock.
 ///
-/// With a majority of honest members whose clocks are fresh the median is between two of theirs. A member who is alone
-/// in having a fresh one gains the five minutes at most by which the endorsers let it be off.
-pub fn ledger_time(clocks: impl IntoIterator<Item = u64>, limit: u32) -> Option<u64> {
+/// With a majority of honest members whose clocks are fresh the median is between two of theirs. Where less than a majority
+/// of the `participants` has a fresh clock, ten minutes are taken off: what a member gains that dates a reminder back and
+/// its clock forward, as far as the endorsers let it.
+pub fn ledger_time(clocks: impl IntoIterator<Item = u64>, participants: usize) -> Option<u64> {
     let mut clocks: Vec<u64> = clocks.into_iter().collect();
     clocks.sort_unstable();
-    let oldest = clocks.last()?.saturating_sub(MAX_CLOCK_AGE.min(limit.into()));
+    let oldest = clocks.last()?.saturating_sub(MAX_CLOCK_AGE);
     clocks.retain(|clock| *clock >= oldest);
-    Some(clocks[clocks.len() / 2])
+    let median = clocks[clocks.len() / 2];
+    let few = clocks.len() * 2 <= participants;
+    Some(if few { median.saturating_sub(2 * MAX_TIME_OFFSET) } else { median })
 }
 
 /// A slot that is waited for, as whoever waits names it.
@@ -95,7 +105,7 @@ pub struct Reminder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Waiting {
-    /// Ledger time in seconds since 1970, as the limit of a step is measured by it; none without any clock.
+    /// Ledger time in seconds since 1970; none without any clock.
     pub time: Option<u64>,
     /// Reminders of what is still missing.
     pub reminders: Vec<Reminder>,
@@ -119,22 +129,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const DAY: u32 = 24 * 3600;
-
     #[test]
     fn is_the_median_of_fresh_clocks() {
-        let table: [(&[u64], u32, Option<u64>); 8] = [
-            (&[], DAY, None),
-            (&[5_000], DAY, Some(5_000)),
-            (&[5_000, 5_300], DAY, Some(5_300)),
-            (&[5_000, 4_700], DAY, Some(5_000)),
-            (&[5_300, 5_000, 4_700], DAY, Some(5_000)),
-            (&[5_001, 5_002, 5_003, 5_004], DAY, Some(5_003)),
-            (&[1, 2, 5_000], DAY, Some(5_000)),
-            (&[4_989, 4_990, 5_000], 10, Some(5_000)),
+        let table: [(&[u64], usize, Option<u64>); 10] = [
+            (&[], 3, None),
+            (&[5_000], 1, Some(5_000)),
+            (&[5_000, 5_300], 3, Some(5_300)),
+            (&[5_000, 4_700], 3, Some(5_000)),
+            (&[5_300, 5_000, 4_700], 3, Some(5_000)),
+            (&[5_001, 5_002, 5_003, 5_004], 4, Some(5_003)),
+            (&[1, 4_999, 5_000], 3, Some(5_000)),
+            // Who is alone in having a fresh clock, or one of two.
+            (&[1, 2, 5_000], 3, Some(4_400)),
+            (&[5_000], 2, Some(4_400)),
+            (&[5_000, 5_001], 4, Some(4_401)),
         ];
-        for (clocks, limit, expected) in table {
-            assert_eq!(ledger_time(clocks.iter().copied(), limit), expected, "{clocks:?}");
+        for (clocks, participants, expected) in table {
+            assert_eq!(ledger_time(clocks.iter().copied(), participants), expected, "{clocks:?}");
         }
     }
 
@@ -146,7 +157,8 @@ mod tests {
             liars in prop::collection::vec(100_000_u64 - 300..100_030 + 300, 0..20),
         ) {
             let liars = &liars[..liars.len().min(honest.len() - 1)];
-            let time = ledger_time(honest.iter().chain(liars).copied(), DAY).unwrap();
+            let all = honest.len() + liars.len();
+            let time = ledger_time(honest.iter().chain(liars).copied(), all).unwrap();
             prop_assert!((*honest.iter().min().unwrap()..=*honest.iter().max().unwrap()).contains(&time));
         }
     }

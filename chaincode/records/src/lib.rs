@@ -27,7 +27,10 @@ pub use body::{
     SeedOpen, Setup, ThresholdKey,
 };
 pub use bytes::Bytes;
-pub use deadlines::{Awaited, Clock, Deadlines, Debt, MAX_CLOCK_AGE, Reminder, Waiting, ledger_time};
+pub use deadlines::{
+    Awaited, CLOCK_STEP, Clock, Deadlines, Debt, MAX_CLOCK_AGE, MAX_TIME_OFFSET, Reminder, Waiting,
+    ledger_time,
+};
 pub use decimal::{Decimal, DecimalError, SCALE};
 pub use horizontal::{
     Comparison, DEFAULT_UNIT, GradientNoise, HorizontalSvm, MOMENT_BITS, MOMENT_BYTES, VALUE_BITS,

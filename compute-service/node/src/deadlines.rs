@@ -11,7 +11,7 @@ use crate::{
     wait::{self, Cause, SILENCE, Wait},
 };
 use gateway_client::{Call, Contract, UnderWay};
-use records::{Awaited, Code, Deadlines, Job, JobId, MAX_CLOCK_AGE, Waiting};
+use records::{Awaited, CLOCK_STEP, Code, Deadlines, Job, JobId, MAX_CLOCK_AGE, Waiting};
 use std::{
     collections::{BTreeSet, HashMap},
     path::PathBuf,
@@ -113,6 +113,8 @@ struct Looked {
     said: Option<(Vec<Cause>, Instant)>,
     /// When the own clock was first seen to be past the deadline.
     over: Option<Instant>,
+    /// When reminding or ending was tried last: seconds since 1970.
+    asked: u64,
     /// What kept the own submissions off the ledger, and how many had got there by then: between two tries it is still so.
     stuck: (Vec<Cause>, u64),
 }
@@ -133,7 +135,7 @@ impl Keeper {
     pub(crate) async fn run(self, mut quiet: mpsc::Receiver<Vec<Quiet>>) {
         let mut looked: HashMap<JobId, Looked> = HashMap::new();
         let mut acts =
-            Acts { contract: self.contract.clone(), clock: Arc::default(), done: Arc::default(), task: None };
+            Acts { contract: self.contract.clone(), clock: Arc::default(), done: Arc::default(), tried: 0, task: None };
         while let Some(jobs) = quiet.recv().await {
             looked.retain(|id, _| jobs.iter().any(|quiet| quiet.job == *id));
             for quiet in jobs {
@@ -141,7 +143,7 @@ impl Keeper {
                 let looked = looked.entry(quiet.job.clone()).or_insert_with(|| Looked {
                     next: now,
                     said: None,
-                    over: None,
+                    over: None, asked: 0,
                     stuck: (Vec::new(), 0),
                 });
                 if looked.next <= now {
@@ -253,6 +255,8 @@ struct Acts {
     contract: Contract,
     /// What the own clock said when it was written to the ledger last: seconds since 1970.
     clock: Arc<Mutex<u64>>,
+    /// When writing the clock was tried last: seconds since 1970.
+    tried: u64,
     /// How many of its submissions got onto the ledger.
     done: Arc<AtomicU64>,
     task: Option<JoinHandle<()>>,
@@ -281,33 +285,22 @@ impl Acts {
         };
         let now = wait::now();
         let written = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        // In the last quarter of an hour honest clocks are to be fresh, so that nobody's alone decides.
-        let limit = MAX_CLOCK_AGE.min(limit.into());
-        let is_old = written + (limit / 3).max(1) <= now;
-        if let Some(end) = end
-            && now + limit >= end
-            && (is_old || (written < end && now >= end))
-        {
+        // In the last quarter of an hour honest clocks are to be fresh, so that nobody's alone decides; behind the end one
+        // is enough for a while.
+        let interval = match end {
+            Some(end) if written >= end => MAX_CLOCK_AGE / 3,
+            _ => (MAX_CLOCK_AGE.min(limit.into()) / 3).max(CLOCK_STEP),
+        };
+        let is_old = written + interval <= now || end.is_some_and(|end| written < end && now >= end);
+        let is_near = end.is_some_and(|end| now + MAX_CLOCK_AGE.min(limit.into()) >= end);
+        if is_near && is_old && self.tried + CLOCK_STEP <= now {
+            self.tried = now;
             let clock = self.clock.clone();
             return self.submit(Call::new("clock"), "the clock", move |done| {
                 if done {
                     *clock.lock().unwrap_or_else(PoisonError::into_inner) = now;
                 }
             });
-        }
-        if let Standing::Waiting(awaited) = standing
-            && quiet.unanswered.is_empty()
-        {
-            let awaited: Vec<&Awaited> = awaited.iter().filter(|awaited| !reminded(&awaited.slot)).collect();
-            let silent = |party: u32| awaited.iter().any(|awaited| awaited.slot.party == party);
-            if !awaited.is_empty() && quiet.lasts >= quiet.patience() + quiet.turn(silent) {
-                let list = serde_json::to_vec(&awaited).expect("slots are words and numbers");
-                return self.submit(
-                    Call::new("remind").arg(quiet.job.0.as_str()).arg(list),
-                    "reminding",
-                    |_| {},
-                );
-            }
         }
         match end {
             Some(end) if now >= end => {
@@ -319,11 +312,36 @@ impl Acts {
                             quiet.unanswered.contains(&Cause::Answer { member: name.clone() })
                         })
                 };
-                if over.elapsed() >= quiet.patience() / 2 + quiet.turn(is_silent) {
-                    self.submit(Call::new("expire").arg(quiet.job.0.as_str()), "ending the job", |_| {});
+                if over.elapsed() >= quiet.patience() / 2 + quiet.turn(is_silent)
+                    && looked.asked + CLOCK_STEP <= now
+                {
+                    looked.asked = now;
+                    return self.submit(
+                        Call::new("expire").arg(quiet.job.0.as_str()),
+                        "ending the job",
+                        |_| {},
+                    );
                 }
             }
             _ => looked.over = None,
+        }
+        if let Standing::Waiting(awaited) = standing
+            && quiet.unanswered.is_empty()
+        {
+            let awaited: Vec<&Awaited> = awaited.iter().filter(|awaited| !reminded(&awaited.slot)).collect();
+            let silent = |party: u32| awaited.iter().any(|awaited| awaited.slot.party == party);
+            if !awaited.is_empty()
+                && quiet.lasts >= quiet.patience() + quiet.turn(silent)
+                && looked.asked + CLOCK_STEP <= now
+            {
+                looked.asked = now;
+                let list = serde_json::to_vec(&awaited).expect("slots are words and numbers");
+                return self.submit(
+                    Call::new("remind").arg(quiet.job.0.as_str()).arg(list),
+                    "reminding",
+                    |_| {},
+                );
+            }
         }
     }
 
