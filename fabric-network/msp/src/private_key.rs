@@ -156,6 +156,11 @@ impl KeyError {
             [] if text.trim_start().starts_with('{') => {
                 "it is JSON; a wallet's identity holds the key as credentials.privateKey".into()
             }
+            [] if bytes.windows(11).any(|window| window == b"-----BEGIN ") => {
+                "its lines are joined or damaged; -----BEGIN … PRIVATE KEY-----, -----END … PRIVATE KEY----- and the text \
+                 between them have to be on lines of their own"
+                    .into()
+            }
             [] => "it has no block that begins with -----BEGIN … PRIVATE KEY-----".into(),
             _ => format!("it holds {}", labels.join(", ")),
         })
@@ -172,8 +177,14 @@ struct Block<'a> {
 /// The blocks of a text, among whatever else it says.
 fn blocks(text: &str) -> Vec<Block<'_>> {
     const BOUNDARY: &str = "-----";
+    const MAX_LABEL_BYTES: usize = 40;
     let label = |line: &'_ str, what: &str| -> Option<(usize, usize)> {
         let inner = line.strip_prefix(BOUNDARY)?.strip_prefix(what)?.strip_suffix(BOUNDARY)?;
+        // Labels are shown. Where a whole key is on one line, what is between the first and the last boundary is none.
+        let is_label = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b' ';
+        if inner.len() > MAX_LABEL_BYTES || !inner.bytes().all(is_label) {
+            return None;
+        }
         let start = BOUNDARY.len() + what.len();
         Some((start, start + inner.len()))
     };
