@@ -103,6 +103,7 @@ pub struct Outputs {
     replace: bool,
     inputs: Vec<PathBuf>,
     states: Vec<PathBuf>,
+    streams: Vec<String>,
     folders: Vec<(String, PathBuf)>,
     files: Vec<(String, PathBuf)>,
 }
@@ -130,8 +131,10 @@ impl Outputs {
     /// A file that an option names, if it was given; `-` is standard output and no file.
     #[must_use]
     pub fn writes(mut self, option: &str, path: Option<&Path>) -> Self {
-        if let Some(path) = path.filter(|path| *path != Path::new(STDOUT)) {
-            self.files.push((option.into(), path.into()));
+        match path {
+            Some(path) if path == Path::new(STDOUT) => self.streams.push(option.into()),
+            Some(path) => self.files.push((option.into(), path.into())),
+            None => {}
         }
         self
     }
@@ -152,6 +155,10 @@ impl Outputs {
     /// # Errors
     /// The first thing that is wrong, with the option.
     pub fn check(&self) -> Result<(), OutputError> {
+        if let [option, other, ..] = &self.streams[..] {
+            let (option, other) = (option.clone(), other.clone());
+            return Err(OutputError::Twice { option, other, path: "standard output".into() });
+        }
         self.folders.iter().try_for_each(|(option, path)| folder(option, path))?;
         self.files.iter().try_for_each(|(option, path)| self.file(option, path))?;
         for (place, (option, path)) in self.files.iter().enumerate() {
@@ -362,6 +369,9 @@ mod tests {
         assert!(error(&fills(at("file/a"))).starts_with("--out: "));
         let twice = Outputs::new(true).writes("--json", Some(&at("x"))).writes("--html", Some(&at("./x")));
         assert!(error(&twice).starts_with("--json and --html both name"), "{}", error(&twice));
+        let dash = Some(Path::new("-"));
+        let streams = Outputs::new(false).writes("--json", dash).writes("--out", dash);
+        assert_eq!(error(&streams), "--json and --out both name standard output");
         let kept = Outputs::new(true).keeps(at("state")).writes("--out", Some(&at("state/x")));
         fs::create_dir(at("state")).unwrap();
         assert!(error(&kept).contains("keeps its state"));

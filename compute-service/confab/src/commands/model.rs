@@ -1,4 +1,7 @@
-use super::{Done, job::digest};
+use super::{
+    Done,
+    job::{NodeFile, digest},
+};
 use crate::output::{outputs, write_json};
 use clap::{Args, Subcommand, ValueEnum};
 use files::Outputs;
@@ -48,7 +51,8 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// What a command with this model reads: to it come the files that it is to write.
     pub fn outputs(&self) -> Outputs {
-        self.model.iter().chain(&self.config).fold(outputs(), |outputs, file| outputs.reads(file))
+        let own = self.config.as_deref().map_or_else(outputs, |file| NodeFile::at(file).known_outputs());
+        self.model.iter().fold(own, |outputs, file| outputs.reads(file))
     }
 
     /// The model, or what is there of it.

@@ -1,4 +1,7 @@
-use super::{Done, job::view};
+use super::{
+    Done,
+    job::{NodeFile, view},
+};
 use crate::output::{Steps, is_stdout, outputs, write_json};
 use clap::Args;
 use gateway_client::{Gateway, Options, User};
@@ -121,7 +124,8 @@ fn require_msps(named: &[(String, PathBuf)], view: &JobView) -> Done {
 
 pub async fn run(args: VerifyArgs) -> Done {
     let id = JobId(args.job);
-    let outputs = args.source.config.iter().fold(outputs(), |outputs, file| outputs.reads(file));
+    let outputs =
+        args.source.config.as_deref().map_or_else(outputs, |file| NodeFile::at(file).known_outputs());
     outputs.writes("--json", args.json.as_deref()).check()?;
     let Ledger { channel, chaincode, msps } = args.source.open(&id).await?;
     let steps = Steps::new();
