@@ -156,6 +156,14 @@ impl NodeFile {
         files.fold(outputs(), |outputs, file| outputs.reads(file)).keeps(&config.data_dir)
     }
 
+    /// The same, before the configuration is loaded: where that fails, the command ends with why.
+    pub fn known_outputs(&self) -> Outputs {
+        match self.load() {
+            Ok(config) => self.outputs(&config),
+            Err(_) => outputs().reads(&self.config),
+        }
+    }
+
     /// The configuration, and the job contract in the organisation's name.
     pub fn open(&self) -> Done<(Config, Contract)> {
         let (config, network) = self.channel()?;
@@ -321,10 +329,15 @@ fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
         (Some(instances), None) => (instances, None),
         (given, Some(path)) => {
             let config = Config::load(path)?;
-            let data = config.data.as_ref().ok_or_else(data::no_data)?;
-            let (table, _) = data::table(data)?;
-            let classes = table.classes.as_ref().map(experiment::class_names);
-            (given.unwrap_or(table.rows.len() as u32), classes)
+            match (given, &config.data) {
+                // An organisation without a table may propose, too; then each table's classes are its own.
+                (Some(instances), None) => (instances, None),
+                (_, data) => {
+                    let (table, _) = data::table(data.as_ref().ok_or_else(data::no_data)?)?;
+                    let classes = table.classes.as_ref().map(experiment::class_names);
+                    (given.unwrap_or(table.rows.len() as u32), classes)
+                }
+            }
         }
         (None, None) => return Err("say how many instances: --instances or --config".into()),
     };

@@ -58,6 +58,9 @@ fn of_file(path: &Path) -> Result<Passphrase, PassphraseError> {
         .and_then(|file| file.take(MAX_BYTES as u64 + 3).read_to_end(&mut bytes))
         .map_err(unread)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| PassphraseError::Unfit("its file is not UTF-8"))?;
+    if text.trim_end_matches(['\r', '\n']).contains(['\r', '\n']) {
+        return Err(PassphraseError::Unfit("its file has more than one line"));
+    }
     Passphrase::new(Zeroizing::new(text.to_owned()))
 }
 
