@@ -203,12 +203,9 @@ fn blanks(table: Span<'_>) -> Vec<(u64, StringRecord)> {
         (first + index as u64, line.split_whitespace().collect::<StringRecord>())
     };
     let text = &table.text[table.start..];
-    // Of files with old line ends, too.
-    let lines: Vec<&str> = match text.contains('\n') {
-        true => text.lines().collect(),
-        false => text.split('\r').collect(),
-    };
-    lines.into_iter().enumerate().map(cells).filter(|(_, cells)| !cells.is_empty()).collect()
+    // Line ends of any kind, mixed as well.
+    let lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
+    lines.enumerate().map(cells).filter(|(_, cells)| !cells.is_empty()).collect()
 }
 
 /// The records that are not blank, each with the position where its first line begins.

@@ -291,6 +291,14 @@ fn empty_cells_at_the_end_are_none() {
 }
 
 #[test]
+fn line_ends_may_be_mixed() {
+    let rows = "1 2 0\r3 4 1\n5 6 0\r\n7 8 1\r";
+    let cells = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]].map(|row| row.map(Some));
+    assert_eq!(values(rows, &columns("3")), cells);
+    assert_eq!(values(&rows.replace(' ', ","), &columns("3")), cells);
+}
+
+#[test]
 fn an_index_is_no_feature() {
     for header in [",a,y", "\"\",a,y", "Unnamed: 0,a,y"] {
         let text = format!("{header}\n0,5,0\n1,6,1\n2,7,1\n");
