@@ -43,7 +43,7 @@ impl Call<'_> {
         let id = self.job_id()?;
         let (job, ending) = read_job(world, &id)?;
         let party = self.party(&job)?;
-        let deadlines = limits(&job)?;
+        limits(&job)?;
         let [acceptance] = read(world, [key::acceptance(&id, party)])?;
         if !self.check_acceptance(acceptance)? {
             return refuse(Code::NotYet, format!("{} has not accepted the job", self.caller.msp_id));
@@ -139,9 +139,9 @@ impl Call<'_> {
     fn waiting(&self, world: &mut dyn WorldState) -> Answer {
         let id = self.job_id()?;
         let (job, ending) = read_job(world, &id)?;
-        let Some(deadlines) = job.params.deadlines.filter(|_| ending.is_none()) else {
+        if job.params.deadlines.is_none() || ending.is_some() {
             return Ok(json(&Waiting { time: None, reminders: Vec::new() }));
-        };
+        }
         let time = time_of(world, &job)?;
         Ok(json(&Waiting { time, reminders: reminders(world, &job)? }))
     }

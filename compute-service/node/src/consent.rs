@@ -40,6 +40,8 @@ pub struct Minimum {
     pub gradient_noise: Decimal,
     /// `split`: only jobs whose model stays where it is trained.
     pub model: Publication,
+    /// Seconds for an answer and for a record. Of less than five minutes a participant with a wrong clock leaves others none.
+    pub deadline: u32,
 }
 
 impl Default for Minimum {
@@ -53,6 +55,7 @@ impl Default for Minimum {
             against: Against::Minority,
             gradient_noise: Decimal::default(),
             model: Publication::Published,
+            deadline: 600,
         }
     }
 }
@@ -67,6 +70,7 @@ impl Minimum {
             judge: Judge::Paper,
             quorum: Quorum::AtLeast(0),
             against: Against::Nobody,
+            deadline: 0,
             ..Self::default()
         }
     }
@@ -186,6 +190,11 @@ pub fn review(config: &Config, job: &Job, party: u32) -> Review {
     if let Some(deadlines) = &job.params.deadlines {
         let waits = format!("{} s for answers, {} s for a record", deadlines.accept, deadlines.step);
         review.parameters.push(("deadlines", waits));
+        let least = config.minimum.deadline;
+        if deadlines.accept.min(deadlines.step) < least {
+            let job = format!("{} s", deadlines.accept.min(deadlines.step));
+            review.below.push(Below { setting: "deadline", job, minimum: format!("{least} s") });
+        }
     }
     review
 }
@@ -237,6 +246,10 @@ impl Weigh<'_> {
             ("quorum", of(training.quorum, parties)),
             ("model", shown(&training.model)),
         ];
+        if let Some(classes) = &training.classes {
+            let shown = format!("positive {}, negative {}", classes.positive, classes.negative);
+            review.parameters.push(("classes", shown));
+        }
         self.key_bits(training.key_bits, review);
         self.quorum(training.quorum, parties, review);
         self.bound(parties, review);
@@ -361,12 +374,12 @@ impl Weigh<'_> {
         ];
         self.key_bits(refresh.key_bits, review);
         self.quorum(refresh.quorum, members, review);
-        // With fewer members than decrypted before it cannot be helped.
-        if refresh.quorum < old && refresh.quorum < members {
+        if refresh.quorum < old {
             let minimum = format!("{old}, as many as before");
             review.below.push(Below { setting: "quorum", job: of(refresh.quorum, members), minimum });
         }
-        self.bound(members, review);
+        // The key stays as it was made, for as many as had it.
+        self.bound(members.max(refresh.old_parties), review);
         review.reveals = vec![
             "nothing of any data: the same key is shared anew".into(),
             format!(
@@ -565,7 +578,7 @@ mod tests {
         }
         assert_eq!(below(rows(|_| {}), 3, ""), nothing);
         assert_eq!(below(refresh(4, 4, vec![0, 1, 2, 3]), 4, ""), nothing);
-        assert_eq!(below(refresh(3, 4, vec![0, 1, 2]), 4, ""), nothing, "fewer are left");
+        assert_eq!(below(refresh(3, 4, vec![0, 1, 2]), 4, ""), ["quorum"], "fewer are left");
     }
 
     #[test]

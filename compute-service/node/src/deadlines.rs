@@ -134,8 +134,13 @@ impl Keeper {
     /// Looks at the jobs that come, until nobody sends any more.
     pub(crate) async fn run(self, mut quiet: mpsc::Receiver<Vec<Quiet>>) {
         let mut looked: HashMap<JobId, Looked> = HashMap::new();
-        let mut acts =
-            Acts { contract: self.contract.clone(), clock: Arc::default(), done: Arc::default(), tried: 0, task: None };
+        let mut acts = Acts {
+            contract: self.contract.clone(),
+            clock: Arc::default(),
+            done: Arc::default(),
+            tried: 0,
+            task: None,
+        };
         while let Some(jobs) = quiet.recv().await {
             looked.retain(|id, _| jobs.iter().any(|quiet| quiet.job == *id));
             for quiet in jobs {
@@ -143,7 +148,8 @@ impl Keeper {
                 let looked = looked.entry(quiet.job.clone()).or_insert_with(|| Looked {
                     next: now,
                     said: None,
-                    over: None, asked: 0,
+                    over: None,
+                    asked: 0,
                     stuck: (Vec::new(), 0),
                 });
                 if looked.next <= now {
@@ -336,11 +342,7 @@ impl Acts {
             {
                 looked.asked = now;
                 let list = serde_json::to_vec(&awaited).expect("slots are words and numbers");
-                return self.submit(
-                    Call::new("remind").arg(quiet.job.0.as_str()).arg(list),
-                    "reminding",
-                    |_| {},
-                );
+                self.submit(Call::new("remind").arg(quiet.job.0.as_str()).arg(list), "reminding", |_| {});
             }
         }
     }

@@ -122,7 +122,7 @@ fn write_note(data_dir: &Path, job: &JobId, note: &Note) -> Result<(), StoreErro
 /// of the job is below the node's minima, also after it has begun.
 ///
 /// # Errors
-/// The file system's error.
+/// [`StoreError::Changed`] for other data once the job has begun; the file system's error.
 pub fn note_acceptance(
     data_dir: &Path,
     job: &JobId,
@@ -130,6 +130,9 @@ pub fn note_acceptance(
     weaker: bool,
 ) -> Result<(), StoreError> {
     match note(data_dir, job)? {
+        Some(begun) if begun.secret.is_some() && begun.data != data.map(hex::encode) => {
+            Err(StoreError::Changed(job.clone()))
+        }
         Some(begun @ Note { secret: Some(_), .. }) if begun.weaker || !weaker => Ok(()),
         Some(begun @ Note { secret: Some(_), .. }) => write_note(data_dir, job, &Note { weaker, ..begun }),
         _ => write_note(data_dir, job, &Note { data: data.map(hex::encode), secret: None, weaker }),

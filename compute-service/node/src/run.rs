@@ -202,7 +202,11 @@ pub async fn run(
     let network = gateway.network(&config.channel);
     let under_way = UnderWay::default();
     let contract = network.contract(&config.chaincode).watched(&under_way);
-    let next_block = store.position()?.next_block.max(config.first_block);
+    // What a node has read it goes on from: skipping blocks in the middle would leave holes in its jobs.
+    let next_block = match store.position()?.next_block {
+        0 => config.first_block,
+        read => read,
+    };
     let (events, mut on_event) = mpsc::unbounded_channel();
     let (config, jobs, held) = (Arc::new(config), HashMap::new(), Held::default());
     let keeper = Keeper {

@@ -84,6 +84,12 @@ pub enum StoreError {
         /// What the database said.
         reason: String,
     },
+    /// A job that has begun is accepted again with other data.
+    #[error(
+        "job {0} was accepted with another table, and has begun with it; put that table back, or end the job for all with \
+         confab job abort"
+    )]
+    Changed(JobId),
     /// Reading or writing failed.
     #[error("the node's database: {0}")]
     Database(#[from] redb::Error),
