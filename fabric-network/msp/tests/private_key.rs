@@ -100,6 +100,18 @@ fn what_is_no_key_is_called_by_its_name() {
     }
 }
 
+/// A key whose lines were joined is none, and nothing of it is in the error.
+#[test]
+fn no_text_of_a_key_is_shown() {
+    let key = file("pkcs8.pem");
+    let secret = key.lines().nth(1).unwrap();
+    for joined in [key.replace('\n', ""), key.replace('\n', " "), key.replace('\n', "\\n")] {
+        let said = PrivateKey::from_pem(&joined).unwrap_err().to_string();
+        assert!(said.contains("lines of their own"), "{said}");
+        assert!(!said.contains(&secret[..16]), "{said}");
+    }
+}
+
 /// With another generator the same public points have other keys (CVE-2020-0601).
 #[test]
 fn a_known_curve_with_another_generator_is_refused() {
