@@ -62,7 +62,10 @@ impl Environment {
         match (disabled, &self.tls_cert, &self.tls_key) {
             (Some(true), ..) => Ok(None),
             (_, Some(cert), Some(key)) => {
-                let mut tls = Tls::new(msp::load_bundle(cert)?, read(key)?);
+                let pem = read(key)?;
+                msp::PrivateKey::from_pem(&pem)
+                    .map_err(|source| EnvironmentError::NoKey { path: key.clone(), source })?;
+                let mut tls = Tls::new(msp::load_bundle(cert)?, pem);
                 if let Some(ca) = &self.client_ca {
                     tls = tls.client_ca(msp::load_bundle(ca)?);
                 }
@@ -95,6 +98,14 @@ pub enum EnvironmentError {
     /// A file holds no certificates; the error names it.
     #[error(transparent)]
     Certificate(#[from] msp::Error),
+    /// The key's file holds no key that can be used.
+    #[error("{}: {source}", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: msp::KeyError,
+    },
     /// The key's file cannot be read.
     #[error("cannot read the TLS key, {}: {source}", path.display())]
     Key {
