@@ -220,8 +220,14 @@ impl Config {
         let shown = path.display().to_string();
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
-        let mut config: Self = toml::from_str(&text)
-            .map_err(|e| ConfigError::Parse { path: shown, reason: e.to_string().trim_end().into() })?;
+        let mut config: Self = toml::from_str(&text).map_err(|e| ConfigError::Parse {
+            path: shown.clone(),
+            reason: e.to_string().trim_end().into(),
+        })?;
+        if !config.minimum.octaves.is_finite() {
+            let reason = "minimum.octaves is no finite number".into();
+            return Err(ConfigError::Parse { path: shown, reason });
+        }
         let base = path.parent().unwrap_or(Path::new(""));
         let mut paths = vec![&mut config.data_dir, &mut config.connection_profile];
         paths.extend(&mut config.key_share);
@@ -267,6 +273,16 @@ label = "diagnosis"
         assert_eq!((config.channel.as_str(), config.patience_secs), ("confab", 600));
         fs::write(&path, config.to_toml()).unwrap();
         assert_eq!(Config::load(&path).unwrap(), config);
+    }
+
+    /// Every comparison with it would be false, and nothing below it.
+    #[test]
+    fn a_minimum_is_a_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.toml");
+        fs::write(&path, format!("{MINIMAL}[minimum]\noctaves = nan\n")).unwrap();
+        let error = Config::load(&path).unwrap_err().to_string();
+        assert!(error.contains("node.toml") && error.contains("minimum.octaves"), "{error}");
     }
 
     #[test]
