@@ -394,6 +394,10 @@ impl Run<'_> {
                 Failure::DiskFull if self.submitter.policy.make_room.is_some() => {
                     self.retries.unavailable += 1
                 }
+                // Whoever is patient has had a connection: a peer that restarts may show another face for a moment.
+                Failure::Other if call_error.fault.is_some() && self.submitter.policy.make_room.is_some() => {
+                    self.retries.unavailable += 1
+                }
                 Failure::DiskFull | Failure::WrongClock | Failure::Other => return Err(error.into()),
             }
             self.shown.tell(Stage::NotEndorsed(call_error.clone()));
@@ -404,6 +408,12 @@ impl Run<'_> {
     /// Submits an envelope until its fate is known.
     async fn settle(&mut self, transaction: &Transaction) -> Result<Fate, SubmitError> {
         let policy = &self.submitter.policy;
+        // The endorsement came over this connection, and the transaction may be on its way: what is wrong with the
+        // connection now does not tell its fate.
+        let failure = |error: &Error| match failure(error) {
+            Failure::Other if error.call().is_some_and(|call| call.fault.is_some()) => Failure::Unavailable,
+            other => other,
+        };
         let commit = transaction.commit();
         let mut submissions = 0;
         let mut wait = None;
@@ -417,7 +427,8 @@ impl Run<'_> {
                 match commit.status_within(self.limit(wait)?).await {
                     Ok(status) => return fate(status),
                     Err(error) => match failure(&error) {
-                        Failure::Unavailable => {
+                        Failure::DiskFull if policy.make_room.is_none() => return Err(error.into()),
+                        Failure::Unavailable | Failure::DiskFull => {
                             self.retries.unavailable += 1;
                             self.shown.tell(ordering(Some(&error)));
                             self.pause(error).await?;
