@@ -28,6 +28,8 @@ use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After so long what is waited for is said again, though it is the same.
 const REPEAT: Duration = Duration::from_secs(300);
+/// Seconds between two tries to remind of or to end one job, so that none keeps the node from the others.
+const RETRY: u64 = 2;
 /// Longest time between two looks at a job.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -243,7 +245,8 @@ impl Keeper {
         let limit = if quiet.unanswered.is_empty() { deadlines.step } else { deadlines.accept };
         // Room for reminder, clocks and ending, where the ledger takes them.
         let limit = Duration::from_secs(limit.into());
-        let limit = limit * 5 / 4 + 2 * quiet.patience() + limit.min(SILENCE);
+        let clocks = Duration::from_secs(3 * CLOCK_STEP);
+        let limit = limit * 5 / 4 + 2 * quiet.patience() + limit.min(SILENCE) + clocks;
         if quiet.lasts < limit {
             return;
         }
@@ -319,7 +322,7 @@ impl Acts {
                         })
                 };
                 if over.elapsed() >= quiet.patience() / 2 + quiet.turn(is_silent)
-                    && looked.asked + CLOCK_STEP <= now
+                    && looked.asked + RETRY <= now
                 {
                     looked.asked = now;
                     return self.submit(
@@ -338,7 +341,7 @@ impl Acts {
             let silent = |party: u32| awaited.iter().any(|awaited| awaited.slot.party == party);
             if !awaited.is_empty()
                 && quiet.lasts >= quiet.patience() + quiet.turn(silent)
-                && looked.asked + CLOCK_STEP <= now
+                && looked.asked + RETRY <= now
             {
                 looked.asked = now;
                 let list = serde_json::to_vec(&awaited).expect("slots are words and numbers");
