@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(standing(path, &store, &job()).unwrap(), Standing::Lost);
         // Not even after another secret was drawn somehow, or it is accepted again.
         store.secret(&job()).unwrap();
-        note_acceptance(path, &job(), Some([1; 32]), false).unwrap();
+        note_acceptance(path, &job(), None, false).unwrap();
         assert_eq!(standing(path, &store, &job()).unwrap(), Standing::Lost);
         drop(store);
         fs::rename(path.join("moved"), &database).unwrap();
@@ -257,11 +257,12 @@ mod tests {
         note_acceptance(path, &job(), Some([2; 32]), false).unwrap();
         assert!(other(1) && !other(2));
         standing(path, &Store::open(path).unwrap(), &job()).unwrap();
-        note_acceptance(path, &job(), Some([1; 32]), false).unwrap();
+        let again = note_acceptance(path, &job(), Some([1; 32]), false);
+        assert!(matches!(again, Err(StoreError::Changed(_))), "{again:?}");
         assert!(other(1) && !other(2), "it has begun with the second");
         // Consent can be given later, too, and is not taken back.
         for (weaker, expected) in [(false, false), (true, true), (false, true)] {
-            note_acceptance(path, &job(), Some([1; 32]), weaker).unwrap();
+            note_acceptance(path, &job(), Some([2; 32]), weaker).unwrap();
             assert_eq!(accepted_weaker(path, &job()).unwrap(), expected);
         }
         assert!(other(1) && !other(2));
