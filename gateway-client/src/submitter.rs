@@ -394,7 +394,7 @@ impl Run<'_> {
                 Failure::DiskFull if self.submitter.policy.make_room.is_some() => {
                     self.retries.unavailable += 1
                 }
-                // Whoever is patient has had a connection: a peer that restarts may show another face for a moment.
+                // A patient caller has had a connection; while a peer restarts, another program may answer on its port.
                 Failure::Other if call_error.fault.is_some() && self.submitter.policy.make_room.is_some() => {
                     self.retries.unavailable += 1
                 }

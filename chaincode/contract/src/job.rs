@@ -133,8 +133,8 @@ impl Call<'_> {
             };
         }
         not_ended(ending)?;
-        // By the caller's own clock: who reads the members' clocks could be held up by one who writes them. Whoever dates its
-        // answer back gains nothing once the job has expired.
+        // By the caller's own timestamp: a transaction that reads the members' clocks can be held up by a member that writes
+        // its own. An answer that is dated back gains nothing once the job has expired.
         if let Some(deadlines) = &job.params.deadlines
             && self.now >= job.proposed.saturating_add(u64::from(deadlines.accept) + MAX_TIME_OFFSET)
         {

@@ -91,7 +91,7 @@ fn trained_key(world: &mut dyn WorldState, training: &Job) -> Result<ThresholdKe
     }
 }
 
-/// The key of a fingerprint. Whoever entered it, it is the same.
+/// The key of a fingerprint, from any job that entered it: the fingerprint makes it the same.
 fn named_key(
     world: &mut dyn WorldState,
     fingerprint: &str,

@@ -113,9 +113,6 @@ impl EvaluateArgs {
         if self.run.verify && self.secure.is_none() {
             return Err("--verify belongs to --secure: folds in plaintext are no jobs".into());
         }
-        if is_stdout(self.run.json.as_deref()) && is_stdout(self.html.as_deref()) {
-            return Err("--json and --html cannot both go to standard output".into());
-        }
         let outputs = outputs().reads(&self.data.data).writes("--json", self.run.json.as_deref());
         Ok(outputs.writes("--html", self.html.as_deref()).check()?)
     }
