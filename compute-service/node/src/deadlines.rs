@@ -202,7 +202,7 @@ impl Keeper {
         if let Err(cause) = ledger {
             wait::add(&mut causes, cause.clone());
         }
-        // Whoever cannot post or remind cannot tell whether others can.
+        // A node that cannot post or remind cannot tell whether others can.
         if !causes.is_empty() {
             return causes;
         }
@@ -262,7 +262,7 @@ impl Keeper {
 /// What is done about deadlines; one thing at a time.
 struct Acts {
     contract: Contract,
-    /// What the own clock said when it was written to the ledger last: seconds since 1970.
+    /// What the own clock on the ledger says at least: seconds since 1970.
     clock: Arc<Mutex<u64>>,
     /// When writing the clock was tried last: seconds since 1970.
     tried: u64,
@@ -294,27 +294,28 @@ impl Acts {
         };
         let now = wait::now();
         let written = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
-        // In the last quarter of an hour honest clocks are to be fresh, so that nobody's alone decides; behind the end one
-        // is enough for a while.
-        let interval = match end {
-            Some(end) if written >= end => MAX_CLOCK_AGE / 3,
-            _ => (MAX_CLOCK_AGE.min(limit.into()) / 3).max(CLOCK_STEP),
-        };
-        let is_old = written + interval <= now || end.is_some_and(|end| written < end && now >= end);
-        let is_near = end.is_some_and(|end| now + MAX_CLOCK_AGE.min(limit.into()) >= end);
-        if is_near && is_old && self.tried + CLOCK_STEP <= now {
+        // Clocks are written in the last quarter of an hour, so that no single one decides. After the end one clock is enough
+        // for a while.
+        let window = MAX_CLOCK_AGE.min(limit.into());
+        let is_due = end.is_some_and(|end| match (now >= end, written >= end) {
+            (true, false) => true,
+            (true, true) => written + MAX_CLOCK_AGE / 3 <= now,
+            (false, _) => now + window >= end && written + (window / 3).max(CLOCK_STEP) <= now,
+        });
+        if is_due && self.tried + CLOCK_STEP <= now {
             self.tried = now;
             let clock = self.clock.clone();
             return self.submit(Call::new("clock"), "the clock", move |done| {
+                // The contract may have kept one that another process of this member wrote up to so long before.
                 if done {
-                    *clock.lock().unwrap_or_else(PoisonError::into_inner) = now;
+                    *clock.lock().unwrap_or_else(PoisonError::into_inner) = now - CLOCK_STEP;
                 }
             });
         }
         match end {
             Some(end) if now >= end => {
                 let over = *looked.over.get_or_insert_with(Instant::now);
-                // Whoever could not post because the ledger was away can do so first.
+                // A participant that could not post because the ledger was away can do so first.
                 let is_silent = |party: u32| {
                     waiting.reminders.iter().any(|reminder| reminder.slot.party == party)
                         || quiet.participants.get(party as usize).is_some_and(|name| {
