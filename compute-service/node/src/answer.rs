@@ -10,7 +10,7 @@ use crate::{
 };
 use gateway_client::{Call, Contract, SubmitFailure};
 use protocol::Fault;
-use records::Job;
+use records::{Code, Job};
 use std::{sync::Arc, time::Duration};
 
 /// Why a job could not be accepted.
@@ -34,6 +34,22 @@ pub enum AnswerError {
     /// The ledger refuses the answer or cannot be reached.
     #[error(transparent)]
     Ledger(#[from] SubmitFailure),
+}
+
+impl AnswerError {
+    /// Whether the same answer may succeed later: the ledger was not reached, or did not say.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Members(MembersError::Gateway(_)) => true,
+            Self::Ledger(failure) => failure.refusal().is_none_or(|refusal| {
+                matches!(refusal.code, Code::NotYet | Code::UnknownJob | Code::UnknownKey | Code::WrongTime)
+            }),
+            Self::Unfit(_)
+            | Self::Weaker(_)
+            | Self::Members(MembersError::Strangers { .. })
+            | Self::Store(_) => false,
+        }
+    }
 }
 
 /// Accepts a job in the name of `msp_id` if table and key share fit it, and it is not below the node's minima; with `weaker`

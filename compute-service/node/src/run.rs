@@ -28,11 +28,15 @@ use std::{
 use svm::table::Overview;
 use tokio::{
     sync::mpsc,
+    task::AbortHandle,
     time::{Instant, MissedTickBehavior},
 };
 
 /// How often the node looks for jobs on which nothing happens.
 const TICK: Duration = Duration::from_millis(500);
+/// How long the node waits before it answers a proposal again: first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(15);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Why a node stops.
 #[derive(Debug, thiserror::Error)]
@@ -96,12 +100,14 @@ pub enum Event {
         /// Why; not for others, for it may speak of the data.
         reason: String,
     },
-    /// A job could not be answered; the node tries again when it is started again.
+    /// A job could not be answered.
     Unanswered {
         /// The job.
         job: JobId,
         /// Why.
         reason: String,
+        /// After so many seconds the node tries again; nothing where that cannot help before it is started again.
+        retry_secs: Option<u64>,
     },
     /// A job was accepted in the organisation's name, but this node cannot take part in it.
     Lost {
@@ -365,12 +371,14 @@ struct Tracked {
     /// When this node learned something of it last.
     last: Instant,
     has_ended: bool,
+    /// The task that answers it, where the configuration says to accept it.
+    answering: Option<AbortHandle>,
 }
 
 impl Tracked {
     fn new(job: Job) -> Self {
         let (state, accepted) = (State::Open(Vec::new()), BTreeSet::new());
-        Self { job, state, accepted, last: Instant::now(), has_ended: false }
+        Self { job, state, accepted, last: Instant::now(), has_ended: false, answering: None }
     }
 
     fn note(&mut self, fact: &Fact) {
@@ -396,6 +404,9 @@ enum State {
 
 impl Drop for Tracked {
     fn drop(&mut self) {
+        if let Some(answering) = &self.answering {
+            answering.abort();
+        }
         if let State::Accepted(inputs, _) = &self.state {
             // A driver that has ended needs no word.
             let _ = inputs.send(Input::Stop);
@@ -582,30 +593,51 @@ impl Node {
 
     /// Answers a proposal that the configuration says to accept: accepts it if table and key share fit, else refuses it,
     /// so that the others need not wait.
-    fn consider(&self, id: &JobId) {
-        let Some(Tracked { job, state: State::Open(facts), .. }) = self.jobs.get(id) else { return };
+    fn consider(&mut self, id: &JobId) {
+        let Some(tracked) = self.jobs.get_mut(id) else { return };
+        let Tracked { job, state: State::Open(facts), .. } = &*tracked else { return };
         let ended = facts.iter().any(|located| matches!(located.fact, Fact::Ended(_)));
         if ended || !self.config.accept.contains(&id.0) {
             return;
         }
         let (job, config, contract) = (job.clone(), self.config.clone(), self.contract.clone());
         let (me, events) = (self.me.clone(), self.events.clone());
-        tokio::spawn(async move {
-            let mut answered = answer::accept(&config, &contract, &me, &job, false).await;
-            let never = matches!(
-                answered,
-                Err(AnswerError::Unfit(_) | AnswerError::Members(MembersError::Strangers { .. }))
-            );
-            if let (true, Err(e)) = (never, &answered) {
-                let _ = events.send(Event::Unfit { job: job.id.clone(), reason: e.to_string() });
-                answered = answer::refuse(&config, &contract, &job).await;
-            }
-            if let Err(weaker @ AnswerError::Weaker(_)) = &answered {
-                let _ = events.send(Event::Weaker { job: job.id, reason: weaker.to_string() });
-            } else if let Err(e) = answered {
-                let _ = events.send(Event::Unanswered { job: job.id, reason: e.to_string() });
+        let answering = tokio::spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let Err(e) = answer(&config, &contract, &me, &job, &events).await else { return };
+                let retry = e.may_pass().then_some(pause);
+                let retry_secs = retry.map(|pause| pause.as_secs());
+                let event = match e {
+                    AnswerError::Weaker(_) => Event::Weaker { job: job.id.clone(), reason: e.to_string() },
+                    e => Event::Unanswered { job: job.id.clone(), reason: e.to_string(), retry_secs },
+                };
+                let _ = events.send(event);
+                if retry.is_none() {
+                    return;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });
+        tracked.answering = Some(answering.abort_handle());
+    }
+}
+
+/// Accepts a job, or refuses one that the organisation can never take part in.
+async fn answer(
+    config: &Arc<Config>,
+    contract: &Contract,
+    me: &str,
+    job: &Job,
+    events: &mpsc::UnboundedSender<Event>,
+) -> Result<(), AnswerError> {
+    match answer::accept(config, contract, me, job, false).await {
+        Err(e @ (AnswerError::Unfit(_) | AnswerError::Members(MembersError::Strangers { .. }))) => {
+            let _ = events.send(Event::Unfit { job: job.id.clone(), reason: e.to_string() });
+            answer::refuse(config, contract, job).await
+        }
+        answered => answered,
     }
 }
 

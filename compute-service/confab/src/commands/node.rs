@@ -114,7 +114,10 @@ fn show(event: &Event, config: &Path, accepts: &[String]) {
             );
         }
         Event::Unfit { job, reason } => say!("job {job} does not fit: {reason}"),
-        Event::Unanswered { job, reason } => {
+        Event::Unanswered { job, reason, retry_secs: Some(seconds) } => {
+            say!("job {job} is not answered; the node tries again in {seconds} s: {reason}");
+        }
+        Event::Unanswered { job, reason, retry_secs: None } => {
             say!("job {job} is not answered; start the node again to try again: {reason}");
         }
         Event::Lost { job, reason } => {
