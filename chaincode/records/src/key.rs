@@ -23,6 +23,10 @@ pub const RECORD: &str = "record";
 pub const POSTED: &str = "posted";
 /// Kind of the composite keys under which endings lie.
 pub const ENDING: &str = "ending";
+/// Kind of the composite keys under which reminders lie.
+pub const REMINDER: &str = "reminder";
+/// Kind of the composite keys under which the members' clocks lie.
+pub const CLOCK: &str = "clock";
 
 /// Kind of the composite keys under which threshold keys lie.
 pub const THRESHOLD_KEY: &str = "key";
@@ -51,12 +55,12 @@ pub fn ending(id: &JobId) -> String {
 
 /// Where the [`crate::Reminder`] of a participant lies.
 pub fn reminder(id: &JobId, party: u32) -> String {
-    composite("reminder", &[&id.0, &format!("{party:02x}")])
+    composite(REMINDER, &[&id.0, &format!("{party:02x}")])
 }
 
 /// Where a member's [`crate::Clock`] lies.
 pub fn clock(msp_id: &str) -> String {
-    composite("clock", &[msp_id])
+    composite(CLOCK, &[msp_id])
 }
 
 /// Where the identifier of an open proposal lies: each proposer has so many places, and a new proposal takes one whose
@@ -120,7 +124,8 @@ pub fn kind(key: &str) -> Option<&str> {
     key.strip_prefix(SEPARATOR)?.split(SEPARATOR).next()
 }
 
-/// What a composite key says first after its kind: the job, of [`JOB`], [`ACCEPTANCE`], [`RECORD`] and [`ENDING`].
+/// What a composite key says first after its kind: the job, of [`JOB`], [`ACCEPTANCE`], [`RECORD`], [`REMINDER`] and
+/// [`ENDING`].
 pub fn subject(key: &str) -> Option<&str> {
     key.strip_prefix(SEPARATOR)?.split(SEPARATOR).nth(1)
 }

@@ -1,13 +1,15 @@
 //! The observer's replay of a job from the blocks: everything that can be checked without a secret.
 
 mod channel;
+mod expiry;
 mod validation;
 
 use crate::{
     facts::{Fact, Located},
     ledger,
 };
-use gateway_client::{Block, Checkpoint, Network, TransactionInfo};
+use expiry::Expiry;
+use gateway_client::{Block, Checkpoint, Network, TransactionInfo, TxValidationCode};
 use key_generation::{Generation, Refresh};
 use msp::{Identity, Msps};
 use protocol::{Committed, Fault, Protocol, Role, Status};
@@ -163,6 +165,7 @@ pub struct Replay<'a> {
     posted: BTreeSet<Slot>,
     proofs: u64,
     ending: Option<Ending>,
+    expiry: Expiry,
     protocol: Option<Observed>,
     defects: Vec<String>,
     /// Of the block that is folded.
@@ -185,6 +188,7 @@ impl<'a> Replay<'a> {
             posted: BTreeSet::new(),
             proofs: 0,
             ending: None,
+            expiry: Expiry::default(),
             protocol: None,
             defects: Vec::new(),
             records: Vec::new(),
@@ -207,6 +211,7 @@ impl<'a> Replay<'a> {
         let block = corrected.as_ref().unwrap_or(block);
         let mut checked = HashSet::new();
         let id = self.id.clone();
+        let mut noted = 0;
         for (index, reading) in ledger::readings(block, chaincode) {
             let located = match reading {
                 Ok(located) if *located.fact.job() == id => located,
@@ -217,6 +222,9 @@ impl<'a> Replay<'a> {
                 // Another job's.
                 Ok(_) | Err(_) => continue,
             };
+            // An ending goes by what lay on the ledger before it.
+            self.note_times(&block.transactions[noted..=index], chaincode, block.number);
+            noted = index + 1;
             let found =
                 |defect: String| format!("block {}, transaction {}: {defect}", located.block, located.tx_id);
             // By its place: an envelope of somebody else may claim the same identifier.
@@ -230,7 +238,20 @@ impl<'a> Replay<'a> {
                 self.defects.push(found(defect));
             }
         }
+        self.note_times(&block.transactions[noted..], chaincode, block.number);
         std::mem::take(&mut self.records)
+    }
+
+    /// Takes what transactions of a block say of time.
+    fn note_times(&mut self, transactions: &[TransactionInfo], chaincode: &str, block: u64) {
+        let is_valid =
+            |transaction: &&TransactionInfo| transaction.validation_code == TxValidationCode::Valid;
+        for transaction in transactions.iter().filter(is_valid) {
+            if let Err(defect) = self.expiry.note(transaction, chaincode, &self.id) {
+                self.defects
+                    .push(format!("block {block}, transaction {}: {defect}", transaction.transaction_id));
+            }
+        }
     }
 
     fn check_signatures(&self, transaction: &TransactionInfo) -> Result<(), String> {
@@ -333,16 +354,23 @@ impl<'a> Replay<'a> {
     }
 
     fn ended(&mut self, located: &Located, ending: &Ending) -> Result<(), String> {
-        let (job, _) = self.job.as_ref().ok_or("an ending before the proposal")?;
+        let (job, rules) = self.job.as_ref().ok_or("an ending before the proposal")?;
         let by = &located.creator.msp_id;
         let party = job.params.party(by).ok_or_else(|| format!("{by}, no participant, ended the job"))?;
         let accepted = self.acceptances.get(&party);
         if *by != ending.by || accepted.is_some_and(|a| a.key_hash != located.creator.key_hash) {
             return Err(format!("the end by {} was signed by {by} with another key", ending.by));
         }
-        match self.ending.replace(ending.clone()) {
-            None => Ok(()),
-            Some(_) => Err("the job ended twice".into()),
+        if self.ending.is_some() {
+            return Err("the job ended twice".into());
+        }
+        self.ending = Some(ending.clone());
+        match &ending.outcome {
+            Outcome::Expired(owed) => {
+                let accepted = self.acceptances.keys().copied().collect();
+                self.expiry.check(job, rules, &accepted, &self.posted, owed)
+            }
+            Outcome::Finished | Outcome::Refused(_) | Outcome::Aborted(_) => Ok(()),
         }
     }
 

@@ -1,0 +1,240 @@
+//! Whether those who are named in the ending of a job that expired owed what it says, by the clocks and reminders in the
+//! blocks.
+
+use gateway_client::TransactionInfo;
+use records::{Clock, Debt, Job, JobId, Owed, Reminder, Rules, Slot, VERSION, key, ledger_time};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::UNIX_EPOCH,
+};
+
+/// The members' clocks, and the reminders of one job, as the transactions so far have left them.
+#[derive(Default)]
+pub(super) struct Expiry {
+    clocks: BTreeMap<String, u64>,
+    reminders: BTreeMap<u32, Reminder>,
+}
+
+impl Expiry {
+    /// Takes the writes of a valid transaction.
+    ///
+    /// # Errors
+    /// What is wrong with a reminder of the job. A clock that is not its writer's own does not count.
+    pub(super) fn note(
+        &mut self,
+        transaction: &TransactionInfo,
+        chaincode: &str,
+        id: &JobId,
+    ) -> Result<(), String> {
+        let creator = &transaction.creator.msp_id;
+        let since_1970 = transaction.timestamp.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let now = since_1970.map_or(0, |time| time.as_secs());
+        let own = transaction.writes.iter().filter(|write| write.namespace == chaincode && !write.is_delete);
+        for write in own {
+            match key::kind(&write.key) {
+                Some(key::CLOCK) => {
+                    let Ok(clock) = serde_json::from_slice::<Clock>(&write.value) else { continue };
+                    let is_own = clock.msp_id == *creator && key::clock(creator) == write.key;
+                    if is_own && clock.version == VERSION && clock.time == now {
+                        self.clocks.insert(clock.msp_id, clock.time);
+                    }
+                }
+                Some(key::REMINDER) if key::subject(&write.key) == Some(&id.0) => {
+                    let reminder: Reminder =
+                        serde_json::from_slice(&write.value).map_err(|e| format!("a reminder: {e}"))?;
+                    let slot = reminder.slot;
+                    let is_own = reminder.by == *creator && key::reminder(id, slot.party) == write.key;
+                    if !is_own || reminder.version != VERSION || reminder.job != *id {
+                        return Err(format!("{creator} wrote a reminder of {slot} that is not its own"));
+                    }
+                    if reminder.time < now {
+                        return Err(format!("{creator} dated its reminder of {slot} back"));
+                    }
+                    self.reminders.insert(slot.party, reminder);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks an ending that names `owed`. `accepted` are the parties that have accepted the job, and `posted` its records.
+    ///
+    /// # Errors
+    /// What it says that is not so.
+    pub(super) fn check(
+        &self,
+        job: &Job,
+        rules: &Rules,
+        accepted: &BTreeSet<u32>,
+        posted: &BTreeSet<Slot>,
+        owed: &[Debt],
+    ) -> Result<(), String> {
+        let Some(deadlines) = job.params.deadlines else { return Err("the job has no deadlines".into()) };
+        let participants = &job.params.participants;
+        let clocks = participants.iter().filter_map(|msp_id| self.clocks.get(msp_id).copied());
+        let now = ledger_time(clocks, participants.len()).ok_or("no participant's clock is there")?;
+        let silent = (0..rules.parties()).filter(|party| !accepted.contains(party)).collect::<Vec<_>>();
+        let debt =
+            |party: u32, slot, since| Debt { msp_id: participants[party as usize].clone(), slot, since };
+        let (due, limit): (Vec<Debt>, u32) = match silent.is_empty() {
+            false => {
+                let due = silent.into_iter().map(|party| debt(party, None, job.proposed));
+                (due.collect(), deadlines.accept)
+            }
+            true => {
+                let due =
+                    self.reminders.values().filter(|reminder| is_awaited(rules, &reminder.slot, posted));
+                let due = due.map(|reminder| debt(reminder.slot.party, Some(reminder.slot), reminder.time));
+                (due.collect(), deadlines.step)
+            }
+        };
+        let is_over = |debt: &&Debt| now >= debt.since.saturating_add(limit.into());
+        let due: Vec<&Debt> = due.iter().filter(is_over).collect();
+        if let Some(debt) = owed.iter().find(|debt| !due.contains(debt)) {
+            let what = debt.slot.map_or("an answer".into(), |slot| slot.to_string());
+            return Err(format!("by the ledger's time {now} {} did not owe {what}", debt.msp_id));
+        }
+        let mut missing = due.iter().filter(|debt| !owed.contains(debt));
+        if let Some(debt) = missing.next() {
+            return Err(format!("{} owed something, too, and is not named", debt.msp_id));
+        }
+        // What could not be posted is nobody's debt. Of a quorum's records only the members know whose are meant.
+        for slot in owed.iter().filter_map(|debt| debt.slot) {
+            if let Some(missing) = rules.needs(&slot, &[]).into_iter().find(|need| !posted.contains(need)) {
+                return Err(format!("{slot} could not be posted before {missing}"));
+            }
+        }
+        match owed.is_empty() {
+            true => Err("nobody is named".into()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Whether a slot is still missing, and wanted: where a quorum is enough it may have come without it.
+fn is_awaited(rules: &Rules, slot: &Slot, posted: &BTreeSet<Slot>) -> bool {
+    if !rules.exists(slot) || posted.contains(slot) {
+        return false;
+    }
+    let Owed::Quorum(quorum) = rules.owed(slot) else { return true };
+    let slots = rules.round_slots(slot.phase, slot.round);
+    let incomplete: BTreeSet<u32> =
+        slots.iter().filter(|slot| !posted.contains(slot)).map(|slot| slot.party).collect();
+    rules.authors(slot.phase).len() - incomplete.len() < quorum as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment;
+    use records::{Deadlines, Phase};
+
+    const SINCE: u64 = 1_000_000;
+
+    fn slot(phase: Phase, party: u32) -> Slot {
+        Slot { phase, round: 0, party, chunk: 0 }
+    }
+
+    /// A job of three in which the second owes its opening of the seed since a minute, the limit.
+    struct Case {
+        job: Job,
+        accepted: BTreeSet<u32>,
+        posted: BTreeSet<Slot>,
+        expiry: Expiry,
+        owed: Vec<Debt>,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let names: Vec<String> = (1..=3).map(|org| format!("Org{org}MSP")).collect();
+            let mut params = experiment::template(10, names.clone()).unwrap();
+            params.deadlines = Some(Deadlines { accept: 100, step: 60 });
+            let job = Job {
+                version: VERSION,
+                id: params.id(),
+                params,
+                proposer: "Org1MSP".into(),
+                proposed: SINCE,
+            };
+            let rules = Rules::new(&job.params);
+            let done = [Phase::Setup, Phase::SeedCommit].map(|phase| rules.round_slots(phase, 0)).concat();
+            let open = [0, 2].map(|party| slot(Phase::SeedOpen, party));
+            let reminder = Reminder {
+                version: VERSION,
+                job: job.id.clone(),
+                slot: slot(Phase::SeedOpen, 1),
+                by: "Org3MSP".into(),
+                time: SINCE,
+            };
+            let debt = Debt { msp_id: "Org2MSP".into(), slot: Some(reminder.slot), since: SINCE };
+            Self {
+                job,
+                accepted: (0..3).collect(),
+                posted: done.into_iter().chain(open).collect(),
+                expiry: Expiry {
+                    clocks: names.into_iter().map(|msp_id| (msp_id, SINCE + 60)).collect(),
+                    reminders: [(1, reminder)].into(),
+                },
+                owed: vec![debt],
+            }
+        }
+
+        fn check(&self) -> Result<(), String> {
+            let rules = Rules::new(&self.job.params);
+            self.expiry.check(&self.job, &rules, &self.accepted, &self.posted, &self.owed)
+        }
+
+        fn defect(change: impl FnOnce(&mut Self)) -> String {
+            let mut case = Self::new();
+            assert_eq!(case.check(), Ok(()));
+            change(&mut case);
+            case.check().unwrap_err()
+        }
+    }
+
+    #[test]
+    fn who_owed_nothing_is_not_named() {
+        let early = Case::defect(|case| case.expiry.clocks.values_mut().for_each(|time| *time -= 1));
+        assert_eq!(
+            early,
+            "by the ledger's time 1000059 Org2MSP did not owe seed-open round 0 party 1 chunk 0"
+        );
+        let one_clock = Case::defect(|case| case.expiry.clocks.retain(|msp_id, _| msp_id == "Org1MSP"));
+        assert!(one_clock.contains("did not owe"), "{one_clock}");
+        assert!(Case::defect(|case| case.expiry.clocks.clear()).contains("no participant's clock"));
+        assert!(Case::defect(|case| case.expiry.reminders.clear()).contains("did not owe"));
+        assert!(Case::defect(|case| case.owed[0].since -= 1).contains("did not owe"));
+        assert!(Case::defect(|case| case.owed[0].msp_id = "Org1MSP".into()).contains("Org1MSP did not owe"));
+        assert!(Case::defect(|case| case.owed[0].slot = None).contains("did not owe an answer"));
+        let posted = Case::defect(|case| drop(case.posted.insert(slot(Phase::SeedOpen, 1))));
+        assert!(posted.contains("did not owe"), "{posted}");
+        let barred = Case::defect(|case| drop(case.posted.remove(&slot(Phase::SeedCommit, 0))));
+        assert!(barred.contains("could not be posted before"), "{barred}");
+        assert_eq!(Case::defect(|case| case.job.params.deadlines = None), "the job has no deadlines");
+    }
+
+    #[test]
+    fn who_owed_something_is_named() {
+        let other = Case::defect(|case| {
+            let reminder = Reminder { slot: slot(Phase::SeedOpen, 2), ..case.expiry.reminders[&1].clone() };
+            case.posted.remove(&reminder.slot);
+            case.expiry.reminders.insert(2, reminder);
+        });
+        assert_eq!(other, "Org3MSP owed something, too, and is not named");
+        assert!(Case::defect(|case| case.owed.clear()).contains("Org2MSP owed something"));
+    }
+
+    #[test]
+    fn an_answer_is_owed_from_the_proposal_on() {
+        let mut case = Case::new();
+        case.accepted.remove(&2);
+        case.posted.clear();
+        case.owed = vec![Debt { msp_id: "Org3MSP".into(), slot: None, since: SINCE }];
+        assert!(case.check().unwrap_err().contains("Org3MSP did not owe an answer"));
+        case.expiry.clocks.values_mut().for_each(|time| *time = SINCE + 100);
+        assert_eq!(case.check(), Ok(()));
+        case.owed[0].msp_id = "Org1MSP".into();
+        assert!(case.check().unwrap_err().contains("Org1MSP did not owe an answer"));
+    }
+}
