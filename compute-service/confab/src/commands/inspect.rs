@@ -7,7 +7,11 @@ use clap::{Args, Subcommand};
 use gateway_client::{Block, Checkpoint, Gateway, KvWrite, Options, TransactionInfo, TxValidationCode};
 use launcher::Network;
 use serde::Serialize;
-use std::{collections::BTreeMap, path::PathBuf, time::UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
 
 /// Show what is on a ledger, from its blocks.
 ///
@@ -124,8 +128,15 @@ impl Bytes {
 }
 
 pub async fn run(args: InspectArgs) -> Done {
-    outputs().writes("--json", args.json.as_deref()).check()?;
-    let blocks = read(&args).await?;
+    let network = Network::load(&args.dir)?;
+    let org = match &args.org {
+        Some(name) => network.org(name).ok_or_else(|| format!("no organisation {name}"))?,
+        None => network.orgs.first().ok_or("the network has no organisation")?,
+    };
+    let profile = network.path(&org.profile);
+    let inputs = outputs().reads(args.dir.join("network.json")).reads(&profile);
+    inputs.writes("--json", args.json.as_deref()).check()?;
+    let blocks = read(&network, &profile).await?;
     match &args.what {
         What::Blocks => {
             let lines: Vec<_> = blocks.iter().map(block_line).collect();
@@ -193,13 +204,8 @@ impl InspectArgs {
 }
 
 /// All blocks that the peer has now.
-async fn read(args: &InspectArgs) -> Done<Vec<Block>> {
-    let network = Network::load(&args.dir)?;
-    let org = match &args.org {
-        Some(name) => network.org(name).ok_or_else(|| format!("no organisation {name}"))?,
-        None => network.orgs.first().ok_or("the network has no organisation")?,
-    };
-    let gateway = Gateway::from_profile(&network.path(&org.profile), None, Options::default())?;
+async fn read(network: &Network, profile: &Path) -> Done<Vec<Block>> {
+    let gateway = Gateway::from_profile(profile, None, Options::default())?;
     let mut stream = gateway.network(&network.channel).past_blocks(Checkpoint::start());
     let mut blocks = Vec::new();
     while let Some(block) = stream.next().await {
