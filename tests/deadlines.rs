@@ -58,7 +58,9 @@ async fn on(ledger: Option<Ledger>) {
     let Some(ledger) = ledger else { return };
     let start = Instant::now();
     tokio::join!(accepted_without_a_node(&ledger), never_answered(&ledger), killed_for_good(&ledger));
+    one_clock_is_wrong(&ledger).await;
     watchers_outlive_their_peer(&ledger).await;
+    a_failed_answer_is_tried_again(&ledger).await;
     say(&format!(
         "{:?}: three silent participants and a restart in {:.0} s",
         ledger.kind,
@@ -66,10 +68,10 @@ async fn on(ledger: Option<Ledger>) {
     ));
 }
 
-fn prepare(ledger: &Ledger, name: &str) -> Prepared {
-    let plan = ledger.plan(name, &SIZE);
+fn prepare(ledger: &Ledger, name: &str, size: &Size, deadlines: Deadlines) -> Prepared {
+    let plan = ledger.plan(name, size);
     let folder = ledger.dir().join("jobs").join(name).join("participants");
-    let participants = Participants { deadlines: LIMITS, ..plan.participants(&folder).unwrap() };
+    let participants = Participants { deadlines, ..plan.participants(&folder).unwrap() };
     plan.lay_out(&participants, &Key::Dealt(plan.deal().unwrap())).unwrap()
 }
 
@@ -83,8 +85,11 @@ struct Node {
 
 impl Node {
     fn start(prepared: &Prepared, party: usize) -> Self {
-        let mut child =
-            prepared.participants.spawn_node(Command::new(program()), party, &prepared.params.id()).unwrap();
+        Self::start_as(Command::new(program()), prepared, party)
+    }
+
+    fn start_as(command: Command, prepared: &Prepared, party: usize) -> Self {
+        let mut child = prepared.participants.spawn_node(command, party, &prepared.params.id()).unwrap();
         let stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (sender, events) = watch::channel(Vec::new());
@@ -180,7 +185,7 @@ fn agree(prepared: &Prepared, ends: [&Ending; 2]) -> Vec<Debt> {
 }
 
 async fn accepted_without_a_node(ledger: &Ledger) {
-    let prepared = prepare(ledger, "without-a-node");
+    let prepared = prepare(ledger, "without-a-node", &SIZE, LIMITS);
     let nodes = [0, 2].map(|party| Node::start(&prepared, party));
     prepared.participants.propose(&prepared.params).await.unwrap();
     accept(&prepared, SILENT).await;
@@ -201,7 +206,7 @@ async fn accepted_without_a_node(ledger: &Ledger) {
 }
 
 async fn never_answered(ledger: &Ledger) {
-    let prepared = prepare(ledger, "never-answered");
+    let prepared = prepare(ledger, "never-answered", &SIZE, LIMITS);
     let nodes = [0, 2].map(|party| Node::start(&prepared, party));
     prepared.participants.propose(&prepared.params).await.unwrap();
     let [first, third] = nodes;
@@ -215,6 +220,8 @@ async fn never_answered(ledger: &Ledger) {
     let words =
         [format!("{name} has not answered the proposal"), format!("{name} did not answer the proposal")];
     assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    let verified = ledger.verify(&id).await;
+    assert!(verified.defects.is_empty() && !verified.complete, "{verified:?}");
     // The job takes no place any more, and nobody can answer it.
     let view =
         ledger.contract(SILENT).evaluate(gateway_client::Call::new("job").arg(id.0.as_str())).await.unwrap();
@@ -222,7 +229,7 @@ async fn never_answered(ledger: &Ledger) {
 }
 
 async fn killed_for_good(ledger: &Ledger) {
-    let prepared = prepare(ledger, "killed");
+    let prepared = prepare(ledger, "killed", &SIZE, LIMITS);
     let mut nodes = [0, 1, 2].map(|party| Node::start(&prepared, party));
     prepared.participants.propose(&prepared.params).await.unwrap();
     let before: u64 = [Phase::Setup, Phase::SeedCommit, Phase::SeedOpen, Phase::Chain, Phase::Noise]
@@ -245,6 +252,42 @@ async fn killed_for_good(ledger: &Ledger) {
     assert!(matches!(slot.phase, Phase::Iv | Phase::Dv), "{slot}");
     let cause = Cause::Record { member: debt.msp_id.clone(), slot };
     assert!(a.1.contains(&cause) && b.1.contains(&cause), "{:?} {:?}", a.1, b.1);
+    let verified = ledger.verify(&prepared.params.id()).await;
+    assert!(verified.defects.is_empty() && !verified.complete, "{verified:?}");
+}
+
+/// The clock of one member jumps by twenty minutes: its node says so and stops, and the others end the job without it.
+async fn one_clock_is_wrong(ledger: &Ledger) {
+    let Some(library) = fixture::faketime() else {
+        return say("SKIPPED: a clock that is wrong: libfaketime is not installed");
+    };
+    let prepared = prepare(ledger, "clock", &SIZE, LIMITS);
+    let clock = ledger.dir().join("clock-of-one");
+    std::fs::write(&clock, "+0").unwrap();
+    let mut nodes = [0, 1, 2].map(|party| {
+        let mut command = Command::new(program());
+        if party == SILENT {
+            fixture::with_clock(command.as_std_mut(), library, &clock);
+        }
+        Node::start_as(command, &prepared, party)
+    });
+    prepared.participants.propose(&prepared.params).await.unwrap();
+    let reached = |event: &Event| matches!(event, Event::Progress { progress, .. } if progress.records >= 20);
+    nodes[0].sees("the training", reached).await;
+    std::fs::write(&clock, "+20m").unwrap();
+    let jumped = Instant::now();
+    let [first, mut wrong, third] = nodes;
+    let says_so =
+        |event: &Event| matches!(event, Event::Broken { reason, .. } if reason.contains("set the clock"));
+    wrong.sees("its own clock's fault", says_so).await;
+    let said = jumped.elapsed();
+    assert!(!timeout(PATIENCE, wrong.child.wait()).await.expect("the node does not end").unwrap().success());
+    let (a, b) = tokio::join!(first.fails(), third.fails());
+    let owed = agree(&prepared, [&a.0, &b.0]);
+    assert!(owed.iter().all(|debt| debt.msp_id == prepared.params.participants[SILENT]), "{owed:?}");
+    let verified = ledger.verify(&prepared.params.id()).await;
+    assert!(verified.defects.is_empty() && !verified.complete, "{verified:?}");
+    say(&format!("{:?}: a clock that jumped is spoken of after {:.1} s", ledger.kind, said.as_secs_f64()));
 }
 
 /// `key negotiate` and `job watch` outlive a restart of their peer, and say so.
@@ -284,6 +327,30 @@ async fn watchers_outlive_their_peer(ledger: &Ledger) {
     }
     for (mut node, _stdin) in nodes {
         assert!(timeout(PATIENCE, node.wait()).await.expect("the node does not end").unwrap().success());
+    }
+}
+
+/// A node whose answer did not reach the ledger answers again when it can.
+async fn a_failed_answer_is_tried_again(ledger: &Ledger) {
+    let deadlines = Deadlines { accept: 150, step: 150 };
+    let prepared = prepare(ledger, "answered-late", &Size { iterations: 4, ..SIZE }, deadlines);
+    let path = &prepared.configs()[SILENT];
+    let config = Config { patience_secs: 3, ..Config::load(path).unwrap() };
+    std::fs::write(path, config.to_toml()).unwrap();
+    let chaincode = format!("chaincode-org{}", SILENT + 1);
+    ledger.network.freeze(&chaincode).unwrap();
+    prepared.participants.accept(&prepared.params.id()).unwrap();
+    let mut nodes = [0, 1, 2].map(|party| Node::start(&prepared, party));
+    prepared.participants.propose(&prepared.params).await.unwrap();
+    let fails = |event: &Event| matches!(event, Event::Unanswered { retry_secs: Some(_), .. });
+    nodes[SILENT].sees("the failure", fails).await;
+    ledger.network.thaw(&chaincode).unwrap();
+    for mut node in nodes {
+        let is_finished = |event: &Event| matches!(event, Event::Ended { ending, .. } if ending.outcome == Outcome::Finished);
+        node.sees("the end", is_finished).await;
+        assert!(
+            timeout(PATIENCE, node.child.wait()).await.expect("the node does not end").unwrap().success()
+        );
     }
 }
 

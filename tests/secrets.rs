@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use fixture::{Finished, Ledger, Size, material::standard, submit};
+use fixture::{Finished, Ledger, Size, material::standard, recorder::Recorder, submit};
 use gateway_client::{Call, ClientTls, Gateway, Options, Outcome, User};
 use launcher::Kind;
 use msp::KeyKind;
@@ -40,13 +40,18 @@ async fn keys_stay_where_they_are(kind: Kind) {
     assert!(keys.found_in(&ledger.dir().join("crypto")).len() > 60);
     assert!(keys.by_start.len() > 60);
 
-    // Profiles with the authority's key beside its certificate, and identities with the key first.
+    // Profiles with the authority's key beside its certificate, and identities with the key first. What goes to the peers
+    // and comes from them is recorded.
+    let mut recorders = Vec::new();
     for org in &ledger.network.orgs {
         let path = ledger.network.path(&org.profile);
         let mut profile: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let dirty = fs::read_to_string(ledger.network.path(&org.peer.tls.ca)).unwrap();
         assert!(dirty.contains("PRIVATE KEY"));
         profile["peers"][&org.peer.host]["tlsCACerts"]["pem"] = dirty.into();
+        let recorder = Recorder::start(org, ledger.dir()).await;
+        profile["peers"][&org.peer.host]["url"] = format!("grpcs://{}", recorder.address).into();
+        recorders.push(recorder);
         fs::write(&path, profile.to_string()).unwrap();
     }
     let finished = Finished::run(ledger.prepare("secret", &SMALL), &ledger).await;
@@ -68,6 +73,18 @@ async fn keys_stay_where_they_are(kind: Kind) {
     assert!(matches!(submitted.outcome, Outcome::Committed(_)), "{submitted:?}");
     let proposal = contract.propose(call()).unwrap();
     assert_eq!(keys.find(&proposal.to_bytes()), None, "a proposal");
+
+    for (recorder, org) in recorders.iter().zip(&ledger.network.orgs) {
+        let recorded = recorder.recorded();
+        let creator = msp::Certificate::load(&ledger.network.path(&org.user.cert)).unwrap().to_pem();
+        let has = |part: &[u8]| recorded.windows(part.len()).any(|window| window == part);
+        assert!(has(creator.as_bytes()), "what {} says is not recorded", org.msp_id);
+        assert_eq!(keys.find(&recorded), None, "between {} and its peer", org.msp_id);
+    }
+    // The certificate that the client showed in the handshake.
+    let shown = msp::Certificate::load(&ledger.network.path(&org.peer.tls.cert)).unwrap();
+    let recorded = recorders[0].recorded();
+    assert!(recorded.windows(shown.der().len()).any(|window| window == shown.der()));
 
     // What the command line makes for others.
     let command = |args: &[&str]| {

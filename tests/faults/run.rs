@@ -1,6 +1,10 @@
 //! One training on a ledger, and what happens to it.
 
-use super::{Case, Fault, Ledger, Protocol, fixture::program, say};
+use super::{
+    Case, Fault, Ledger, Protocol,
+    fixture::{faketime, program, with_clock},
+    say,
+};
 use gateway_client::Checkpoint;
 use launcher::{Kind, State};
 use node::{experiment::Source, facts::Fact, ledger};
@@ -29,13 +33,6 @@ const LONGEST: Duration = Duration::from_secs(120);
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Room for a ledger that is not to run out of it by itself, in megabytes.
 const ROOM: u32 = 768;
-
-/// Where libfaketime lies on the systems that have it.
-const FAKETIME: [&str; 3] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/faketime/libfaketimeMT.so.1",
-];
 
 /// A ledger of three organisations on a small disk of its own, where one can be mounted.
 pub struct Bench {
@@ -91,7 +88,7 @@ impl Bench {
     /// fault cannot be made on this machine.
     pub async fn run(&self, case: &Case) -> Result<Option<(Duration, String)>, String> {
         static RUNS: AtomicU32 = AtomicU32::new(0);
-        let library = FAKETIME.iter().find(|path| Path::new(path).exists());
+        let library = faketime();
         if case.fault == Fault::Clock && library.is_none() {
             say("SKIPPED: clocks that are wrong: libfaketime is not installed");
             return Ok(None);
@@ -107,8 +104,7 @@ impl Bench {
         command.stderr(Stdio::piped()).kill_on_drop(true);
         if let Some(library) = library.filter(|_| case.fault == Fault::Clock) {
             fs::write(&clock, "+0").unwrap();
-            command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &clock);
-            command.env("FAKETIME_CACHE_DURATION", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            with_clock(command.as_std_mut(), library, &clock);
         }
         let height = self.ledger.channel(0).height().await.map_err(|e| e.to_string())?;
         let mut child = command.spawn().unwrap();
