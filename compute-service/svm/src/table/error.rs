@@ -186,14 +186,14 @@ pub enum TableError {
     #[error("no feature column is left")]
     NoFeatures,
     /// A feature that is no finite number.
-    #[error(
-        "line {line}, column `{column}`: not a number; where the word stands for a gap, name it with --na"
-    )]
+    #[error("line {line}, column `{column}`: not a number{hint}")]
     NotANumber {
         /// Line of the file.
         line: u64,
         /// Name of the column.
         column: String,
+        /// What it looks like, and what can be done about it.
+        hint: &'static str,
     },
     /// An empty label or identifier.
     #[error(

@@ -11,6 +11,7 @@ mod error;
 mod file;
 mod grid;
 mod header;
+mod numberlike;
 mod overview;
 #[cfg(test)]
 mod tests;
@@ -171,7 +172,11 @@ impl Table {
                     commas.seen(comma, line, column);
                     Ok(Some(number))
                 }
-                Value::Other => Err(TableError::NotANumber { line, column: grid.columns[column].clone() }),
+                Value::Other => Err(TableError::NotANumber {
+                    line,
+                    column: grid.columns[column].clone(),
+                    hint: numberlike::hint(&row[column]),
+                }),
             };
             rows.push(Row {
                 line,
