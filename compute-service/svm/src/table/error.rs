@@ -168,6 +168,17 @@ pub enum TableError {
         /// The name.
         column: String,
     },
+    /// The header is there once more.
+    #[error(
+        "line {line} repeats the header on line {first}: is this file put together of several? remove the line, and see that no \
+         row is there twice"
+    )]
+    RepeatedHeader {
+        /// Line where it is again.
+        line: u64,
+        /// Line of the header.
+        first: u64,
+    },
     /// No such column.
     #[error("there is no column `{name}`; {columns}")]
     NoColumn {

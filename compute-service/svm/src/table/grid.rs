@@ -269,6 +269,9 @@ impl Shape {
         if self.rows.iter().any(|(_, cells)| cells.len() < width) || widest > first_cells.max(width) {
             return Err(self.ragged(named));
         }
+        if let Some(line) = header::repeated(&self.rows).filter(|_| named) {
+            return Err(TableError::RepeatedHeader { line, first: self.rows[0].0 });
+        }
         let Named { columns, left_out, note } = match named {
             true => header::names(&self.rows, widest)?,
             false => header::numbers(width),

@@ -1,4 +1,5 @@
 mod forms;
+mod mistakes;
 
 use super::*;
 use proptest::prelude::*;
