@@ -73,6 +73,30 @@ pub enum TableError {
         /// How that shows.
         why: String,
     },
+    /// Something between the cells that nobody expects there.
+    #[error(
+        "line {line}: the cells seem to be separated by `{mark}`; write a line `sep={mark}` above the table, or save it with commas or \
+         semicolons between the cells"
+    )]
+    UnusualSeparator {
+        /// First line of the table.
+        line: u64,
+        /// What it seems to be.
+        mark: char,
+    },
+    /// A line such as `sep=,` that is not true.
+    #[error(
+        "line {line} names {named} as what separates the cells, but they seem to be separated by {seems}: correct the line, or \
+         remove it"
+    )]
+    WrongSeparator {
+        /// Line of the file.
+        line: u64,
+        /// What it names.
+        named: String,
+        /// What it seems to be.
+        seems: String,
+    },
     /// More cells in all rows than in the header.
     #[error(
         "the header on line {line} has {found} names, the rows below have {expected} cells: row names, as R writes them? name \

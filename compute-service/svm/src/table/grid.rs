@@ -2,9 +2,10 @@
 
 use super::{
     TableError, arff,
-    cells::{Cells, GAP_WORDS, Value},
+    cells::{Cells, GAP_WORDS},
     file::{Lines, line_at},
     header::{self, Named},
+    separator::{self, most},
 };
 use csv::{ReaderBuilder, StringRecord, Trim};
 
@@ -43,7 +44,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// How many of the first rows say what the file is like.
-const SAMPLE: usize = 50;
+pub(super) const SAMPLE: usize = 50;
 
 /// Parses the text of a file.
 pub(super) fn parse(text: &str, asked: &Asked<'_>) -> Result<Grid, TableError> {
@@ -52,7 +53,7 @@ pub(super) fn parse(text: &str, asked: &Asked<'_>) -> Result<Grid, TableError> {
         return arff::parse(text, start, asked.cells);
     }
     let table = Span { text, start: above.end };
-    let delimiter = above.delimiter.or_else(|| delimiter(table));
+    let delimiter = separator::find(table, above.separator)?;
     let rows = match delimiter {
         Some(delimiter) => delimited(table, delimiter),
         None => blanks(table),
@@ -71,16 +72,17 @@ pub(super) fn parse(text: &str, asked: &Asked<'_>) -> Result<Grid, TableError> {
 
 /// A part of a text, up to its end.
 #[derive(Clone, Copy)]
-struct Span<'a> {
-    text: &'a str,
-    start: usize,
+pub(super) struct Span<'a> {
+    pub text: &'a str,
+    pub start: usize,
 }
 
 /// What lies above the table: `sep=;`, as Excel has it, and comments.
 struct Above<'a> {
     /// Where the table begins.
     end: usize,
-    delimiter: Option<u8>,
+    /// The line of `sep=;`, and the mark.
+    separator: Option<(u64, u8)>,
     comments: usize,
     first_comment: u64,
     last_comment: u64,
@@ -91,7 +93,7 @@ struct Above<'a> {
 impl<'a> Above<'a> {
     fn find(text: &'a str) -> Self {
         let mut above =
-            Self { end: 0, delimiter: None, comments: 0, first_comment: 0, last_comment: 0, last: "" };
+            Self { end: 0, separator: None, comments: 0, first_comment: 0, last_comment: 0, last: "" };
         let (mut line_number, mut separator_end) = (0, 0);
         let mut position = 0;
         while position < text.len() {
@@ -102,9 +104,9 @@ impl<'a> Above<'a> {
             line_number += 1;
             if line.is_empty() {
                 // Belongs to what comes next.
-            } else if let Some(mark) = separator(line).filter(|_| above.delimiter.is_none()) {
+            } else if let Some(mark) = separator::named(line).filter(|_| above.separator.is_none()) {
                 separator_end = position + length + ending;
-                (above.delimiter, above.end) = (Some(mark), separator_end);
+                (above.separator, above.end) = (Some((line_number, mark)), separator_end);
             } else if let Some(comment) = comment(line) {
                 if above.comments == 0 {
                     above.first_comment = line_number;
@@ -122,21 +124,6 @@ impl<'a> Above<'a> {
     }
 }
 
-/// The delimiter of a line such as `sep=;`.
-fn separator(line: &str) -> Option<u8> {
-    let line = line.trim_matches('"');
-    let mark = match line.get(..4) {
-        Some(start) if start.eq_ignore_ascii_case("sep=") => &line[4..],
-        _ => return None,
-    };
-    match mark.as_bytes() {
-        // A tab was trimmed.
-        [] => Some(b'\t'),
-        [mark] if mark.is_ascii_punctuation() && *mark != b'"' => Some(*mark),
-        _ => None,
-    }
-}
-
 /// What a comment says. A column may be called `%fat`, and a first cell be `#N/A`.
 pub(super) fn comment(line: &str) -> Option<&str> {
     let mark = match line {
@@ -147,47 +134,6 @@ pub(super) fn comment(line: &str) -> Option<&str> {
         _ => return None,
     };
     Some(line.trim_start_matches(mark).trim())
-}
-
-/// The character between cells, or none where they are separated by blanks: the first candidate that divides the first rows
-/// into equally many cells; else the one that divides most of them into equally many.
-fn delimiter(table: Span<'_>) -> Option<u8> {
-    let candidates = [b'\t', b';', b'|', b','].map(|mark| {
-        let widths: Vec<usize> = records(table, mark).take(SAMPLE).map(|(_, cells)| cells.len()).collect();
-        let (width, count) = most(&widths);
-        (mark, width, count, widths.len())
-    });
-    let divide = || candidates.iter().filter(|(_, width, ..)| *width > 1);
-    let even = divide().find(|(_, _, count, rows)| count == rows);
-    // Of equals the first.
-    let best = || divide().rev().max_by_key(|(_, width, count, _)| (*count, *width));
-    let mark = even.or_else(best).map(|(mark, ..)| *mark);
-    mark.filter(|mark| *mark != b',' || !has_blanks_and_decimal_commas(table))
-}
-
-/// Whether blanks divide all rows behind the first into equally many cells, of which those with a comma are numbers; where
-/// none of them has a comma, the first row is one of them.
-fn has_blanks_and_decimal_commas(table: Span<'_>) -> bool {
-    let lines = table.text[table.start..].split(['\n', '\r']).filter(|line| !line.trim().is_empty());
-    let all: Vec<Vec<&str>> = lines.take(1 + SAMPLE).map(|line| line.split_whitespace().collect()).collect();
-    let behind = all.get(1..).unwrap_or_default();
-    let rows = if behind.iter().flatten().any(|cell| cell.contains(',')) { behind } else { &all };
-    let mut cells = rows.iter().flatten().filter(|cell| cell.contains(',')).peekable();
-    let width = rows.first().map_or(0, Vec::len);
-    width > 1
-        && cells.peek().is_some()
-        && cells.all(|cell| matches!(Cells::default().value(cell), Value::Comma(..)))
-        && rows.iter().all(|row| row.len() == width)
-}
-
-/// The most frequent of some numbers, the largest of equals, and how often it is there.
-fn most(numbers: &[usize]) -> (usize, usize) {
-    let count = |number: usize| numbers.iter().filter(|other| **other == number).count();
-    numbers
-        .iter()
-        .map(|number| (*number, count(*number)))
-        .max_by_key(|(number, count)| (*count, *number))
-        .unwrap_or((0, 0))
 }
 
 fn delimited(table: Span<'_>, delimiter: u8) -> Vec<(u64, StringRecord)> {
@@ -202,14 +148,17 @@ fn blanks(table: Span<'_>) -> Vec<(u64, StringRecord)> {
     let cells = |(index, line): (usize, &str)| {
         (first + index as u64, line.split_whitespace().collect::<StringRecord>())
     };
+    lines(table).enumerate().map(cells).filter(|(_, cells)| !cells.is_empty()).collect()
+}
+
+/// The lines with ends of any kind, mixed as well.
+pub(super) fn lines(table: Span<'_>) -> impl Iterator<Item = &str> {
     let text = &table.text[table.start..];
-    // Line ends of any kind, mixed as well.
-    let lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
-    lines.enumerate().map(cells).filter(|(_, cells)| !cells.is_empty()).collect()
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
 /// The records that are not blank, each with the position where its first line begins.
-fn records(table: Span<'_>, delimiter: u8) -> impl Iterator<Item = (usize, StringRecord)> {
+pub(super) fn records(table: Span<'_>, delimiter: u8) -> impl Iterator<Item = (usize, StringRecord)> {
     let bytes = &table.text.as_bytes()[table.start..];
     let reader = ReaderBuilder::new()
         .delimiter(delimiter)

@@ -13,6 +13,7 @@ mod grid;
 mod header;
 mod numberlike;
 mod overview;
+mod separator;
 #[cfg(test)]
 mod tests;
 

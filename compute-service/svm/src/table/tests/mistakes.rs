@@ -27,3 +27,54 @@ fn a_header_that_comes_again_is_named_by_its_line() {
     };
     assert_eq!(Table::parse(counted.as_bytes(), &told).unwrap().rows.len(), 3);
 }
+
+#[test]
+fn separators_that_nobody_expects_are_named() {
+    let rows = "systolic pressure;age;y\n\n1.5;50;0\n2.5;61;1\n";
+    for mark in ["^", ":", "~", "!"] {
+        let text = rows.replace(';', mark);
+        for (text, line) in [(text.clone(), 1), (text.replace('.', ","), 1), (format!("\n# x\n{text}"), 3)] {
+            let said = error(&text, &columns("y"));
+            let expected = format!("line {line}: the cells seem to be separated by `{mark}`; ");
+            assert!(
+                said.starts_with(&expected) && said.contains(&format!("`sep={mark}`")),
+                "{text:?}: {said}"
+            );
+        }
+        assert_eq!(values(&format!("sep={mark}\n{text}"), &columns("y"))[1], [Some(2.5), Some(61.0)]);
+    }
+    // Times are in cells, not between them.
+    let times = Columns { id: Some("1".into()), ..columns("3") };
+    for text in ["12:30:05 5 0\n12:31:07 6 1\n", "12:30:05,5,0\n12:31:07,6,1,\n"] {
+        assert_eq!(values(text, &times), [[Some(5.0)], [Some(6.0)]]);
+    }
+    let said = error("12:30,5,0\n12:31,6\n", &times);
+    assert!(said.starts_with("line 2 has 2 cells"), "{said}");
+}
+
+#[test]
+fn a_line_that_names_another_separator_is_named() {
+    let rows = "a;b;y\n1.5;50;0\n2.5;61;1\n";
+    for (named, rows, seems) in [
+        (",", rows.to_owned(), "`;`"),
+        (",", rows.replace('.', ","), "`;`"),
+        (";", rows.replace(';', ","), "`,`"),
+        (";", rows.replace(';', "\t"), "tabs"),
+        ("\t", rows.replace(';', "|"), "`|`"),
+        (",", rows.replace(';', "^"), "`^`"),
+        (",", rows.replace(';', " "), "blanks"),
+    ] {
+        let text = format!("# x\nsep={named}\n{rows}");
+        let said = error(&text, &columns("y"));
+        let named = if named == "\t" { "tabs".into() } else { format!("`{named}`") };
+        assert!(
+            said.starts_with(&format!("line 2 names {named} as what separates the cells")),
+            "{text:?}: {said}"
+        );
+        assert!(said.contains(&format!("separated by {seems}: correct the line")), "{said}");
+    }
+    // What else is uneven is no reason.
+    assert_eq!(values("sep=;\n1,5;0;\n2,5;1\n", &columns("2")), [[Some(1.5)], [Some(2.5)]]);
+    let said = error("sep=;\n1,5;0\n2,5\n", &columns("2"));
+    assert!(said.starts_with("line 3 has 1 cells, line 2 has 2"), "{said}");
+}

@@ -17,6 +17,11 @@ fn error(text: &str, columns: &Columns) -> String {
     Table::parse(text.as_bytes(), columns).unwrap_err().to_string()
 }
 
+fn values(text: &str, columns: &Columns) -> Vec<Vec<Option<f64>>> {
+    let table = Table::parse(text.as_bytes(), columns).unwrap();
+    table.rows.into_iter().map(|row| row.values).collect()
+}
+
 const PATIENTS: &str = "patient;age;sick;pulse\nb;50;yes;?\na;61;no;80\nc;;no;70\n";
 
 fn patients() -> Columns {
