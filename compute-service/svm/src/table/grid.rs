@@ -19,6 +19,8 @@ pub(super) struct Grid {
     pub rows: Vec<(u64, StringRecord)>,
     /// Columns that play no part unless they are asked for.
     pub left_out: Vec<usize>,
+    /// A comment that may have been meant as the header: its line, and with what it begins.
+    pub like_header: Option<(u64, &'static str)>,
     /// What was done that the reader of the file may not expect.
     pub notes: Vec<String>,
 }
@@ -26,10 +28,16 @@ pub(super) struct Grid {
 impl Grid {
     /// The columns there are, for an error.
     pub fn described(&self) -> String {
-        if self.named {
-            return format!("the columns are {}", super::error::list(&self.columns));
+        let columns = match self.named {
+            true => format!("the columns are {}", super::error::list(&self.columns)),
+            false => format!("the file has no header, its columns are numbered 1 to {}", self.columns.len()),
+        };
+        match self.like_header {
+            None => columns,
+            Some((line, mark)) => format!(
+                "{columns}; line {line} begins with {mark} and was taken for a comment: if it names the columns, remove the {mark}"
+            ),
         }
-        format!("the file has no header, its columns are numbered 1 to {}", self.columns.len())
     }
 }
 
@@ -86,7 +94,7 @@ struct Above<'a> {
     comments: usize,
     first_comment: u64,
     last_comment: u64,
-    /// The last comment without its mark.
+    /// The last comment.
     last: &'a str,
 }
 
@@ -107,12 +115,12 @@ impl<'a> Above<'a> {
             } else if let Some(mark) = separator::named(line).filter(|_| above.separator.is_none()) {
                 separator_end = position + length + ending;
                 (above.separator, above.end) = (Some((line_number, mark)), separator_end);
-            } else if let Some(comment) = comment(line) {
+            } else if comment(line).is_some() {
                 if above.comments == 0 {
                     above.first_comment = line_number;
                 }
                 above.comments += 1;
-                (above.last_comment, above.last) = (line_number, comment);
+                (above.last_comment, above.last) = (line_number, line);
                 above.end = position + length + ending;
             } else {
                 return above;
@@ -124,16 +132,20 @@ impl<'a> Above<'a> {
     }
 }
 
-/// What a comment says. A column may be called `%fat`, and a first cell be `#N/A`.
+/// What a comment says.
 pub(super) fn comment(line: &str) -> Option<&str> {
-    let mark = match line {
-        _ if GAP_WORDS.iter().any(|word| word.len() > 1 && line.starts_with(word)) => return None,
-        _ if line.starts_with('#') => "#",
-        _ if line.starts_with("% ") || line.starts_with("%%") || line == "%" => "%",
-        _ if line.starts_with("//") => "//",
-        _ => return None,
-    };
-    Some(line.trim_start_matches(mark).trim())
+    comment_mark(line).map(|mark| line.trim_start_matches(mark).trim())
+}
+
+/// With what a comment begins. A column may be called `%fat`, and a first cell be `#N/A`.
+fn comment_mark(line: &str) -> Option<&'static str> {
+    match line {
+        _ if GAP_WORDS.iter().any(|word| word.len() > 1 && line.starts_with(word)) => None,
+        _ if line.starts_with('#') => Some("#"),
+        _ if line.starts_with("% ") || line.starts_with("%%") || line == "%" => Some("%"),
+        _ if line.starts_with("//") => Some("//"),
+        _ => None,
+    }
 }
 
 fn delimited(table: Span<'_>, delimiter: u8) -> Vec<(u64, StringRecord)> {
@@ -201,8 +213,16 @@ impl Shape {
             1 => notes.push("passed over a line of empty cells".into()),
             blank => notes.push(format!("passed over {blank} lines of empty cells")),
         }
-        if self.commented_names(above, asked) {
-            notes.push(format!("the comment on line {} names the columns", above.last_comment));
+        let mut like_header = None;
+        match self.commented_names(above, asked) {
+            Some(names) if header::has_wanted(&names, asked.wanted) => {
+                notes.push(format!("the comment on line {} names the columns", above.last_comment));
+                self.rows.insert(0, (above.last_comment, names));
+            }
+            Some(names) if names.len() > 1 => {
+                like_header = comment_mark(above.last).map(|mark| (above.last_comment, mark));
+            }
+            _ => {}
         }
         let Some((_, first)) = self.rows.first() else { return Err(TableError::Empty) };
         let (line, last) = &self.rows[self.rows.len() - 1];
@@ -213,6 +233,7 @@ impl Shape {
         let (first_used, first_cells) = (used(first), first.len());
         self.nothing_above(asked)?;
         let named = header::is_first(&self.rows, asked)?;
+        let like_header = like_header.filter(|_| !named || asked.header == Some(true));
         let widest = self.rows.iter().map(|(_, cells)| used(cells)).max().unwrap_or(0);
         let width = if named { first_used } else { widest };
         if self.rows.iter().any(|(_, cells)| cells.len() < width) || widest > first_cells.max(width) {
@@ -247,27 +268,24 @@ impl Shape {
         }
         match self.rows.is_empty() {
             true => Err(TableError::Empty),
-            false => Ok(Grid { columns, named, rows: self.rows, left_out, notes }),
+            false => Ok(Grid { columns, named, rows: self.rows, left_out, like_header, notes }),
         }
     }
 
-    /// Puts the last comment above the rows where it names the columns that are asked for, as NumPy writes it.
-    fn commented_names(&mut self, above: &Above<'_>, asked: &Asked<'_>) -> bool {
-        let has = |cells: &StringRecord| header::has_wanted(cells, asked.wanted);
-        let Some((_, first)) = self.rows.first() else { return false };
-        if above.comments == 0 || asked.header.is_some() || has(first) {
-            return false;
+    /// The cells of the last comment above the rows, if it may name the columns: it has as many as the first row, which does
+    /// not name them. They are without its mark, as NumPy writes it, unless a column is asked for that begins with it.
+    fn commented_names(&self, above: &Above<'_>, asked: &Asked<'_>) -> Option<StringRecord> {
+        let (_, first) = self.rows.first()?;
+        if above.comments == 0 || asked.header == Some(false) || header::has_wanted(first, asked.wanted) {
+            return None;
         }
-        let line = Span { text: above.last, start: 0 };
-        let names = match self.delimiter {
-            Some(delimiter) => records(line, delimiter).next().map(|(_, cells)| cells),
-            None => Some(above.last.split_whitespace().collect()),
+        let cells = |text: &str| match self.delimiter {
+            Some(delimiter) => records(Span { text, start: 0 }, delimiter).next().map(|(_, cells)| cells),
+            None => Some(text.split_whitespace().collect()),
         };
-        let Some(names) = names.filter(|names| names.len() == first.len() && has(names)) else {
-            return false;
-        };
-        self.rows.insert(0, (above.last_comment, names));
-        true
+        let is_asked_for = |names: &StringRecord| asked.wanted.iter().any(|name| name.trim() == &names[0]);
+        let names = cells(above.last).filter(is_asked_for).or_else(|| cells(comment(above.last)?));
+        names.filter(|names| names.len() == first.len())
     }
 
     /// Finds a title and other lines above the names of the columns.

@@ -78,3 +78,52 @@ fn a_line_that_names_another_separator_is_named() {
     let said = error("sep=;\n1,5;0\n2,5\n", &columns("2"));
     assert!(said.starts_with("line 3 has 1 cells, line 2 has 2"), "{said}");
 }
+
+#[test]
+fn a_header_that_begins_like_a_comment_is_read_or_named() {
+    let rows = "#case,age,y\n1,50,0\n2,61,1\n";
+    let with = |id: &str, label: &str, header: Option<bool>| Columns {
+        id: Some(id.into()),
+        reading: Reading { header, ..Reading::default() },
+        ..columns(label)
+    };
+    let blanks = rows.replace(',', " ");
+    for text in [rows, &format!("# ward 3\n{rows}"), &blanks, &rows.replace("#case", "//case")] {
+        let own = if text.contains("//") { "//case" } else { "#case" };
+        for id in ["case", own] {
+            for header in [None, Some(true)] {
+                let table = Table::parse(text.as_bytes(), &with(id, "y", header)).unwrap();
+                assert_eq!(
+                    (table.columns.as_slice(), table.rows.len()),
+                    (&["age".to_string()][..], 2),
+                    "{text}"
+                );
+                assert_eq!(table.rows[0].id.as_deref(), Some("1"));
+                assert!(
+                    table.notes.iter().any(|note| note.contains("names the columns")),
+                    "{:?}",
+                    table.notes
+                );
+            }
+        }
+    }
+    // None of the names that are asked for is there.
+    for header in [None, Some(true)] {
+        let said = error(rows, &with("patient", "outcome", header));
+        assert!(said.starts_with("there is no column `outcome`; the "), "{said}");
+        assert!(
+            said.ends_with(
+                "; line 1 begins with # and was taken for a comment: if it names the columns, remove the #"
+            ),
+            "{said}"
+        );
+    }
+    // A comment that has nothing in common with the rows is none of their names.
+    let said = error(&rows.replace("#case,age,y", "# ward 3"), &with("1", "4", None));
+    assert_eq!(said, "there is no column `4`; the file has no header, its columns are numbered 1 to 3");
+    // By numbers it is read without names.
+    assert_eq!(values(rows, &with("1", "3", None)), [[Some(50.0)], [Some(61.0)]]);
+    // A name in quotes begins no comment.
+    let quoted = rows.replace("#case", "\"#case\"");
+    assert_eq!(values(&quoted, &with("#case", "y", None)), [[Some(50.0)], [Some(61.0)]]);
+}
