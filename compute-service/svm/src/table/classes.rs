@@ -52,6 +52,27 @@ impl Class {
         self.words(&[value]).iter().any(|word| same_class(word, value))
     }
 
+    /// The words in question, as somebody gave them by an option: at least one, and each once. What a job or a model joined
+    /// is taken as it is.
+    fn given<'a>(&'a self, option: &'static str, values: &[&str]) -> Result<Vec<&'a str>, TableError> {
+        let words = self.words(values);
+        let mut each: Vec<&str> = Vec::new();
+        for &word in &words {
+            let is_again = each.iter().any(|other| same_class(other, word));
+            match self {
+                Self::Joined(_) if is_again => {}
+                _ if is_again => return Err(TableError::ClassTwice { option, value: shown(word) }),
+                _ => each.push(word),
+            }
+        }
+        match self {
+            Self::Listed(_) | Self::Values(_) if words.is_empty() || words.contains(&"") => {
+                Err(TableError::NoClass { option })
+            }
+            _ => Ok(each),
+        }
+    }
+
     /// All words, however they were given.
     pub fn all(&self) -> Vec<&str> {
         self.words(&[])
@@ -137,10 +158,12 @@ pub(super) fn divide(column: &str, found: &[(&str, u64)], wanted: Wanted<'_>) ->
     let values: Vec<&str> = found.iter().map(|(value, _)| *value).collect();
     let column = column.to_owned();
     let listed = || error::list(&values);
-    let named = |class: Option<&Class>| -> Vec<String> {
-        class.iter().flat_map(|class| class.words(&values)).map(String::from).collect()
+    let named = |class: Option<&Class>, option| -> Result<Vec<String>, TableError> {
+        let words = class.map(|class| class.given(option, &values)).transpose()?;
+        Ok(words.into_iter().flatten().map(String::from).collect())
     };
-    let (positive, negative) = (named(wanted.positive), named(wanted.negative));
+    let positive = named(wanted.positive, "--positive")?;
+    let negative = named(wanted.negative, "--negative")?;
     let is_in = |words: &[String], value: &str| words.iter().any(|word| same_class(word, value));
     if let Some(both) = positive.iter().find(|word| is_in(&negative, word)) {
         return Err(TableError::BothClasses { value: shown(both) });

@@ -294,6 +294,20 @@ pub enum TableError {
         /// The value.
         value: String,
     },
+    /// An option for a class that names no value.
+    #[error("{option} names no value of the label, or an empty one: give it a value, or leave it out")]
+    NoClass {
+        /// The option.
+        option: &'static str,
+    },
+    /// An option for a class that names a value twice.
+    #[error("{option} names the class `{value}` twice: is another one meant? name each once")]
+    ClassTwice {
+        /// The option.
+        option: &'static str,
+        /// The value.
+        value: String,
+    },
     /// Two values that may be one.
     #[error(
         "line {line}, column `{column}`: `{other}` and `{one}` differ in upper and lower case only; write the class in one way, or \

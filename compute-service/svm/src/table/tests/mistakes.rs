@@ -127,3 +127,39 @@ fn a_header_that_begins_like_a_comment_is_read_or_named() {
     let quoted = rows.replace("#case", "\"#case\"");
     assert_eq!(values(&quoted, &with("#case", "y", None)), [[Some(50.0)], [Some(61.0)]]);
 }
+
+#[test]
+fn a_class_is_named_by_values_and_each_once() {
+    let grades = "a,y\n1,0\n2,1\n3,2\n4,1\n";
+    let with =
+        |positive: Option<Class>, negative: Option<Class>| Columns { positive, negative, ..columns("y") };
+    for empty in ["", " ", ",", " , "].map(Class::from).into_iter().chain([
+        Class::Values(Vec::new()),
+        Class::Values(vec!["".into()]),
+        Class::Values(vec!["1".into(), " ".into()]),
+    ]) {
+        for (option, columns) in [
+            ("--positive", with(Some(empty.clone()), None)),
+            ("--positive", with(Some(empty.clone()), Some("0".into()))),
+            ("--negative", with(None, Some(empty.clone()))),
+            ("--negative", with(Some("1,2".into()), Some(empty.clone()))),
+        ] {
+            let said = error(grades, &columns);
+            assert!(said.starts_with(&format!("{option} names no value of the label")), "{empty:?}: {said}");
+        }
+    }
+    for (twice, value) in [
+        (Class::from("1,1,2"), "1"),
+        ("1,2,1.0".into(), "1.0"),
+        (Class::Values(vec!["2".into(), "1".into(), "2 ".into()]), "2"),
+    ] {
+        let said = error(grades, &with(Some(twice.clone()), None));
+        assert!(said.starts_with(&format!("--positive names the class `{value}` twice")), "{said}");
+        let said = error(grades, &with(None, Some(twice)));
+        assert!(said.starts_with(&format!("--negative names the class `{value}` twice")), "{said}");
+    }
+    // Models and jobs are taken as they are.
+    let joined = with(Some(Class::Joined("1/2/1".into())), Some(Class::Joined("0".into())));
+    let classes = Table::parse(grades.as_bytes(), &joined).unwrap().classes.unwrap();
+    assert_eq!((classes.positive_name(), classes.negative_name()), ("1/2".into(), "0".into()));
+}
