@@ -114,6 +114,31 @@ impl Classes {
         self.negative.join("/")
     }
 
+    /// Checks that every value can be told from the names of the classes, which is all that jobs and models have.
+    fn check_names(&self, found: &[(&str, u64)]) -> Result<(), TableError> {
+        let (positive, negative) = (self.positive_name(), self.negative_name());
+        let are_told = |values: &[String], own: &str, other: &str| {
+            values.iter().all(|value| is_class(value, own) && !is_class(value, other))
+        };
+        if are_told(&self.positive, &positive, &negative) && are_told(&self.negative, &negative, &positive) {
+            return Ok(());
+        }
+        let sides = [&self.positive, &self.negative];
+        let several = sides.into_iter().filter(|values| values.len() > 1).flatten();
+        // A class of one value may look like one of several, too.
+        let cause = several.chain(sides.into_iter().flatten()).find(|value| value.contains('/'));
+        match cause {
+            None => Ok(()),
+            Some(value) => Err(TableError::SlashInClass {
+                line: found.iter().find(|(other, _)| other == value).map(|(_, line)| *line),
+                column: self.column.clone(),
+                value: shown(value),
+                positive: shown(&positive),
+                negative: shown(&negative),
+            }),
+        }
+    }
+
     pub(super) fn is_positive(&self, cell: &str) -> bool {
         self.positive.iter().any(|value| same_class(value, cell))
     }
@@ -155,6 +180,12 @@ pub(super) fn values<'a>(
 
 /// Divides the values of a label column.
 pub(super) fn divide(column: &str, found: &[(&str, u64)], wanted: Wanted<'_>) -> Result<Classes, TableError> {
+    let classes = sides(column, found, wanted)?;
+    classes.check_names(found)?;
+    Ok(classes)
+}
+
+fn sides(column: &str, found: &[(&str, u64)], wanted: Wanted<'_>) -> Result<Classes, TableError> {
     let values: Vec<&str> = found.iter().map(|(value, _)| *value).collect();
     let column = column.to_owned();
     let listed = || error::list(&values);

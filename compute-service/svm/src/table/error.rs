@@ -308,6 +308,24 @@ pub enum TableError {
         /// The value.
         value: String,
     },
+    /// A value that nobody finds again in the name of its class.
+    #[error(
+        "{}column `{column}`: the class `{value}` has a slash, with which jobs and models join the values of a class: from their \
+         names, here `{positive}` and `{negative}`, the values could not be told again. Write the class without a slash",
+        line.map_or(String::new(), |line| format!("line {line}, "))
+    )]
+    SlashInClass {
+        /// Line where it is first, if it is in the table.
+        line: Option<u64>,
+        /// Name of the label column.
+        column: String,
+        /// The value.
+        value: String,
+        /// The name of the positive class.
+        positive: String,
+        /// The name of the negative class.
+        negative: String,
+    },
     /// Two values that may be one.
     #[error(
         "line {line}, column `{column}`: `{other}` and `{one}` differ in upper and lower case only; write the class in one way, or \

@@ -163,3 +163,40 @@ fn a_class_is_named_by_values_and_each_once() {
     let classes = Table::parse(grades.as_bytes(), &joined).unwrap().classes.unwrap();
     assert_eq!((classes.positive_name(), classes.negative_name()), ("1/2".into(), "0".into()));
 }
+
+#[test]
+fn a_slash_in_a_class_is_taken_where_its_values_can_be_told_again() {
+    let with = |positive: Class, negative: Option<Class>| Columns {
+        positive: Some(positive),
+        negative,
+        ..columns("y")
+    };
+    let read =
+        |text: &str, columns: &Columns| Table::parse(text.as_bytes(), columns).unwrap().classes.unwrap();
+    let text = "a,y\n1,CIN2/3\n2,CIN1\n3,CIN1\n";
+    let classes = read(text, &with("CIN2/3".into(), None));
+    assert_eq!((classes.positive_name(), classes.negative_name()), ("CIN2/3".into(), "CIN1".into()));
+    // With the names of a model.
+    let model = Columns {
+        one_class: true,
+        ..with(Class::Joined("CIN2/3".into()), Some(Class::Joined("CIN1".into())))
+    };
+    for rows in [text, "a,y\n2,CIN1\n", "a,y\n1,CIN2/3\n"] {
+        assert_eq!(read(rows, &model).column, "y");
+    }
+    assert!(error("a,y\n2,CIN2/1\n", &model).contains("`CIN2/1` is neither"));
+
+    let several = "a,y\n1,well\n2,CIN1\n3,CIN2/3\n";
+    let said = error(several, &with("CIN1,CIN2/3".into(), None));
+    assert!(said.starts_with("line 4, column `y`: the class `CIN2/3` has a slash,"), "{said}");
+    assert!(said.contains("`CIN1/CIN2/3` and `well`") && said.contains("without a slash"), "{said}");
+    let said = error(several, &with("well".into(), Some("CIN1,CIN2/3".into())));
+    assert!(said.starts_with("line 4, column `y`: the class `CIN2/3` has a slash,"), "{said}");
+    // One value looks like several.
+    let said = error("a,y\n1,2/3\n2,3\n", &with("2/3".into(), None));
+    assert!(said.starts_with("line 2, column `y`: the class `2/3` has a slash,"), "{said}");
+    // A class of which a provider has no row.
+    let absent = Class::Values(vec!["CIN1".into(), "CIN2/3".into()]);
+    let said = error("a,y\n1,well\n", &Columns { one_class: true, ..with(absent, Some("well".into())) });
+    assert!(said.starts_with("column `y`: the class `CIN2/3` has a slash,"), "{said}");
+}
