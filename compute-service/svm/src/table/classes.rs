@@ -5,6 +5,7 @@ use super::{
     cells::{number, same_class},
     error, shown,
 };
+use unicode_normalization::UnicodeNormalization;
 
 /// Most different values that a label column may have.
 const MOST: usize = 64;
@@ -178,6 +179,27 @@ pub(super) fn values<'a>(
     Ok(values)
 }
 
+/// In what two values differ that may be one.
+fn difference(one: &str, other: &str) -> Option<&'static str> {
+    let [lower, other_lower] = [one, other].map(str::to_lowercase);
+    match () {
+        () if lower == other_lower => Some("in upper and lower case"),
+        () if one.nfc().eq(other.nfc()) => Some("in the Unicode form of an accent (NFC and NFD)"),
+        () if lower.nfc().eq(other_lower.nfc()) => {
+            Some("in upper and lower case and in the Unicode form of an accent (NFC and NFD)")
+        }
+        () => None,
+    }
+}
+
+/// What to say of a value that looks like one of these words and is none.
+fn other_form<'a>(value: &str, mut words: impl Iterator<Item = &'a str>) -> &'static str {
+    match words.any(|word| word != value && word.nfc().eq(value.nfc())) {
+        true => "; what looks like it has another Unicode form (NFC or NFD)",
+        false => "",
+    }
+}
+
 /// Divides the values of a label column.
 pub(super) fn divide(column: &str, found: &[(&str, u64)], wanted: Wanted<'_>) -> Result<Classes, TableError> {
     let classes = sides(column, found, wanted)?;
@@ -202,18 +224,25 @@ fn sides(column: &str, found: &[(&str, u64)], wanted: Wanted<'_>) -> Result<Clas
     for (option, words) in [("--positive", &positive), ("--negative", &negative)] {
         let never = words.iter().find(|word| !values.iter().any(|value| same_class(value, word)));
         if let Some(word) = never.filter(|_| !wanted.one_class) {
-            return Err(TableError::NoSuchClass { column, value: shown(word), option, values: listed() });
+            let hint = other_form(word, values.iter().copied());
+            return Err(TableError::NoSuchClass {
+                column,
+                value: shown(word),
+                option,
+                values: listed(),
+                hint,
+            });
         }
     }
     let is_named = |value: &str| is_in(&positive, value) || is_in(&negative, value);
     // `Ill` beside `ill` is one word written in two ways more often than two.
     for (place, (one, _)) in found.iter().enumerate() {
-        let alike = |(other, _): &&(&str, u64)| other.to_lowercase() == one.to_lowercase();
-        if let Some((other, line)) =
-            found[place + 1..].iter().find(alike).filter(|(other, _)| !(is_named(one) && is_named(other)))
-        {
+        let is_unclear = |other: &str| !(is_named(one) && is_named(other));
+        let mut others = found[place + 1..].iter().filter(|(other, _)| is_unclear(other));
+        let alike = others.find_map(|(other, line)| Some((other, line, difference(one, other)?)));
+        if let Some((other, line, difference)) = alike {
             let (one, other) = (shown(one), shown(other));
-            return Err(TableError::CaseOnly { column, one, other, line: *line });
+            return Err(TableError::SpellingOnly { column, one, other, line: *line, difference });
         }
     }
     let rest: Vec<String> = values.iter().filter(|v| !is_named(v)).map(|v| (*v).to_owned()).collect();
@@ -225,6 +254,7 @@ fn sides(column: &str, found: &[(&str, u64)], wanted: Wanted<'_>) -> Result<Clas
                 value: shown(value),
                 positive: error::list(&positive),
                 negative: error::list(&negative),
+                hint: other_form(value, positive.iter().chain(&negative).map(String::as_str)),
             }),
             None => Ok(Classes { column, positive, negative }),
         };

@@ -274,7 +274,7 @@ pub enum TableError {
     /// A value that belongs to neither class.
     #[error(
         "line {line}, column `{column}`: the class `{value}` is neither the positive class, `{positive}`, nor the negative, \
-         `{negative}`"
+         `{negative}`{hint}"
     )]
     NeitherClass {
         /// Line where it is first.
@@ -287,6 +287,8 @@ pub enum TableError {
         positive: String,
         /// The negative values.
         negative: String,
+        /// Whether one of them looks like it.
+        hint: &'static str,
     },
     /// A value that belongs to both classes.
     #[error("the class `{value}` is named by --positive and by --negative")]
@@ -328,10 +330,10 @@ pub enum TableError {
     },
     /// Two values that may be one.
     #[error(
-        "line {line}, column `{column}`: `{other}` and `{one}` differ in upper and lower case only; write the class in one way, or \
-         name both with --positive or --negative"
+        "line {line}, column `{column}`: `{other}` and `{one}` differ {difference} only; write the class in one way, or name both \
+         with --positive or --negative"
     )]
-    CaseOnly {
+    SpellingOnly {
         /// Line where the second is first.
         line: u64,
         /// Name of the label column.
@@ -340,9 +342,11 @@ pub enum TableError {
         one: String,
         /// The other.
         other: String,
+        /// In what they differ.
+        difference: &'static str,
     },
     /// A value that was asked for does not occur.
-    #[error("column `{column}` never has the value `{value}` of {option}; it has {values}")]
+    #[error("column `{column}` never has the value `{value}` of {option}; it has {values}{hint}")]
     NoSuchClass {
         /// Name of the label column.
         column: String,
@@ -352,6 +356,8 @@ pub enum TableError {
         option: &'static str,
         /// Its values.
         values: String,
+        /// Whether one of them looks like it.
+        hint: &'static str,
     },
     /// The label column looks like a feature.
     #[error("column `{column}` has more than 64 different values: it is no label column")]

@@ -200,3 +200,41 @@ fn a_slash_in_a_class_is_taken_where_its_values_can_be_told_again() {
     let said = error("a,y\n1,well\n", &Columns { one_class: true, ..with(absent, Some("well".into())) });
     assert!(said.starts_with("column `y`: the class `CIN2/3` has a slash,"), "{said}");
 }
+
+#[test]
+fn a_class_is_written_in_one_unicode_form() {
+    // An accent as part of its letter, and behind it.
+    let (composed, apart) = ("l\u{e9}s\u{e9}", "le\u{301}se\u{301}");
+    let text = format!("a,y\n1,{composed}\n2,sain\n3,{apart}\n4,sain\n");
+    let with = |positive: &str, negative: Option<&str>| Columns {
+        positive: Some(positive.into()),
+        negative: negative.map(Class::from),
+        ..columns("y")
+    };
+    for (text, difference) in [
+        (text.clone(), "in the Unicode form of an accent (NFC and NFD)"),
+        (
+            text.replace(apart, "LE\u{301}SE\u{301}"),
+            "in upper and lower case and in the Unicode form of an accent (NFC and NFD)",
+        ),
+        (text.replace(apart, "L\u{c9}S\u{c9}"), "in upper and lower case"),
+    ] {
+        let said = error(&text, &with("sain", None));
+        assert!(
+            said.starts_with("line ") && said.contains(&format!(" differ {difference} only; ")),
+            "{said}"
+        );
+    }
+    let both = Table::parse(text.as_bytes(), &with(&format!("{composed},{apart}"), None)).unwrap();
+    assert_eq!(both.labels().unwrap().iter().filter(|label| **label == Label::Positive).count(), 2);
+
+    // Nobody sees why one is not the other.
+    let apart_only = text.replace(composed, apart);
+    let hint = "; what looks like it has another Unicode form (NFC or NFD)";
+    let said = error(&apart_only, &with(composed, None));
+    assert!(said.starts_with("column `y` never has the value") && said.ends_with(hint), "{said}");
+    let said = error(&apart_only, &Columns { one_class: true, ..with(composed, Some("sain")) });
+    assert!(said.contains("is neither the positive class") && said.ends_with(hint), "{said}");
+    let said = error(&apart_only, &with("malade", None));
+    assert!(said.ends_with("it has le\u{301}se\u{301}, sain"), "{said}");
+}
