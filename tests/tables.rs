@@ -352,6 +352,14 @@ fn what_is_no_table_is_called_what_it_is() {
         (plain.replace("K003,", "\"K003,").into(), &["line 5", "quote", "never closed"]),
         (plain.replacen("pressure", "age", 1).into(), &["line 1", "`age` twice"]),
         (plain.replacen("pressure", "", 1).into(), &["line 1", "column 3 has no name"]),
+        (format!("{plain}{plain}").into(), &["line 62 repeats the header on line 1", "remove the line"]),
+        (plain.replace(',', "^").into(), &["line 1", "separated by `^`", "`sep=^`"]),
+        (format!("sep=;\n{plain}").into(), &["line 1 names `;`", "separated by `,`"]),
+        (plain.replace("43.", "<43.").into(), &["column `age`: not a number but a limit", "--na"]),
+        (
+            plain.replace("case", "#ward").replace("outcome", "result").into(),
+            &["line 1 begins with #", "comment"],
+        ),
         ([plain.as_bytes(), b"K\x81,1,2,0\n"].concat(), &["line 62", "UTF-8"]),
         (b"case,age,pressure,outcome\n".to_vec(), &["no row of data"]),
         (Vec::new(), &["no row of data"]),
@@ -392,6 +400,14 @@ fn graded_classes_are_named_and_never_guessed() {
         &error(&evaluate(&path, "case", &["--positive", "1,2,3", "--negative", "0"])),
         &["column `outcome`", "the class `4` is neither"],
     );
+    for (option, values, says) in [
+        ("--positive", "", "names no value"),
+        ("--negative", ",", "names no value"),
+        ("--positive", "1,2,1", "names the class `1` twice"),
+        ("--negative", "0,0.0", "names the class `0.0` twice"),
+    ] {
+        assert_says(&error(&evaluate(&path, "case", &[option, values])), &[&path, option, says]);
+    }
     let words = text(",", "\n", |row, place, cell| match (row, place, cell) {
         (5, 3, _) => "Ill".into(),
         (_, 3, "1") => "ill".into(),
@@ -449,6 +465,8 @@ fn nodes_read_what_the_commands_read_and_refuse_classes_that_the_proposal_lacks(
     refused(2, &["`positive` in [data] is `4`", "`1/2/3`"]);
     configure(2, provider(some).as_bytes(), "negative = \"0,1\"\n");
     refused(2, &["`negative` in [data] is `0,1`", "`0`"]);
+    configure(2, provider(some).as_bytes(), "positive = \"\"\n");
+    refused(2, &["`positive` in [data] is ``", "`1/2/3`"]);
     configure(2, provider(some).replace("40,", "absent,").as_bytes(), "");
     refused(2, &["visits.csv", "line 2, column `age`", "`na` in the configuration"]);
     // As another program wrote it: gaps of its own, decimal commas, UTF-16.

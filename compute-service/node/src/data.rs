@@ -94,7 +94,9 @@ pub fn rows(config: &Config, job: &Job, party: u32, secret: JobSecret) -> Result
         [("positive", &data.positive, &training.positive), ("negative", &data.negative, &training.negative)]
     {
         let is_other = |own: &Class| {
-            !is_class(&own.name(), class) && !own.all().iter().all(|word| is_class(word, class))
+            let words = own.all();
+            let are_its = !words.is_empty() && words.iter().all(|word| is_class(word, class));
+            !is_class(&own.name(), class) && !are_its
         };
         if let Some(own) = own.as_ref().map(Words::class).filter(is_other) {
             return Err(Fault::Input(format!(

@@ -340,8 +340,8 @@ impl Model {
         };
         let table = Table::of(&query.file, &columns).map_err(|e| match e.problem() {
             TableError::NoColumn { .. } => rows(&format!("{e}{}", self.about_qualified(&names))),
-            TableError::NeitherClass { line, column, value, .. } => in_file(&format!(
-                "line {line}, column `{column}` has the class `{value}`, the model tells {} from {}",
+            TableError::NeitherClass { line, column, value, hint, .. } => in_file(&format!(
+                "line {line}, column `{column}` has the class `{value}`, the model tells {} from {}{hint}",
                 self.positive.escape_debug(),
                 self.negative.escape_debug()
             )),

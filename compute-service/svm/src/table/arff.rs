@@ -87,9 +87,14 @@ pub(super) fn parse(text: &str, start: usize, cells: &Cells) -> Result<Grid, Tab
     }
     match rows.is_empty() {
         true => Err(TableError::Empty),
-        false => {
-            Ok(Grid { columns, named: true, rows, left_out: Vec::new(), notes: vec!["an ARFF file".into()] })
-        }
+        false => Ok(Grid {
+            columns,
+            named: true,
+            rows,
+            left_out: Vec::new(),
+            like_header: None,
+            notes: vec!["an ARFF file".into()],
+        }),
     }
 }
 

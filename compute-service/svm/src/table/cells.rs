@@ -90,7 +90,7 @@ pub fn same_class(a: &str, b: &str) -> bool {
 }
 
 /// The finite number in a cell with one comma between digits.
-fn with_comma(cell: &str) -> Option<(f64, Comma)> {
+pub(super) fn with_comma(cell: &str) -> Option<(f64, Comma)> {
     let (whole, rest) = cell.split_once(',')?;
     let digits = whole.strip_prefix(['+', '-']).unwrap_or(whole);
     let fraction = rest.bytes().take_while(u8::is_ascii_digit).count();

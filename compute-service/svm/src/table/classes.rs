@@ -5,6 +5,7 @@ use super::{
     cells::{number, same_class},
     error, shown,
 };
+use unicode_normalization::UnicodeNormalization;
 
 /// Most different values that a label column may have.
 const MOST: usize = 64;
@@ -52,6 +53,27 @@ impl Class {
         self.words(&[value]).iter().any(|word| same_class(word, value))
     }
 
+    /// The words in question, as somebody gave them by an option: at least one, and each once. What a job or a model joined
+    /// is taken as it is.
+    fn given<'a>(&'a self, option: &'static str, values: &[&str]) -> Result<Vec<&'a str>, TableError> {
+        let words = self.words(values);
+        let mut each: Vec<&str> = Vec::new();
+        for &word in &words {
+            let is_again = each.iter().any(|other| same_class(other, word));
+            match self {
+                Self::Joined(_) if is_again => {}
+                _ if is_again => return Err(TableError::ClassTwice { option, value: shown(word) }),
+                _ => each.push(word),
+            }
+        }
+        match self {
+            Self::Listed(_) | Self::Values(_) if words.is_empty() || words.contains(&"") => {
+                Err(TableError::NoClass { option })
+            }
+            _ => Ok(each),
+        }
+    }
+
     /// All words, however they were given.
     pub fn all(&self) -> Vec<&str> {
         self.words(&[])
@@ -93,6 +115,31 @@ impl Classes {
         self.negative.join("/")
     }
 
+    /// Checks that every value can be told from the names of the classes, which is all that jobs and models have.
+    fn check_names(&self, found: &[(&str, u64)]) -> Result<(), TableError> {
+        let (positive, negative) = (self.positive_name(), self.negative_name());
+        let are_told = |values: &[String], own: &str, other: &str| {
+            values.iter().all(|value| is_class(value, own) && !is_class(value, other))
+        };
+        if are_told(&self.positive, &positive, &negative) && are_told(&self.negative, &negative, &positive) {
+            return Ok(());
+        }
+        let sides = [&self.positive, &self.negative];
+        let several = sides.into_iter().filter(|values| values.len() > 1).flatten();
+        // A class of one value may look like one of several, too.
+        let cause = several.chain(sides.into_iter().flatten()).find(|value| value.contains('/'));
+        match cause {
+            None => Ok(()),
+            Some(value) => Err(TableError::SlashInClass {
+                line: found.iter().find(|(other, _)| other == value).map(|(_, line)| *line),
+                column: self.column.clone(),
+                value: shown(value),
+                positive: shown(&positive),
+                negative: shown(&negative),
+            }),
+        }
+    }
+
     pub(super) fn is_positive(&self, cell: &str) -> bool {
         self.positive.iter().any(|value| same_class(value, cell))
     }
@@ -132,15 +179,44 @@ pub(super) fn values<'a>(
     Ok(values)
 }
 
+/// In what two values differ that may be one.
+fn difference(one: &str, other: &str) -> Option<&'static str> {
+    let [lower, other_lower] = [one, other].map(str::to_lowercase);
+    match () {
+        () if lower == other_lower => Some("in upper and lower case"),
+        () if one.nfc().eq(other.nfc()) => Some("in the Unicode form of an accent (NFC and NFD)"),
+        () if lower.nfc().eq(other_lower.nfc()) => {
+            Some("in upper and lower case and in the Unicode form of an accent (NFC and NFD)")
+        }
+        () => None,
+    }
+}
+
+/// What to say of a value that looks like one of these words and is none.
+fn other_form<'a>(value: &str, mut words: impl Iterator<Item = &'a str>) -> &'static str {
+    match words.any(|word| word != value && word.nfc().eq(value.nfc())) {
+        true => "; what looks like it has another Unicode form (NFC or NFD)",
+        false => "",
+    }
+}
+
 /// Divides the values of a label column.
 pub(super) fn divide(column: &str, found: &[(&str, u64)], wanted: Wanted<'_>) -> Result<Classes, TableError> {
+    let classes = sides(column, found, wanted)?;
+    classes.check_names(found)?;
+    Ok(classes)
+}
+
+fn sides(column: &str, found: &[(&str, u64)], wanted: Wanted<'_>) -> Result<Classes, TableError> {
     let values: Vec<&str> = found.iter().map(|(value, _)| *value).collect();
     let column = column.to_owned();
     let listed = || error::list(&values);
-    let named = |class: Option<&Class>| -> Vec<String> {
-        class.iter().flat_map(|class| class.words(&values)).map(String::from).collect()
+    let named = |class: Option<&Class>, option| -> Result<Vec<String>, TableError> {
+        let words = class.map(|class| class.given(option, &values)).transpose()?;
+        Ok(words.into_iter().flatten().map(String::from).collect())
     };
-    let (positive, negative) = (named(wanted.positive), named(wanted.negative));
+    let positive = named(wanted.positive, "--positive")?;
+    let negative = named(wanted.negative, "--negative")?;
     let is_in = |words: &[String], value: &str| words.iter().any(|word| same_class(word, value));
     if let Some(both) = positive.iter().find(|word| is_in(&negative, word)) {
         return Err(TableError::BothClasses { value: shown(both) });
@@ -148,18 +224,25 @@ pub(super) fn divide(column: &str, found: &[(&str, u64)], wanted: Wanted<'_>) ->
     for (option, words) in [("--positive", &positive), ("--negative", &negative)] {
         let never = words.iter().find(|word| !values.iter().any(|value| same_class(value, word)));
         if let Some(word) = never.filter(|_| !wanted.one_class) {
-            return Err(TableError::NoSuchClass { column, value: shown(word), option, values: listed() });
+            let hint = other_form(word, values.iter().copied());
+            return Err(TableError::NoSuchClass {
+                column,
+                value: shown(word),
+                option,
+                values: listed(),
+                hint,
+            });
         }
     }
     let is_named = |value: &str| is_in(&positive, value) || is_in(&negative, value);
     // `Ill` beside `ill` is one word written in two ways more often than two.
     for (place, (one, _)) in found.iter().enumerate() {
-        let alike = |(other, _): &&(&str, u64)| other.to_lowercase() == one.to_lowercase();
-        if let Some((other, line)) =
-            found[place + 1..].iter().find(alike).filter(|(other, _)| !(is_named(one) && is_named(other)))
-        {
+        let is_unclear = |other: &str| !(is_named(one) && is_named(other));
+        let mut others = found[place + 1..].iter().filter(|(other, _)| is_unclear(other));
+        let alike = others.find_map(|(other, line)| Some((other, line, difference(one, other)?)));
+        if let Some((other, line, difference)) = alike {
             let (one, other) = (shown(one), shown(other));
-            return Err(TableError::CaseOnly { column, one, other, line: *line });
+            return Err(TableError::SpellingOnly { column, one, other, line: *line, difference });
         }
     }
     let rest: Vec<String> = values.iter().filter(|v| !is_named(v)).map(|v| (*v).to_owned()).collect();
@@ -171,6 +254,7 @@ pub(super) fn divide(column: &str, found: &[(&str, u64)], wanted: Wanted<'_>) ->
                 value: shown(value),
                 positive: error::list(&positive),
                 negative: error::list(&negative),
+                hint: other_form(value, positive.iter().chain(&negative).map(String::as_str)),
             }),
             None => Ok(Classes { column, positive, negative }),
         };

@@ -73,6 +73,30 @@ pub enum TableError {
         /// How that shows.
         why: String,
     },
+    /// Something between the cells that nobody expects there.
+    #[error(
+        "line {line}: the cells seem to be separated by `{mark}`; write a line `sep={mark}` above the table, or save it with commas or \
+         semicolons between the cells"
+    )]
+    UnusualSeparator {
+        /// First line of the table.
+        line: u64,
+        /// What it seems to be.
+        mark: char,
+    },
+    /// A line such as `sep=,` that is not true.
+    #[error(
+        "line {line} names {named} as what separates the cells, but they seem to be separated by {seems}: correct the line, or \
+         remove it"
+    )]
+    WrongSeparator {
+        /// Line of the file.
+        line: u64,
+        /// What it names.
+        named: String,
+        /// What it seems to be.
+        seems: String,
+    },
     /// More cells in all rows than in the header.
     #[error(
         "the header on line {line} has {found} names, the rows below have {expected} cells: row names, as R writes them? name \
@@ -168,6 +192,17 @@ pub enum TableError {
         /// The name.
         column: String,
     },
+    /// The header is there once more.
+    #[error(
+        "line {line} repeats the header on line {first}: is this file put together of several? remove the line, and see that no \
+         row is there twice"
+    )]
+    RepeatedHeader {
+        /// Line where it is again.
+        line: u64,
+        /// Line of the header.
+        first: u64,
+    },
     /// No such column.
     #[error("there is no column `{name}`; {columns}")]
     NoColumn {
@@ -186,14 +221,14 @@ pub enum TableError {
     #[error("no feature column is left")]
     NoFeatures,
     /// A feature that is no finite number.
-    #[error(
-        "line {line}, column `{column}`: not a number; where the word stands for a gap, name it with --na"
-    )]
+    #[error("line {line}, column `{column}`: not a number{hint}")]
     NotANumber {
         /// Line of the file.
         line: u64,
         /// Name of the column.
         column: String,
+        /// What it looks like, and what can be done about it.
+        hint: &'static str,
     },
     /// An empty label or identifier.
     #[error(
@@ -239,7 +274,7 @@ pub enum TableError {
     /// A value that belongs to neither class.
     #[error(
         "line {line}, column `{column}`: the class `{value}` is neither the positive class, `{positive}`, nor the negative, \
-         `{negative}`"
+         `{negative}`{hint}"
     )]
     NeitherClass {
         /// Line where it is first.
@@ -252,6 +287,8 @@ pub enum TableError {
         positive: String,
         /// The negative values.
         negative: String,
+        /// Whether one of them looks like it.
+        hint: &'static str,
     },
     /// A value that belongs to both classes.
     #[error("the class `{value}` is named by --positive and by --negative")]
@@ -259,12 +296,44 @@ pub enum TableError {
         /// The value.
         value: String,
     },
+    /// An option for a class that names no value.
+    #[error("{option} names no value of the label, or an empty one: give it a value, or leave it out")]
+    NoClass {
+        /// The option.
+        option: &'static str,
+    },
+    /// An option for a class that names a value twice.
+    #[error("{option} names the class `{value}` twice: is another one meant? name each once")]
+    ClassTwice {
+        /// The option.
+        option: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// A value that nobody finds again in the name of its class.
+    #[error(
+        "{}column `{column}`: the class `{value}` has a slash, with which jobs and models join the values of a class: from their \
+         names, here `{positive}` and `{negative}`, the values could not be told again. Write the class without a slash",
+        line.map_or(String::new(), |line| format!("line {line}, "))
+    )]
+    SlashInClass {
+        /// Line where it is first, if it is in the table.
+        line: Option<u64>,
+        /// Name of the label column.
+        column: String,
+        /// The value.
+        value: String,
+        /// The name of the positive class.
+        positive: String,
+        /// The name of the negative class.
+        negative: String,
+    },
     /// Two values that may be one.
     #[error(
-        "line {line}, column `{column}`: `{other}` and `{one}` differ in upper and lower case only; write the class in one way, or \
-         name both with --positive or --negative"
+        "line {line}, column `{column}`: `{other}` and `{one}` differ {difference} only; write the class in one way, or name both \
+         with --positive or --negative"
     )]
-    CaseOnly {
+    SpellingOnly {
         /// Line where the second is first.
         line: u64,
         /// Name of the label column.
@@ -273,9 +342,11 @@ pub enum TableError {
         one: String,
         /// The other.
         other: String,
+        /// In what they differ.
+        difference: &'static str,
     },
     /// A value that was asked for does not occur.
-    #[error("column `{column}` never has the value `{value}` of {option}; it has {values}")]
+    #[error("column `{column}` never has the value `{value}` of {option}; it has {values}{hint}")]
     NoSuchClass {
         /// Name of the label column.
         column: String,
@@ -285,6 +356,8 @@ pub enum TableError {
         option: &'static str,
         /// Its values.
         values: String,
+        /// Whether one of them looks like it.
+        hint: &'static str,
     },
     /// The label column looks like a feature.
     #[error("column `{column}` has more than 64 different values: it is no label column")]

@@ -2,9 +2,10 @@
 
 use super::{
     TableError, arff,
-    cells::{Cells, GAP_WORDS, Value},
+    cells::{Cells, GAP_WORDS},
     file::{Lines, line_at},
     header::{self, Named},
+    separator::{self, most},
 };
 use csv::{ReaderBuilder, StringRecord, Trim};
 
@@ -18,6 +19,8 @@ pub(super) struct Grid {
     pub rows: Vec<(u64, StringRecord)>,
     /// Columns that play no part unless they are asked for.
     pub left_out: Vec<usize>,
+    /// A comment that may have been meant as the header: its line, and with what it begins.
+    pub like_header: Option<(u64, &'static str)>,
     /// What was done that the reader of the file may not expect.
     pub notes: Vec<String>,
 }
@@ -25,10 +28,16 @@ pub(super) struct Grid {
 impl Grid {
     /// The columns there are, for an error.
     pub fn described(&self) -> String {
-        if self.named {
-            return format!("the columns are {}", super::error::list(&self.columns));
+        let columns = match self.named {
+            true => format!("the columns are {}", super::error::list(&self.columns)),
+            false => format!("the file has no header, its columns are numbered 1 to {}", self.columns.len()),
+        };
+        match self.like_header {
+            None => columns,
+            Some((line, mark)) => format!(
+                "{columns}; line {line} begins with {mark} and was taken for a comment: if it names the columns, remove the {mark}"
+            ),
         }
-        format!("the file has no header, its columns are numbered 1 to {}", self.columns.len())
     }
 }
 
@@ -43,7 +52,7 @@ pub(super) struct Asked<'a> {
 }
 
 /// How many of the first rows say what the file is like.
-const SAMPLE: usize = 50;
+pub(super) const SAMPLE: usize = 50;
 
 /// Parses the text of a file.
 pub(super) fn parse(text: &str, asked: &Asked<'_>) -> Result<Grid, TableError> {
@@ -52,7 +61,7 @@ pub(super) fn parse(text: &str, asked: &Asked<'_>) -> Result<Grid, TableError> {
         return arff::parse(text, start, asked.cells);
     }
     let table = Span { text, start: above.end };
-    let delimiter = above.delimiter.or_else(|| delimiter(table));
+    let delimiter = separator::find(table, above.separator)?;
     let rows = match delimiter {
         Some(delimiter) => delimited(table, delimiter),
         None => blanks(table),
@@ -71,27 +80,28 @@ pub(super) fn parse(text: &str, asked: &Asked<'_>) -> Result<Grid, TableError> {
 
 /// A part of a text, up to its end.
 #[derive(Clone, Copy)]
-struct Span<'a> {
-    text: &'a str,
-    start: usize,
+pub(super) struct Span<'a> {
+    pub text: &'a str,
+    pub start: usize,
 }
 
 /// What lies above the table: `sep=;`, as Excel has it, and comments.
 struct Above<'a> {
     /// Where the table begins.
     end: usize,
-    delimiter: Option<u8>,
+    /// The line of `sep=;`, and the mark.
+    separator: Option<(u64, u8)>,
     comments: usize,
     first_comment: u64,
     last_comment: u64,
-    /// The last comment without its mark.
+    /// The last comment.
     last: &'a str,
 }
 
 impl<'a> Above<'a> {
     fn find(text: &'a str) -> Self {
         let mut above =
-            Self { end: 0, delimiter: None, comments: 0, first_comment: 0, last_comment: 0, last: "" };
+            Self { end: 0, separator: None, comments: 0, first_comment: 0, last_comment: 0, last: "" };
         let (mut line_number, mut separator_end) = (0, 0);
         let mut position = 0;
         while position < text.len() {
@@ -102,15 +112,15 @@ impl<'a> Above<'a> {
             line_number += 1;
             if line.is_empty() {
                 // Belongs to what comes next.
-            } else if let Some(mark) = separator(line).filter(|_| above.delimiter.is_none()) {
+            } else if let Some(mark) = separator::named(line).filter(|_| above.separator.is_none()) {
                 separator_end = position + length + ending;
-                (above.delimiter, above.end) = (Some(mark), separator_end);
-            } else if let Some(comment) = comment(line) {
+                (above.separator, above.end) = (Some((line_number, mark)), separator_end);
+            } else if comment(line).is_some() {
                 if above.comments == 0 {
                     above.first_comment = line_number;
                 }
                 above.comments += 1;
-                (above.last_comment, above.last) = (line_number, comment);
+                (above.last_comment, above.last) = (line_number, line);
                 above.end = position + length + ending;
             } else {
                 return above;
@@ -122,72 +132,20 @@ impl<'a> Above<'a> {
     }
 }
 
-/// The delimiter of a line such as `sep=;`.
-fn separator(line: &str) -> Option<u8> {
-    let line = line.trim_matches('"');
-    let mark = match line.get(..4) {
-        Some(start) if start.eq_ignore_ascii_case("sep=") => &line[4..],
-        _ => return None,
-    };
-    match mark.as_bytes() {
-        // A tab was trimmed.
-        [] => Some(b'\t'),
-        [mark] if mark.is_ascii_punctuation() && *mark != b'"' => Some(*mark),
+/// What a comment says.
+pub(super) fn comment(line: &str) -> Option<&str> {
+    comment_mark(line).map(|mark| line.trim_start_matches(mark).trim())
+}
+
+/// With what a comment begins. A column may be called `%fat`, and a first cell be `#N/A`.
+fn comment_mark(line: &str) -> Option<&'static str> {
+    match line {
+        _ if GAP_WORDS.iter().any(|word| word.len() > 1 && line.starts_with(word)) => None,
+        _ if line.starts_with('#') => Some("#"),
+        _ if line.starts_with("% ") || line.starts_with("%%") || line == "%" => Some("%"),
+        _ if line.starts_with("//") => Some("//"),
         _ => None,
     }
-}
-
-/// What a comment says. A column may be called `%fat`, and a first cell be `#N/A`.
-pub(super) fn comment(line: &str) -> Option<&str> {
-    let mark = match line {
-        _ if GAP_WORDS.iter().any(|word| word.len() > 1 && line.starts_with(word)) => return None,
-        _ if line.starts_with('#') => "#",
-        _ if line.starts_with("% ") || line.starts_with("%%") || line == "%" => "%",
-        _ if line.starts_with("//") => "//",
-        _ => return None,
-    };
-    Some(line.trim_start_matches(mark).trim())
-}
-
-/// The character between cells, or none where they are separated by blanks: the first candidate that divides the first rows
-/// into equally many cells; else the one that divides most of them into equally many.
-fn delimiter(table: Span<'_>) -> Option<u8> {
-    let candidates = [b'\t', b';', b'|', b','].map(|mark| {
-        let widths: Vec<usize> = records(table, mark).take(SAMPLE).map(|(_, cells)| cells.len()).collect();
-        let (width, count) = most(&widths);
-        (mark, width, count, widths.len())
-    });
-    let divide = || candidates.iter().filter(|(_, width, ..)| *width > 1);
-    let even = divide().find(|(_, _, count, rows)| count == rows);
-    // Of equals the first.
-    let best = || divide().rev().max_by_key(|(_, width, count, _)| (*count, *width));
-    let mark = even.or_else(best).map(|(mark, ..)| *mark);
-    mark.filter(|mark| *mark != b',' || !has_blanks_and_decimal_commas(table))
-}
-
-/// Whether blanks divide all rows behind the first into equally many cells, of which those with a comma are numbers; where
-/// none of them has a comma, the first row is one of them.
-fn has_blanks_and_decimal_commas(table: Span<'_>) -> bool {
-    let lines = table.text[table.start..].split(['\n', '\r']).filter(|line| !line.trim().is_empty());
-    let all: Vec<Vec<&str>> = lines.take(1 + SAMPLE).map(|line| line.split_whitespace().collect()).collect();
-    let behind = all.get(1..).unwrap_or_default();
-    let rows = if behind.iter().flatten().any(|cell| cell.contains(',')) { behind } else { &all };
-    let mut cells = rows.iter().flatten().filter(|cell| cell.contains(',')).peekable();
-    let width = rows.first().map_or(0, Vec::len);
-    width > 1
-        && cells.peek().is_some()
-        && cells.all(|cell| matches!(Cells::default().value(cell), Value::Comma(..)))
-        && rows.iter().all(|row| row.len() == width)
-}
-
-/// The most frequent of some numbers, the largest of equals, and how often it is there.
-fn most(numbers: &[usize]) -> (usize, usize) {
-    let count = |number: usize| numbers.iter().filter(|other| **other == number).count();
-    numbers
-        .iter()
-        .map(|number| (*number, count(*number)))
-        .max_by_key(|(number, count)| (*count, *number))
-        .unwrap_or((0, 0))
 }
 
 fn delimited(table: Span<'_>, delimiter: u8) -> Vec<(u64, StringRecord)> {
@@ -202,14 +160,17 @@ fn blanks(table: Span<'_>) -> Vec<(u64, StringRecord)> {
     let cells = |(index, line): (usize, &str)| {
         (first + index as u64, line.split_whitespace().collect::<StringRecord>())
     };
+    lines(table).enumerate().map(cells).filter(|(_, cells)| !cells.is_empty()).collect()
+}
+
+/// The lines with ends of any kind, mixed as well.
+pub(super) fn lines(table: Span<'_>) -> impl Iterator<Item = &str> {
     let text = &table.text[table.start..];
-    // Line ends of any kind, mixed as well.
-    let lines = text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
-    lines.enumerate().map(cells).filter(|(_, cells)| !cells.is_empty()).collect()
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
 /// The records that are not blank, each with the position where its first line begins.
-fn records(table: Span<'_>, delimiter: u8) -> impl Iterator<Item = (usize, StringRecord)> {
+pub(super) fn records(table: Span<'_>, delimiter: u8) -> impl Iterator<Item = (usize, StringRecord)> {
     let bytes = &table.text.as_bytes()[table.start..];
     let reader = ReaderBuilder::new()
         .delimiter(delimiter)
@@ -252,8 +213,16 @@ impl Shape {
             1 => notes.push("passed over a line of empty cells".into()),
             blank => notes.push(format!("passed over {blank} lines of empty cells")),
         }
-        if self.commented_names(above, asked) {
-            notes.push(format!("the comment on line {} names the columns", above.last_comment));
+        let mut like_header = None;
+        match self.commented_names(above, asked) {
+            Some(names) if header::has_wanted(&names, asked.wanted) => {
+                notes.push(format!("the comment on line {} names the columns", above.last_comment));
+                self.rows.insert(0, (above.last_comment, names));
+            }
+            Some(names) if names.len() > 1 => {
+                like_header = comment_mark(above.last).map(|mark| (above.last_comment, mark));
+            }
+            _ => {}
         }
         let Some((_, first)) = self.rows.first() else { return Err(TableError::Empty) };
         let (line, last) = &self.rows[self.rows.len() - 1];
@@ -264,10 +233,14 @@ impl Shape {
         let (first_used, first_cells) = (used(first), first.len());
         self.nothing_above(asked)?;
         let named = header::is_first(&self.rows, asked)?;
+        let like_header = like_header.filter(|_| !named || asked.header == Some(true));
         let widest = self.rows.iter().map(|(_, cells)| used(cells)).max().unwrap_or(0);
         let width = if named { first_used } else { widest };
         if self.rows.iter().any(|(_, cells)| cells.len() < width) || widest > first_cells.max(width) {
             return Err(self.ragged(named));
+        }
+        if let Some(line) = header::repeated(&self.rows).filter(|_| named) {
+            return Err(TableError::RepeatedHeader { line, first: self.rows[0].0 });
         }
         let Named { columns, left_out, note } = match named {
             true => header::names(&self.rows, widest)?,
@@ -295,27 +268,24 @@ impl Shape {
         }
         match self.rows.is_empty() {
             true => Err(TableError::Empty),
-            false => Ok(Grid { columns, named, rows: self.rows, left_out, notes }),
+            false => Ok(Grid { columns, named, rows: self.rows, left_out, like_header, notes }),
         }
     }
 
-    /// Puts the last comment above the rows where it names the columns that are asked for, as NumPy writes it.
-    fn commented_names(&mut self, above: &Above<'_>, asked: &Asked<'_>) -> bool {
-        let has = |cells: &StringRecord| header::has_wanted(cells, asked.wanted);
-        let Some((_, first)) = self.rows.first() else { return false };
-        if above.comments == 0 || asked.header.is_some() || has(first) {
-            return false;
+    /// The cells of the last comment above the rows, if it may name the columns: it has as many as the first row, which does
+    /// not name them. They are without its mark, as NumPy writes it, unless a column is asked for that begins with it.
+    fn commented_names(&self, above: &Above<'_>, asked: &Asked<'_>) -> Option<StringRecord> {
+        let (_, first) = self.rows.first()?;
+        if above.comments == 0 || asked.header == Some(false) || header::has_wanted(first, asked.wanted) {
+            return None;
         }
-        let line = Span { text: above.last, start: 0 };
-        let names = match self.delimiter {
-            Some(delimiter) => records(line, delimiter).next().map(|(_, cells)| cells),
-            None => Some(above.last.split_whitespace().collect()),
+        let cells = |text: &str| match self.delimiter {
+            Some(delimiter) => records(Span { text, start: 0 }, delimiter).next().map(|(_, cells)| cells),
+            None => Some(text.split_whitespace().collect()),
         };
-        let Some(names) = names.filter(|names| names.len() == first.len() && has(names)) else {
-            return false;
-        };
-        self.rows.insert(0, (above.last_comment, names));
-        true
+        let is_asked_for = |names: &StringRecord| asked.wanted.iter().any(|name| name.trim() == &names[0]);
+        let names = cells(above.last).filter(is_asked_for).or_else(|| cells(comment(above.last)?));
+        names.filter(|names| names.len() == first.len())
     }
 
     /// Finds a title and other lines above the names of the columns.

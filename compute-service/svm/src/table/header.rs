@@ -1,6 +1,11 @@
 //! Whether the first line names the columns, and how they are called.
 
-use super::{TableError, cells::number, grid::Asked, shown};
+use super::{
+    TableError,
+    cells::number,
+    grid::{Asked, comment},
+    shown,
+};
 use csv::StringRecord;
 use std::{cmp::Ordering, collections::BTreeSet};
 
@@ -76,6 +81,18 @@ fn is_unlike(rows: &Rows, asked: &Asked<'_>) -> Option<bool> {
         all if 2 * beyond > all => Some(true),
         _ => None,
     }
+}
+
+/// The line of a row that is the header once more, be it as a comment. Names that are all numbers may be a row, too.
+pub(super) fn repeated(rows: &Rows) -> Option<u64> {
+    let (_, first) = rows.first().filter(|(_, first)| first.iter().any(|cell| number(cell).is_none()))?;
+    let is_name = |(cell, name): (&str, &str)| cell == name || comment(cell) == Some(name);
+    let is_header = |cells: &StringRecord| {
+        let width = first.len().max(cells.len());
+        // Most rows differ in their first cell.
+        (0..width).all(|c| is_name((cells.get(c).unwrap_or_default(), first.get(c).unwrap_or_default())))
+    };
+    rows[1..].iter().find(|(_, cells)| is_header(cells)).map(|(line, _)| *line)
 }
 
 fn is_text_above_numbers(rows: &Rows, asked: &Asked<'_>) -> bool {

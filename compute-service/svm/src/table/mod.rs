@@ -11,7 +11,9 @@ mod error;
 mod file;
 mod grid;
 mod header;
+mod numberlike;
 mod overview;
+mod separator;
 #[cfg(test)]
 mod tests;
 
@@ -171,7 +173,11 @@ impl Table {
                     commas.seen(comma, line, column);
                     Ok(Some(number))
                 }
-                Value::Other => Err(TableError::NotANumber { line, column: grid.columns[column].clone() }),
+                Value::Other => Err(TableError::NotANumber {
+                    line,
+                    column: grid.columns[column].clone(),
+                    hint: numberlike::hint(&row[column]),
+                }),
             };
             rows.push(Row {
                 line,

@@ -187,11 +187,6 @@ proptest! {
     }
 }
 
-fn values(text: &str, columns: &Columns) -> Vec<Vec<Option<f64>>> {
-    let table = Table::parse(text.as_bytes(), columns).unwrap();
-    table.rows.into_iter().map(|row| row.values).collect()
-}
-
 fn with(reading: Reading) -> Columns {
     Columns { reading, ..columns("y") }
 }

@@ -1,4 +1,5 @@
 mod forms;
+mod mistakes;
 
 use super::*;
 use proptest::prelude::*;
@@ -14,6 +15,11 @@ fn parse_labelled(text: &str, label: &str) -> Result<Table, TableError> {
 
 fn error(text: &str, columns: &Columns) -> String {
     Table::parse(text.as_bytes(), columns).unwrap_err().to_string()
+}
+
+fn values(text: &str, columns: &Columns) -> Vec<Vec<Option<f64>>> {
+    let table = Table::parse(text.as_bytes(), columns).unwrap();
+    table.rows.into_iter().map(|row| row.values).collect()
 }
 
 const PATIENTS: &str = "patient;age;sick;pulse\nb;50;yes;?\na;61;no;80\nc;;no;70\n";
@@ -73,11 +79,32 @@ fn missing_columns_list_those_there_are() {
 
 #[test]
 fn wrong_cells_are_named_by_line_and_column_and_not_shown() {
-    for wrong in ["x", "1,5x", "1,2,3", "inf", "1e999", "0x10", "-"] {
+    for (wrong, hint) in [
+        ("x", "; where the word stands for a gap, name it with --na"),
+        ("1,2,3", "; where the word"),
+        ("0x10", "; where the word"),
+        ("-", "; where the word"),
+        ("1,5x", " because of what comes behind it, such as a unit"),
+        ("inf", " but infinite"),
+        ("1e999", " but infinite"),
+        ("<7.25", " but a limit"),
+        ("17 %", " but a percentage"),
+        ("7,891.5", " because of what divides the thousands"),
+        ("\u{2212}7.25", " because its minus is a dash such as U+2212"),
+        ("7\u{a0}891", " because of what divides the thousands, a comma, a blank"),
+        ("- 7.25", " because of a blank in it, perhaps a non-breaking one"),
+        ("7\u{200b}", " because of a character that does not show"),
+        ("2017-07-31", " but a date or a time"),
+        ("false", " but a word such as true or no"),
+    ] {
         let text = format!("age;sick\n50;0\n\n\"{wrong}\";1\n51;1\n");
         let said = error(&text, &columns("sick"));
-        assert!(said.starts_with("line 4, column `age`: not a number; "), "{wrong}: {said}");
+        assert!(said.starts_with(&format!("line 4, column `age`: not a number{hint}")), "{wrong}: {said}");
+        assert!(!said.contains("7.25") && !said.contains("891") && !said.contains("17"), "{said}");
     }
+    // Blanks around a cell are none of it, whatever they are.
+    let padded = parse_labelled("age;sick\n50;0\n\u{a0}51\u{202f};1\n", "sick").unwrap();
+    assert_eq!(padded.rows[1].values, [Some(51.0)]);
     let said = error("5,0\n6,1\nx,1\n7,0", &columns("2"));
     assert!(said.starts_with("line 3, column `1`: not a number; "), "{said}");
     for gap in ["?", "", "NA", "NaN", "null", ".", "n/a", "#N/A"] {
