@@ -76,7 +76,7 @@ async fn keys_stay_where_they_are(kind: Kind) {
 
     for (recorder, org) in recorders.iter().zip(&ledger.network.orgs) {
         let recorded = recorder.recorded();
-        let creator = msp::Certificate::load(&ledger.network.path(&org.user.cert)).unwrap().to_pem();
+        let creator = msp::Certificate::load(&ledger.network.path(&org.admin.cert)).unwrap().to_pem();
         let has = |part: &[u8]| recorded.windows(part.len()).any(|window| window == part);
         assert!(has(creator.as_bytes()), "what {} says is not recorded", org.msp_id);
         assert_eq!(keys.find(&recorded), None, "between {} and its peer", org.msp_id);

@@ -207,9 +207,9 @@ mod tests {
         assert!(Case::defect(|case| case.owed[0].since -= 1).contains("did not owe"));
         assert!(Case::defect(|case| case.owed[0].msp_id = "Org1MSP".into()).contains("Org1MSP did not owe"));
         assert!(Case::defect(|case| case.owed[0].slot = None).contains("did not owe an answer"));
-        let posted = Case::defect(|case| drop(case.posted.insert(slot(Phase::SeedOpen, 1))));
+        let posted = Case::defect(|case| assert!(case.posted.insert(slot(Phase::SeedOpen, 1))));
         assert!(posted.contains("did not owe"), "{posted}");
-        let barred = Case::defect(|case| drop(case.posted.remove(&slot(Phase::SeedCommit, 0))));
+        let barred = Case::defect(|case| assert!(case.posted.remove(&slot(Phase::SeedCommit, 0))));
         assert!(barred.contains("could not be posted before"), "{barred}");
         assert_eq!(Case::defect(|case| case.job.params.deadlines = None), "the job has no deadlines");
     }
