@@ -1,12 +1,12 @@
 //! What every function needs: its arguments, parsed and bounded, and refusals.
 
-use crate::{Caller, Failure, WorldState};
+use crate::{Caller, ContractError, WorldState};
 use records::{Code, MAX_PAGE, MAX_PAGE_BYTES, MAX_RECORD_BYTES, Page, Refusal};
 use serde::{Serialize, de::DeserializeOwned};
 
-pub(crate) type Answer = Result<Vec<u8>, Failure>;
+pub(crate) type Answer = Result<Vec<u8>, ContractError>;
 
-pub(crate) fn refuse<T>(code: Code, detail: impl Into<String>) -> Result<T, Failure> {
+pub(crate) fn refuse<T>(code: Code, detail: impl Into<String>) -> Result<T, ContractError> {
     Err(Refusal::new(code, detail).into())
 }
 
@@ -14,8 +14,8 @@ pub(crate) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("records hold only strings, integers and arrays")
 }
 
-pub(crate) fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(bytes).map_err(|e| Failure::State(format!("stored value: {e}")))
+pub(crate) fn stored<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ContractError> {
+    serde_json::from_slice(bytes).map_err(|e| ContractError::State(format!("stored value: {e}")))
 }
 
 /// One call: who, when, with what.
@@ -27,7 +27,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    pub(crate) fn bytes(&self, index: usize, name: &str) -> Result<&[u8], Failure> {
+    pub(crate) fn bytes(&self, index: usize, name: &str) -> Result<&[u8], ContractError> {
         match self.args.get(index) {
             Some(bytes) if bytes.len() <= MAX_RECORD_BYTES => Ok(bytes),
             Some(bytes) => refuse(
@@ -38,14 +38,14 @@ impl Call<'_> {
         }
     }
 
-    pub(crate) fn text(&self, index: usize, name: &str) -> Result<&str, Failure> {
+    pub(crate) fn text(&self, index: usize, name: &str) -> Result<&str, ContractError> {
         match std::str::from_utf8(self.bytes(index, name)?) {
             Ok(text) => Ok(text),
             Err(_) => refuse(Code::BadInput, format!("{name}: not UTF-8")),
         }
     }
 
-    pub(crate) fn number(&self, index: usize, name: &str) -> Result<u32, Failure> {
+    pub(crate) fn number(&self, index: usize, name: &str) -> Result<u32, ContractError> {
         match self.text(index, name)?.parse() {
             Ok(number) => Ok(number),
             Err(_) => refuse(Code::BadInput, format!("{name}: not a number")),
@@ -60,7 +60,7 @@ impl Call<'_> {
         kind: &str,
         attributes: &[&str],
         index: usize,
-        mut entry: impl FnMut(&mut dyn WorldState, &[u8]) -> Result<T, Failure>,
+        mut entry: impl FnMut(&mut dyn WorldState, &[u8]) -> Result<T, ContractError>,
     ) -> Answer {
         let (mut size, bookmark) = match self.args.len() > index {
             true => (self.number(index, "size of the page")?, self.text(index + 1, "bookmark")?),
@@ -83,10 +83,21 @@ impl Call<'_> {
         }
     }
 
-    pub(crate) fn parsed<T: DeserializeOwned>(&self, index: usize, name: &str) -> Result<T, Failure> {
+    pub(crate) fn parsed<T: DeserializeOwned>(&self, index: usize, name: &str) -> Result<T, ContractError> {
         match serde_json::from_slice(self.bytes(index, name)?) {
             Ok(value) => Ok(value),
             Err(e) => refuse(Code::BadInput, format!("{name}: {e}")),
         }
     }
+}
+
+/// Values of exact keys.
+pub(crate) fn read<const N: usize>(
+    world: &mut dyn WorldState,
+    keys: [String; N],
+) -> Result<[Option<Vec<u8>>; N], ContractError> {
+    let values = world.get(&keys)?;
+    values
+        .try_into()
+        .map_err(|_| ContractError::State("a read answered with another number of values".into()))
 }

@@ -1,58 +1,65 @@
-//! The contracts. One generic job contract serves all multi-party jobs: it keeps the book of who may post which record
-//! and when, by the table in [`records::rules`], and knows nothing of what the records mean.
+//! The contracts: a module a domain. The job contract serves all multi-party jobs: it keeps the book of who may post which
+//! record and when, by the schedule in [`records::Rules`]; what a kind of job adds is in `jobs::kinds`.
 //!
-//! Functions, with their arguments:
+//! A function is called as `domain:function`, or by the bare name of before there were domains. Functions on jobs
+//! (`jobs:…`), with their arguments:
 //!
-//! | function | arguments | result |
-//! |---|---|---|
-//! | `propose` | parameters (JSON) | the job |
-//! | `accept` | job | the acceptance |
-//! | `refuse` | job, reason | the ending |
-//! | `post` | job, phase, round, chunk, body (JSON) | nothing; the record lies under its key |
-//! | `finish` | job | the ending |
-//! | `abort` | job, reason | the ending |
-//! | `job` | job | [`records::JobView`] |
-//! | `jobs` | page | page of [`records::JobView`] |
-//! | `record` | job, phase, round, party, chunk | the record |
-//! | `key` | fingerprint | list of [`records::KeyEntry`] |
-//! | `keys` | page | page of [`records::KeyEntry`] |
-//! | `probe` | name, value | nothing; the value lies under the caller's name |
-//!
-//! A page is two arguments, its most entries and its bookmark, which is empty for the first; without them it is the first
-//! page of full size. Large entries make it smaller.
+//! | function | bare | arguments | result |
+//! |---|---|---|---|
+//! | `propose` | `propose` | parameters (JSON) | the job |
+//! | `accept` | `accept` | job | the acceptance |
+//! | `refuse` | `refuse` | job, reason | the ending |
+//! | `post` | `post` | job, phase, round, chunk, body (JSON), parties built on (JSON) | nothing; the record lies under its key |
+//! | `finish` | `finish` | job | the ending |
+//! | `abort` | `abort` | job, reason | the ending |
+//! | `get` | `job` | job | [`records::JobView`] |
+//! | `list` | `jobs` | page | page of [`records::JobView`] |
+//! | `record` | `record` | job, phase, round, party, chunk | the record |
 //!
 //! What is late is decided by the members' clocks together ([`records::ledger_time`]):
 //!
-//! | function | arguments | result |
-//! |---|---|---|
-//! | `clock` | | nothing; the member's clock goes on to the transaction's timestamp |
-//! | `remind` | job, list of [`records::Awaited`] (JSON) | nothing; a [`records::Reminder`] for each participant that owes one |
-//! | `waiting` | job | [`records::Waiting`] |
-//! | `expire` | job | the ending, where somebody is overdue |
+//! | function | bare | arguments | result |
+//! |---|---|---|---|
+//! | `clock` | `clock` | | nothing; the member's clock goes on to the transaction's timestamp |
+//! | `remind` | `remind` | job, list of [`records::Awaited`] (JSON) | nothing; a [`records::Reminder`] for each participant that owes one |
+//! | `waiting` | `waiting` | job | [`records::Waiting`] |
+//! | `expire` | `expire` | job | the ending, where somebody is overdue |
 //!
-//! Beside it, providers share encrypted rows with an analyst ([`records::SharedTable`]):
+//! On the threshold keys that came out of jobs (`keys:…`):
 //!
-//! | function | arguments | result |
-//! |---|---|---|
-//! | `publish-key` | modulus (JSON) | [`records::AnalystKey`] |
-//! | `analyst-keys` | analyst or nothing, page | page of [`records::AnalystKey`] |
-//! | `announce` | table (JSON) | its name |
-//! | `share` | analyst, provider, table, list of [`records::Row`] (JSON) | nothing; each row lies under its key |
-//! | `tables` | analyst, provider or nothing, page | page of [`records::SharedTable`] |
-//! | `instances` | analyst, provider, table, page, `full` or `digests` | page of [`records::Instance`] |
+//! | function | bare | arguments | result |
+//! |---|---|---|---|
+//! | `get` | `key` | fingerprint | list of [`records::KeyEntry`] |
+//! | `list` | `keys` | page | page of [`records::KeyEntry`] |
 //!
-//! A refusal is a [`records::Refusal`] in the message of a response with status 500.
+//! On encrypted rows that providers share with an analyst (`instances:…`, [`records::SharedTable`]):
+//!
+//! | function | bare | arguments | result |
+//! |---|---|---|---|
+//! | `publish-key` | `publish-key` | modulus (JSON) | [`records::AnalystKey`] |
+//! | `analyst-keys` | `analyst-keys` | analyst or nothing, page | page of [`records::AnalystKey`] |
+//! | `announce` | `announce` | table (JSON) | its name |
+//! | `share` | `share` | analyst, provider, table, list of [`records::Row`] (JSON) | nothing; each row lies under its key |
+//! | `tables` | `tables` | analyst, provider or nothing, page | page of [`records::SharedTable`] |
+//! | `list` | `instances` | analyst, provider, table, page, `full` or `digests` | page of [`records::Instance`] |
+//!
+//! `probe:write` (`probe`) writes a value under the caller's name: whether the contract answers, and endorsers agree.
+//!
+//! A page is two arguments, its most entries and its bookmark, which is empty for the first; without them it is the first
+//! page of full size. Large entries make it smaller. A refusal is a [`records::Refusal`] in the message of a response with
+//! status 500.
 
 mod call;
 mod chaincode;
-mod deadlines;
-mod job;
-mod prediction;
-mod sharing;
+mod instances;
+mod jobs;
+mod keys;
+mod probe;
+mod router;
 mod world;
 
 pub use chaincode::JobContract;
-pub use world::{Caller, Failure, StatePage, WorldState};
+pub use world::{Caller, ContractError, StatePage, WorldState};
 
 use call::{Call, refuse};
 use records::Code;
@@ -64,13 +71,12 @@ use records::Code;
 pub fn invoke(
     world: &mut dyn WorldState,
     caller: &Caller,
-    now: u64,
     function: &str,
     args: &[Vec<u8>],
-) -> Result<Vec<u8>, Failure> {
-    let call = Call { caller, now, args };
-    job::invoke(&call, world, function)
-        .or_else(|| deadlines::invoke(&call, world, function))
-        .or_else(|| sharing::invoke(&call, world, function))
-        .unwrap_or_else(|| refuse(Code::BadInput, format!("no function `{}`", function.escape_debug())))
+) -> Result<Vec<u8>, ContractError> {
+    let call = Call { caller, now: world.timestamp(), args };
+    match router::find(function) {
+        Some(run) => run(&call, world),
+        None => refuse(Code::BadInput, format!("no function `{}`", function.escape_debug())),
+    }
 }

@@ -283,7 +283,8 @@ fn a_job_that_is_only_to_be_finished_does_not_expire() {
     let mut case = Case::running(training(3, 1, 1));
     case.clocks(NOON);
     case.remind(1, &[slot(Phase::Setup, 0, 1)]).unwrap();
-    let result = || Body::Result(records::Result { indicators: "a".repeat(64), model: "b".repeat(64) });
+    let result =
+        || Body::Result(records::ResultDigests { indicators: "a".repeat(64), model: "b".repeat(64) });
     (0..3).for_each(|party| case.put(slot(Phase::Result, 0, party), result()));
     case.clocks(NOON + 1_800);
     assert_eq!(case.expire(1), Err(Code::NotOverdue));

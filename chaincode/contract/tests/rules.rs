@@ -12,12 +12,15 @@ use world::{World, caller};
 impl World {
     fn post(&mut self, org: u32, id: &str, round: u32, body: &Body) -> Result<Vec<u8>, Code> {
         let json = serde_json::to_vec(body).unwrap();
-        let phase = [Phase::Setup, Phase::SeedCommit, Phase::SeedOpen, Phase::Iv, Phase::Dv]
-            .into_iter()
-            .find(|phase| body.belongs_to(*phase))
-            .unwrap()
-            .as_str()
-            .as_bytes();
+        let phase = match body {
+            Body::Setup(_) => Phase::Setup,
+            Body::SeedCommit(_) => Phase::SeedCommit,
+            Body::SeedOpen(_) => Phase::SeedOpen,
+            Body::Iv(_) => Phase::Iv,
+            Body::Dv(_) => Phase::Dv,
+            other => panic!("{other:?}"),
+        };
+        let phase = phase.as_str().as_bytes();
         self.call(org, "post", &[id.as_bytes(), phase, round.to_string().as_bytes(), b"0", &json])
     }
 }
@@ -221,7 +224,8 @@ fn a_job_finishes_with_equal_results_only() {
         assert_eq!(world.call(1, "finish", &[id.as_bytes()]), Err(Code::NotYet));
         let job_id = records::JobId(id.clone());
         for (party, digit) in ["a", "a", third].iter().enumerate() {
-            let body = Body::Result(records::Result { indicators: digit.repeat(64), model: "0".repeat(64) });
+            let body =
+                Body::Result(records::ResultDigests { indicators: digit.repeat(64), model: "0".repeat(64) });
             let slot =
                 records::Slot { phase: records::Phase::Result, round: 0, party: party as u32, chunk: 0 };
             let msp_id = format!("Org{}MSP", party + 1);
@@ -356,7 +360,7 @@ fn trained(world: &mut World, training: &JobParams, key: &ThresholdKey, digests:
     for (party, digit) in (0..3).zip(digests) {
         world.call(party + 1, "accept", &[id.0.as_bytes()]).unwrap();
         let data = DataDigest { instances: 10, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) };
-        let result = records::Result { indicators: "0".repeat(64), model: "0".repeat(64) };
+        let result = records::ResultDigests { indicators: "0".repeat(64), model: "0".repeat(64) };
         put(world, &id, Phase::Setup, party, Body::Setup(Setup { key: key.clone(), data }));
         let model = records::Model { weights: None, digest: digit.repeat(64) };
         put(world, &id, Phase::Model, party, Body::Model(model));
@@ -501,4 +505,26 @@ mod foreign_bytes {
             let _ = world.call(1, function, &args);
         }
     }
+}
+
+/// What was proposed under an older contract is run to its end by this one; nothing new is proposed under it.
+#[test]
+fn jobs_of_an_older_contract_are_finished() {
+    let mut world = World::default();
+    let params = JobParams { contract: "1.0".into(), ..params() };
+    assert_eq!(world.call(1, "propose", &[&serde_json::to_vec(&params).unwrap()]), Err(Code::WrongVersion));
+    let mut put = |contract: &str| {
+        let params = JobParams { contract: contract.into(), ..params.clone() };
+        let job =
+            Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 1_000 };
+        world.committed.insert(key::job(&job.id), serde_json::to_vec(&job).unwrap());
+        job.id.0
+    };
+    let (older, newer) = (put("1.0"), put("99"));
+    for org in 1..=3 {
+        world.call(org, "accept", &[older.as_bytes()]).unwrap();
+    }
+    world.post(1, &older, 0, &setup()).unwrap();
+    assert_eq!(world.call(1, "accept", &[newer.as_bytes()]), Err(Code::WrongVersion));
+    assert_eq!(world.post(1, &newer, 0, &setup()), Err(Code::WrongVersion));
 }

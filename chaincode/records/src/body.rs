@@ -1,4 +1,4 @@
-use crate::{Bytes, Phase};
+use crate::{Bytes, HorizontalResult, Iv, ResultDigests, Setup};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -22,8 +22,8 @@ pub enum Body {
     Dv(Dv),
     /// See [`Model`].
     Model(Model),
-    /// See [`Result`].
-    Result(Result),
+    /// See [`ResultDigests`].
+    Result(ResultDigests),
     /// See [`MemberKeys`].
     Keys(MemberKeys),
     /// One chunk of what a member posts in a phase of key generation or refresh: sealed messages to the others, a
@@ -38,33 +38,11 @@ pub enum Body {
     Ciphertexts(Vec<Bytes>),
     /// One chunk of the paper's indicators, which everybody sees.
     Indicators(Vec<bool>),
-    /// See [`Closing`].
-    Closing(Closing),
+    /// See [`HorizontalResult`].
+    Closing(HorizontalResult),
 }
 
 impl Body {
-    /// Whether a body can stand in a phase.
-    pub fn belongs_to(&self, phase: Phase) -> bool {
-        match self {
-            Self::Setup(_) => phase == Phase::Setup,
-            Self::SeedCommit(_) => phase == Phase::SeedCommit,
-            Self::SeedOpen(_) => phase == Phase::SeedOpen,
-            Self::Chain(_) => phase == Phase::Chain,
-            Self::Noise(_) => phase == Phase::Noise,
-            Self::Iv(_) => phase == Phase::Iv,
-            Self::Dv(_) => matches!(phase, Phase::Dv | Phase::Trial),
-            Self::Model(_) => phase == Phase::Model,
-            Self::Result(_) => phase == Phase::Result,
-            Self::Keys(_) => phase == Phase::Keys,
-            Self::Part(_) => (Phase::Units..=Phase::Verification).contains(&phase),
-            Self::Key(_) => phase == Phase::Key,
-            Self::Moments(_) => phase == Phase::Moments,
-            Self::Ciphertexts(_) => (Phase::Weights..=Phase::Gradient).contains(&phase),
-            Self::Indicators(_) => phase == Phase::Indicators,
-            Self::Closing(_) => phase == Phase::Result,
-        }
-    }
-
     /// For messages.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -86,16 +64,6 @@ impl Body {
             Self::Closing(_) => "a closing body",
         }
     }
-}
-
-/// The key that a participant holds a share of, and digests of what it brings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Setup {
-    /// The public part of the threshold key; the same from everybody.
-    pub key: ThresholdKey,
-    /// What the participant's table is.
-    pub data: DataDigest,
 }
 
 /// The public part of a threshold Paillier key (`docs/protocols.md` 1). Numbers are big-endian.
@@ -124,20 +92,6 @@ impl ThresholdKey {
     }
 }
 
-/// Digests that must agree between the participants before anything is computed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataDigest {
-    /// Number of training instances.
-    pub instances: u32,
-    /// Number of the participant's own features.
-    pub features: u32,
-    /// SHA-256, hexadecimal, of the job and the sorted identifiers.
-    pub ids: String,
-    /// SHA-256, hexadecimal, of the job and the labels in the order of the identifiers.
-    pub labels: String,
-}
-
 /// Commitment to a contribution to the seed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,31 +106,6 @@ pub struct SeedCommit {
 pub struct SeedOpen {
     /// The contribution, 32 bytes.
     pub seed: Bytes,
-}
-
-/// IV record (table 5.2 of the book): one entry for each instance of the chunk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Iv {
-    /// TIV, the encrypted training intermediate value.
-    pub tiv: Vec<Bytes>,
-    /// The public and encrypted blinding of the paper's judge.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paper: Option<PaperIv>,
-}
-
-/// r₁, [[r₂]], r₃ and RPI of Algorithm 3; one entry for each instance of the chunk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PaperIv {
-    /// Random positive integers, at most 8 bytes each.
-    pub r1: Vec<Bytes>,
-    /// Encrypted random positive integers.
-    pub r2: Vec<Bytes>,
-    /// Random positive integers with |r₃ − r₂| < r₁, at most 8 bytes each.
-    pub r3: Vec<Bytes>,
-    /// Random positive integers in 1..=m, whose sums name the next instances.
-    pub rpi: Vec<u32>,
 }
 
 /// DV record (table 5.3 of the book): partial decryptions of the chunk and one proof for all of them.
@@ -208,26 +137,6 @@ pub struct Model {
     pub weights: Option<Vec<String>>,
     /// SHA-256, hexadecimal: of the job, party and weights, and of a salt that the owner keeps where they are absent.
     pub digest: String,
-}
-
-/// What a participant holds to be the result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Result {
-    /// SHA-256, hexadecimal, of all indicators in order, one byte each.
-    pub indicators: String,
-    /// SHA-256, hexadecimal, of the model digests in the order of the parties.
-    pub model: String,
-}
-
-/// What a participant of a training by rows holds to be its course and result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Closing {
-    /// SHA-256, hexadecimal, of all records before.
-    pub transcript: String,
-    /// The digest in the analyst's model record.
-    pub model: String,
 }
 
 /// What a member of a key generation or refresh is sent messages under, and what it knows of the key.

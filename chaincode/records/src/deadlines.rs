@@ -5,7 +5,7 @@
 //! ([`ledger_time`]). The time of a record that is waited for runs from a [`Reminder`], which any participant writes once
 //! all that the record needs is there.
 
-use crate::{JobId, ParamsError, Slot, job::check};
+use crate::{JobId, ParamsError, Slot, params::check};
 use serde::{Deserialize, Serialize};
 
 /// How far the newest clock may be ahead of one that still counts, in seconds: the five minutes that a transaction may be

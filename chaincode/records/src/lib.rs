@@ -1,8 +1,8 @@
 //! The vocabulary of the ledger: what a job is, which records its participants post, under which keys they lie and
 //! in which order they may come.
 //!
-//! Plain types without I/O. The job contract enforces the [`rules`] on the ledger and the protocols follow
-//! the same table in the nodes, so there is one place that says who owes what and when.
+//! Plain types without I/O. The job contract enforces the [`Rules`] on the ledger and the protocols follow
+//! the same schedule in the nodes, so there is one place that says who owes what and when.
 //!
 //! Everything is JSON: big numbers are base64 ([`Bytes`]), integers that may exceed 2^53 are strings, decimals are
 //! strings that are parsed once to integers of a fixed scale ([`Decimal`]). Unknown fields are refused.
@@ -11,39 +11,35 @@ mod body;
 mod bytes;
 mod deadlines;
 mod decimal;
-mod horizontal;
+mod form;
 mod job;
+pub mod jobs;
 pub mod key;
-mod keys;
+mod params;
 mod phase;
-mod prediction;
 mod refusal;
-pub mod rules;
+mod schedule;
 mod sharing;
 pub mod text;
 
-pub use body::{
-    Body, Closing, DataDigest, Dv, Iv, MemberKeys, Model, PaperIv, Possession, Proof, Result, SeedCommit,
-    SeedOpen, Setup, ThresholdKey,
-};
+pub use body::{Body, Dv, MemberKeys, Model, Possession, Proof, SeedCommit, SeedOpen, ThresholdKey};
 pub use bytes::Bytes;
 pub use deadlines::{
     Awaited, CLOCK_STEP, Clock, Deadlines, Debt, MAX_CLOCK_AGE, MAX_TIME_OFFSET, Reminder, Waiting,
     ledger_time,
 };
 pub use decimal::{Decimal, DecimalError, SCALE};
-pub use horizontal::{
-    Comparison, DEFAULT_UNIT, GradientNoise, HorizontalSvm, MOMENT_BITS, MOMENT_BYTES, VALUE_BITS,
+pub use form::{Violation, is_digest};
+pub use job::{Acceptance, Ending, Job, JobId, JobParams, JobView, MAX_REASON_BYTES, Outcome};
+pub use jobs::{
+    ClassNames, Collusion, Comparison, DEFAULT_UNIT, DataDigest, Dealer, GradientNoise, HorizontalResult,
+    HorizontalSvm, Iv, JobKind, Judge, KeyEntry, KeyGeneration, KeyRefresh, KeySizes, Kind, MOMENT_BITS,
+    MOMENT_BYTES, PaperIv, Publication, ResultDigests, Setup, VALUE_BITS, VerticalPredict, VerticalSvm,
 };
-pub use job::{
-    Acceptance, ClassNames, Ending, Job, JobId, JobParams, JobView, Judge, Kind, MAX_REASON_BYTES, Outcome,
-    ParamsError, Publication, VerticalSvm,
-};
-pub use keys::{Collusion, Dealer, KeyEntry, KeyGeneration, KeyRefresh};
+pub use params::ParamsError;
 pub use phase::{Phase, Slot};
-pub use prediction::VerticalPredict;
 pub use refusal::{Code, Refusal};
-pub use rules::{KeySizes, Owed, Rules, is_digest};
+pub use schedule::{Owed, PhaseSchedule, Prerequisites, Rules};
 pub use sharing::{
     AnalystKey, Content, Device, Digest, Instance, MAX_INLINE_BYTES, MAX_PAGE, MAX_PAGE_BYTES, Modulus,
     NotHex, Page, Row, SHARED_VALUE_BITS, SharedClasses, SharedTable, address,
@@ -54,8 +50,11 @@ use serde::{Deserialize, Serialize};
 /// Version of the JSON layout of everything in this crate.
 pub const VERSION: u32 = 1;
 
-/// Version of the job contract; a job is pinned to it.
-pub const CONTRACT_VERSION: &str = "1.0";
+/// Version of the job contract; a job is pinned to the one that it was proposed under.
+pub const CONTRACT_VERSION: &str = "1.1";
+
+/// The versions whose jobs this contract runs to their end.
+pub const CONTRACT_VERSIONS: [&str; 2] = ["1.0", CONTRACT_VERSION];
 
 /// The purpose of a key for training.
 pub const TRAINING: &str = "training";

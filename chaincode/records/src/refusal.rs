@@ -53,6 +53,11 @@ impl Code {
         (Self::TooMany, "TOO_MANY"),
     ];
 
+    /// The code that a word on the wire stands for.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == word).map(|(code, _)| *code)
+    }
+
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(code, _)| *code == self).expect("every code is in the table").1

@@ -3,7 +3,10 @@
 //! An analyst publishes a modulus ([`AnalystKey`]), a provider announces a table for it ([`SharedTable`]) and records the
 //! table's rows ([`Instance`]), each encrypted under that key. Parties are named by their address, [`address`].
 
-use crate::{Bytes, ParamsError, VERSION, job::check, job::check_key_bits, rules::is_digest};
+use crate::{
+    Bytes, ParamsError, VERSION, is_digest,
+    params::{check, check_key_bits},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use sha2::Sha256;
 use std::{collections::BTreeSet, fmt, str::FromStr};
