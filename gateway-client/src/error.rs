@@ -1,11 +1,11 @@
 //! What can go wrong, with the transaction's id and Fabric's own codes.
 
+use crate::refusal::{Meaning, Refusal, RefusalRules};
 use crate::{BlockDefect, ConnectionFault, IdentityError, ProfileError, SignerError};
 use fabric_protos::gateway::ErrorDetail;
 use fabric_protos::google::rpc;
 use fabric_protos::peer::TxValidationCode;
 use fabric_protos::prost::Message;
-use records::{Code, Refusal};
 use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
@@ -101,12 +101,9 @@ impl Error {
         }
     }
 
-    /// The contract's refusal, if it was one.
-    pub fn refusal(&self) -> Option<Refusal> {
-        match self.call()?.failure() {
-            Failure::Refused(refusal) => Some(refusal),
-            _ => None,
-        }
+    /// The contract's refusal, if it was one that the application's rules know ([`RefusalRules`]).
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.call()?.refusal.as_ref()
     }
 }
 
@@ -178,6 +175,8 @@ pub struct CallError {
     pub connection: bool,
     /// Where it failed for something that trying again does not cure: the peer's address, and what it is.
     pub fault: Option<(String, ConnectionFault)>,
+    /// What the contract said, where the application's rules find a refusal in the messages.
+    pub refusal: Option<Refusal>,
 }
 
 /// What kind of failure a [`CallError`] is, and hence what may be done about it.
@@ -246,6 +245,7 @@ impl CallError {
             details: details(status.details()),
             connection,
             fault: None,
+            refusal: None,
         })
     }
 
@@ -258,7 +258,23 @@ impl CallError {
             details: Vec::new(),
             connection: false,
             fault: None,
+            refusal: None,
         })
+    }
+
+    /// Looks for the contract's refusal.
+    ///
+    /// Several peers may have refused for several reasons. A reason that will not pass goes before those
+    /// that will; that the effect is there goes before that something is missing, for a peer that lacks
+    /// what another has committed lags.
+    pub(crate) fn find_refusal(&mut self, rules: &dyn RefusalRules) {
+        let rank = |refusal: &Refusal| match refusal.meaning {
+            Meaning::Final | Meaning::WrongClock => 0,
+            Meaning::AlreadyThere => 1,
+            Meaning::NotYet => 2,
+            Meaning::Unknown => 3,
+        };
+        self.refusal = self.texts().filter_map(|text| rules.find(text)).min_by_key(rank);
     }
 
     /// The message and the details' messages.
@@ -267,19 +283,9 @@ impl CallError {
     }
 
     /// What kind of failure it is.
-    ///
-    /// Several peers may have refused for several reasons. A reason that will not pass goes before those
-    /// that will; that the record is there goes before that something is missing, for a peer that lacks
-    /// what another has committed lags.
     pub fn failure(&self) -> Failure {
-        let rank = |refusal: &Refusal| match refusal.code {
-            Code::AlreadySame => 1,
-            Code::NotYet => 2,
-            Code::UnknownJob => 3,
-            _ => 0,
-        };
-        if let Some(refusal) = self.texts().filter_map(Refusal::find).min_by_key(rank) {
-            return Failure::Refused(refusal);
+        if let Some(refusal) = &self.refusal {
+            return Failure::Refused(refusal.clone());
         }
         if self.texts().any(|text| text.contains(MISMATCH)) {
             return Failure::Mismatch;
@@ -344,12 +350,12 @@ impl fmt::Display for CallError {
         if !self.transaction_id.is_empty() {
             write!(f, " of transaction {}", self.transaction_id)?;
         }
-        if let Failure::Refused(refusal) = self.failure() {
+        if let Some(refusal) = &self.refusal {
             // The endorsers' own words are this refusal again.
-            write!(f, " was refused by the contract: {} ({})", refusal.detail, refusal.code.as_str())?;
-            if refusal.code == Code::WrongTime {
+            write!(f, " was refused by the contract: {} ({})", refusal.detail, refusal.code)?;
+            if refusal.meaning == Meaning::WrongClock {
                 // Whose clock is off shows by whether all say so.
-                let says = |detail: &&PeerDetail| Refusal::find(&detail.message).as_ref() == Some(&refusal);
+                let says = |detail: &&PeerDetail| detail.message.contains(&refusal.code);
                 let peers: Vec<_> = self.details.iter().filter(says).map(|d| d.address.as_str()).collect();
                 if !peers.is_empty() {
                     write!(f, ", says {}", peers.join(", "))?;
@@ -397,6 +403,25 @@ pub(crate) mod tests {
     use fabric_protos::prost_types::Any;
     use tonic::{Code as Grpc, Status};
 
+    /// A word and its detail behind it.
+    #[derive(Debug)]
+    struct Words;
+
+    impl RefusalRules for Words {
+        fn find(&self, text: &str) -> Option<Refusal> {
+            let words = [
+                ("NEVER", Meaning::Final),
+                ("THERE", Meaning::AlreadyThere),
+                ("LATER", Meaning::NotYet),
+                ("CLOCK", Meaning::WrongClock),
+            ];
+            words.into_iter().find_map(|(code, meaning)| {
+                let (_, detail) = text.split_once(&format!("{code} "))?;
+                Some(Refusal { code: code.into(), detail: detail.into(), meaning })
+            })
+        }
+    }
+
     /// A status as Fabric's gateway makes it, with one detail per endpoint.
     pub(crate) fn gateway_status(code: Grpc, message: &str, details: &[&str]) -> Status {
         let details = details
@@ -417,7 +442,9 @@ pub(crate) mod tests {
     }
 
     fn failure(operation: Operation, code: Grpc, message: &str, details: &[&str]) -> Failure {
-        CallError::from_status(operation, "tx", gateway_status(code, message, details)).failure()
+        let mut error = CallError::from_status(operation, "tx", gateway_status(code, message, details));
+        error.find_refusal(&Words);
+        error.failure()
     }
 
     #[test]
@@ -425,23 +452,17 @@ pub(crate) mod tests {
         use Operation::*;
         let collect = "failed to collect enough transaction endorsements, see attached details for more info";
         let first = "failed to endorse transaction, see attached details for more info";
-        let not_yet = r#"chaincode response 500, NOT_YET {"detail":"iv 3"}"#;
-        let same = r#"chaincode response 500, ALREADY_SAME {"detail":"iv 3"}"#;
-        let wrong = r#"chaincode response 500, WRONG_CALLER {"detail":"Org2MSP"}"#;
-        let refused = |code, detail: &str| Failure::Refused(Refusal::new(code, detail));
+        let not_yet = "chaincode response 500, LATER iv 3";
+        let same = "chaincode response 500, THERE iv 3";
+        let wrong = "chaincode response 500, NEVER Org2MSP";
+        let refused = |text: &str| Failure::Refused(Words.find(text).unwrap());
         let table = [
             (Endorse, Grpc::Aborted, collect, vec![MISMATCH], Failure::Mismatch),
-            (Endorse, Grpc::Aborted, first, vec![not_yet], refused(Code::NotYet, "iv 3")),
-            (Endorse, Grpc::Aborted, collect, vec![not_yet, same], refused(Code::AlreadySame, "iv 3")),
-            (Endorse, Grpc::Aborted, collect, vec![MISMATCH, not_yet], refused(Code::NotYet, "iv 3")),
-            (
-                Endorse,
-                Grpc::Aborted,
-                collect,
-                vec![same, not_yet, wrong],
-                refused(Code::WrongCaller, "Org2MSP"),
-            ),
-            (Evaluate, Grpc::Unknown, not_yet, vec![], refused(Code::NotYet, "iv 3")),
+            (Endorse, Grpc::Aborted, first, vec![not_yet], refused(not_yet)),
+            (Endorse, Grpc::Aborted, collect, vec![not_yet, same], refused(same)),
+            (Endorse, Grpc::Aborted, collect, vec![MISMATCH, not_yet], refused(not_yet)),
+            (Endorse, Grpc::Aborted, collect, vec![same, not_yet, wrong], refused(wrong)),
+            (Evaluate, Grpc::Unknown, not_yet, vec![], refused(not_yet)),
             (
                 Endorse,
                 Grpc::Aborted,
@@ -535,9 +556,9 @@ pub(crate) mod tests {
             (
                 Evaluate,
                 Grpc::Unknown,
-                r#"500, BAD_INPUT {"detail":"no space left on device"}"#,
+                "500, NEVER no space left on device",
                 vec![],
-                refused(Code::BadInput, "no space left on device"),
+                refused("NEVER no space left on device"),
             ),
             (
                 CommitStatus,
@@ -571,11 +592,11 @@ pub(crate) mod tests {
     /// Whether one's own clock is off or one peer's shows by who says so.
     #[test]
     fn a_wrong_clock_is_said_to_be_one() {
-        let refusal =
-            Refusal::new(Code::WrongTime, "the transaction's timestamp is 1201 s off the peer's clock");
-        let details = ["mine", &format!("chaincode response 500, {refusal}")];
+        let details = ["mine", "chaincode response 500, CLOCK 1201 s off"];
         let status = gateway_status(Grpc::Aborted, "failed to collect", &details);
-        let text = CallError::from_status(Operation::Endorse, "0a1b", status).to_string();
+        let mut error = CallError::from_status(Operation::Endorse, "0a1b", status);
+        error.find_refusal(&Words);
+        let text = error.to_string();
         for part in ["1201 s off", "says peer0.org2.example.com:7051;", "set the clock"] {
             assert!(text.contains(part), "{part} in {text}");
         }

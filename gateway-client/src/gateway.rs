@@ -3,7 +3,8 @@
 use crate::peers::Peers;
 use crate::validity::{self, Role, Standing, Validity};
 use crate::{
-    CallError, ChannelConfig, ClientTls, Endpoint, Error, Failure, Network, Operation, Profile, User,
+    CallError, ChannelConfig, ClientTls, Endpoint, Error, Failure, Network, NoRefusals, Operation, Profile,
+    RefusalRules, User,
 };
 use fabric_protos::services::{DeliverClient, GatewayClient, MAX_MESSAGE_SIZE};
 use std::{
@@ -37,6 +38,8 @@ pub struct Options {
     pub keepalive: Duration,
     /// The client's certificate, for peers that want one.
     pub client_tls: Option<ClientTls>,
+    /// How the refusals of the contracts that are called are read.
+    pub refusals: Arc<dyn RefusalRules>,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             connect: Duration::from_secs(3),
             keepalive: Duration::from_secs(65),
             client_tls: None,
+            refusals: Arc::new(NoRefusals),
         }
     }
 }
@@ -263,6 +267,7 @@ impl Gateway {
                 Ok(Err(status)) => CallError::from_status(operation, transaction_id, status),
                 Err(_) => CallError::timed_out(operation, transaction_id, limit),
             };
+            error.find_refusal(&*self.options().refusals);
             self.explain(&mut error, index);
             // A verdict may take its time; any other call that does shows a peer that hangs.
             let hangs = operation != Operation::CommitStatus && error.failure() == Failure::TimedOut;

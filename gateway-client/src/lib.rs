@@ -27,7 +27,8 @@
 //! let contract = network.contract("job");
 //! let answer = contract.evaluate(Call::new("get").arg("key")).await?;
 //!
-//! // With the retry rules for peers that lag, restart or lose a submission:
+//! // With the retry rules for peers that restart or lose a submission, and, where `Options::refusals` reads the
+//! // contract's refusals, that lag:
 //! let submitter = contract.submitter();
 //! let done = submitter.submit(Call::new("put").arg("key").arg(answer), Duration::from_secs(60)).await?;
 //! println!("{} in block {:?}, {:?}", done.transaction_id, done.block_number, done.retries);
@@ -56,6 +57,7 @@ mod network;
 mod peers;
 mod profile;
 mod proposal;
+mod refusal;
 mod signed;
 mod signer;
 mod stream;
@@ -81,6 +83,7 @@ pub use network::{Contract, Network};
 pub use peers::{ClientTls, Endpoint, Tls};
 pub use profile::{Profile, ProfileError};
 pub use proposal::{Call, Proposal};
+pub use refusal::{Meaning, NoRefusals, Refusal, RefusalRules};
 pub use signer::{Callback, Identity, IdentityError, KeySigner, Signer, SignerError, User};
 pub use stream::EventStream;
 pub use submitter::{

@@ -1,20 +1,19 @@
 //! Idempotent submission: the one place that knows when to try again, and how.
 //!
-//! * A peer that **lags** refuses (`NOT_YET`) or endorses something else (mismatch): endorse anew after
+//! * A peer that **lags** refuses ([`Meaning::NotYet`]) or endorses something else (mismatch): endorse anew after
 //!   2, 5, 10, 20 … ms.
 //! * A peer, chaincode service or orderer that is **away** (restart): the same.
 //! * A submission whose fate is **unknown** (time-out, lost connection): ask for the commit status, then
 //!   submit the same envelope again, then endorse anew.
 //! * A **conflict** (MVCC): endorse anew.
-//! * A record that is **already there** with the same content: success.
-//! * A **full disk** (unless the policy says otherwise), a **wrong clock**, a job that has **ended**: failure, at once.
+//! * What is **already there** ([`Meaning::AlreadyThere`]): success.
+//! * A **full disk** (unless the policy says otherwise), a **wrong clock**, any other refusal: failure, at once.
 //!
 //! Everything ends at the caller's deadline, and everything is counted. Whoever wants to know meanwhile what is waited
 //! for asks a list of what is [`UnderWay`].
 
-use crate::{Call, CallError, Contract, Error, Failure, Transaction};
+use crate::{Call, CallError, Contract, Error, Failure, Meaning, Refusal, Transaction};
 use fabric_protos::peer::TxValidationCode;
-use records::{Code, Refusal};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -25,8 +24,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 pub struct RetryPolicy {
     /// Longest pause before another try.
     pub longest_pause: Duration,
-    /// How long `UNKNOWN_JOB` and `UNKNOWN_KEY` are taken for a peer that lags.
-    pub unknown_job: Duration,
+    /// How long [`Meaning::Unknown`] is taken for a peer that lags.
+    pub unknown: Duration,
     /// How long to wait for the status of an envelope that the orderers may not have.
     pub ask: Duration,
     /// How long to wait for the status of an envelope that they accepted.
@@ -43,7 +42,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             longest_pause: Duration::from_millis(250),
-            unknown_job: Duration::from_secs(3),
+            unknown: Duration::from_secs(3),
             ask: Duration::from_secs(2),
             settle: Duration::from_secs(10),
             submissions: 3,
@@ -144,7 +143,7 @@ fn tried(retries: &Retries) -> String {
 
 impl SubmitFailure {
     /// The contract's refusal, if one ended it or lasted until the deadline.
-    pub fn refusal(&self) -> Option<Refusal> {
+    pub fn refusal(&self) -> Option<&Refusal> {
         match &self.error {
             SubmitError::Failed(error) => error.refusal(),
             SubmitError::Deadline { last, .. } => last.as_ref()?.refusal(),
@@ -376,17 +375,15 @@ impl Run<'_> {
             };
             let Some(call_error) = error.call() else { return Err(error.into()) };
             match call_error.failure() {
-                Failure::Refused(refusal) => match refusal.code {
-                    Code::AlreadySame => {
+                Failure::Refused(refusal) => match refusal.meaning {
+                    Meaning::AlreadyThere => {
                         return Ok(Step::AlreadyThere { transaction_id: proposal.transaction_id });
                     }
-                    Code::NotYet => self.retries.not_yet += 1,
-                    Code::UnknownJob | Code::UnknownKey
-                        if self.start.elapsed() < self.submitter.policy.unknown_job =>
-                    {
+                    Meaning::NotYet => self.retries.not_yet += 1,
+                    Meaning::Unknown if self.start.elapsed() < self.submitter.policy.unknown => {
                         self.retries.not_yet += 1;
                     }
-                    _ => return Err(error.into()),
+                    Meaning::Unknown | Meaning::Final | Meaning::WrongClock => return Err(error.into()),
                 },
                 Failure::Mismatch => self.retries.mismatch += 1,
                 // An endorsement leaves no trace, so one whose fate is unknown is simply repeated.

@@ -3,13 +3,15 @@
 //!
 //! Real Fabric is skipped, loudly, where its programs are not found.
 
+#[path = "common/words.rs"]
+mod words;
+
 use gateway_client::{
     Block, Call, Checkpoint, Contract, Error, Failure, Gateway, Kind, Network, Options, Outcome, Retries,
     Submitter, Transaction, TxValidationCode,
 };
 use launcher::ledger::LedgerCommand;
 use launcher::{ChaincodeCommand, fabric, ledger};
-use records::{Code, Refusal};
 use shim::{Response, Server, Stub, StubError, Tls};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,23 +20,23 @@ use std::{env, fs};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-/// A contract with the refusals of the job contract.
+/// A contract that refuses.
 struct KeyValue;
 
 impl KeyValue {
     fn answer(stub: &Stub) -> Result<Response, StubError> {
-        let refuse = |code, detail: &str| Ok(Response::error(Refusal::new(code, detail)));
+        let refuse = |code, detail: &str| Ok(Response::error(words::refusal(code, detail)));
         match stub.function()? {
             "get" => Ok(Response::ok(stub.get_state(stub.arg_str(1)?)?.unwrap_or_default())),
             // Key, value and, if there is a third, a key that must be there before.
             "put" => {
                 let key = stub.arg_str(1)?;
                 if stub.params().len() > 2 && stub.get_state(stub.arg_str(3)?)?.is_none() {
-                    return refuse(Code::NotYet, stub.arg_str(3)?);
+                    return refuse(words::NOT_YET, stub.arg_str(3)?);
                 }
                 match stub.get_state(key)? {
-                    Some(old) if old == stub.params()[1] => return refuse(Code::AlreadySame, key),
-                    Some(_) => return refuse(Code::AlreadyDifferent, key),
+                    Some(old) if old == stub.params()[1] => return refuse(words::SAME, key),
+                    Some(_) => return refuse(words::OTHER, key),
                     None => {}
                 }
                 stub.put_state(key, stub.params()[1].clone())?;
@@ -59,7 +61,7 @@ impl KeyValue {
                 stub.put_state(stub.arg_str(1)?, "revealed")?;
                 Ok(Response::ok(stub.transient().get("secret").cloned().unwrap_or_default()))
             }
-            other => refuse(Code::BadInput, other),
+            other => refuse(words::BAD_INPUT, other),
         }
     }
 }
@@ -148,7 +150,7 @@ impl Ledger {
 }
 
 fn network(profile: &Path, channel: &str) -> Network {
-    Gateway::from_profile(profile, None, Options::default()).unwrap().network(channel)
+    Gateway::from_profile(profile, None, words::options()).unwrap().network(channel)
 }
 
 fn put(key: &str, value: &str) -> Call {
@@ -261,10 +263,10 @@ async fn read_until(contract: &Contract, key: &str, value: &[u8]) -> usize {
 
 async fn refusals_are_typed(ledger: &Ledger) {
     let contract = ledger.contract(1);
-    let code = |error: Error| error.refusal().unwrap_or_else(|| panic!("{error}")).code;
-    assert_eq!(code(contract.submit(put("a", "1")).await.unwrap_err()), Code::AlreadySame);
-    assert_eq!(code(contract.submit(put("a", "2")).await.unwrap_err()), Code::AlreadyDifferent);
-    assert_eq!(code(contract.evaluate(Call::new("nonsense")).await.unwrap_err()), Code::BadInput);
+    let code = |error: Error| error.refusal().unwrap_or_else(|| panic!("{error}")).code.clone();
+    assert_eq!(code(contract.submit(put("a", "1")).await.unwrap_err()), words::SAME);
+    assert_eq!(code(contract.submit(put("a", "2")).await.unwrap_err()), words::OTHER);
+    assert_eq!(code(contract.evaluate(Call::new("nonsense")).await.unwrap_err()), words::BAD_INPUT);
     let error = contract.submit(Call::new("nonsense").organizations(["Org2MSP"])).await.unwrap_err();
     let call = error.call().unwrap();
     assert_eq!((call.details.len(), call.details[0].msp_id.as_str()), (1, "Org2MSP"), "{error}");
@@ -273,7 +275,7 @@ async fn refusals_are_typed(ledger: &Ledger) {
     let again = submitter(&contract).submit(put("a", "1"), WITHIN).await.unwrap();
     assert_eq!((again.outcome, again.retries), (Outcome::AlreadyThere, Retries::default()));
     let failure = submitter(&contract).submit(put("a", "2"), WITHIN).await.unwrap_err();
-    assert!(failure.to_string().contains("ALREADY_DIFFERENT"), "{failure}");
+    assert!(failure.to_string().contains(words::OTHER), "{failure}");
 
     let nobody = ledger.network(1).contract("nobody").evaluate(Call::new("get")).await.unwrap_err();
     assert_eq!(nobody.call().unwrap().failure(), Failure::Unavailable, "not installed here: {nobody}");

@@ -1,5 +1,8 @@
 //! The retry rules, by the real client over real gRPC against a gateway that answers by script.
 
+#[path = "common/words.rs"]
+mod words;
+
 use async_trait::async_trait;
 use fabric_protos::common::{ChannelHeader, Envelope, Header, Payload};
 use fabric_protos::gateway::*;
@@ -15,7 +18,6 @@ use gateway_client::{
     Call, Endpoint, Error, Gateway, Operation, Options, Outcome, Retries, RetryPolicy, Stage, SubmitError,
     SubmitFailure, Submitted, Submitter, UnderWay, User,
 };
-use records::{Code as Refuse, Refusal};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -191,12 +193,12 @@ fn client(address: SocketAddr, acts: Vec<(Operation, Act)>) -> Fixture {
     let options = Options {
         endorse: Duration::from_millis(300),
         submit: Duration::from_millis(300),
-        ..Options::default()
+        ..words::options()
     };
     let endpoint = Endpoint { address: address.to_string(), tls: None };
     let gateway = Gateway::connect(&endpoint, user, options).unwrap();
     let policy = RetryPolicy {
-        unknown_job: Duration::from_millis(500),
+        unknown: Duration::from_millis(500),
         ask: Duration::from_millis(100),
         settle: Duration::from_millis(300),
         watch: Duration::from_millis(20),
@@ -235,8 +237,8 @@ async fn run(acts: Vec<(Operation, Act)>) -> (Result<Submitted, SubmitFailure>, 
     (result, fixture)
 }
 
-fn refuse(code: Refuse) -> Act {
-    let refusal = Refusal::new(code, "iv of round 3");
+fn refuse(code: &str) -> Act {
+    let refusal = words::refusal(code, "iv of round 3");
     Fail(Code::Aborted, vec![format!("chaincode response 500, {refusal}")])
 }
 
@@ -278,7 +280,7 @@ async fn who_does_not_see_the_effect_asks_for_the_status() {
         (Endorse, Answer),
         (Submit, Answer),
         (CommitStatus, Verdict(TxValidationCode::MvccReadConflict)),
-        (Endorse, refuse(Refuse::AlreadySame)),
+        (Endorse, refuse(words::SAME)),
     ];
     let fixture = fixture(acts).await;
     let (_sender, seen) = tokio::sync::oneshot::channel();
@@ -290,9 +292,9 @@ async fn who_does_not_see_the_effect_asks_for_the_status() {
 #[tokio::test]
 async fn lagging_peers_are_waited_for() {
     let (result, fixture) = run(vec![
-        (Endorse, refuse(Refuse::NotYet)),
+        (Endorse, refuse(words::NOT_YET)),
         (Endorse, mismatch()),
-        (Endorse, refuse(Refuse::NotYet)),
+        (Endorse, refuse(words::NOT_YET)),
         (Endorse, away()),
         (Endorse, Answer),
         (Submit, Answer),
@@ -307,9 +309,9 @@ async fn lagging_peers_are_waited_for() {
 /// What trying again cannot cure ends at once, whatever time there is.
 #[tokio::test]
 async fn what_cannot_succeed_fails_at_once() {
-    for code in [Refuse::WrongTime, Refuse::Ended, Refuse::NotOverdue] {
+    for code in [words::WRONG_TIME, words::OTHER] {
         let failure = run(vec![(Endorse, refuse(code))]).await.0.unwrap_err();
-        assert_eq!((failure.refusal().unwrap().code, failure.retries.total()), (code, 0));
+        assert_eq!((failure.refusal().unwrap().code.as_str(), failure.retries.total()), (code, 0));
     }
     let full = || Fail(Code::Unavailable, vec!["block 7: No space left on device (os error 28)".into()]);
     for acts in [vec![(Endorse, full())], vec![(Endorse, Answer), (Submit, full())]] {
@@ -359,15 +361,14 @@ async fn the_stage_of_a_submission_shows() {
 
 #[tokio::test]
 async fn the_same_record_is_success() {
-    let (result, _) =
-        run(vec![(Endorse, refuse(Refuse::NotYet)), (Endorse, refuse(Refuse::AlreadySame))]).await;
+    let (result, _) = run(vec![(Endorse, refuse(words::NOT_YET)), (Endorse, refuse(words::SAME))]).await;
     let done = result.unwrap();
     assert_eq!((done.outcome, done.block_number, done.retries.not_yet), (Outcome::AlreadyThere, None, 1));
 }
 
 #[tokio::test]
 async fn other_refusals_are_errors_at_once() {
-    for code in [Refuse::AlreadyDifferent, Refuse::WrongCaller, Refuse::BadInput, Refuse::Ended] {
+    for code in [words::OTHER, words::BAD_INPUT] {
         let (result, _) = run(vec![(Endorse, refuse(code))]).await;
         let failure = result.unwrap_err();
         assert!(matches!(failure.error, SubmitError::Failed(_)), "{failure}");
@@ -376,16 +377,16 @@ async fn other_refusals_are_errors_at_once() {
 }
 
 #[tokio::test]
-async fn an_unknown_job_is_lag_only_for_a_while() {
-    let mut acts = vec![(Endorse, refuse(Refuse::UnknownJob)); 2];
+async fn what_is_unknown_is_lag_only_for_a_while() {
+    let mut acts = vec![(Endorse, refuse(words::UNKNOWN)); 2];
     acts.extend([(Endorse, Answer), (Submit, Answer), (CommitStatus, Answer)]);
     assert_eq!(run(acts).await.0.unwrap().retries.not_yet, 2);
 
-    let fixture = fixture(vec![(Endorse, refuse(Refuse::UnknownJob)); 100]).await;
+    let fixture = fixture(vec![(Endorse, refuse(words::UNKNOWN)); 100]).await;
     let start = Instant::now();
     let failure = fixture.submitter.submit(call(), WITHIN).await.unwrap_err();
     assert!(start.elapsed() < WITHIN / 2, "it gave up before the deadline");
-    assert!(failure.to_string().contains("UNKNOWN_JOB"), "{failure}");
+    assert!(failure.to_string().contains(words::UNKNOWN), "{failure}");
 }
 
 #[tokio::test]
@@ -441,7 +442,7 @@ async fn a_conflict_is_endorsed_anew() {
         (Endorse, Answer),
         (Submit, Answer),
         (CommitStatus, Verdict(TxValidationCode::MvccReadConflict)),
-        (Endorse, refuse(Refuse::AlreadySame)),
+        (Endorse, refuse(words::SAME)),
     ])
     .await;
     let done = result.unwrap();
@@ -485,13 +486,13 @@ async fn nothing_but_what_was_proposed_is_signed() {
 
 #[tokio::test]
 async fn the_deadline_ends_it_and_says_what_lasted() {
-    let fixture = fixture(vec![(Endorse, refuse(Refuse::NotYet)); 1000]).await;
+    let fixture = fixture(vec![(Endorse, refuse(words::NOT_YET)); 1000]).await;
     let start = Instant::now();
     let within = Duration::from_millis(400);
     let failure = fixture.submitter.submit(call(), within).await.unwrap_err();
     assert!(start.elapsed() < within * 2, "{:?}", start.elapsed());
     assert!(failure.retries.not_yet >= 5, "{failure}");
-    assert_eq!(failure.refusal().unwrap().code, Refuse::NotYet);
+    assert_eq!(failure.refusal().unwrap().code, words::NOT_YET);
     let text = failure.to_string();
     assert!(text.contains("400ms") && text.contains("NOT_YET") && text.contains("iv of round 3"), "{text}");
 }
@@ -529,11 +530,11 @@ async fn a_peer_that_restarts_is_waited_for() {
 /// Many endorsers with long reasons: the answer's trailers are larger than HTTP/2 clients allow by default.
 #[tokio::test]
 async fn long_reasons_of_many_endorsers_arrive() {
-    let refusal = Refusal::new(Refuse::WrongCaller, "x".repeat(10_000)).to_string();
+    let refusal = words::refusal(words::BAD_INPUT, &"x".repeat(10_000));
     let messages = vec![format!("chaincode response 500, {refusal}"); 50];
     let fixture = fixture(vec![(Operation::Endorse, Fail(Code::Aborted, messages))]).await;
     let failure = fixture.submitter.submit(Call::new("post"), Duration::from_secs(1)).await.unwrap_err();
     let SubmitError::Failed(error) = failure.error else { panic!("{failure}") };
-    assert_eq!(error.refusal().map(|refusal| refusal.code), Some(Refuse::WrongCaller));
+    assert_eq!(error.refusal().map(|refusal| refusal.code.as_str()), Some(words::BAD_INPUT));
     assert_eq!(error.call().unwrap().details.len(), 50);
 }
