@@ -3,11 +3,11 @@
 use crate::{Private, wire};
 use num_bigint::BigUint;
 use paillier::{
-    Contribution, EncryptionKey, KeyError, KeyShare, Partial, Proof, ProofContext, PublicKey,
+    Contribution, EncryptionKey, KeyError, KeyShare, Partial, PublicKey,
     keygen::{assembly, exponent::IntegerSharing},
 };
 use protocol::{
-    Board, Fault, Status, Step, StepRng,
+    Board, Fault, Status, Step, StepRng, forms,
     sealed::{self, Keys, Place},
 };
 use records::{Body, Bytes, Dv, Job, JobId, Phase, Record, Slot};
@@ -93,7 +93,7 @@ pub(crate) fn status(ending: Option<&Ending>, board: &Board, candidates: u64) ->
 
 /// Checks that a posted key is the one that the records give.
 pub(crate) fn check_key(ending: Option<&Ending>, board: &Board, record: &Record) -> Result<(), Fault> {
-    let own = ending.and_then(Ending::key).map(PublicKey::to_record);
+    let own = ending.and_then(Ending::key).map(forms::threshold_key);
     match (&record.body, own) {
         (Body::Key(key), Some(own)) if *key != own => {
             Err(board.blame(record.slot.party, "its key is not the one that the records give"))
@@ -206,10 +206,10 @@ impl Ending {
         let share = self.received(board, slot.party, private)?;
         let share = assembly::key_share(key, &self.dealing.sharing, index, purpose, &share)
             .map_err(|e| Fault::Input(e.to_string()))?;
-        let context = ProofContext { job: board.job().clone(), slot };
+        let context = forms::proof_context(board.job(), &slot);
         let (partials, proof) = paillier::partial_decrypt(&share, &[assembly::trial(key).1], &context, rng);
         let dv = Partial::to_bytes_batch(key, &partials).into_iter().map(Bytes).collect();
-        Ok(Body::Dv(Dv { dv, proof: proof.to_record() }))
+        Ok(Body::Dv(Dv { dv, proof: forms::proof_record(&proof) }))
     }
 
     /// Checks that every member has its share of the same exponent: every proof, and the decryption by quorums that
@@ -225,9 +225,9 @@ impl Ending {
             let wrong = |reason: String| board.blame(party, format!("trial: {reason}"));
             let partials =
                 Partial::from_bytes_batch(key, &[&dv.dv[0].0]).map_err(|e| wrong(e.to_string()))?;
-            let proof = Proof::from_record(&dv.proof, key).map_err(|e| wrong(e.to_string()))?;
+            let proof = forms::proof(&dv.proof, key).map_err(|e| wrong(e.to_string()))?;
             let slot = Slot { phase: step.phase, round: step.round, party, chunk: 0 };
-            let context = ProofContext { job: board.job().clone(), slot };
+            let context = forms::proof_context(board.job(), &slot);
             let ciphertexts = std::slice::from_ref(&ciphertext);
             let partials_of = &partials;
             let contribution =

@@ -19,7 +19,7 @@ use paillier::{
         pairwise, seal,
     },
 };
-use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, possession};
+use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, forms, possession};
 use records::{Body, Bytes, Collusion, Job, KeyGeneration, KeySizes, Kind, MemberKeys, Phase, Slot};
 use std::{
     f64::consts::LN_2,
@@ -173,7 +173,7 @@ impl Generation {
             self.plan.open_products(&shares, count).map_err(|fault| fault_of(&self.board, step, fault))?;
         let mut survivors = biprimality::trial_division(&candidates);
         // What fits into a record of powers.
-        let entries = self.board.rules.chunk_entries(Phase::PowerOpen);
+        let entries = self.board.rules.max_chunk_len(Phase::PowerOpen);
         let tested = (entries - 32) / self.sizes.modulus;
         survivors.truncate(tested);
         let coin = biprimality::coin(&coins);
@@ -353,7 +353,7 @@ impl Protocol for Generation {
             Phase::Trial => ending().trial(&self.board, slot, &self.params.purpose, private, rng),
             Phase::Key => {
                 let key = ending().key().expect("the trial comes before the key");
-                Ok(Body::Key(key.to_record()))
+                Ok(Body::Key(forms::threshold_key(key)))
             }
             _ => {
                 let payload = member.payload(self.board.step_of(&slot))?;

@@ -5,7 +5,7 @@ use crate::{
     ending::{self, Ending},
 };
 use paillier::{KeyError, KeyShare, PublicKey, keygen::refresh};
-use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, sealed::Keys};
+use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, forms, sealed::Keys};
 use records::{Body, Bytes, Job, KeyRefresh, Kind, Phase, Slot};
 
 /// Checks that a share is the one with which a party deals in a refresh.
@@ -52,7 +52,7 @@ impl Refresh {
         self.hpke = self.board.hpke()?;
         for (party, keys) in (0..).zip(self.board.keys()?) {
             let Some(threshold) = &keys.threshold else { continue };
-            let key = PublicKey::from_record(threshold, self.params.key_bits.into());
+            let key = forms::public_key(threshold, self.params.key_bits.into());
             let key = key.map_err(|e| self.board.blame(party, format!("the old key: {e}")))?;
             if hex::encode(key.fingerprint()) != self.params.key {
                 return Err(self.board.blame(party, "its key is not the one of this job"));
@@ -128,7 +128,7 @@ impl Protocol for Refresh {
                 let threshold = match (&private.share, deals) {
                     (Some(share), true) => {
                         check_share(&self.params, slot.party, share)?;
-                        Some(share.key().to_record())
+                        Some(forms::threshold_key(share.key()))
                     }
                     (None, true) => {
                         return Err(Fault::Input("there is no share of the key to be refreshed".into()));
@@ -149,7 +149,7 @@ impl Protocol for Refresh {
             Phase::Trial => return ending().trial(&self.board, slot, &self.params.purpose, private, rng),
             _ => {
                 let key = ending().key().expect("the trial comes before the key");
-                return Ok(Body::Key(key.to_record()));
+                return Ok(Body::Key(forms::threshold_key(key)));
             }
         };
         let range = self.board.rules.chunk_range(slot.phase, slot.chunk);

@@ -2,7 +2,7 @@
 
 use key_generation::{Generation, Output, Private, Refresh};
 use num_bigint::BigInt;
-use paillier::{Encryptor, KeyShare, ProofContext, Randomness, combine, partial_decrypt};
+use paillier::{Encryptor, KeyShare, Randomness, combine, partial_decrypt};
 use protocol::{Fault, JobSecret, Protocol, Role, Status, Trace, simulate};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -62,7 +62,7 @@ fn decrypts(shares: &[&KeyShare]) -> Option<Vec<BigInt>> {
         .iter()
         .map(|share| {
             let slot = Slot { phase: Phase::Dv, round: 0, party: share.index(), chunk: 0 };
-            let context = ProofContext { job: records::JobId("00".repeat(32)), slot };
+            let context = protocol::forms::proof_context(&records::JobId("00".repeat(32)), &slot);
             (share.index(), partial_decrypt(share, &ciphertexts, &context, &mut rng).0)
         })
         .collect();

@@ -6,7 +6,6 @@ use num_bigint::BigInt;
 use paillier::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use records::{JobId, Phase, Slot};
 use std::hint::black_box;
 
 const BITS: u64 = 2048;
@@ -14,7 +13,7 @@ const BATCH: usize = 64;
 const MEMBERS: u32 = 3;
 
 fn context(party: u32) -> ProofContext {
-    ProofContext { job: JobId("bench".into()), slot: Slot { phase: Phase::Dv, round: 0, party, chunk: 0 } }
+    ProofContext::new().bytes(b"bench").int(party.into())
 }
 
 fn encryption(c: &mut Criterion) {

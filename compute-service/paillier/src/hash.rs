@@ -4,6 +4,11 @@ use num_bigint::BigUint;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+/// What goes in before a field.
+pub(crate) fn length_prefix(field: &[u8]) -> [u8; 8] {
+    (field.len() as u64).to_be_bytes()
+}
+
 /// A hash of fields, each preceded by its length, under a tag that names the purpose.
 #[derive(Clone)]
 pub(crate) struct Transcript(Sha256);
@@ -14,8 +19,14 @@ impl Transcript {
     }
 
     pub(crate) fn bytes(mut self, field: &[u8]) -> Self {
-        self.0.update((field.len() as u64).to_be_bytes());
+        self.0.update(length_prefix(field));
         self.0.update(field);
+        self
+    }
+
+    /// Fields that have their lengths before them already.
+    pub(crate) fn prefixed(mut self, fields: &[u8]) -> Self {
+        self.0.update(fields);
         self
     }
 

@@ -2,12 +2,12 @@
 
 use crate::ciphertext;
 use crate::hash::Transcript;
+use crate::parts::KeyParts;
 use crate::prime;
 use modexp::{Modulus, Residue, Ring, Secret};
 use num_bigint::{BigInt, BigUint, Sign};
 use num_integer::Integer;
 use num_traits::One;
-use records::{Bytes, ThresholdKey};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -257,41 +257,40 @@ impl PublicKey {
             verification,
             fingerprint: [0; 32],
         };
-        key.fingerprint = key.to_record().fingerprint();
+        key.fingerprint = key.to_parts().fingerprint();
         Ok(Self(Arc::new(key)))
     }
 
-    /// Reads a key from the ledger after every check that needs no secret. `bits` is the length that N must have.
+    /// Takes a key from outside after every check that needs no secret. `bits` is the length that N must have.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn from_record(record: &ThresholdKey, bits: u64) -> Result<Self, KeyError> {
-        let n = BigUint::from_bytes_be(&record.n.0);
-        if n.bits() != bits || record.n.0.len() as u64 != bits.div_ceil(8) {
+    pub fn from_parts(parts: &KeyParts, bits: u64) -> Result<Self, KeyError> {
+        let n = BigUint::from_bytes_be(&parts.n);
+        if n.bits() != bits || parts.n.len() as u64 != bits.div_ceil(8) {
             return Err(KeyError::Length { found: n.bits(), expected: bits });
         }
-        let parties = record.verification.len();
+        let parties = parts.verification.len();
         if parties > MAX_PARTIES as usize {
-            return Err(KeyError::Quorum { quorum: record.quorum, parties: parties as u32 });
+            return Err(KeyError::Quorum { quorum: parts.quorum, parties: parties as u32 });
         }
         let encryption = EncryptionKey::new(&n)?;
-        if record.theta.0.len() != encryption.bytes() {
+        if parts.theta.len() != encryption.bytes() {
             return Err(KeyError::Theta);
         }
-        let verification: Vec<&[u8]> = record.verification.iter().map(|v| v.0.as_slice()).collect();
-        let verification = ciphertext::decode(&encryption, &verification)
+        let verification = ciphertext::decode(&encryption, &parts.verification)
             .map_err(|e| KeyError::Verification { index: e.index as u32, reason: e.reason })?;
-        let theta = BigUint::from_bytes_be(&record.theta.0);
-        let key = Self::assemble(encryption, record.quorum, record.collusion_bound, theta, verification)?;
-        if ciphertext::encode(&key, &[key.base().clone()])[0] != record.base.0 {
+        let theta = BigUint::from_bytes_be(&parts.theta);
+        let key = Self::assemble(encryption, parts.quorum, parts.collusion_bound, theta, verification)?;
+        if ciphertext::encode(&key, &[key.base().clone()])[0] != parts.base {
             return Err(KeyError::Base);
         }
         Ok(key)
     }
 
-    /// The form on the ledger.
-    pub fn to_record(&self) -> ThresholdKey {
-        self.0.to_record()
+    /// Its numbers, for others.
+    pub fn to_parts(&self) -> KeyParts {
+        self.0.to_parts()
     }
 
     /// How many members decrypt together.
@@ -309,7 +308,7 @@ impl PublicKey {
         self.0.collusion_bound
     }
 
-    /// What the key is called: SHA-256 of the JSON of its record.
+    /// What the key is called: SHA-256 of the JSON of its parts.
     pub fn fingerprint(&self) -> &[u8; 32] {
         &self.0.fingerprint
     }
@@ -357,15 +356,15 @@ impl PublicKey {
 }
 
 impl Inner {
-    fn to_record(&self) -> ThresholdKey {
-        let encode = |r: &[Residue]| ciphertext::encode(&self.encryption, r).into_iter().map(Bytes);
-        ThresholdKey {
-            n: Bytes(self.encryption.n().to_bytes_be()),
+    fn to_parts(&self) -> KeyParts {
+        let encode = |r: &[Residue]| ciphertext::encode(&self.encryption, r);
+        KeyParts {
+            n: self.encryption.n().to_bytes_be(),
             quorum: self.quorum,
             collusion_bound: self.collusion_bound,
-            theta: Bytes(fixed_bytes(&self.theta, self.encryption.bytes())),
-            base: encode(std::slice::from_ref(&self.base)).next().expect("one"),
-            verification: encode(&self.verification).collect(),
+            theta: fixed_bytes(&self.theta, self.encryption.bytes()),
+            base: encode(std::slice::from_ref(&self.base)).swap_remove(0),
+            verification: encode(&self.verification),
         }
     }
 }
@@ -421,13 +420,13 @@ mod tests {
     use rand_core::SeedableRng;
     use std::sync::LazyLock;
 
-    static RECORD: LazyLock<ThresholdKey> =
-        LazyLock::new(|| deal(3, 2, 256, "test", &mut ChaCha20Rng::seed_from_u64(1)).unwrap().0.to_record());
+    static PARTS: LazyLock<KeyParts> =
+        LazyLock::new(|| deal(3, 2, 256, "test", &mut ChaCha20Rng::seed_from_u64(1)).unwrap().0.to_parts());
 
-    fn changed(change: impl FnOnce(&mut ThresholdKey)) -> Result<PublicKey, KeyError> {
-        let mut record = RECORD.clone();
-        change(&mut record);
-        PublicKey::from_record(&record, 256)
+    fn changed(change: impl FnOnce(&mut KeyParts)) -> Result<PublicKey, KeyError> {
+        let mut parts = PARTS.clone();
+        change(&mut parts);
+        PublicKey::from_parts(&parts, 256)
     }
 
     #[test]
@@ -454,25 +453,24 @@ mod tests {
     #[test]
     fn each_bad_part_of_a_threshold_key_has_its_own_error() {
         let key = changed(|_| ()).unwrap();
-        assert_eq!(key.to_record(), *RECORD);
+        assert_eq!(key.to_parts(), *PARTS);
         assert_eq!(
-            PublicKey::from_record(&RECORD, 512).unwrap_err(),
+            PublicKey::from_parts(&PARTS, 512).unwrap_err(),
             KeyError::Length { found: 256, expected: 512 }
         );
         assert_eq!(
-            changed(|r| r.n.0.insert(0, 0)).unwrap_err(),
+            changed(|r| r.n.insert(0, 0)).unwrap_err(),
             KeyError::Length { found: 256, expected: 256 }
         );
         assert_eq!(changed(|r| r.quorum = 4).unwrap_err(), KeyError::Quorum { quorum: 4, parties: 3 });
         assert_eq!(changed(|r| r.collusion_bound = 3).unwrap_err(), KeyError::CollusionBound(3));
-        assert_eq!(changed(|r| r.theta.0.fill(0)).unwrap_err(), KeyError::Theta);
+        assert_eq!(changed(|r| r.theta.fill(0)).unwrap_err(), KeyError::Theta);
         assert_eq!(changed(|r| r.theta = r.n.clone()).unwrap_err(), KeyError::Theta);
         assert_eq!(changed(|r| r.base = r.verification[0].clone()).unwrap_err(), KeyError::Base);
         let refused = |reason| KeyError::Verification { index: 1, reason };
-        assert_eq!(changed(|r| r.verification[1].0.fill(0)).unwrap_err(), refused(Invalid::Trivial));
-        assert_eq!(changed(|r| r.verification[1].0.fill(255)).unwrap_err(), refused(Invalid::TooLarge));
-        let with_n =
-            |r: &mut ThresholdKey| r.verification[1].0 = fixed_bytes(&BigUint::from_bytes_be(&r.n.0), 64);
+        assert_eq!(changed(|r| r.verification[1].fill(0)).unwrap_err(), refused(Invalid::Trivial));
+        assert_eq!(changed(|r| r.verification[1].fill(255)).unwrap_err(), refused(Invalid::TooLarge));
+        let with_n = |r: &mut KeyParts| r.verification[1] = fixed_bytes(&BigUint::from_bytes_be(&r.n), 64);
         assert_eq!(changed(with_n).unwrap_err(), refused(Invalid::NotUnit));
         // What a challenge is computed from differs between keys that differ anywhere.
         let other = changed(|r| r.verification.swap(0, 1)).unwrap();

@@ -29,7 +29,7 @@
 //! * The shares are statistically hiding: q − 1 of them tell at most 2⁻⁸⁰ about the secret exponent for each coefficient
 //!   of the sharing polynomial.
 //! * Paillier encryption is malleable and is not secure against chosen ciphertexts. Members must decrypt only what they
-//!   have computed themselves by a protocol's rule; the proofs bind the partial decryptions to job, slot, member and
+//!   have computed themselves by a protocol's rule; the proofs bind the partial decryptions to the application's context, member and
 //!   ciphertexts, and the caller sees to it that none is made twice.
 //!
 //! Powers with secret exponents take constant time. `num_bigint::BigUint`, which is used for values, can neither be
@@ -45,6 +45,7 @@ pub mod keygen;
 mod limbs;
 pub mod measure;
 pub mod packing;
+mod parts;
 pub mod pool;
 mod prime;
 mod private;
@@ -55,6 +56,7 @@ pub use ciphertext::{Ciphertext, CiphertextError, Invalid};
 pub use encrypt::{Encryptor, Randomness};
 pub use key::{EncryptionKey, KeyError, Overflow, PublicKey};
 pub use key_file::read as read_key_file;
+pub use parts::{KeyParts, ProofParts};
 pub use private::PrivateKey;
 pub use random::below;
 pub use threshold::{

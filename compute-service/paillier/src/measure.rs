@@ -12,7 +12,6 @@ use modexp::{DigitProducts, Modulus, Secret};
 use num_bigint::{BigInt, BigUint};
 use rand_core::CryptoRng;
 use rayon::prelude::*;
-use records::{JobId, Phase, Slot};
 use serde::{Deserialize, Serialize};
 use std::{
     hint::black_box,
@@ -170,10 +169,7 @@ impl Bench {
         let messages: Vec<BigInt> = (0..batch as i64).map(BigInt::from).collect();
         let encryptor = Encryptor::new(key, Randomness::Short);
         let ciphertexts = encryptor.encrypt(&messages, rng).expect("small plaintexts");
-        let context = |party| ProofContext {
-            job: JobId("bench".into()),
-            slot: Slot { phase: Phase::Dv, round: 0, party, chunk: 0 },
-        };
+        let context = |party: u32| ProofContext::new().bytes(b"bench").int(party.into());
         let contexts: Vec<ProofContext> = (0..MEMBERS).map(context).collect();
         let made: Vec<(Vec<Partial>, Proof)> = self
             .shares

@@ -3,6 +3,7 @@
 use crate::ciphertext::{Ciphertext, residues};
 use crate::key::{EncryptionKey, KeyError};
 use crate::key_file;
+use crate::parts::base64_bytes;
 use crate::prime::random_prime;
 use crate::threshold::ShareError;
 use modexp::{Modulus, Secret};
@@ -10,7 +11,6 @@ use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use rand_core::CryptoRng;
 use rayon::prelude::*;
-use records::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -43,14 +43,16 @@ struct Factor {
 #[serde(deny_unknown_fields)]
 struct KeyFile {
     version: u32,
-    p: Bytes,
-    q: Bytes,
+    #[serde(with = "base64_bytes")]
+    p: Vec<u8>,
+    #[serde(with = "base64_bytes")]
+    q: Vec<u8>,
 }
 
 impl Drop for KeyFile {
     fn drop(&mut self) {
-        self.p.0.zeroize();
-        self.q.0.zeroize();
+        self.p.zeroize();
+        self.q.zeroize();
     }
 }
 
@@ -128,7 +130,7 @@ impl PrivateKey {
 
     /// The file's content: JSON, version 1.
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
-        let [p, q] = [&self.p, &self.q].map(|factor| Bytes(factor.modulus.n().to_bytes_be()));
+        let [p, q] = [&self.p, &self.q].map(|factor| factor.modulus.n().to_bytes_be());
         let file = KeyFile { version: VERSION, p, q };
         key_file::to_json(&file, 2 * self.public.ciphertext_bytes() + 1024)
     }
@@ -142,10 +144,10 @@ impl PrivateKey {
         if file.version != VERSION {
             return Err(ShareError::Version(file.version));
         }
-        if [&file.p, &file.q].iter().any(|factor| factor.0.len() as u64 * 8 > modexp::MAX_BITS) {
+        if [&file.p, &file.q].iter().any(|factor| factor.len() as u64 * 8 > modexp::MAX_BITS) {
             return Err(ShareError::Range("factor"));
         }
-        let [p, q] = [&file.p, &file.q].map(|factor| BigUint::from_bytes_be(&factor.0));
+        let [p, q] = [&file.p, &file.q].map(|factor| BigUint::from_bytes_be(factor));
         Ok(Self::from_factors(&p, &q)?)
     }
 

@@ -27,7 +27,7 @@ fn generated(
     assert_eq!((key.bits(), key.parties(), key.quorum()), (bits, parties, quorum));
     let bound = if multiplication == Pairwise { parties - 1 } else { (parties - 1) / 2 };
     assert_eq!(key.collusion_bound(), bound);
-    assert_eq!(PublicKey::from_record(&key.to_record(), bits).unwrap(), key);
+    assert_eq!(PublicKey::from_parts(&key.to_parts(), bits).unwrap(), key);
     let json = shares[1].to_json();
     assert_eq!(KeyShare::from_json(&json).unwrap().to_json(), json);
     (key, shares)

@@ -7,7 +7,6 @@ use num_bigint::{BigInt, BigUint};
 use paillier::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use records::{JobId, Phase, Slot};
 use std::sync::LazyLock;
 
 /// Small keys are made once for all tests of this file.
@@ -104,17 +103,17 @@ fn a_proof_holds_only_where_it_was_made() {
         let error = verify_partial(&T3N3.key, &c).expect_err("another context");
         assert_eq!(error.reason, Reason::Proof);
     };
-    let mut other = record.context.clone();
-    other.job = JobId("cd".repeat(32));
-    refused(Contribution { context: &other, ..good });
-    let change = |change: fn(&mut Slot)| {
-        let mut other = record.context.clone();
-        change(&mut other.slot);
-        other
-    };
-    let others: [fn(&mut Slot); 4] =
-        [|s| s.round = 5, |s| s.party = 1, |s| s.chunk = 1, |s| s.phase = Phase::Iv];
-    for other in others.map(change) {
+    let same = ProofContext::new().bytes(b"job").int(4).int(0);
+    verify_partial(&T3N3.key, &Contribution { context: &same, ..good }).unwrap();
+    let others = [
+        ProofContext::new(),
+        ProofContext::new().bytes(b"joc").int(4).int(0),
+        ProofContext::new().bytes(b"job").int(5).int(0),
+        ProofContext::new().bytes(b"job").int(4),
+        ProofContext::new().bytes(b"job").int(4).int(0).bytes(b""),
+        ProofContext::new().int(4).bytes(b"job").int(0),
+    ];
+    for other in others {
         refused(Contribution { context: &other, ..good });
     }
     refused(Contribution { index: 1, ..good });
@@ -161,23 +160,21 @@ fn nothing_of_another_key_is_taken() {
 fn changed_and_oversized_proofs_are_refused() {
     let ciphertexts = encrypt(&T3N3.key, &[7.into()], 8);
     let record = Record::make(&T3N3.shares[0], &ciphertexts, 4);
-    let posted = record.proof.to_record();
-    let flip = |change: fn(&mut records::Proof)| {
+    let posted = record.proof.to_parts();
+    let flip = |change: fn(&mut ProofParts)| {
         let mut changed = posted.clone();
         change(&mut changed);
-        Proof::from_record(&changed, &T3N3.key)
+        Proof::from_parts(&changed, &T3N3.key)
     };
-    for change in
-        [|p: &mut records::Proof| p.challenge.0[3] ^= 1, |p: &mut records::Proof| p.response.0[9] ^= 1]
-    {
+    for change in [|p: &mut ProofParts| p.challenge[3] ^= 1, |p: &mut ProofParts| p.response[9] ^= 1] {
         let proof = flip(change).unwrap();
         let error =
             verify_partial(&T3N3.key, &Contribution { proof: &proof, ..record.contribution(&ciphertexts) });
         assert_eq!(error.unwrap_err().reason, Reason::Proof);
     }
-    assert_eq!(flip(|p| p.challenge.0.push(0)), Err(Reason::Length));
-    assert_eq!(flip(|p| p.challenge.0.clear()), Err(Reason::Length));
-    assert_eq!(flip(|p| p.response.0 = vec![1; 8 * 64 + 1]), Err(Reason::Length));
+    assert_eq!(flip(|p| p.challenge.push(0)), Err(Reason::Length));
+    assert_eq!(flip(|p| p.challenge.clear()), Err(Reason::Length));
+    assert_eq!(flip(|p| p.response = vec![1; 8 * 64 + 1]), Err(Reason::Length));
 }
 
 #[test]
@@ -217,8 +214,8 @@ fn dealer_refuses_bad_parameters() {
 fn full_size_key_t3n3() {
     let dealt = deal_seeded(3, 3, 2048);
     assert_eq!(dealt.key.bits(), 2048);
-    let record = dealt.key.to_record();
-    assert_eq!(PublicKey::from_record(&record, 2048).unwrap(), dealt.key);
+    let parts = dealt.key.to_parts();
+    assert_eq!(PublicKey::from_parts(&parts, 2048).unwrap(), dealt.key);
     let plaintexts = some_plaintexts(&dealt.key);
     let ciphertexts = encrypt(&dealt.key, &plaintexts, 1);
     assert_eq!(open(&dealt, &[0, 1, 2], &ciphertexts), plaintexts);

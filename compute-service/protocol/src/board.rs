@@ -141,9 +141,8 @@ impl Board {
             return refuse("not due".into());
         }
         let step = self.step_of(&slot);
-        let checked = self.rules.check_body(&slot, &record.body);
-        if let Err(reason) = checked.and_then(|()| self.rules.check_used(&slot, &record.used)) {
-            return refuse(reason);
+        if let Err(violation) = self.rules.check(&slot, &record.body, &record.used) {
+            return refuse(violation.to_string());
         }
         self.seen.insert(slot, self.seen.len());
         self.bodies.insert(slot, record.body.clone());

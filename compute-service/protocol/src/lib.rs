@@ -7,6 +7,7 @@
 
 mod board;
 mod fault;
+pub mod forms;
 pub mod possession;
 mod rng;
 pub mod sealed;

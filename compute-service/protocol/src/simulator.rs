@@ -62,18 +62,17 @@ pub fn simulate<P: Protocol>(
                 continue;
             }
             assert_eq!(slot.party, me as u32, "a member owes only its own records");
-            assert!(rules.exists(&slot), "{slot} is not in the table");
             let used = parties[me].used(slot);
-            for need in rules.needs(&slot, &used) {
-                assert!(state.contains_key(&key::record(&job.id, &need)), "{slot} is owed before {need}");
+            let is_there = |need: &Slot| state.contains_key(&key::record(&job.id, need));
+            if let Some(need) = rules.first_missing(&slot, &used, is_there) {
+                panic!("{slot} is owed before {need}");
             }
             let inputs = parties[me].inputs(slot, &privates[me]);
             let mut step = StepRng::new(&secret(slot.party), &job.id, slot, &inputs);
             let body = tamper(slot, parties[me].make(slot, &privates[me], &mut step)?);
-            if let Err(reason) = rules.check_body(&slot, &body).and_then(|()| rules.check_used(&slot, &used))
-            {
+            if let Err(violation) = rules.check(&slot, &body, &used) {
                 let msp_id = job.params.participants[me].clone();
-                return Err(Fault::Participant { party: slot.party, msp_id, reason });
+                return Err(Fault::Participant { party: slot.party, msp_id, reason: violation.to_string() });
             }
             let msp_id = job.params.participants[me].clone();
             let record = Record { version: VERSION, job: job.id.clone(), slot, msp_id, body, used };

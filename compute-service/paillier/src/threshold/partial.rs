@@ -3,13 +3,12 @@
 use super::proof::{self, Proof, Statement, WrongShare};
 use super::share::KeyShare;
 use crate::ciphertext::{self, Ciphertext, CiphertextError, Invalid, residues};
-use crate::hash::Transcript;
+use crate::hash::{Transcript, length_prefix};
 use crate::key::{EncryptionKey, PublicKey};
 use modexp::Residue;
 use num_integer::Integer;
 use num_traits::One;
 use rand_core::CryptoRng;
-use records::{JobId, Slot};
 use std::fmt;
 
 /// c^(2Δ·shareᵢ): what member i makes of a ciphertext c.
@@ -50,24 +49,33 @@ impl fmt::Debug for Partial {
     }
 }
 
-/// Where a record of partial decryptions belongs. It goes into the challenge of its proof, which therefore holds
-/// nowhere else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProofContext {
-    /// The job.
-    pub job: JobId,
-    /// Phase, round, party and chunk of the record.
-    pub slot: Slot,
-}
+/// Where partial decryptions belong: fields that the application chooses, in their order. They go into the challenge of
+/// the proof, which therefore holds nowhere else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProofContext(Vec<u8>);
 
 impl ProofContext {
+    /// Without any field.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With one more field. Fields do not run together: each goes in behind its length.
+    #[must_use]
+    pub fn bytes(mut self, field: &[u8]) -> Self {
+        self.0.extend_from_slice(&length_prefix(field));
+        self.0.extend_from_slice(field);
+        self
+    }
+
+    /// With one more field, a number of eight bytes.
+    #[must_use]
+    pub fn int(self, field: u64) -> Self {
+        self.bytes(&field.to_be_bytes())
+    }
+
     pub(crate) fn absorb(&self, transcript: Transcript) -> Transcript {
-        transcript
-            .bytes(self.job.0.as_bytes())
-            .bytes(self.slot.phase.as_str().as_bytes())
-            .int(self.slot.round.into())
-            .int(self.slot.party.into())
-            .int(self.slot.chunk.into())
+        transcript.prefixed(&self.0)
     }
 }
 

@@ -15,6 +15,7 @@ use super::share::KeyShare;
 use crate::ciphertext::{Ciphertext, residues};
 use crate::hash::Transcript;
 use crate::key::PublicKey;
+use crate::parts::ProofParts;
 use crate::{limbs, random};
 use modexp::{Residue, Secret};
 use num_bigint::BigUint;
@@ -196,24 +197,21 @@ fn commitment(statement: &Statement, proof: &Proof, weighted: &Weighted) -> Comm
 }
 
 impl Proof {
-    /// Reads a proof from the ledger.
+    /// Takes a proof from outside.
     ///
     /// # Errors
     /// A challenge that has not 16 bytes, or a response of more than 8·|N|.
-    pub fn from_record(record: &records::Proof, key: &PublicKey) -> Result<Self, Reason> {
-        if record.response.0.len() > 8 * key.bytes() {
+    pub fn from_parts(parts: &ProofParts, key: &PublicKey) -> Result<Self, Reason> {
+        if parts.response.len() > 8 * key.bytes() {
             return Err(Reason::Length);
         }
-        let challenge = record.challenge.0.as_slice().try_into().map_err(|_| Reason::Length)?;
-        Ok(Self { challenge, response: BigUint::from_bytes_be(&record.response.0) })
+        let challenge = parts.challenge.as_slice().try_into().map_err(|_| Reason::Length)?;
+        Ok(Self { challenge, response: BigUint::from_bytes_be(&parts.response) })
     }
 
-    /// The form on the ledger.
-    pub fn to_record(&self) -> records::Proof {
-        records::Proof {
-            challenge: self.challenge.to_vec().into(),
-            response: self.response.to_bytes_be().into(),
-        }
+    /// Its numbers, for others.
+    pub fn to_parts(&self) -> ProofParts {
+        ProofParts { challenge: self.challenge.to_vec(), response: self.response.to_bytes_be() }
     }
 
     fn check_length(&self, key: &PublicKey) -> Result<(), Reason> {
@@ -228,10 +226,9 @@ mod tests {
     use num_bigint::BigInt;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
-    use records::{JobId, Phase, Slot};
 
     fn context(round: u32) -> ProofContext {
-        ProofContext { job: JobId("job".into()), slot: Slot { phase: Phase::Dv, round, party: 0, chunk: 0 } }
+        ProofContext::new().bytes(b"job").int(round.into())
     }
 
     fn setup() -> (PublicKey, KeyShare, Vec<Ciphertext>) {

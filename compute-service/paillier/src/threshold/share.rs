@@ -3,9 +3,9 @@
 use crate::key::{KeyError, PublicKey};
 use crate::key_file;
 use crate::limbs::{self, Limbs};
+use crate::parts::{KeyParts, base64_bytes};
 use modexp::Secret;
 use num_bigint::BigUint;
-use records::{Bytes, ThresholdKey};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
@@ -76,14 +76,15 @@ struct ShareFile {
     version: u32,
     purpose: String,
     index: u32,
-    share: Bytes,
+    #[serde(with = "base64_bytes")]
+    share: Vec<u8>,
     share_bits: usize,
-    key: ThresholdKey,
+    key: KeyParts,
 }
 
 impl Drop for ShareFile {
     fn drop(&mut self) {
-        self.share.0.zeroize();
+        self.share.zeroize();
     }
 }
 
@@ -153,9 +154,9 @@ impl KeyShare {
             version: VERSION,
             purpose: self.purpose.clone(),
             index: self.index,
-            share: Bytes(self.share.to_vec()),
+            share: self.share.to_vec(),
             share_bits: self.share_bits,
-            key: self.key.to_record(),
+            key: self.key.to_parts(),
         };
         let bytes = self.share.len() + self.key.ciphertext_bytes() * (self.key.parties() as usize + 4);
         key_file::to_json(&file, 2 * bytes + self.purpose.len() * 6 + 1024)
@@ -170,8 +171,8 @@ impl KeyShare {
         if file.version != VERSION {
             return Err(ShareError::Version(file.version));
         }
-        let key = PublicKey::from_record(&file.key, BigUint::from_bytes_be(&file.key.n.0).bits())?;
-        Self::new(key, file.index, &file.purpose, &file.share.0, file.share_bits)
+        let key = PublicKey::from_parts(&file.key, BigUint::from_bytes_be(&file.key.n).bits())?;
+        Self::new(key, file.index, &file.purpose, &file.share, file.share_bits)
     }
 
     /// Writes a new file with mode 0600: complete and on the disk, or not at all.
@@ -201,6 +202,7 @@ impl std::fmt::Debug for KeyShare {
 mod tests {
     use super::*;
     use crate::deal;
+    use base64::{Engine, engine::general_purpose::STANDARD};
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
@@ -254,9 +256,9 @@ mod tests {
         assert!(matches!(changed(|f| f.version = 2), Err(ShareError::Version(2))));
         assert!(matches!(changed(|f| f.index = 3), Err(ShareError::Range("index"))));
         assert!(matches!(changed(|f| f.index = 0), Err(ShareError::Mismatch { index: 0 })));
-        assert!(matches!(changed(|f| f.share.0[20] ^= 1), Err(ShareError::Mismatch { index: 1 })));
-        assert!(matches!(changed(|f| f.share.0[0] = 0xff), Err(ShareError::Range("share"))));
-        assert!(matches!(changed(|f| f.share.0.push(0)), Err(ShareError::Range("share width"))));
+        assert!(matches!(changed(|f| f.share[20] ^= 1), Err(ShareError::Mismatch { index: 1 })));
+        assert!(matches!(changed(|f| f.share[0] = 0xff), Err(ShareError::Range("share"))));
+        assert!(matches!(changed(|f| f.share.push(0)), Err(ShareError::Range("share width"))));
         assert!(matches!(changed(|f| f.share_bits = usize::MAX), Err(ShareError::Range("share width"))));
         assert!(matches!(changed(|f| f.key.quorum = 1), Err(ShareError::Key(KeyError::Quorum { .. }))));
         assert!(matches!(KeyShare::from_json(b"{}"), Err(ShareError::Syntax(_))));
@@ -265,14 +267,13 @@ mod tests {
     #[test]
     fn neither_debug_nor_errors_show_the_share() {
         let json = String::from_utf8(SHARES[1].to_json().to_vec()).unwrap();
-        let secret = serde_json::to_string(&Bytes(SHARES[1].share.to_vec())).unwrap();
-        let secret = secret.trim_matches('"');
-        assert!(json.contains(secret));
+        let secret = STANDARD.encode(&SHARES[1].share);
+        assert!(json.contains(&secret));
         let broken = json.replace("\"share_bits\":", "\"share_bits\":x");
         for shown in [
             format!("{:?}", SHARES[1]),
             KeyShare::from_json(broken.as_bytes()).unwrap_err().to_string(),
-            format!("{:?}", changed(|f| f.share.0[20] ^= 1).unwrap_err()),
+            format!("{:?}", changed(|f| f.share[20] ^= 1).unwrap_err()),
         ] {
             assert!(!shown.contains(&secret[..12]), "{shown}");
         }

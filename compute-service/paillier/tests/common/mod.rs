@@ -5,10 +5,9 @@ use num_bigint::{BigInt, BigUint};
 use paillier::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use records::{JobId, Phase, Slot};
 
 pub fn context(round: u32, party: u32) -> ProofContext {
-    ProofContext { job: JobId("ab".repeat(32)), slot: Slot { phase: Phase::Dv, round, party, chunk: 0 } }
+    ProofContext::new().bytes(b"job").int(round.into()).int(party.into())
 }
 
 /// What a member posts and others read back from the ledger.
@@ -27,7 +26,7 @@ impl Record {
         let (partials, proof) = partial_decrypt(share, ciphertexts, &context, &mut rng);
         let partials =
             Partial::from_bytes_batch(key, &Partial::to_bytes_batch(key, &partials)).expect("round trip");
-        let proof = Proof::from_record(&proof.to_record(), key).expect("round trip");
+        let proof = Proof::from_parts(&proof.to_parts(), key).expect("round trip");
         Self { index: share.index(), context, partials, proof }
     }
 

@@ -10,7 +10,6 @@ use paillier::packing::Packing;
 use paillier::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use records::{JobId, Phase, Slot, ThresholdKey};
 use std::sync::LazyLock;
 
 /// A decoder and bytes that it accepts.
@@ -21,11 +20,11 @@ pub struct Target {
 }
 
 pub const TARGETS: [Target; 7] = [
-    Target { name: "key_record", decode: key_record, seeds: || vec![json(&KEY.to_record())] },
+    Target { name: "key_record", decode: key_record, seeds: || vec![json(&KEY.to_parts())] },
     Target { name: "key_share", decode: key_share, seeds: || vec![SHARE.to_json().to_vec()] },
     Target { name: "ciphertexts", decode: ciphertexts, seeds: ciphertext_seeds },
     Target { name: "partials", decode: partials, seeds: || vec![RECORD.partials.concat()] },
-    Target { name: "proof", decode: proof, seeds: || vec![json(&RECORD.proof.to_record())] },
+    Target { name: "proof", decode: proof, seeds: || vec![json(&RECORD.proof.to_parts())] },
     Target { name: "packed", decode: packed, seeds: || vec![vec![7; 31]] },
     Target { name: "keygen", decode: keygen, seeds: keygen_seeds },
 ];
@@ -50,8 +49,7 @@ static RECORD: LazyLock<Record> = LazyLock::new(|| {
     let mut rng = rng();
     let encryptor = Encryptor::new(&KEY, Randomness::Short);
     let ciphertexts = encryptor.encrypt(&[1, -2].map(BigInt::from), &mut rng).expect("small plaintexts");
-    let slot = Slot { phase: Phase::Dv, round: 0, party: SHARE.index(), chunk: 0 };
-    let context = ProofContext { job: JobId("fuzz".into()), slot };
+    let context = ProofContext::new().bytes(b"fuzz").int(SHARE.index().into());
     let (partials, proof) = partial_decrypt(&SHARE, &ciphertexts, &context, &mut rng);
     let partials = Partial::to_bytes_batch(&KEY, &partials);
     Record { ciphertexts, partials, context, proof }
@@ -67,10 +65,10 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
 
 /// A key record is refused, or means exactly one key.
 pub fn key_record(data: &[u8]) {
-    let Ok(record) = serde_json::from_slice::<ThresholdKey>(data) else { return };
-    let bits = 8 * record.n.0.len() as u64;
-    if let Ok(key) = PublicKey::from_record(&record, bits) {
-        assert_eq!((key.to_record(), key.bits()), (record, bits));
+    let Ok(parts) = serde_json::from_slice::<KeyParts>(data) else { return };
+    let bits = 8 * parts.n.len() as u64;
+    if let Ok(key) = PublicKey::from_parts(&parts, bits) {
+        assert_eq!((key.to_parts(), key.bits()), (parts, bits));
     }
 }
 
@@ -118,8 +116,8 @@ pub fn partials(data: &[u8]) {
 
 /// A proof is refused, or is the one that was made.
 pub fn proof(data: &[u8]) {
-    let Ok(record) = serde_json::from_slice::<records::Proof>(data) else { return };
-    let Ok(read) = Proof::from_record(&record, &KEY) else { return };
+    let Ok(parts) = serde_json::from_slice::<ProofParts>(data) else { return };
+    let Ok(read) = Proof::from_parts(&parts, &KEY) else { return };
     let partials = Partial::from_bytes_batch(&KEY, &RECORD.partials).expect("made here");
     let Record { ciphertexts, context, .. } = &*RECORD;
     let contribution =

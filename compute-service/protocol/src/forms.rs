@@ -1,0 +1,59 @@
+//! Keys and proofs as records have them.
+
+use paillier::{KeyError, KeyParts, Proof, ProofContext, ProofParts, PublicKey, Reason};
+use records::{Bytes, JobId, Slot, ThresholdKey};
+
+/// A threshold key from the ledger; `bits` is the length that N must have.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn public_key(record: &ThresholdKey, bits: u64) -> Result<PublicKey, KeyError> {
+    let ThresholdKey { n, quorum, collusion_bound, theta, base, verification } = record.clone();
+    let parts = KeyParts {
+        n: n.0,
+        quorum,
+        collusion_bound,
+        theta: theta.0,
+        base: base.0,
+        verification: verification.into_iter().map(|v| v.0).collect(),
+    };
+    PublicKey::from_parts(&parts, bits)
+}
+
+/// The form of a threshold key on the ledger.
+pub fn threshold_key(key: &PublicKey) -> ThresholdKey {
+    let KeyParts { n, quorum, collusion_bound, theta, base, verification } = key.to_parts();
+    ThresholdKey {
+        n: Bytes(n),
+        quorum,
+        collusion_bound,
+        theta: Bytes(theta),
+        base: Bytes(base),
+        verification: verification.into_iter().map(Bytes).collect(),
+    }
+}
+
+/// A proof from the ledger.
+///
+/// # Errors
+/// Lengths that no proof under this key has.
+pub fn proof(record: &records::Proof, key: &PublicKey) -> Result<Proof, Reason> {
+    let (challenge, response) = (record.challenge.0.clone(), record.response.0.clone());
+    Proof::from_parts(&ProofParts { challenge, response }, key)
+}
+
+/// The form of a proof on the ledger.
+pub fn proof_record(proof: &Proof) -> records::Proof {
+    let ProofParts { challenge, response } = proof.to_parts();
+    records::Proof { challenge: Bytes(challenge), response: Bytes(response) }
+}
+
+/// Where a record of partial decryptions belongs: its proof holds in this slot of this job only.
+pub fn proof_context(job: &JobId, slot: &Slot) -> ProofContext {
+    ProofContext::new()
+        .bytes(job.0.as_bytes())
+        .bytes(slot.phase.as_str().as_bytes())
+        .int(slot.round.into())
+        .int(slot.party.into())
+        .int(slot.chunk.into())
+}
