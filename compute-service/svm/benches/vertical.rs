@@ -2,13 +2,13 @@
 //!
 //! `cargo bench -p svm --bench vertical -- [participants] [iterations] [batch] [key bits] [blinded|paper]`
 
+use dataset::Label;
 use protocol::{JobSecret, Protocol, Role, StepRng, simulate};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use records::{Bytes, Decimal, Job, JobParams, Judge, Kind, Phase, Publication};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use svm::Label;
 use svm::fixed::Features;
 use svm::vertical::{Private, VerticalSvm};
 

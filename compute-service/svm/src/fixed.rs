@@ -5,7 +5,8 @@
 //! its own column and the indicators alone, and the sum of the participants' margins does not depend on who holds
 //! which column. Whatever does not fit is an error, never a wrapped result.
 
-use crate::{Hyperparameters, Label, scaling::Scaled};
+use crate::Hyperparameters;
+use dataset::{Label, scaling::Scaled};
 use num_bigint::BigInt;
 use num_traits::{FromPrimitive, Signed};
 use records::SCALE;

@@ -4,9 +4,9 @@
 //! It shares no arithmetic with the protocols, their scaling or the plaintext reference, so that a fault of theirs shows
 //! as a difference from it.
 
-use crate::{
-    Hyperparameters, Label,
-    reference::Variant,
+use crate::{Hyperparameters, reference::Variant};
+use dataset::{
+    Label,
     scaling::{Scaled, Scaling},
     table::Table,
 };

@@ -3,7 +3,8 @@
 //! It shares no arithmetic with the protocol. Everything is an unbounded integer or a fraction of two, written as
 //! the equations are; the scales and the one rounding per coordinate are those that the protocol promises.
 
-use crate::{Hyperparameters, Label, scaling::Scaled};
+use crate::Hyperparameters;
+use dataset::{Label, scaling::Scaled};
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_traits::{One, Signed, Zero};

@@ -1,19 +1,21 @@
 //! The plaintext reference against published baselines, and against the participants' own arithmetic without any
 //! cryptography. On the public data sets where they are present, and on generated data always.
 
+use dataset::{
+    Label, Summary, generate,
+    metrics::differing,
+    scaling::{Scaler, Scaling},
+    split::{self, Split},
+    table::{Columns, Table},
+};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use std::path::PathBuf;
 use svm::{
-    Hyperparameters, Label,
-    evaluation::{self, CrossValidation, Fold, Partition, Summary},
+    Hyperparameters,
+    evaluation::{self, CrossValidation, Fold, Partition},
     fixed::{self, Features, MarginBound, ONE, Update},
-    float, generate,
-    metrics::differing,
-    reference,
-    scaling::{Scaler, Scaling},
-    split::{self, Split},
-    table::{Columns, Table},
+    float, reference,
 };
 
 /// Folder of the public data sets.

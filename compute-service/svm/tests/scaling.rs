@@ -1,14 +1,16 @@
 //! Trainings do not depend on the unit of measurement, judged by a computation of its own: from the text of the file on, in
 //! floats, with nothing of what is judged but the division of the rows.
 
+use dataset::{
+    scaling::Scaling,
+    split::Split,
+    table::{Columns, Table},
+};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use svm::{
     evaluation::{CrossValidation, Partition, Place, Setting},
     reference::{self, Variant},
-    scaling::Scaling,
-    split::Split,
-    table::{Columns, Table},
 };
 
 /// 80 rows of an age and an analyte, which decides the outcome for the most part, in a unit and off by something.

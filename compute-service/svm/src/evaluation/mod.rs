@@ -5,21 +5,20 @@
 //! by rows as the providers' sums give it, and the test rows see them only afterwards.
 
 mod preparation;
-mod roc;
-mod summary;
 
 pub use preparation::Preparation;
-pub use roc::{Roc, mean_curve};
-pub use summary::{Curve, Spread, Summary, SummaryOfClass};
 
 use crate::{
-    Hyperparameters, Label, float,
-    metrics::{self, Metrics},
+    Hyperparameters, float,
     reference::{self, Reference, Variant},
+    vertical,
+};
+use dataset::{
+    Label, Roc,
+    metrics::{self, Metrics},
     scaling::{Scaled, Scaling},
     split::{Division, generator},
     table::Table,
-    vertical,
 };
 use num_traits::ToPrimitive;
 use rand_core::Rng;
@@ -304,7 +303,7 @@ fn objective(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
+    use dataset::{
         generate,
         table::{Columns, Table},
     };

@@ -2,10 +2,9 @@
 //! comes here, so that all of them take the same tables and refuse the same.
 
 use super::{Partition, Setting};
-use crate::{
+use crate::{fixed::Features, float, horizontal};
+use dataset::{
     Label,
-    fixed::Features,
-    float, horizontal,
     scaling::{Scaled, Scaler, Scaling},
     split::{self, Division, Split},
     table::Table,

@@ -38,7 +38,8 @@ use parties::{Analyst, Prepared};
 use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, sealed::Keys};
 use provider::{Plan, Provider, Slots, gradient_packing};
 use records::{
-    Body, Bytes, Closing, Comparison, HorizontalSvm as Params, Job, Kind, Model, Phase, Publication, Slot,
+    Body, Bytes, Comparison, HorizontalResult, HorizontalSvm as Params, Job, Kind, Model, Phase, Publication,
+    Slot,
 };
 use std::{
     cell::Cell,
@@ -238,9 +239,9 @@ impl HorizontalSvm {
         Ok(())
     }
 
-    fn closing(&self) -> Closing {
+    fn closing(&self) -> HorizontalResult {
         let model = self.model.as_ref().expect("the model comes before the result");
-        Closing { transcript: hex::encode(self.board.digest()), model: model.digest.clone() }
+        HorizontalResult { transcript: hex::encode(self.board.digest()), model: model.digest.clone() }
     }
 
     /// Takes in a complete step; the next one.

@@ -5,7 +5,7 @@
 //! of magnitude of its own values, so that these have 53 binary places at least, as many as a float: standardised columns
 //! do not depend on the unit of measurement. Every provider checks that its own values fit and lose nothing.
 
-use crate::{
+use dataset::{
     float64::{self, times_power_of_two},
     scaling::{Scaler, ScalingError},
     table::Table,

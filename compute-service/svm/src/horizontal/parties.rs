@@ -1,7 +1,7 @@
 //! What analyst and providers have of their own, and what comes out for everybody.
 
 use super::{analyst, check, masks::Masks, noise::Gaussian, params_of, rows::Rows};
-use crate::{scaling::Scaler, table::Table};
+use dataset::{scaling::Scaler, table::Table};
 use paillier::{Ciphertext, PrivateKey};
 use protocol::{Fault, JobSecret, StepRng};
 use records::{Comparison, HorizontalSvm as Params, Job, Phase, Slot};

@@ -1,9 +1,9 @@
 //! A provider's rows as the arithmetic wants them.
 
 use super::moments::{self, Units};
-use crate::{
+use crate::fixed::{FEATURE_PLACES, Features};
+use dataset::{
     Label,
-    fixed::{FEATURE_PLACES, Features},
     scaling::{Scaled, Scaler},
     table::{Table, is_class},
 };

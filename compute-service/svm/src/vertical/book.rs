@@ -177,15 +177,12 @@ impl Book {
         if record.msp_id != self.participants[slot.party as usize] {
             return Err(self.blame(slot.party, format!("{slot} was posted by {}", record.msp_id)));
         }
-        if !self.rules.exists(slot) {
-            return Err(self.blame(slot.party, format!("{slot} is not part of the job")));
+        let checked = self.rules.check(slot, &record.body, &record.used);
+        checked.map_err(|violation| self.blame(slot.party, format!("{slot}: {violation}")))?;
+        match self.follows(slot, &record.used) {
+            true => Ok(()),
+            false => Err(self.blame(slot.party, format!("{slot} was posted before what it needs"))),
         }
-        let checked = self.rules.check_used(slot, &record.used);
-        checked.map_err(|e| self.blame(slot.party, format!("{slot}: {e}")))?;
-        if !self.follows(slot, &record.used) {
-            return Err(self.blame(slot.party, format!("{slot} was posted before what it needs")));
-        }
-        self.rules.check_body(slot, &record.body).map_err(|e| self.blame(slot.party, format!("{slot}: {e}")))
     }
 
     /// Notes a folded record; completes its stage where it is the last of it.

@@ -1,4 +1,5 @@
 use paillier::{Ciphertext, Encryptor, KeyError, PublicKey, Randomness};
+use protocol::forms;
 use records::{Bytes, ThresholdKey};
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +13,7 @@ pub(super) struct Key {
 
 impl Key {
     pub(super) fn from_record(record: &ThresholdKey, bits: u32) -> Result<Self, KeyError> {
-        let public = PublicKey::from_record(record, bits.into())?;
+        let public = forms::public_key(record, bits.into())?;
         let encryptor = Encryptor::new(&public, Randomness::Short);
         Ok(Self { public, encryptor, encoded: Mutex::default() })
     }

@@ -110,9 +110,9 @@ impl VerticalSvm {
     }
 
     /// What every participant must post at the end.
-    fn result(&self) -> Option<records::Result> {
+    fn result(&self) -> Option<records::ResultDigests> {
         let digests = self.models.iter().map(|model| model.as_ref().map(|m| m.digest.as_str()));
-        Some(records::Result {
+        Some(records::ResultDigests {
             indicators: digest::indicators(self.rounds.as_ref()?.indicators()),
             model: digest::models(digests.collect::<Option<Vec<_>>>()?),
         })

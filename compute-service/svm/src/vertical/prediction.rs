@@ -13,11 +13,12 @@ use super::{
     rounds::Rounds,
 };
 use crate::{
-    Label, digest,
+    digest,
     fixed::{self, Features, MarginBound},
 };
+use dataset::Label;
 use paillier::KeyShare;
-use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
+use protocol::{Committed, Fault, Protocol, Role, Status, StepRng, forms};
 use records::{Body, DataDigest, Job, JobParams, Kind, Phase, Setup, Slot, VerticalPredict};
 use std::fmt;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
@@ -153,8 +154,8 @@ impl Prediction {
     }
 
     /// What every participant must post at the end.
-    fn result(&self) -> Option<records::Result> {
-        Some(records::Result {
+    fn result(&self) -> Option<records::ResultDigests> {
+        Some(records::ResultDigests {
             indicators: digest::indicators(&[self.signs()?.to_vec()]),
             model: digest::models(self.params.digests.iter().map(String::as_str)),
         })
@@ -218,9 +219,10 @@ impl Protocol for Prediction {
         self.book.check_owed(&slot)?;
         let rounds = || self.rounds.as_ref().expect("what needs the key comes after the set-up");
         match slot.phase {
-            Phase::Setup => {
-                Ok(Body::Setup(Setup { key: private.share.key().to_record(), data: private.data.clone() }))
-            }
+            Phase::Setup => Ok(Body::Setup(Setup {
+                key: forms::threshold_key(private.share.key()),
+                data: private.data.clone(),
+            })),
             Phase::Iv => {
                 let range = self.book.rules().chunk_range(Phase::Iv, slot.chunk);
                 Ok(Body::Iv(rounds().iv(slot, &private.scores[range], rng)))

@@ -1,9 +1,10 @@
 use super::Output;
+use crate::Hyperparameters;
 use crate::digest;
 use crate::fixed::{self, Features, FixedError, MarginBound, Update};
-use crate::{Hyperparameters, Label};
+use dataset::Label;
 use paillier::KeyShare;
-use protocol::{Fault, JobSecret};
+use protocol::{Fault, JobSecret, forms};
 use records::{DataDigest, JobId, JobParams, Model, Setup};
 use std::fmt;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
@@ -81,7 +82,7 @@ impl Private {
     }
 
     pub(super) fn setup(&self) -> Setup {
-        Setup { key: self.share.key().to_record(), data: self.data.clone() }
+        Setup { key: forms::threshold_key(self.share.key()), data: self.data.clone() }
     }
 
     /// Its contribution to the joint seed.

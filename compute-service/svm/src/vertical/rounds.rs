@@ -4,7 +4,7 @@ use super::book::Book;
 use super::judge::Judge;
 use super::key::Key;
 use paillier::{Ciphertext, Contribution, KeyShare, Partial, Proof, ProofContext};
-use protocol::{Fault, StepRng};
+use protocol::{Fault, StepRng, forms};
 use records::{Body, Bytes, Dv, Iv, JobId, Phase, Rules, Slot};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -100,7 +100,7 @@ impl Rounds {
     }
 
     fn context(&self, slot: Slot) -> ProofContext {
-        ProofContext { job: self.job.clone(), slot }
+        forms::proof_context(&self.job, &slot)
     }
 
     fn to_decrypt(&self, slot: &Slot) -> &[Ciphertext] {
@@ -115,7 +115,7 @@ impl Rounds {
         let ciphertexts = self.to_decrypt(&slot);
         let (partials, proof) = paillier::partial_decrypt(share, ciphertexts, &self.context(slot), rng);
         let bytes = Partial::to_bytes_batch(&self.key.public, &partials).into_iter().map(Bytes).collect();
-        let dv = Dv { dv: bytes, proof: proof.to_record() };
+        let dv = Dv { dv: bytes, proof: forms::proof_record(&proof) };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.insert(slot, (dv.clone(), partials));
         Ok(dv)
@@ -130,7 +130,7 @@ impl Rounds {
         }
         let bytes: Vec<&[u8]> = dv.dv.iter().map(|b| b.0.as_slice()).collect();
         let partials = Partial::from_bytes_batch(&self.key.public, &bytes).map_err(|e| format!("dv: {e}"))?;
-        let proof = Proof::from_record(&dv.proof, &self.key.public).map_err(|e| format!("proof: {e}"))?;
+        let proof = forms::proof(&dv.proof, &self.key.public).map_err(|e| format!("proof: {e}"))?;
         self.partials.insert(slot, (partials, Some(proof)));
         Ok(())
     }

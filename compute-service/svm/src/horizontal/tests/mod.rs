@@ -1,8 +1,8 @@
 mod attack;
 
 use super::*;
-use crate::{
-    reference::{self, Reference, Variant},
+use crate::reference::{self, Reference, Variant};
+use dataset::{
     scaling::{Scaled, Scaler, Scaling},
     table::{Columns, Table},
 };

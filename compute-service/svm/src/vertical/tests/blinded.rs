@@ -7,7 +7,7 @@ use crate::vertical::{Blinding, Output};
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_traits::{One, Signed};
-use paillier::{Ciphertext, ProofContext};
+use paillier::Ciphertext;
 use protocol::{Protocol, Role};
 use records::Phase;
 
@@ -32,7 +32,7 @@ impl Opened {
         let bytes: Vec<_> = list.iter().map(|b| b.0.clone()).collect();
         let ciphertexts = Ciphertext::from_bytes_batch(key, &bytes).unwrap();
         let slot = Slot { phase: Phase::Dv, round: 0, party: 0, chunk: 0 };
-        let context = ProofContext { job: self.bench.job.id.clone(), slot };
+        let context = protocol::forms::proof_context(&self.bench.job.id, &slot);
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let members: Vec<_> = self
             .bench

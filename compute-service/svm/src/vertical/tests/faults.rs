@@ -62,7 +62,7 @@ fn garbage_ciphertexts() {
 #[test]
 fn ciphertexts_of_the_other_jacobi_symbol() {
     for phase in [Phase::Chain, Phase::Noise, Phase::Iv] {
-        let n = BigUint::from_bytes_be(&Bench::new(BLINDED).shares[0].key().to_record().n.0);
+        let n = BigUint::from_bytes_be(&Bench::new(BLINDED).shares[0].key().to_parts().n);
         let other = (2u32..).find(|&c| modexp::jacobi(&c.into(), &n) == -1).unwrap();
         let fault = tampered(BLINDED, (phase, 0, 0), |body| {
             let list = match body {

@@ -6,11 +6,12 @@ mod prediction;
 mod runs;
 
 use super::{Private, VerticalSvm};
+use crate::Hyperparameters;
 use crate::fixed::Features;
 use crate::reference::{self, Reference, Variant};
-use crate::scaling::Scaled;
-use crate::split;
-use crate::{Hyperparameters, Label};
+use dataset::Label;
+use dataset::scaling::Scaled;
+use dataset::split;
 use paillier::KeyShare;
 use protocol::{Fault, JobSecret, Trace, simulate};
 use rand_chacha::ChaCha20Rng;

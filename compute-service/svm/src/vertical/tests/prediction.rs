@@ -1,10 +1,11 @@
 //! Predictions with a split model give the class that the whole model gives, and nobody brings another part.
 
 use crate::{
-    Label, digest,
+    digest,
     fixed::{self, Features},
     vertical::{Parts, Prediction, SplitPart},
 };
+use dataset::Label;
 use paillier::KeyShare;
 use protocol::{Fault, Protocol, Role, Status, Trace, simulate};
 use rand_chacha::ChaCha20Rng;

@@ -166,7 +166,7 @@ pub fn deal(columns: usize, parties: usize) -> Result<Vec<Range<usize>>, SplitEr
 }
 
 /// The generator of one purpose and seed, the same on every machine. Not for secrets.
-pub(crate) fn generator(purpose: &str, seed: u64) -> ChaCha20Rng {
+pub fn generator(purpose: &str, seed: u64) -> ChaCha20Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..][..purpose.len()].copy_from_slice(purpose.as_bytes());

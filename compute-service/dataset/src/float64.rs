@@ -1,7 +1,7 @@
 //! Exact views of 64-bit floating-point numbers: their exponents, and what they are in another unit.
 
 /// The least e with |x| < 2^e; none of zero. The number must be finite.
-pub(crate) fn exponent(x: f64) -> Option<i32> {
+pub fn exponent(x: f64) -> Option<i32> {
     let (significand, power) = parts(x);
     (significand > 0).then(|| power + significand.ilog2() as i32 + 1)
 }
@@ -17,7 +17,7 @@ fn parts(x: f64) -> (u64, i32) {
 ///
 /// # Panics
 /// Where it has more than 126 bits.
-pub(crate) fn in_units(x: f64, unit: i32) -> (i128, bool) {
+pub fn in_units(x: f64, unit: i32) -> (i128, bool) {
     let (significand, power) = parts(x);
     let magnitude = i128::from(significand);
     let (units, is_exact) = match power - unit {
@@ -39,7 +39,7 @@ pub(crate) fn in_units(x: f64, unit: i32) -> (i128, bool) {
 }
 
 /// x·2^exponent, rounded once at most where the result is not subnormal; infinite where it is too large.
-pub(crate) fn times_power_of_two(mut x: f64, mut exponent: i32) -> f64 {
+pub fn times_power_of_two(mut x: f64, mut exponent: i32) -> f64 {
     // 2^±1000 are numbers, 2^±1100 are not.
     const STEP: i32 = 1000;
     while exponent.abs() > STEP {

@@ -195,7 +195,7 @@ struct Shape {
 }
 
 /// Cells up to the last that is not empty.
-fn used(cells: &StringRecord) -> usize {
+pub(super) fn used(cells: &StringRecord) -> usize {
     match cells.len() {
         0 => 0,
         all if !cells[all - 1].is_empty() => all,

@@ -225,7 +225,7 @@ impl Column {
     ///
     /// # Errors
     /// [`ScalingError::Offset`].
-    pub(crate) fn require_exact_centre(&self) -> Result<(), ScalingError> {
+    pub fn require_exact_centre(&self) -> Result<(), ScalingError> {
         // A float is exact to 2^−53 of it.
         match self.divisor >= self.centre.abs() * 2f64.powi(-38) {
             true => Ok(()),

@@ -4,7 +4,7 @@ use super::{
     TableError,
     cells::{Cells, Value},
     file::line_at,
-    grid::{SAMPLE, Span, lines, records},
+    grid::{SAMPLE, Span, lines, records, used},
 };
 
 /// Marks that are looked for; of equals the first.
@@ -82,7 +82,9 @@ pub(super) fn find(table: Span<'_>, named: Option<(u64, u8)>) -> Result<Option<u
 /// Checks that the mark which a line names divides the rows into equally many cells, or that no other does.
 fn check(table: Span<'_>, line: u64, mark: u8) -> Result<(), TableError> {
     let own = Division::by(table, mark);
-    if own.is_even() {
+    // Some programs end rows with a separator, or some of them.
+    let filled: Vec<usize> = records(table, mark).take(SAMPLE).map(|(_, cells)| used(&cells)).collect();
+    if own.is_even() || Division::new(Some(mark), &filled).is_even() {
         return Ok(());
     }
     // In decimal numbers and names there are commas and blanks, too.

@@ -75,6 +75,9 @@ fn a_line_that_names_another_separator_is_named() {
     }
     // What else is uneven is no reason.
     assert_eq!(values("sep=;\n1,5;0;\n2,5;1\n", &columns("2")), [[Some(1.5)], [Some(2.5)]]);
+    // One row ends with a separator, and the commas are in the numbers.
+    let said = error("sep=;\n1,5;2,5;\n2,5;3,5\n3,5;4,5\n", &columns("9"));
+    assert!(!said.contains("as what separates"), "{said}");
     let said = error("sep=;\n1,5;0\n2,5\n", &columns("2"));
     assert!(said.starts_with("line 3 has 1 cells, line 2 has 2"), "{said}");
 }

@@ -12,7 +12,7 @@ const INFINITE: &str = " but infinite, or too large for one; write a finite numb
 const MINUS: &str =
     " because its minus is a dash such as U+2212 and not the ASCII character; write - in its place";
 const INVISIBLE: &str = " because of a character that does not show, such as U+200B; remove it";
-const BLANK: &str = " because of a blank in it, perhaps a non-breaking one (U+00A0); remove it";
+const BLANK: &str = " because of a blank in it, perhaps a non-breaking one (U+00A0); remove it, or see whether it is two numbers";
 const DATE: &str = " but a date or a time; write a number for it, such as the days since one that all participants agree on, or \
     remove the column";
 const TRUTH: &str = " but a word such as true or no; write 1 and 0 in its place, or where it stands for a gap, name it with --na";
@@ -71,8 +71,10 @@ fn is_date_or_time(cell: &str) -> bool {
             [first, last].into_iter().all(are_digits)
         }
         all if !all.iter().all(are_digits) => false,
-        // A time, also with fractions of its seconds.
-        [_, _] | [_, _, _] | [_, _, _, _] if day.contains(':') => true,
+        // A time, also with fractions of its seconds. A titre such as 1:160 is none.
+        [hours, minutes] | [hours, minutes, _] | [hours, minutes, _, _] if day.contains(':') => {
+            is_short(hours) && minutes.len() == 2
+        }
         [_, _] if !day.contains('.') => parts.iter().any(is_year) && parts.iter().any(is_short),
         [_, _, _] => parts.iter().all(|part| is_year(part) || is_short(part)),
         _ => false,

@@ -1,7 +1,7 @@
 //! Receiver operating characteristics: what share of the positives is found at what share of false alarms.
 
-use super::{Curve, Spread};
 use crate::Label;
+use crate::{Curve, Spread};
 use serde::Serialize;
 
 /// A ROC curve with the area under it.
