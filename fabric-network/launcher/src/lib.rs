@@ -41,6 +41,7 @@ mod process;
 mod profile;
 mod ready;
 mod services;
+mod upgrade;
 
 pub use binaries::{Binaries, Generation};
 pub use control::{Health, PeerHealth, ProcessStatus, Status, down, status};
@@ -53,6 +54,7 @@ pub use network::{
 pub use package::service_package;
 pub use process::State;
 pub use services::ServiceHealth;
+pub use upgrade::upgrade;
 
 use std::{path::PathBuf, time::Duration};
 

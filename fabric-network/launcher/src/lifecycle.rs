@@ -220,7 +220,7 @@ pub fn command(program: impl AsRef<OsStr>, configuration: &Path, dir: &Path) -> 
 }
 
 /// Whether the peer's answer means that the organisation has approved this very definition before.
-fn is_approved(text: &str) -> bool {
+pub fn is_approved(text: &str) -> bool {
     text.contains("attempted to redefine") && !text.contains("with different parameters")
 }
 

@@ -387,7 +387,10 @@ pub async fn start(
         ));
     }
     network.channel.clone_from(&channel.name);
-    network.chaincode.clone_from(&channel.chaincode);
+    // Of a network that was ready an upgrade may have changed it.
+    if !network.ready {
+        network.chaincode.clone_from(&channel.chaincode);
+    }
     prepare::check_definition(&network.chaincode)?;
     let block = STANDARD.decode(&channel.first_block).map_err(|_| Error::Conflict("no block".into()))?;
     let file = network.first_block();

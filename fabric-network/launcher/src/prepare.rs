@@ -119,7 +119,13 @@ fn check_same(network: &Network, options: &Options, kind: Kind) -> Result<(), Er
         let count = |n: usize| format!("one with {n} orderer{}", if n == 1 { "" } else { "s" });
         return conflict(count(network.orderers.len()), count(options.orderers));
     }
-    if network.chaincode != options.definition {
+    // An upgrade has set version and sequence of a network that was ready.
+    let (own, wanted) = (&network.chaincode, &options.definition);
+    let is_same = match network.ready {
+        true => (&own.name, &own.collections) == (&wanted.name, &wanted.collections),
+        false => own == wanted,
+    };
+    if !is_same {
         let is = |c: &ChaincodeDefinition| {
             let collections = c.collections.iter().map(|collection| collection.name.as_str());
             format!(
@@ -250,7 +256,11 @@ pub fn make_packages(network: &mut Network) -> Result<(), Error> {
         let bytes = fs::read(&path).map_err(Error::io(path))?;
         // Networks of earlier versions have none.
         let client = Some(client).filter(|client| network.path(&client.key).exists());
-        made.push((package::package_id(&network.chaincode, &bytes), client));
+        // The label of a package stays when the definition gets another version.
+        let hash = |id: &str| id.rsplit_once(':').map(|(_, hash)| hash.to_owned());
+        let (known, id) = (&org.chaincode.package_id, package::package_id(&network.chaincode, &bytes));
+        let id = if hash(known) == hash(&id) { known.clone() } else { id };
+        made.push((id, client));
     }
     for (org, (id, client)) in network.orgs.iter_mut().zip(made) {
         org.chaincode.package_id = id;
