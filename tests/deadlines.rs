@@ -335,7 +335,7 @@ async fn a_failed_answer_is_tried_again(ledger: &Ledger) {
     let deadlines = Deadlines { accept: 150, step: 150 };
     let prepared = prepare(ledger, "answered-late", &Size { iterations: 4, ..SIZE }, deadlines);
     let path = &prepared.configs()[SILENT];
-    let config = Config { patience_secs: 3, ..Config::load(path).unwrap() };
+    let config = Config { patience_secs: 15, ..Config::load(path).unwrap() };
     std::fs::write(path, config.to_toml()).unwrap();
     let chaincode = format!("chaincode-org{}", SILENT + 1);
     ledger.network.freeze(&chaincode).unwrap();

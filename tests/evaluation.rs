@@ -3,6 +3,7 @@
 
 mod fixture;
 
+use dataset::generate;
 use fixture::{Ledger, program};
 use launcher::Kind;
 use serde_json::Value;
@@ -12,7 +13,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
-use svm::generate;
 
 /// A table of patients, and arguments that name it.
 fn patients(dir: &Path) -> Vec<String> {

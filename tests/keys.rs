@@ -127,7 +127,7 @@ async fn a_training_uses_it_with_a_quorum(ledger: &Ledger, members: &Participant
 async fn refused(ledger: &Ledger, params: &JobParams) -> Code {
     let call = Call::new("propose").arg(serde_json::to_vec(params).unwrap());
     let failure = ledger.contract(0).propose(call).unwrap().endorse().await.unwrap_err();
-    failure.refusal().unwrap_or_else(|| panic!("{failure}")).code
+    Code::parse(&failure.refusal().unwrap_or_else(|| panic!("{failure}")).code).unwrap()
 }
 
 async fn the_contract_refuses_a_key_of_others(ledger: &Ledger, key: &str) {

@@ -14,8 +14,8 @@ use node::{
     verify::{Replay, Verification},
 };
 use records::{
-    Body, Bytes, Code, DataDigest, Iv, JobId, JobParams, Judge, PaperIv, Phase, Refusal, Rules, SeedCommit,
-    SeedOpen, Setup, Slot, ThresholdKey,
+    Body, Bytes, Code, DataDigest, Iv, JobId, JobParams, Judge, PaperIv, Phase, Rules, SeedCommit, SeedOpen,
+    Setup, Slot, ThresholdKey,
 };
 use std::{
     collections::BTreeSet,
@@ -194,7 +194,7 @@ impl Book {
 async fn refusal(contract: &Contract, call: Call) -> Code {
     let error = contract.submit(call).await.expect_err("the contract refuses this");
     match error.refusal() {
-        Some(Refusal { code, .. }) => code,
+        Some(refusal) => Code::parse(&refusal.code).unwrap(),
         None => panic!("not a refusal: {error}"),
     }
 }
@@ -262,7 +262,7 @@ async fn round(ledger: &Ledger, book: &Book, phase: Phase, round: u32) {
             match reader.evaluate(call()).await {
                 Ok(bytes) => break bytes,
                 // The reader's peer has not committed the block yet.
-                Err(e) if e.refusal().is_some_and(|r| r.code == Code::NotYet) => {
+                Err(e) if e.refusal().is_some_and(|r| r.code == Code::NotYet.as_str()) => {
                     assert!(Instant::now() < deadline, "{slot} is not there after 10 s");
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }

@@ -79,10 +79,18 @@ fn a_killed_training_is_found_and_stopped(kind: &str, command: &str, servers: &[
     let dir = tempfile::Builder::new().prefix("confab-test-").tempdir().unwrap();
     let temporary = dir.path().canonicalize().unwrap();
     let table = temporary.join("patients.csv");
-    fs::write(&table, svm::generate::patients(60, 1)).unwrap();
+    fs::write(&table, dataset::generate::patients(60, 1)).unwrap();
     let train = Command::new(env!("CARGO_BIN_EXE_confab"))
-        .args(["train", "--ledger", kind, "--data", table.to_str().unwrap(), "--label", svm::generate::LABEL])
-        .args(["--id", svm::generate::ID, "--key-bits", "512", "--insecure-key-bits", "--weak-blinding"])
+        .args([
+            "train",
+            "--ledger",
+            kind,
+            "--data",
+            table.to_str().unwrap(),
+            "--label",
+            dataset::generate::LABEL,
+        ])
+        .args(["--id", dataset::generate::ID, "--key-bits", "512", "--insecure-key-bits", "--weak-blinding"])
         .args(["--key", "deal", "--iterations", "1000000", "--batch", "1"])
         .env("TMPDIR", &temporary)
         .stdin(Stdio::null())

@@ -1,5 +1,6 @@
 //! Models after their training: predictions, and the export that scikit-learn loads, with the lines of docs/models.md.
 
+use dataset::generate;
 use serde_json::Value;
 use std::{
     fs,
@@ -7,7 +8,6 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
-use svm::generate;
 use tempfile::TempDir;
 
 fn confab(args: &[&str]) -> Output {

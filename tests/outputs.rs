@@ -2,6 +2,7 @@
 
 mod fixture;
 
+use dataset::generate;
 use fixture::organisations::{Organisations, assert_says, ok};
 use std::{
     fs,
@@ -9,7 +10,6 @@ use std::{
     path::Path,
     process::{Command, Output, Stdio},
 };
-use svm::generate;
 
 /// Runs a command in a folder.
 fn confab(folder: &Path, args: &[&str]) -> (bool, String) {

@@ -3,6 +3,7 @@
 
 mod fixture;
 
+use dataset::generate;
 use fixture::{Finished, Ledger, Running, Size, run};
 use launcher::Kind;
 use node::{
@@ -19,7 +20,6 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use svm::generate;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_development_ledger() {
@@ -216,7 +216,7 @@ async fn many_rows_though_nodes_are_killed(ledger: &Ledger, split: &SplitRun) {
     }
     let (reports, _) = running.end::<PredictReport>().await;
     assert_answered(split, &many);
-    let (positive, all) = (split.model.class(svm::Label::Positive), reports[0].classes.len());
+    let (positive, all) = (split.model.class(dataset::Label::Positive), reports[0].classes.len());
     assert_eq!(all, 300);
     let positives = whole(split, &many).iter().filter(|(_, positive)| *positive).count();
     assert!(positives > 20 && positives < 295, "{positives} {positive}");

@@ -3,6 +3,7 @@
 
 mod fixture;
 
+use dataset::generate;
 use fixture::{Ledger, Size, run};
 use launcher::Kind;
 use node::{
@@ -17,7 +18,6 @@ use records::{
 };
 use serde_json::Value;
 use std::fs;
-use svm::generate;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_development_ledger() {

@@ -3,6 +3,7 @@
 
 mod fixture;
 
+use dataset::{Label, split};
 use fixture::{
     Ledger, Running,
     organisations::{error, ok},
@@ -13,7 +14,6 @@ use launcher::Kind;
 use node::{experiment::Source, rows::RowsPlan, worker::RowsReport};
 use records::{Body, Code, Comparison, Decimal, HorizontalSvm, JobId, Phase, Publication, Rules, Slot};
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
-use svm::{Label, split};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_development_ledger() {
@@ -129,7 +129,11 @@ async fn nobody_posts_for_a_round_that_is_over(ledger: &Ledger, analyst: usize, 
             .arg("0")
             .arg(serde_json::to_vec(&Body::Ciphertexts(list)).unwrap());
         let refused = ledger.contract(analyst).submit(call).await.unwrap_err();
-        assert_eq!(refused.refusal().map(|refusal| refusal.code), Some(refusal), "{refused}");
+        assert_eq!(
+            refused.refusal().map(|refusal| refusal.code.as_str()),
+            Some(refusal.as_str()),
+            "{refused}"
+        );
     }
 }
 

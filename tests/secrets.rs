@@ -65,7 +65,7 @@ async fn keys_stay_where_they_are(kind: Kind) {
     let profile = ledger.network.path(&org.profile);
     let own = User::from_files(&org.msp_id, &first, &ledger.network.path(&user.key)).unwrap();
     let tls = ClientTls::from_pem(&text(&org.peer.tls.cert), &text(&org.peer.tls.key)).unwrap();
-    let options = Options { client_tls: Some(tls), ..Options::default() };
+    let options = Options { client_tls: Some(tls), ..node::ledger::options() };
     let gateway = Gateway::from_profile(&profile, Some(own), options).unwrap();
     let contract = gateway.network(&ledger.network.channel).contract(&ledger.network.chaincode.name);
     let call = || Call::new("probe").arg("key").arg("first");

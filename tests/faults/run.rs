@@ -146,7 +146,8 @@ impl Bench {
         let (table, dir, out, deadline) =
             (text(&self.table), text(self.ledger.dir()), text(out), DEADLINE.to_string());
         let kind = self.ledger.name();
-        let common = ["train", "--data", &table, "--label", svm::generate::LABEL, "--id", svm::generate::ID];
+        let common =
+            ["train", "--data", &table, "--label", dataset::generate::LABEL, "--id", dataset::generate::ID];
         let common = common.into_iter().chain(["--ledger", kind, "--dir", &dir, "--out", &out]);
         let answers = ANSWERS.to_string();
         let common = common.chain(["--accept-deadline", &answers, "--step-deadline", &deadline]);

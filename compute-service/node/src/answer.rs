@@ -8,9 +8,9 @@ use crate::{
     store::StoreError,
     worker,
 };
-use gateway_client::{Call, Contract, SubmitFailure};
+use gateway_client::{Call, Contract, Meaning, SubmitFailure};
 use protocol::Fault;
-use records::{Code, Job};
+use records::Job;
 use std::{sync::Arc, time::Duration};
 
 /// Why a job could not be accepted.
@@ -42,7 +42,7 @@ impl AnswerError {
         match self {
             Self::Members(MembersError::Gateway(_)) => true,
             Self::Ledger(failure) => failure.refusal().is_none_or(|refusal| {
-                matches!(refusal.code, Code::NotYet | Code::UnknownJob | Code::UnknownKey | Code::WrongTime)
+                matches!(refusal.meaning, Meaning::NotYet | Meaning::Unknown | Meaning::WrongClock)
             }),
             Self::Unfit(_)
             | Self::Weaker(_)

@@ -1,12 +1,12 @@
 //! A node's configuration file (TOML). Paths are relative to the file.
 
 use crate::consent::Minimum;
+use dataset::{scaling::Scaling, table::Class};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
-use svm::{scaling::Scaling, table::Class};
 
 /// What a node is told when it starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

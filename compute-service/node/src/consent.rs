@@ -4,20 +4,11 @@
 //! in a job below one of them, and tells what a job reveals before it is accepted. A person can accept one below all the same;
 //! that is noted in the data directory, so that a job which was accepted in any other way does not pass for that.
 
-use crate::{
-    config::Config, directory, keyring::Keyring, predictions, protected, report, rows, store::StoreError,
-};
+use crate::{config::Config, directory, jobs, keyring::Keyring, protected, store::StoreError};
 use paillier::KeyShare;
-use records::{
-    Collusion, Comparison, Decimal, HorizontalSvm, Job, JobId, JobParams, Judge, KeyGeneration, KeyRefresh,
-    Kind, Publication, VerticalPredict, VerticalSvm,
-};
+use records::{Decimal, Job, JobId, JobParams, Judge, Publication};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use svm::{
-    horizontal,
-    vertical::{Blinding, Prediction},
-};
 
 /// The least under which a node takes part in jobs: `[minimum]` in its configuration. The defaults let in what Confab proposes by
 /// default.
@@ -180,13 +171,7 @@ pub fn review(config: &Config, job: &Job, party: u32) -> Review {
     };
     let weigh =
         Weigh { minimum: &config.minimum, params: &job.params, party, key: own_share(config, &job.params) };
-    match &job.params.kind {
-        Kind::VerticalSvm(training) => weigh.training(training, &mut review),
-        Kind::VerticalPredict(predict) => weigh.predictions(predict, &mut review),
-        Kind::HorizontalSvm(training) => weigh.rows(training, &mut review),
-        Kind::KeyGeneration(generation) => weigh.generation(generation, &mut review),
-        Kind::KeyRefresh(refresh) => weigh.refresh(refresh, &mut review),
-    }
+    jobs::of(&job.params.kind).review(&weigh, &mut review);
     if let Some(deadlines) = &job.params.deadlines {
         let waits = format!("{} s for answers, {} s for a record", deadlines.accept, deadlines.step);
         review.parameters.push(("deadlines", waits));
@@ -214,202 +199,41 @@ pub fn unmet(config: &Config, job: &Job, party: u32) -> Result<Vec<Below>, Store
 /// The own share of the key that a job uses. Where there is none, the job does not fit, and says so where its data are
 /// checked.
 fn own_share(config: &Config, params: &JobParams) -> Option<KeyShare> {
-    let named = match &params.kind {
-        Kind::VerticalSvm(training) => &training.key,
-        Kind::VerticalPredict(predict) => &predict.key,
-        Kind::KeyRefresh(refresh) => return Keyring::of(config).find(&refresh.key).ok(),
-        Kind::HorizontalSvm(_) | Kind::KeyGeneration(_) => return None,
-    };
-    match named {
+    match params.kind.as_job_kind().key() {
         Some(key) => Keyring::of(config).find(key).ok(),
-        None => protected::share(config.key_share.as_deref()?).ok(),
+        None if jobs::of(&params.kind).uses_dealt_key() => {
+            protected::share(config.key_share.as_deref()?).ok()
+        }
+        None => None,
     }
 }
 
 /// One job beside the minima of one party.
-struct Weigh<'a> {
-    minimum: &'a Minimum,
-    params: &'a JobParams,
-    party: u32,
+pub(crate) struct Weigh<'a> {
+    pub(crate) minimum: &'a Minimum,
+    pub(crate) params: &'a JobParams,
+    pub(crate) party: u32,
     key: Option<KeyShare>,
 }
 
 impl Weigh<'_> {
-    fn training(&self, training: &VerticalSvm, review: &mut Review) {
-        let parties = self.params.parties();
-        let (visits, wanted) = (self.most_visits(training), self.minimum.octaves);
-        review.parameters = vec![
-            ("instances", training.instances.to_string()),
-            ("updates", format!("{} of {} instances", training.iterations, training.batch)),
-            ("judge", shown(&training.judge)),
-            ("key", self.key_shown(training.key.as_deref(), training.key_bits)),
-            ("quorum", of(training.quorum, parties)),
-            ("model", shown(&training.model)),
-        ];
-        if let Some(classes) = &training.classes {
-            let shown = format!("positive {}, negative {}", classes.positive, classes.negative);
-            review.parameters.push(("classes", shown));
-        }
-        self.key_bits(training.key_bits, review);
-        self.quorum(training.quorum, parties, review);
-        self.bound(parties, review);
-        self.judge(training.judge == Judge::Paper, review);
-        self.model(training.model, review);
-        // A blinding that does not fit the key is refused where the data are checked.
-        let blinding = Blinding::new(training.key_bits, parties, training.margin_bits, true).ok();
-        let leak = blinding.filter(|_| training.judge == Judge::Blinded).map(|blinding| {
-            let octaves = blinding.octaves(visits);
-            review.parameters.push(("blinding", format!("{} octaves", blinding.range)));
-            self.blinding(blinding.range, review);
-            if octaves < wanted {
-                let job = format!("{octaves:.1} octaves after {visits} visits to an instance");
-                review.below.push(Below { setting: "octaves", job, minimum: wanted.to_string() });
-            }
-            report::LeakBound::new(&blinding, visits)
-        });
-        review.reveals = report::reveals(self.params, self.key_bound(), leak.as_ref());
-    }
-
-    fn predictions(&self, predict: &VerticalPredict, review: &mut Review) {
-        let parties = self.params.parties();
-        review.parameters = vec![
-            ("training", predict.training.to_string()),
-            ("rows", predict.instances.to_string()),
-            ("key", self.key_shown(predict.key.as_deref(), predict.key_bits)),
-            ("quorum", of(predict.quorum, parties)),
-        ];
-        self.key_bits(predict.key_bits, review);
-        self.quorum(predict.quorum, parties, review);
-        self.bound(parties, review);
-        let weak = VerticalPredict { weak_blinding: true, ..predict.clone() };
-        if let Ok(blinding) = Prediction::blinding(&weak, parties) {
-            review.parameters.push(("blinding", format!("{} octaves", blinding.range)));
-            self.blinding(blinding.range, review);
-        }
-        review.reveals = predictions::reveals(&weak, parties).unwrap_or_default();
-        review.reveals.push(report::pooled(self.key_bound(), predict.quorum, "decision value"));
-    }
-
-    fn rows(&self, training: &HorizontalSvm, review: &mut Review) {
-        let noise = training.gradient_noise.as_ref();
-        let most = training.providers(self.params.parties()).saturating_mul(training.rows);
-        review.parameters = vec![
-            ("analyst", self.name(training.analyst).into()),
-            ("columns", training.columns.join(", ")),
-            ("classes", format!("{} and {}", training.positive, training.negative)),
-            ("room for rows", format!("{} of each provider", training.rows)),
-            (
-                "updates",
-                format!("at most {} of {} rows of each provider", training.iterations, training.active()),
-            ),
-            ("judge", if training.comparison == Comparison::Paper { "paper" } else { "blinded" }.into()),
-            ("key", format!("{} bits, the analyst's own", training.key_bits)),
-            (
-                "gradient noise",
-                noise.map_or("none".into(), |noise| format!("{} norms of a row", noise.multiplier)),
-            ),
-            ("model", shown(&training.model)),
-        ];
-        if let Some(noise) = noise {
-            let epsilon = horizontal::epsilon(noise, training.iterations);
-            let said = format!("{epsilon:.2} at δ = {}, norm {}", noise.delta, noise.norm);
-            review.parameters.push(("ε of a row", said));
-        }
-        self.key_bits(training.key_bits, review);
-        self.judge(training.comparison == Comparison::Paper, review);
-        self.model(training.model, review);
-        if let Some(blinding) = horizontal::HorizontalSvm::blinding(training) {
-            review.parameters.push(("blinding", format!("{} octaves", blinding.range)));
-            self.blinding(blinding.range, review);
-        }
-        let multiplier = noise.map(|noise| noise.multiplier).unwrap_or_default();
-        // It hides a provider's rows; the analyst has none.
-        if self.party != training.analyst && multiplier < self.minimum.gradient_noise {
-            let minimum = self.minimum.gradient_noise.to_string();
-            review.below.push(Below { setting: "gradient_noise", job: multiplier.to_string(), minimum });
-        }
-        let providers = training.providers(self.params.parties()) as usize;
-        review.reveals = rows::reveals(training, providers, training.iterations, &format!("at most {most}"));
-    }
-
-    fn generation(&self, generation: &KeyGeneration, review: &mut Review) {
-        let parties = self.params.parties();
-        let bound = generation.collusion_bound(parties);
-        let against = match generation.against {
-            Collusion::Minority => "minority",
-            Collusion::AllButOne => "all-but-one",
-        };
-        review.parameters = vec![
-            ("purpose", generation.purpose.clone()),
-            ("key", format!("{} bits", generation.key_bits)),
-            ("quorum", of(generation.quorum, parties)),
-            ("against", format!("{against}: {bound} of {parties} together learn nothing of the factors")),
-        ];
-        self.key_bits(generation.key_bits, review);
-        self.quorum(generation.quorum, parties, review);
-        self.against(bound, parties, review);
-        review.reveals = vec![
-            "nothing of any data: a key is made, with which later jobs are encrypted".into(),
-            report::pooled(Some(bound), generation.quorum, "ciphertext under the key, for good"),
-            match generation.against {
-                Collusion::AllButOne => "to any member that deviates, by an offer that is too long or an own modulus of \
-                                         another form: another member's part of the factors, and nobody notices",
-                Collusion::Minority => "a member that deviates can spoil the negotiation; an audit names it afterwards",
-            }
-            .into(),
-        ];
-    }
-
-    fn refresh(&self, refresh: &KeyRefresh, review: &mut Review) {
-        let (members, old) = (refresh.members.len() as u32, refresh.dealers.len() as u32);
-        let names = |parties: &mut dyn Iterator<Item = u32>| {
-            parties.map(|party| self.name(party)).collect::<Vec<_>>().join(", ")
-        };
-        review.parameters = vec![
-            ("purpose", refresh.purpose.clone()),
-            ("key", self.key_shown(Some(&refresh.key), refresh.key_bits)),
-            ("dealers", names(&mut refresh.dealers.iter().map(|dealer| dealer.party))),
-            ("new members", names(&mut refresh.members.iter().copied())),
-            ("quorum", format!("{}, before {}", of(refresh.quorum, members), of(old, refresh.old_parties))),
-        ];
-        self.key_bits(refresh.key_bits, review);
-        self.quorum(refresh.quorum, members, review);
-        if refresh.quorum < old {
-            let minimum = format!("{old}, as many as before");
-            review.below.push(Below { setting: "quorum", job: of(refresh.quorum, members), minimum });
-        }
-        // The key stays as it was made, for as many as had it.
-        self.bound(members.max(refresh.old_parties), review);
-        review.reveals = vec![
-            "nothing of any data: the same key is shared anew".into(),
-            format!(
-                "any {old} old shares together still open everything under this key, that of later jobs too"
-            ),
-            report::pooled(self.key_bound(), refresh.quorum, "ciphertext under the key, of earlier jobs too"),
-        ];
-    }
-
-    fn name(&self, party: u32) -> &str {
+    pub(crate) fn name(&self, party: u32) -> &str {
         self.params.participants.get(party as usize).map_or("?", String::as_str)
     }
 
     /// How many colluding members learned nothing of the factors of the key of the job: 0 of one that was dealt, for a dealer
     /// knows it.
-    fn key_bound(&self) -> Option<u32> {
+    pub(crate) fn key_bound(&self) -> Option<u32> {
         let share = self.key.as_ref()?;
         Some(if self.is_dealt() { 0 } else { share.key().collusion_bound() })
     }
 
     /// Whether the members bring shares that were dealt, as their configurations name them.
-    fn is_dealt(&self) -> bool {
-        match &self.params.kind {
-            Kind::VerticalSvm(training) => training.key.is_none(),
-            Kind::VerticalPredict(predict) => predict.key.is_none(),
-            Kind::HorizontalSvm(_) | Kind::KeyGeneration(_) | Kind::KeyRefresh(_) => false,
-        }
+    pub(crate) fn is_dealt(&self) -> bool {
+        jobs::of(&self.params.kind).uses_dealt_key() && self.params.kind.as_job_kind().key().is_none()
     }
 
-    fn key_shown(&self, named: Option<&str>, bits: u32) -> String {
+    pub(crate) fn key_shown(&self, named: Option<&str>, bits: u32) -> String {
         let made = match self.key_bound() {
             None => "no share of it here".into(),
             Some(0) => "dealt by somebody, who may know it whole".into(),
@@ -420,35 +244,35 @@ impl Weigh<'_> {
         format!("{bits} bits, {name}, {made}")
     }
 
-    fn key_bits(&self, bits: u32, review: &mut Review) {
+    pub(crate) fn key_bits(&self, bits: u32, review: &mut Review) {
         if bits < self.minimum.key_bits {
             let minimum = self.minimum.key_bits.to_string();
             review.below.push(Below { setting: "key_bits", job: bits.to_string(), minimum });
         }
     }
 
-    fn blinding(&self, range: u32, review: &mut Review) {
+    pub(crate) fn blinding(&self, range: u32, review: &mut Review) {
         if range < self.minimum.blinding_bits {
             let minimum = self.minimum.blinding_bits.to_string();
             review.below.push(Below { setting: "blinding_bits", job: range.to_string(), minimum });
         }
     }
 
-    fn judge(&self, is_paper: bool, review: &mut Review) {
+    pub(crate) fn judge(&self, is_paper: bool, review: &mut Review) {
         if is_paper && self.minimum.judge == Judge::Blinded {
             let (job, minimum) = ("paper".into(), "blinded".into());
             review.below.push(Below { setting: "judge", job, minimum });
         }
     }
 
-    fn model(&self, model: Publication, review: &mut Review) {
+    pub(crate) fn model(&self, model: Publication, review: &mut Review) {
         if model == Publication::Published && self.minimum.model == Publication::Split {
             let (job, minimum) = (shown(&model), shown(&Publication::Split));
             review.below.push(Below { setting: "model", job, minimum });
         }
     }
 
-    fn quorum(&self, quorum: u32, parties: u32, review: &mut Review) {
+    pub(crate) fn quorum(&self, quorum: u32, parties: u32, review: &mut Review) {
         let least = self.minimum.quorum.of(parties);
         if quorum < least {
             review.below.push(Below {
@@ -459,7 +283,7 @@ impl Weigh<'_> {
         }
     }
 
-    fn against(&self, bound: u32, parties: u32, review: &mut Review) {
+    pub(crate) fn against(&self, bound: u32, parties: u32, review: &mut Review) {
         let least = self.minimum.against.of(parties);
         if bound < least {
             let job = format!("a key made against {bound} of {parties} who collude");
@@ -468,37 +292,19 @@ impl Weigh<'_> {
     }
 
     /// Of the key of a training or of predictions. Whoever put a dealt one into its configuration trusts the dealer.
-    fn bound(&self, parties: u32, review: &mut Review) {
+    pub(crate) fn bound(&self, parties: u32, review: &mut Review) {
         if let Some(bound) = self.key_bound().filter(|_| !self.is_dealt()) {
             self.against(bound, parties, review);
         }
     }
-
-    /// So many visits to one instance that more come about once in a thousand trainings: they are drawn uniformly.
-    fn most_visits(&self, training: &VerticalSvm) -> u32 {
-        let visits = training.comparisons();
-        let mean = f64::from(visits) / f64::from(training.instances);
-        let rare = 1e-3 / f64::from(training.instances);
-        // The tail of the binomial distribution is below Chernoff's bound (e·λ/v)^v·e^−λ for v > λ.
-        let is_rare = |most: u32| {
-            let v = f64::from(most);
-            v > mean && v * (1.0 + (mean / v).ln()) - mean < rare.ln()
-        };
-        let (mut low, mut high) = (mean as u32, visits);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if is_rare(middle) { high = middle } else { low = middle + 1 }
-        }
-        low.min(visits).max(1)
-    }
 }
 
-fn of(quorum: u32, parties: u32) -> String {
+pub(crate) fn of(quorum: u32, parties: u32) -> String {
     format!("{quorum} of {parties}")
 }
 
 /// A word as parameters have it.
-fn shown(word: &impl Serialize) -> String {
+pub(crate) fn shown(word: &impl Serialize) -> String {
     match serde_json::to_value(word) {
         Ok(serde_json::Value::String(word)) => word,
         other => format!("{other:?}"),
@@ -510,7 +316,10 @@ mod tests {
     use super::*;
     use crate::experiment::{job_params, key_generation, template};
     use proptest::prelude::*;
-    use records::{Dealer, GradientNoise};
+    use records::{
+        Collusion, Comparison, Dealer, GradientNoise, HorizontalSvm, KeyRefresh, Kind, VerticalPredict,
+        VerticalSvm,
+    };
 
     fn config(minimum: &str) -> Config {
         let dir = tempfile::tempdir().unwrap();
@@ -677,8 +486,7 @@ mod tests {
         fn visits_are_seldom_more(seed: [u8; 32], instances in 2u32..300, iterations in 1u32..60, batch in 1u32..70) {
             let kind = training(|t| (t.instances, t.iterations, t.batch) = (instances, iterations, batch));
             let params = job_params(kind, names(3)).unwrap();
-            let weigh = Weigh { minimum: &Minimum::none(), params: &params, party: 0, key: None };
-            let most = weigh.most_visits(params.training());
+            let most = jobs::vertical_svm::most_visits(params.training());
             let schedule = svm::vertical::schedule(&seed, instances, iterations, batch);
             let mut visits = vec![0u32; instances as usize];
             schedule.concat().iter().for_each(|instance| visits[*instance as usize] += 1);

@@ -7,18 +7,16 @@ use crate::{
     model::{Model, Part},
     protected,
 };
+use dataset::{
+    scaling::{Scaler, Scaling},
+    table::{Class, Columns, Overview, Reading, Row, Table, TableError, is_class},
+};
 use paillier::KeyShare;
 use protocol::{Fault, JobSecret};
 use records::{ClassNames, Job, JobParams, Kind, TRAINING, VERSION, VerticalSvm};
 use sha2::{Digest, Sha256};
 use std::{fmt::Display, path::Path};
-use svm::{
-    fixed::Features,
-    horizontal,
-    scaling::{Scaler, Scaling},
-    table::{Class, Columns, Overview, Reading, Row, Table, TableError, is_class},
-    vertical::Private,
-};
+use svm::{fixed::Features, horizontal, vertical::Private};
 
 /// What a participant brings to one job.
 pub struct Loaded {

@@ -363,7 +363,7 @@ impl Acts {
                 Err(failure) => {
                     let usual = [Code::AlreadySame, Code::NotOverdue, Code::NotYet, Code::Ended];
                     match failure.refusal() {
-                        Some(refusal) if usual.contains(&refusal.code) => {
+                        Some(refusal) if usual.iter().any(|code| refusal.code == code.as_str()) => {
                             tracing::debug!("{what}: {failure}")
                         }
                         _ => tracing::warn!("{what}: {failure}"),

@@ -9,8 +9,14 @@ use crate::{
     wait::{self, Wait},
     worker::{JobReport, report_path},
 };
+use dataset::{
+    Label, generate,
+    scaling::Scaling,
+    split::{self, Division},
+    table::{Classes, Columns, Missing, Overview, Row, Table, TableFile},
+};
 use files::Access;
-use gateway_client::{Call, Gateway, Options};
+use gateway_client::{Call, Gateway};
 use paillier::KeyShare;
 use records::{
     Bytes, CONTRACT_VERSION, ClassNames, Collusion, Deadlines, JobId, JobParams, Judge, KeyGeneration, Kind,
@@ -26,12 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 use svm::{
-    Label,
     evaluation::{Preparation, Setting},
-    generate,
-    scaling::Scaling,
-    split::{self, Division},
-    table::{Classes, Columns, Missing, Overview, Row, Table, TableFile},
     vertical::Blinding,
 };
 use tokio::process::{Child, Command};
@@ -559,7 +560,7 @@ impl Participants {
         params: &JobParams,
         say: impl FnMut(&Wait),
     ) -> Result<(), ExperimentError> {
-        let gateway = Gateway::from_profile(&self.organisations[0].1, None, Options::default())?;
+        let gateway = Gateway::from_profile(&self.organisations[0].1, None, crate::ledger::options())?;
         let contract = gateway.network(&self.channel).contract(&self.chaincode);
         let json = serde_json::to_vec(params).expect("parameters hold only strings, integers and arrays");
         let limit = params.deadlines.map_or(120, |deadlines| deadlines.accept.min(deadlines.step).min(120));
@@ -582,7 +583,7 @@ impl Participants {
         if !configs.iter().any(is_new) {
             return Ok(());
         }
-        let gateway = Gateway::from_profile(&self.organisations[0].1, None, Options::default())?;
+        let gateway = Gateway::from_profile(&self.organisations[0].1, None, crate::ledger::options())?;
         let Ok(height) = gateway.network(&self.channel).height().await else { return Ok(()) };
         let new = configs.iter().enumerate().filter(|(_, config)| is_new(config));
         new.map(|(party, _)| party)

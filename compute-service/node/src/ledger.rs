@@ -5,10 +5,12 @@ use crate::{
     facts::{Creator, Fact, Located},
 };
 use gateway_client::{
-    Block, Call, Contract, Gateway, KvWrite, Network, Options, TransactionInfo, TxValidationCode, User,
+    Block, Call, Contract, Gateway, KvWrite, Meaning, Network, Options, RefusalRules, TransactionInfo,
+    TxValidationCode, User,
 };
-use records::{JobId, MAX_PAGE, Page, key};
+use records::{Code, JobId, MAX_PAGE, Page, Refusal, key};
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// Connects with the configuration's identity. Nothing is sent yet.
 ///
@@ -19,7 +21,37 @@ pub fn connect(config: &Config) -> Result<Gateway, gateway_client::Error> {
         Some(own) => Some(User::from_files(&own.msp_id, &own.certificate, &own.private_key)?),
         None => None,
     };
-    Gateway::from_profile(&config.connection_profile, user, Options::default())
+    Gateway::from_profile(&config.connection_profile, user, options())
+}
+
+/// The options of a client of the job contract, which knows its refusals.
+pub fn options() -> Options {
+    Options { refusals: Arc::new(JobRefusals), ..Options::default() }
+}
+
+/// What the job contract's refusals mean for whoever submits.
+#[derive(Debug)]
+struct JobRefusals;
+
+impl RefusalRules for JobRefusals {
+    fn find(&self, text: &str) -> Option<gateway_client::Refusal> {
+        let Refusal { code, detail } = Refusal::find(text)?;
+        let meaning = match code {
+            Code::AlreadySame => Meaning::AlreadyThere,
+            Code::NotYet => Meaning::NotYet,
+            Code::UnknownJob | Code::UnknownKey => Meaning::Unknown,
+            Code::WrongTime => Meaning::WrongClock,
+            Code::AlreadyDifferent
+            | Code::WrongCaller
+            | Code::BadInput
+            | Code::Ended
+            | Code::WrongVersion
+            | Code::Disagreement
+            | Code::NotOverdue
+            | Code::TooMany => Meaning::Final,
+        };
+        Some(gateway_client::Refusal { code: code.as_str().into(), detail, meaning })
+    }
 }
 
 /// Why organisations cannot take part in a job.

@@ -20,6 +20,7 @@ pub mod driver;
 pub mod experiment;
 pub mod facts;
 pub mod instances;
+pub mod jobs;
 pub mod keyring;
 pub mod ledger;
 pub mod model;

@@ -1,5 +1,11 @@
 //! Trained models as files: what a participant keeps, what `predict` reads, and what it says of new rows.
 
+use dataset::{
+    Label,
+    metrics::Metrics,
+    scaling::Scaler,
+    table::{Class, Columns, Overview, Reading, Table, TableError, TableFile},
+};
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 use records::{HorizontalSvm, JobId, JobParams, VERSION};
@@ -9,12 +15,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use svm::{
-    Label, fixed,
-    metrics::Metrics,
-    scaling::Scaler,
-    table::{Class, Columns, Overview, Reading, Table, TableError, TableFile},
-};
+use svm::fixed;
 
 /// One participant's part of a model: its columns, how it scaled them, and their weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -365,7 +366,7 @@ impl Model {
             Some(_) => Some(Metrics::new(&table.labels().map_err(|e| in_file(&e))?, &predicted)),
             None => None,
         };
-        let prediction = |((row, score), label): ((&svm::table::Row, &BigInt), &Label)| Prediction {
+        let prediction = |((row, score), label): ((&dataset::table::Row, &BigInt), &Label)| Prediction {
             line: row.line,
             id: row.id.clone(),
             class: self.class(*label).to_owned(),

@@ -140,7 +140,7 @@ impl Poster {
                 }
                 // Somebody else ended the job: its ending is on the way.
                 Some(SubmitFailure { error: SubmitError::Failed(e), .. })
-                    if e.refusal().is_some_and(|r| r.code == Code::Ended) => {}
+                    if e.refusal().is_some_and(|r| r.code == Code::Ended.as_str()) => {}
                 Some(failure) => {
                     let _ = inputs.send(Input::PostFailed(format!("{what}: {failure}")));
                 }

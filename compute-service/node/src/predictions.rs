@@ -13,6 +13,7 @@ use crate::{
     model::ModelError,
     worker::{JobReport, report_path},
 };
+use dataset::{Label, table::Overview};
 use files::Access;
 use protocol::Fault;
 use records::{Job, JobId, JobParams, Kind, Publication, VERSION, VerticalPredict};
@@ -25,9 +26,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 use svm::{
-    Label,
     fixed::Features,
-    table::Overview,
     vertical::{Parts, Prediction, SplitPart},
 };
 

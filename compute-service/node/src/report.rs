@@ -5,17 +5,20 @@ use crate::{
     experiment::{ExperimentError, Prepared},
     worker::{JobReport, Traffic},
 };
+use dataset::{
+    Label,
+    metrics::{self, Metrics},
+    table::Overview,
+};
 use gateway_client::Retries;
 use num_bigint::BigInt;
 use records::{JobParams, Judge, Outcome};
 use serde::{Deserialize, Serialize};
 use svm::{
-    Hyperparameters, Label,
+    Hyperparameters,
     evaluation::Preparation,
     fixed, float,
-    metrics::{self, Metrics},
     reference::{self, Variant},
-    table::Overview,
     vertical::Blinding,
 };
 

@@ -10,19 +10,22 @@ use crate::{
     report::LedgerReport,
     worker::RowsReport,
 };
+use dataset::{
+    Label,
+    metrics::Metrics,
+    scaling::Scaling,
+    split::Division,
+    table::{Overview, Table},
+};
 use files::Access;
 use num_bigint::BigInt;
 use records::{Comparison, Decimal, HorizontalSvm, JobParams, Kind, Outcome, Publication};
 use serde::{Deserialize, Serialize};
 use svm::{
-    Hyperparameters, Label,
+    Hyperparameters,
     evaluation::{Preparation, Setting},
     fixed, float, horizontal,
-    metrics::Metrics,
     reference::{self, Variant},
-    scaling::Scaling,
-    split::Division,
-    table::{Overview, Table},
 };
 
 /// What is to be trained, on what, by how many.

@@ -15,6 +15,7 @@ use crate::{
     wait::Wait,
     worker::{self, Worker},
 };
+use dataset::table::Overview;
 use gateway_client::{Checkpoint, Contract, Network, UnderWay};
 use records::{Ending, Job, JobId, Outcome};
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,6 @@ use std::{
     sync::{Arc, mpsc as std_mpsc},
     time::Duration,
 };
-use svm::table::Overview;
 use tokio::{
     sync::mpsc,
     task::AbortHandle,
@@ -508,6 +508,15 @@ impl Node {
         };
         let path = worker::report_path(&self.config, &tracked.job.id);
         let report = path.exists().then_some(path);
+        // The answer is on the ledger, or wanted no more: no task is to give it again.
+        let is_answered = match &located.fact {
+            Fact::Accepted(acceptance) => acceptance.msp_id == self.me,
+            Fact::Ended(_) => true,
+            Fact::Proposed(_) | Fact::Posted(_) => false,
+        };
+        if is_answered && let Some(answering) = tracked.answering.take() {
+            answering.abort();
+        }
         if let Fact::Ended(ending) = &located.fact {
             let ended =
                 Event::Ended { job: tracked.job.id.clone(), ending: ending.clone(), report: report.clone() };

@@ -7,10 +7,10 @@ use crate::{
     model::{Model, Query},
     predictions::{self, Answer, Answered},
 };
+use dataset::table::{Columns, Table};
 use files::Access;
 use records::{JobId, JobParams};
 use std::{fs, path::Path};
-use svm::table::{Columns, Table};
 
 /// A finished training by columns with `--model split`, and everything that its run left in a folder.
 #[derive(Debug)]

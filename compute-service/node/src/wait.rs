@@ -1,7 +1,9 @@
 //! For whom or what a job waits, in a form for people and machines.
 
-use gateway_client::{Call, CallError, Contract, Failure, Stage, SubmitFailure, Submitted, UnderWay};
-use records::{Code, Deadlines, JobParams, JobView, Reminder, Slot, Waiting};
+use gateway_client::{
+    Call, CallError, Contract, Failure, Meaning, Stage, SubmitFailure, Submitted, UnderWay,
+};
+use records::{Deadlines, JobParams, JobView, Reminder, Slot, Waiting};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -102,7 +104,9 @@ impl Cause {
         };
         match error.failure() {
             Failure::DiskFull => Self::FullDisk { reason: reason() },
-            Failure::Refused(refusal) if refusal.code == Code::WrongTime => Self::Clock { reason: reason() },
+            Failure::Refused(refusal) if refusal.meaning == Meaning::WrongClock => {
+                Self::Clock { reason: reason() }
+            }
             Failure::WrongClock => Self::Clock { reason: reason() },
             Failure::Refused(refusal) => Self::Peer {
                 address: address.to_owned(),
@@ -338,7 +342,7 @@ pub async fn submit(
 mod tests {
     use super::*;
     use gateway_client::{GrpcCode, Operation, PeerDetail};
-    use records::{Phase, Refusal};
+    use records::{Code, Phase, Refusal};
 
     fn call(code: GrpcCode, message: &str, details: &[&str], connection: bool) -> CallError {
         let detail = |message: &&str| PeerDetail {
@@ -354,6 +358,7 @@ mod tests {
             details: details.iter().map(detail).collect(),
             connection,
             fault: None,
+            refusal: details.iter().find_map(|text| crate::ledger::options().refusals.find(text)),
         }
     }
 

@@ -1,6 +1,11 @@
 //! Whoever evaluates, trains, or runs a fold encrypted takes the same tables: what passes the checks is then read by the
 //! nodes of the participants, too.
 
+use dataset::{
+    scaling::Scaling,
+    split::Division,
+    table::{Columns, Missing},
+};
 use node::{
     config::Config,
     data,
@@ -10,12 +15,7 @@ use node::{
 use protocol::JobSecret;
 use records::{Comparison, HorizontalSvm, Job, JobParams, Kind, Publication, VERSION, VerticalSvm};
 use std::{fs, path::Path};
-use svm::{
-    evaluation::{CrossValidation, Setting},
-    scaling::Scaling,
-    split::Division,
-    table::{Columns, Missing},
-};
+use svm::evaluation::{CrossValidation, Setting};
 
 const PARTIES: u32 = 3;
 const FOLDS: CrossValidation = CrossValidation { folds: 2, repeats: 1, seed: 3 };

@@ -11,6 +11,7 @@ use crate::{
     shutdown,
 };
 use clap::Args;
+use dataset::table::Table;
 use node::{
     experiment::{Plan, Source},
     report::Times,
@@ -25,10 +26,7 @@ use std::{
     },
     time::Instant,
 };
-use svm::{
-    evaluation::{CrossValidation, Fold, Place, Setting},
-    table::Table,
-};
+use svm::evaluation::{CrossValidation, Fold, Place, Setting};
 use tokio::sync::mpsc;
 
 /// Says how well a training does: repeated, stratified cross-validation of the plaintext reference, and of the same training

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::output::{Steps, is_stdout, outputs, replaces, write_json};
 use clap::{Args, Subcommand};
+use dataset::table::{Columns, Overview, Table};
 use node::{
     blobs::Blobs,
     config::Config,
@@ -16,7 +17,6 @@ use node::{
 use records::{AnalystKey, Device, Digest, SharedTable};
 use serde::Serialize;
 use std::path::PathBuf;
-use svm::table::{Columns, Overview, Table};
 
 #[derive(Subcommand)]
 pub enum InstancesCommand {

@@ -204,7 +204,10 @@ pub async fn view(contract: &Contract, job: &str) -> Done<JobView> {
     loop {
         match contract.evaluate(Call::new("job").arg(job)).await {
             Ok(json) => return Ok(serde_json::from_slice(&json)?),
-            Err(e) if e.refusal().is_some_and(|r| r.code == Code::UnknownJob) && start.elapsed() < LAG => {
+            Err(e)
+                if e.refusal().is_some_and(|r| r.code == Code::UnknownJob.as_str())
+                    && start.elapsed() < LAG =>
+            {
                 tokio::time::sleep(Duration::from_millis(250)).await;
             }
             Err(e) => return Err(e.into()),

@@ -1,7 +1,7 @@
 use super::{Done, org::definition};
 use clap::Args;
 use files::Access;
-use gateway_client::{Call, ChannelConfig, Definition, Error, Gateway, Options, ProfileError, User};
+use gateway_client::{Call, ChannelConfig, Definition, Error, Gateway, ProfileError, User};
 use msp::Certificate;
 use node::{
     config::Config,
@@ -98,7 +98,7 @@ fn connect(args: &JoinArgs) -> Done<Gateway> {
         (Some(msp_id), Some(cert), Some(key)) => Some(User::from_files(msp_id, cert, key)?),
         _ => None,
     };
-    Gateway::from_profile(&args.profile, user, Options::default()).map_err(|e| match e {
+    Gateway::from_profile(&args.profile, user, node::ledger::options()).map_err(|e| match e {
         Error::Profile(ProfileError::NoIdentity { .. }) => {
             format!("{e}\nname one with --msp-id, --cert and --key").into()
         }

@@ -215,7 +215,7 @@ struct Shown {
     /// Where the ledger knows the key.
     entry: Option<KeyEntry>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    public: Option<records::ThresholdKey>,
+    public: Option<paillier::KeyParts>,
 }
 
 pub async fn run(command: KeyCommand) -> Done {
@@ -389,7 +389,7 @@ async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
     args.json.as_deref().map_or(Ok(()), |file| write_json(file, &shown(&shares[0], None, None)))
 }
 
-fn shown(share: &KeyShare, entry: Option<KeyEntry>, public: Option<records::ThresholdKey>) -> Shown {
+fn shown(share: &KeyShare, entry: Option<KeyEntry>, public: Option<paillier::KeyParts>) -> Shown {
     let key = share.key();
     Shown {
         fingerprint: hex::encode(key.fingerprint()),
@@ -496,7 +496,7 @@ async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
 async fn show(args: &ShowArgs) -> Done {
     let outputs = args.config.iter().chain(&args.file).fold(outputs(), |outputs, file| outputs.reads(file));
     outputs.writes("--json", args.json.as_deref()).check()?;
-    let with_public = |share: &KeyShare, entry| shown(share, entry, Some(share.key().to_record()));
+    let with_public = |share: &KeyShare, entry| shown(share, entry, Some(share.key().to_parts()));
     let key = match (&args.file, &args.config, &args.key) {
         (Some(file), ..) => with_public(&protected::share(file)?, None),
         (_, Some(config), Some(key)) => {
@@ -546,7 +546,7 @@ async fn show(args: &ShowArgs) -> Done {
 async fn entries(contract: &Contract, fingerprint: &str) -> Done<Vec<KeyEntry>> {
     match contract.evaluate(Call::new("key").arg(fingerprint)).await {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-        Err(e) if e.refusal().is_some_and(|r| r.code == Code::UnknownKey) => Ok(Vec::new()),
+        Err(e) if e.refusal().is_some_and(|r| r.code == Code::UnknownKey.as_str()) => Ok(Vec::new()),
         Err(e) => Err(e.into()),
     }
 }

@@ -48,6 +48,20 @@ pub enum NetworkCommand {
     /// One of the organisations does it, and gives what comes out to all; nothing in it is secret. Each of them then
     /// looks at it and starts its part.
     Create(org::CreateArgs),
+    /// Give the chaincode its next definition, and have its services run this program.
+    ///
+    /// For a new release of Confab, on real Fabric and on the development ledger, while jobs run: the services are started
+    /// anew one after the other, every organisation approves the next sequence, and it is committed when all have. Jobs that
+    /// were proposed before are finished; new ones can be proposed when all services are new. Organisations on machines of
+    /// their own each give the command there, within a quarter of an hour. After an interruption give it again.
+    Upgrade {
+        /// The network's folder.
+        #[arg(long)]
+        dir: PathBuf,
+        /// What the definition is called from now on; as before unless given.
+        #[arg(long, value_name = "VERSION")]
+        chaincode_version: Option<String>,
+    },
     #[command(flatten)]
     Inspect(Inspect),
     /// Stop all processes.
@@ -127,11 +141,28 @@ pub async fn run(command: NetworkCommand) -> Done {
             );
             Ok(())
         }
+        NetworkCommand::Upgrade { dir, chaincode_version } => {
+            upgrade(&dir, chaincode_version.as_deref()).await
+        }
         NetworkCommand::Join(args) => join::run(args).await,
         NetworkCommand::Create(args) => org::create(args).await,
         NetworkCommand::Inspect(inspect) => self::inspect(inspect).await,
         NetworkCommand::Down { dir, purge } => down(&dir, purge),
     }
+}
+
+async fn upgrade(dir: &Path, version: Option<&str>) -> Done {
+    let steps = Steps::new();
+    let command = chaincode_command()?;
+    let mut progress = |step: &str| steps.step(step);
+    let network = tokio::select! {
+        network = launcher::upgrade(dir, version, &command, &mut progress) => network,
+        () = shutdown::requested() => return Err("interrupted; give the command again to go on".into()),
+    };
+    steps.clear();
+    let chaincode = network?.chaincode;
+    say!("chaincode {}, version {}, sequence {}", chaincode.name, chaincode.version, chaincode.sequence);
+    Ok(())
 }
 
 fn list(json: Option<&Path>) -> Done {

@@ -49,7 +49,13 @@ pub async fn run_job(participants: &Participants, params: &JobParams, steps: &St
                 }
                 steps.step(&format!("{}: {wait}", params.participants[party]));
             }
-            Some((party, Event::Unanswered { reason, .. })) => {
+            Some((party, Event::Unanswered { reason, retry_secs: Some(seconds), .. })) => {
+                let name = &params.participants[party];
+                steps.step(&format!(
+                    "{name} could not answer the proposal, and tries again in {seconds} s: {reason}"
+                ));
+            }
+            Some((party, Event::Unanswered { reason, retry_secs: None, .. })) => {
                 return Err(format!(
                     "{} could not answer the proposal: {reason}",
                     params.participants[party]

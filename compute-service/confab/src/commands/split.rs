@@ -12,6 +12,7 @@ use crate::{
     shutdown,
 };
 use clap::Args;
+use dataset::{Label, metrics::Metrics, table::Overview};
 use launcher::Network;
 use node::{
     config::Config,
@@ -23,7 +24,6 @@ use node::{
 use records::{JobId, JobParams, Kind};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use svm::{Label, metrics::Metrics, table::Overview};
 
 /// How a split model is asked.
 #[derive(Args)]

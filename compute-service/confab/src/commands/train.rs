@@ -10,6 +10,13 @@ use crate::{
     shutdown,
 };
 use clap::{Args, ValueEnum};
+use dataset::{
+    generate,
+    metrics::Metrics,
+    scaling::Scaling,
+    split::Division,
+    table::{Columns, Missing, Overview},
+};
 use launcher::{Kind, Network, Options};
 use node::{
     experiment::{Key, Participants, Plan, Prepared, Source},
@@ -22,13 +29,6 @@ use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
     time::Instant,
-};
-use svm::{
-    generate,
-    metrics::Metrics,
-    scaling::Scaling,
-    split::Division,
-    table::{Columns, Missing, Overview},
 };
 
 /// Trains on a table that is split by columns, for the experiment, among participants that show each other nothing.

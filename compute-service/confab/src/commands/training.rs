@@ -1,15 +1,15 @@
 use super::Done;
 use clap::{Args, ValueEnum};
+use dataset::{
+    split::Division,
+    table::{Class, Columns, Missing, Reading},
+};
 use node::experiment::{self, Source};
 use records::{
     Collusion, Comparison, Deadlines, Decimal, GradientNoise, HorizontalSvm, Judge, KeyGeneration,
     Publication, SCALE, VerticalSvm,
 };
 use std::path::PathBuf;
-use svm::{
-    split::Division,
-    table::{Class, Columns, Missing, Reading},
-};
 
 /// The table of an experiment.
 #[derive(Args, Clone)]

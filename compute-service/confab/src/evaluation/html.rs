@@ -5,11 +5,9 @@ use super::{
     chart::{Axis, Chart, bars, escape},
     measures, spread,
 };
+use dataset::{Spread, metrics::Confusion};
 use std::fmt::Write;
-use svm::{
-    evaluation::{Partition, Spread},
-    metrics::Confusion,
-};
+use svm::evaluation::Partition;
 
 /// The page.
 pub fn page(e: &Evaluation) -> String {

@@ -3,6 +3,12 @@
 mod chart;
 pub mod html;
 
+use dataset::{
+    Curve, Spread, Summary, SummaryOfClass, mean_curve,
+    metrics::{Confusion, Metrics},
+    scaling::Scaling,
+    table::{Classes, Missing, Overview, Table},
+};
 use node::{
     experiment::Source,
     report::{LedgerReport, Times},
@@ -10,14 +16,7 @@ use node::{
 };
 use serde::Serialize;
 use std::fmt::Write;
-use svm::{
-    evaluation::{
-        CrossValidation, Curve, Fold, Partition, Setting, Spread, Summary, SummaryOfClass, mean_curve,
-    },
-    metrics::{Confusion, Metrics},
-    scaling::Scaling,
-    table::{Classes, Missing, Overview, Table},
-};
+use svm::evaluation::{CrossValidation, Fold, Partition, Setting};
 
 /// The report; what `--json` writes.
 #[derive(Debug, Serialize)]
@@ -191,7 +190,7 @@ impl Seconds {
 impl Data {
     /// Of a table with labels, of which these lines were left out.
     pub fn new(source: &Source, table: &Table, dropped_lines: Vec<u64>, overview: Overview) -> Self {
-        let positive = |row: &&svm::table::Row| row.label == Some(svm::Label::Positive);
+        let positive = |row: &&dataset::table::Row| row.label == Some(dataset::Label::Positive);
         let classes = table.classes.as_ref();
         let gaps = table.columns.iter().cloned().zip(table.gaps()).filter(|(_, count)| *count > 0).collect();
         Self {

@@ -6,6 +6,7 @@ use super::{
     values::{Form, Opened},
 };
 use crate::blobs::Blobs;
+use dataset::Label;
 use paillier::{Ciphertext, PrivateKey};
 use records::{Content, Digest, Instance, SharedTable};
 use serde::Serialize;
@@ -15,7 +16,6 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-use svm::Label;
 
 /// A table that was fetched.
 #[derive(Clone, Debug, Serialize)]

@@ -8,6 +8,7 @@ use super::{
     values::{Form, Values},
 };
 use crate::blobs::Blobs;
+use dataset::table::Table;
 use gateway_client::Call;
 use paillier::{Ciphertext, EncryptionKey, Encryptor, Randomness};
 use protocol::JobSecret;
@@ -19,7 +20,6 @@ use records::{
 };
 use serde::Serialize;
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
-use svm::table::Table;
 use tokio::task::JoinSet;
 use zeroize::Zeroize;
 
@@ -255,9 +255,9 @@ impl Maker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dataset::table::Columns;
     use paillier::PrivateKey;
     use records::MAX_PAGE;
-    use svm::table::Columns;
 
     fn frame(columns: usize, rows: u32, key_bits: u32, off_ledger: bool) -> SharedTable {
         let zero = Digest::of(b"");

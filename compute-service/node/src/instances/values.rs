@@ -1,12 +1,12 @@
 //! Rows as plaintexts and back: exact decimals, several in a plaintext.
 
 use super::Problem;
+use dataset::{Label, table::Table};
 use num_bigint::BigInt;
 use paillier::{EncryptionKey, packing::Packing};
 use records::{Decimal, SCALE, SHARED_VALUE_BITS, SharedTable};
 use sha2::{Digest, Sha256};
 use std::fmt;
-use svm::{Label, table::Table};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// Stands for a gap: the least number that fits a slot.
@@ -160,7 +160,7 @@ impl Form {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use svm::table::Columns;
+    use dataset::table::Columns;
 
     fn table(cell: &str) -> Table {
         let columns =

@@ -25,6 +25,7 @@ impl Expiry {
         transaction: &TransactionInfo,
         chaincode: &str,
         id: &JobId,
+        job: Option<(&Job, &Rules, &BTreeSet<Slot>)>,
     ) -> Result<(), String> {
         let creator = &transaction.creator.msp_id;
         let since_1970 = transaction.timestamp.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
@@ -39,6 +40,13 @@ impl Expiry {
                         self.clocks.insert(clock.msp_id, clock.time);
                     }
                 }
+                // The time for answers runs from it.
+                Some(key::JOB) if key::subject(&write.key) == Some(&id.0) => {
+                    let proposed = serde_json::from_slice::<Job>(&write.value).map(|job| job.proposed);
+                    if proposed.is_ok_and(|proposed| proposed != now) {
+                        return Err(format!("{creator} dated its proposal otherwise"));
+                    }
+                }
                 Some(key::REMINDER) if key::subject(&write.key) == Some(&id.0) => {
                     let reminder: Reminder =
                         serde_json::from_slice(&write.value).map_err(|e| format!("a reminder: {e}"))?;
@@ -47,8 +55,18 @@ impl Expiry {
                     if !is_own || reminder.version != VERSION || reminder.job != *id {
                         return Err(format!("{creator} wrote a reminder of {slot} that is not its own"));
                     }
-                    if reminder.time < now {
+                    let Some((job, rules, posted)) = job else {
+                        return Err("a reminder before the proposal".into());
+                    };
+                    if reminder.time < now.max(self.now(job).unwrap_or(0)) {
                         return Err(format!("{creator} dated its reminder of {slot} back"));
+                    }
+                    // Of a quorum's records only the members know whose are meant.
+                    if !rules.exists(&slot) || posted.contains(&slot) {
+                        return Err(format!("{creator} reminded of {slot}, which was not missing"));
+                    }
+                    if let Some(need) = rules.first_missing(&slot, &[], |need| posted.contains(need)) {
+                        return Err(format!("{creator} reminded of {slot} before {need} was there"));
                     }
                     self.reminders.insert(slot.party, reminder);
                 }
@@ -56,6 +74,13 @@ impl Expiry {
             }
         }
         Ok(())
+    }
+
+    /// Ledger time for a job.
+    fn now(&self, job: &Job) -> Option<u64> {
+        let participants = &job.params.participants;
+        let clocks = participants.iter().filter_map(|msp_id| self.clocks.get(msp_id).copied());
+        ledger_time(clocks, participants.len())
     }
 
     /// Checks an ending that names `owed`. `accepted` are the parties that have accepted the job, and `posted` its records.
@@ -72,8 +97,7 @@ impl Expiry {
     ) -> Result<(), String> {
         let Some(deadlines) = job.params.deadlines else { return Err("the job has no deadlines".into()) };
         let participants = &job.params.participants;
-        let clocks = participants.iter().filter_map(|msp_id| self.clocks.get(msp_id).copied());
-        let now = ledger_time(clocks, participants.len()).ok_or("no participant's clock is there")?;
+        let now = self.now(job).ok_or("no participant's clock is there")?;
         let silent = (0..rules.parties()).filter(|party| !accepted.contains(party)).collect::<Vec<_>>();
         let debt =
             |party: u32, slot, since| Debt { msp_id: participants[party as usize].clone(), slot, since };
@@ -99,15 +123,9 @@ impl Expiry {
         if let Some(debt) = missing.next() {
             return Err(format!("{} owed something, too, and is not named", debt.msp_id));
         }
-        // What could not be posted is nobody's debt. Of a quorum's records only the members know whose are meant.
-        for slot in owed.iter().filter_map(|debt| debt.slot) {
-            if let Some(missing) = rules.needs(&slot, &[]).into_iter().find(|need| !posted.contains(need)) {
-                return Err(format!("{slot} could not be posted before {missing}"));
-            }
-        }
-        match owed.is_empty() {
-            true => Err("nobody is named".into()),
-            false => Ok(()),
+        match owed.len() == due.len() && !owed.is_empty() {
+            true => Ok(()),
+            false => Err("nobody is named, or somebody twice".into()),
         }
     }
 }
@@ -209,8 +227,8 @@ mod tests {
         assert!(Case::defect(|case| case.owed[0].slot = None).contains("did not owe an answer"));
         let posted = Case::defect(|case| assert!(case.posted.insert(slot(Phase::SeedOpen, 1))));
         assert!(posted.contains("did not owe"), "{posted}");
-        let barred = Case::defect(|case| assert!(case.posted.remove(&slot(Phase::SeedCommit, 0))));
-        assert!(barred.contains("could not be posted before"), "{barred}");
+        let twice = Case::defect(|case| case.owed.push(case.owed[0].clone()));
+        assert!(twice.contains("somebody twice"), "{twice}");
         assert_eq!(Case::defect(|case| case.job.params.deadlines = None), "the job has no deadlines");
     }
 

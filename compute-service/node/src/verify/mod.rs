@@ -6,20 +6,16 @@ mod validation;
 
 use crate::{
     facts::{Fact, Located},
+    jobs::{self, Replayed},
     ledger,
 };
 use expiry::Expiry;
 use gateway_client::{Block, Checkpoint, Network, TransactionInfo, TxValidationCode};
-use key_generation::{Generation, Refresh};
 use msp::{Identity, Msps};
-use protocol::{Committed, Fault, Protocol, Role, Status};
-use records::{Acceptance, Ending, Job, JobId, Kind, Outcome, Record, Rules, Slot};
+use protocol::Committed;
+use records::{Acceptance, Ending, Job, JobId, Outcome, Record, Rules, Slot};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use svm::{
-    horizontal::HorizontalSvm,
-    vertical::{Prediction, VerticalSvm},
-};
 use validation::{Found, Validation};
 
 /// What a replay found.
@@ -92,65 +88,6 @@ pub async fn verify(
     replay.finish().ok_or_else(|| VerifyError::Unknown(id.clone()))
 }
 
-/// The protocol of a job without any secret.
-enum Observed {
-    Training(Box<VerticalSvm>),
-    Prediction(Box<Prediction>),
-    Rows(Box<HorizontalSvm>),
-    Generation(Box<Generation>),
-    Refresh(Box<Refresh>),
-}
-
-impl Observed {
-    fn start(job: &Job) -> Result<Self, Fault> {
-        Ok(match &job.params.kind {
-            Kind::VerticalSvm(_) => Self::Training(Box::new(VerticalSvm::start(job, Role::Observer)?)),
-            Kind::VerticalPredict(_) => Self::Prediction(Box::new(Prediction::start(job, Role::Observer)?)),
-            Kind::HorizontalSvm(_) => Self::Rows(Box::new(HorizontalSvm::start(job, Role::Observer)?)),
-            Kind::KeyGeneration(_) => Self::Generation(Box::new(Generation::start(job, Role::Observer)?)),
-            Kind::KeyRefresh(_) => Self::Refresh(Box::new(Refresh::start(job, Role::Observer)?)),
-        })
-    }
-
-    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
-        match self {
-            Self::Training(protocol) => protocol.apply(committed),
-            Self::Prediction(protocol) => protocol.apply(committed),
-            Self::Rows(protocol) => protocol.apply(committed),
-            Self::Generation(protocol) => protocol.apply(committed),
-            Self::Refresh(protocol) => protocol.apply(committed),
-        }
-    }
-
-    /// Records of partial decryptions whose proof was checked and holds.
-    fn proofs(&self) -> u64 {
-        match self {
-            Self::Training(protocol) => protocol.proofs(),
-            Self::Prediction(protocol) => protocol.proofs(),
-            Self::Rows(_) => 0,
-            Self::Generation(protocol) => protocol.proofs(),
-            Self::Refresh(protocol) => protocol.proofs(),
-        }
-    }
-
-    /// Whether the job came to its end, and the number of indicators that were found.
-    fn result(&self) -> Option<u64> {
-        match self {
-            Self::Training(protocol) => match protocol.status() {
-                Status::Done(output) => Some(output.indicators.iter().flatten().count() as u64),
-                Status::Running { .. } => None,
-            },
-            Self::Prediction(protocol) => match protocol.status() {
-                Status::Done(labels) => Some(labels.len() as u64),
-                Status::Running { .. } => None,
-            },
-            Self::Rows(protocol) => matches!(protocol.status(), Status::Done(_)).then_some(0),
-            Self::Generation(protocol) => matches!(protocol.status(), Status::Done(_)).then_some(0),
-            Self::Refresh(protocol) => matches!(protocol.status(), Status::Done(_)).then_some(0),
-        }
-    }
-}
-
 /// A replay under way: blocks are folded from the first one on, in their order.
 pub struct Replay<'a> {
     id: JobId,
@@ -166,7 +103,7 @@ pub struct Replay<'a> {
     proofs: u64,
     ending: Option<Ending>,
     expiry: Expiry,
-    protocol: Option<Observed>,
+    protocol: Option<Box<dyn Replayed>>,
     defects: Vec<String>,
     /// Of the block that is folded.
     records: Vec<Committed>,
@@ -247,7 +184,8 @@ impl<'a> Replay<'a> {
         let is_valid =
             |transaction: &&TransactionInfo| transaction.validation_code == TxValidationCode::Valid;
         for transaction in transactions.iter().filter(is_valid) {
-            if let Err(defect) = self.expiry.note(transaction, chaincode, &self.id) {
+            let job = self.job.as_ref().map(|(job, rules)| (job, rules, &self.posted));
+            if let Err(defect) = self.expiry.note(transaction, chaincode, &self.id, job) {
                 self.defects
                     .push(format!("block {block}, transaction {}: {defect}", transaction.transaction_id));
             }
@@ -304,7 +242,7 @@ impl<'a> Replay<'a> {
         if self.job.is_some() {
             return Err("the job was proposed twice".into());
         }
-        self.protocol = Some(Observed::start(job).map_err(|fault| fault.to_string())?);
+        self.protocol = Some(jobs::of(&job.params.kind).observe(job).map_err(|fault| fault.to_string())?);
         self.job = Some((job.clone(), Rules::new(&job.params)));
         Ok(())
     }
@@ -318,20 +256,14 @@ impl<'a> Replay<'a> {
         if self.acceptances.len() < job.params.participants.len() {
             return Err(format!("{slot} was posted before all had accepted"));
         }
-        if !rules.exists(&slot) {
-            return Err(format!("{slot} does not exist in this job"));
-        }
-        rules.check_body(&slot, &record.body)?;
-        rules.check_used(&slot, &record.used)?;
+        rules.check(&slot, &record.body, &record.used).map_err(|violation| violation.to_string())?;
         let acceptance = self.acceptances.get(&slot.party).ok_or("a record of a stranger")?;
         if (&acceptance.msp_id, &acceptance.key_hash) != (&located.creator.msp_id, &located.creator.key_hash)
             || record.msp_id != acceptance.msp_id
         {
             return Err(format!("{slot} was signed by {} with another key", located.creator.msp_id));
         }
-        if let Some(missing) =
-            rules.needs(&slot, &record.used).into_iter().find(|need| !self.posted.contains(need))
-        {
+        if let Some(missing) = rules.first_missing(&slot, &record.used, |need| self.posted.contains(need)) {
             return Err(format!("{slot} was posted before {missing}"));
         }
         if !self.posted.insert(slot) {
@@ -368,7 +300,15 @@ impl<'a> Replay<'a> {
         match &ending.outcome {
             Outcome::Expired(owed) => {
                 let accepted = self.acceptances.keys().copied().collect();
-                self.expiry.check(job, rules, &accepted, &self.posted, owed)
+                self.expiry.check(job, rules, &accepted, &self.posted, owed)?;
+                // After a fault it is not known what the protocol waits for.
+                let Some(protocol) = &self.protocol else { return Ok(()) };
+                let waiting_for = protocol.waiting_for();
+                let mut slots = owed.iter().filter_map(|debt| debt.slot);
+                match slots.find(|slot| !waiting_for.contains(slot)) {
+                    Some(slot) => Err(format!("nothing waited for {slot}")),
+                    None => Ok(()),
+                }
             }
             Outcome::Finished | Outcome::Refused(_) | Outcome::Aborted(_) => Ok(()),
         }
@@ -377,7 +317,7 @@ impl<'a> Replay<'a> {
     /// What was found; `None` where the job is in none of the blocks.
     pub fn finish(mut self) -> Option<Verification> {
         let (job, _) = self.job?;
-        let indicators = self.protocol.as_ref().and_then(Observed::result);
+        let indicators = self.protocol.as_ref().and_then(|protocol| protocol.result());
         let finished = matches!(&self.ending, Some(Ending { outcome: Outcome::Finished, .. }));
         if finished && indicators.is_none() && self.defects.is_empty() {
             self.defects.push("the job is said to be finished, but records are missing".into());

@@ -2,13 +2,14 @@
 //!
 //! Validation codes are no part of what a block's hash covers: each peer writes its own, and one that lies can have a
 //! transaction count that does not, or hide one that does. So the codes of the job's transactions are made from the
-//! blocks. Those of others are taken from the peer, for they write under none of the job's keys.
+//! blocks, and those of the transactions that write the members' clocks, by which jobs expire. Those of others are taken from
+//! the peer, for they write under none of these keys.
 
 use super::channel::{Channel, LIFECYCLE, Signer};
 use fabric_protos::kvrwset::{KvMetadataEntry, KvRead, RangeQueryInfo, range_query_info::ReadsInfo};
 use gateway_client::{Block, Kind, ReadWriteSet, TransactionInfo, TxValidationCode as Code};
 use msp::{Identity, Msps, Policy, Role};
-use records::JobId;
+use records::{JobId, key};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The namespace of definitions of before Fabric 2.0, in which the new lifecycle looks for names.
@@ -89,14 +90,19 @@ impl<'a> Validation<'a> {
                 sets.iter().any(|set| set.namespace == LIFECYCLE && !set.own.writes.is_empty());
             let is_of_job = writes_to(chaincode)
                 && transaction.writes.iter().any(|w| w.namespace == chaincode && w.key.contains(&id.0));
+            let is_clock = writes_to(chaincode)
+                && transaction
+                    .writes
+                    .iter()
+                    .any(|w| w.namespace == chaincode && key::kind(&w.key) == Some(key::CLOCK));
             let mut code = transaction.validation_code;
             let mut defines = false;
-            if is_of_job || is_definition {
+            if is_of_job || is_clock || is_definition {
                 self.judged += u64::from(is_of_job);
                 let checked = self.check(block, index as usize, &sets, chaincode, &valid_ids, &mut found);
                 defines = checked == Code::Valid;
                 // All that followed read the definition that the peer had: it gives versions, and no policy.
-                code = if is_of_job { checked } else { code };
+                code = if is_of_job || is_clock { checked } else { code };
             }
             if code == Code::Valid {
                 valid_ids.insert(transaction.transaction_id.clone());

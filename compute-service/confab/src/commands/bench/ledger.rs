@@ -11,7 +11,7 @@ use crate::{
     shutdown,
 };
 use clap::Args;
-use gateway_client::{Gateway, Options, Retries};
+use gateway_client::{Gateway, Retries};
 use launcher::{Kind, Network};
 use node::{
     cost::{Client, Recording, bare, bare::Barrier, replay},
@@ -127,7 +127,7 @@ async fn measure(args: &LedgerArgs, steps: &Steps) -> Done<Report> {
         .iter()
         .take(args.participants as usize)
         .map(|org| {
-            let gateway = Gateway::from_profile(&network.path(&org.profile), None, Options::default())?;
+            let gateway = Gateway::from_profile(&network.path(&org.profile), None, node::ledger::options())?;
             Ok(Client::new(&gateway, &network.channel, &network.chaincode.name))
         })
         .collect::<Done<Vec<_>>>()?;

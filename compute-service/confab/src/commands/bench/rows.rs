@@ -5,6 +5,7 @@ use crate::{
     output::{Steps, is_stdout, outputs, write_json},
 };
 use clap::Args;
+use dataset::table::{Columns, Table};
 use node::{driver::cpu_seconds, experiment};
 use protocol::{JobSecret, simulate};
 use rand_chacha::ChaCha20Rng;
@@ -19,7 +20,6 @@ use std::{
 use svm::{
     Hyperparameters,
     horizontal::{self, HorizontalSvm, Private},
-    table::{Columns, Table},
 };
 
 /// How the time of a training by rows grows with rows and columns.

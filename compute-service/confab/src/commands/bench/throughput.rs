@@ -9,7 +9,7 @@ use clap::Args;
 use contract::JobContract;
 use crypto_material::{NetworkSpec, generate};
 use dev_ledger::{ChaincodeConfig, Config, EndorsementPolicy, OrgConfig, Rule, Running};
-use gateway_client::{Call, Contract, Endpoint, Gateway, Options, User};
+use gateway_client::{Call, Contract, Endpoint, Gateway, User};
 use serde::Serialize;
 use shim::{Server, Tls};
 use std::{
@@ -218,7 +218,7 @@ async fn start(dir: &Path, rule: Rule) -> Done<Ledger> {
         let user = User::from_files(org.msp_id(), &user.signing_cert(), &user.signing_key())?;
         let tls = gateway_client::Tls { ca_pem: std::fs::read(org.tls_ca_cert())?, server_name: None };
         let endpoint = Endpoint { address: format!("localhost:{}", address.port()), tls: Some(tls) };
-        gateways.push(Gateway::connect(&endpoint, user, Options::default())?);
+        gateways.push(Gateway::connect(&endpoint, user, node::ledger::options())?);
     }
     Ok(Ledger { running, gateways })
 }

@@ -1,0 +1,139 @@
+//! Predictions with a model that stayed split, on a node.
+
+use super::{NodeJob, Replayed};
+use crate::{
+    config::Config,
+    consent::{Review, Weigh, of},
+    driver::{DriverError, Input, Seconds},
+    predictions::{self, Asked},
+    report,
+    worker::{Ended, Traffic, Worker, pretty},
+};
+use dataset::{Label, table::Overview};
+use protocol::{Committed, Fault, Protocol, Role, Status};
+use records::{Ending, Job, Slot, VerticalPredict};
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, mpsc::Receiver};
+use svm::vertical::Prediction;
+
+/// What a node keeps of finished predictions with a model that stayed split.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PredictReport {
+    /// The job.
+    pub job: Job,
+    /// The node's party index.
+    pub party: u32,
+    /// How it ended.
+    pub ending: Ending,
+    /// What the file of the new rows holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Overview>,
+    /// Identifiers and classes, in the words of the training table.
+    pub classes: Vec<(String, String)>,
+    /// What others learned, in words.
+    pub reveals: Vec<String>,
+    /// Work.
+    pub seconds: Seconds,
+    /// Seconds from acceptance to the end, since the node was started.
+    pub elapsed: f64,
+    /// Ledger traffic.
+    pub traffic: Traffic,
+}
+
+impl NodeJob for VerticalPredict {
+    fn check(&self, config: &Config, job: &Job, party: u32) -> Result<Option<[u8; 32]>, Fault> {
+        Ok(Some(predictions::load(config, job, party, self)?.digest))
+    }
+
+    /// Predictions with a split model. Their rows are counted before anything of them leaves the node, and the answers are
+    /// on the disk before the report, without which the job would be taken up again.
+    fn run(&self, worker: &Worker, inputs: &Receiver<Input>) -> Result<Ended, DriverError> {
+        let (config, job) = (&worker.config, &worker.job);
+        let loaded = predictions::load(config, job, worker.party, self)
+            .and_then(|asked| predictions::count(config, &job.id, self).map(|()| asked));
+        let Asked { parts, ids, classes, digest, overview } = match loaded {
+            Ok(asked) => asked,
+            Err(fault) => return worker.give_up(inputs, fault),
+        };
+        worker.check_data(&digest)?;
+        worker.tell(&overview);
+        let finished = worker.drive::<Prediction>(inputs, Arc::new(parts))?;
+        let Some(labels) = finished.output else { return Ok((finished.ending, None)) };
+        let kept = predictions::keep(config, &job.id, &self.training, &ids, &labels)
+            .map_err(|e| e.to_string())
+            .and_then(|()| predictions::reveals(self, job.params.parties()).map_err(|e| e.to_string()));
+        let reveals = match kept {
+            Ok(reveals) => reveals,
+            Err(reason) => {
+                tracing::error!(
+                    job = ?job.id,
+                    "the answers are not on the disk: {reason}. Mend that and start the node again"
+                );
+                return Ok((finished.ending, None));
+            }
+        };
+        let [positive, negative] = &classes;
+        let class = |label: &Label| if *label == Label::Positive { positive } else { negative }.clone();
+        let report = PredictReport {
+            job: job.clone(),
+            party: worker.party,
+            ending: finished.ending.clone(),
+            table: Some(overview),
+            classes: ids.into_iter().zip(labels.iter().map(class)).collect(),
+            reveals,
+            seconds: finished.seconds,
+            elapsed: worker.elapsed(),
+            traffic: worker.poster.traffic(),
+        };
+        Ok((finished.ending, Some(pretty(&report))))
+    }
+
+    fn uses_dealt_key(&self) -> bool {
+        true
+    }
+
+    fn review(&self, weigh: &Weigh, review: &mut Review) {
+        let parties = weigh.params.parties();
+        review.parameters = vec![
+            ("training", self.training.to_string()),
+            ("rows", self.instances.to_string()),
+            ("key", weigh.key_shown(self.key.as_deref(), self.key_bits)),
+            ("quorum", of(self.quorum, parties)),
+        ];
+        weigh.key_bits(self.key_bits, review);
+        weigh.quorum(self.quorum, parties, review);
+        weigh.bound(parties, review);
+        let weak = VerticalPredict { weak_blinding: true, ..self.clone() };
+        if let Ok(blinding) = Prediction::blinding(&weak, parties) {
+            review.parameters.push(("blinding", format!("{} octaves", blinding.range)));
+            weigh.blinding(blinding.range, review);
+        }
+        review.reveals = predictions::reveals(&weak, parties).unwrap_or_default();
+        review.reveals.push(report::pooled(weigh.key_bound(), self.quorum, "decision value"));
+    }
+
+    fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {
+        Ok(Box::new(Prediction::start(job, Role::Observer)?))
+    }
+}
+
+impl Replayed for Prediction {
+    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
+        Protocol::apply(self, committed)
+    }
+
+    fn proofs(&self) -> u64 {
+        self.proofs()
+    }
+
+    fn result(&self) -> Option<u64> {
+        match self.status() {
+            Status::Done(labels) => Some(labels.len() as u64),
+            Status::Running { .. } => None,
+        }
+    }
+
+    fn waiting_for(&self) -> Vec<Slot> {
+        super::waiting_for(self)
+    }
+}
