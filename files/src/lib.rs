@@ -113,7 +113,7 @@ pub fn make_private(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(Access::Owner.folder()))
 }
 
-/// Removes the files that [`write`] and [`create`] had begun in a folder when their process was killed.
+/// Removes the files that [`write()`] and [`create`] had begun in a folder when their process was killed.
 ///
 /// # Errors
 /// The system's; a folder that is not there has none.

@@ -9,7 +9,7 @@
 //! use dataset::{Label, metrics::Metrics};
 //!
 //! let (truth, predicted) = ([Label::Positive, Label::Negative], [Label::Positive, Label::Positive]);
-//! assert_eq!(Metrics::new(&truth, &predicted).recall, 1.0);
+//! assert_eq!(Metrics::new(&truth, &predicted).scores.recall, 1.0);
 //! ```
 
 pub mod float64;

@@ -21,7 +21,7 @@ pub struct AcceptArgs {
     node: NodeFile,
     /// The job.
     job: String,
-    /// Consent to what of this job is below the [minimum] of the node's configuration; the command says what that is.
+    /// Consent to what of this job is below the `[minimum]` of the node's configuration; the command says what that is.
     #[arg(long)]
     accept_weaker: bool,
     /// Only show what the job asks and reveals, and answer nothing.

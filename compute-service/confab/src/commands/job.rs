@@ -42,7 +42,7 @@ pub enum JobCommand {
     /// The node takes part from then on; whether it runs meanwhile or is started later makes no difference. Where table
     /// or key share do not fit, nothing is answered: correct them and accept again, or refuse.
     ///
-    /// Shows what the job asks and reveals. What is below the [minimum] of the node's configuration is refused unless
+    /// Shows what the job asks and reveals. What is below the `[minimum]` of the node's configuration is refused unless
     /// --accept-weaker consents to it.
     Accept(AcceptArgs),
     /// Decline a proposal, which ends the job.

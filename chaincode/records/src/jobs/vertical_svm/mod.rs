@@ -141,7 +141,7 @@ pub struct Iv {
     pub paper: Option<PaperIv>,
 }
 
-/// r₁, [[r₂]], r₃ and RPI of Algorithm 3; one entry for each instance of the chunk.
+/// r₁, `[[r₂]]`, r₃ and RPI of Algorithm 3; one entry for each instance of the chunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PaperIv {
