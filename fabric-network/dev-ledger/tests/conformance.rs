@@ -16,7 +16,6 @@ use fabric_protos::gateway::{
 use fabric_protos::orderer::seek_info::SeekBehavior;
 use fabric_protos::orderer::{SeekInfo, SeekNewest, SeekPosition, seek_position};
 use fabric_protos::peer::Transaction;
-use launcher::Generation;
 use prost::Message;
 use tonic::Status;
 
@@ -47,16 +46,10 @@ async fn verdict_after(client: &mut Client, late: &[&str], early: &[&str]) -> Re
     Ok(client.commit_status(&proposed.id).await?.0.as_str_name().into())
 }
 
-/// The answers, where this generation of Fabric gives them.
-async fn run(
-    generation: Generation,
-    one: &mut Client,
-    two: &mut Client,
-    stranger: &mut Client,
-) -> Vec<String> {
+async fn run(one: &mut Client, two: &mut Client, stranger: &mut Client) -> Vec<String> {
     let mut t = Transcript::default();
     state(&mut t, one, two).await;
-    refusals(&mut t, generation, one).await;
+    refusals(&mut t, one).await;
     strangers(&mut t, one, stranger).await;
     verdicts(&mut t, one).await;
     ranges(&mut t, one).await;
@@ -101,7 +94,7 @@ async fn state(t: &mut Transcript, one: &mut Client, two: &mut Client) {
     t.call("after del", two.evaluate(&["keys", "a", "d"]).await);
 }
 
-async fn refusals(t: &mut Transcript, generation: Generation, one: &mut Client) {
+async fn refusals(t: &mut Transcript, one: &mut Client) {
     type Change = fn(&mut ChannelHeader);
     let changes: [(&str, Change); 7] = [
         ("transaction id", |header| header.tx_id = "00".into()),
@@ -113,10 +106,6 @@ async fn refusals(t: &mut Transcript, generation: Generation, one: &mut Client) 
         ("header type", |header| header.r#type = 5),
     ];
     for (what, change) in changes {
-        // Peers of 2.5 do not look at a proposal's time.
-        if what == "old" && generation == Generation::V2 {
-            continue;
-        }
         // The clock and the name of the type are in the peer's words.
         let code_only = ["old", "header type"].contains(&what);
         let proposed = one.propose_as(&["get", "a"], change);
@@ -381,33 +370,40 @@ async fn system(t: &mut Transcript, one: &mut Client) {
     }
 }
 
-async fn on_fabric(generation: Generation) -> Vec<String> {
+async fn on_fabric() -> Vec<String> {
     let fabric = Fabric::up(Vec::new()).await;
     let (mut one, mut two) = (fabric.client(0), fabric.client(1));
     let mut stranger = stranger(&one).await;
-    run(generation, &mut one, &mut two, &mut stranger).await
+    run(&mut one, &mut two, &mut stranger).await
 }
 
-async fn on_dev_ledger(generation: Generation) -> Vec<String> {
+async fn on_dev_ledger() -> Vec<String> {
     let network = Network::new(2).await;
     let ledger = network.serve().await;
     let (mut one, mut two) = (network.client(&ledger, 1), network.client(&ledger, 2));
     let mut stranger = stranger(&one).await;
-    let transcript = run(generation, &mut one, &mut two, &mut stranger).await;
+    let transcript = run(&mut one, &mut two, &mut stranger).await;
     ledger.shutdown().await;
     transcript
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn real_fabric_answers_alike() {
-    let binaries = launcher::Binaries::find();
-    let generation = binaries.as_ref().ok().map(|binaries| binaries.generation().unwrap());
-    let ours = on_dev_ledger(generation.unwrap_or(Generation::V3)).await;
+    let ours = on_dev_ledger().await;
     assert!(ours.len() > 80, "{} answers", ours.len());
-    let Some(generation) = generation else {
-        eprintln!("SKIPPED: real_fabric_answers_alike: real Fabric not found; set FABRIC_HOME");
-        return;
-    };
-    let theirs = on_fabric(generation).await;
+    let generation = launcher::Binaries::find().and_then(|binaries| binaries.generation());
+    match generation {
+        Ok(launcher::Generation::V3) => {}
+        // It looks at no proposal's time, and lets a malformed question for a verdict wait for ever.
+        Ok(launcher::Generation::V2) => {
+            return eprintln!(
+                "SKIPPED: real_fabric_answers_alike: the answers are those of Fabric 3, not of 2.5"
+            );
+        }
+        Err(_) => {
+            return eprintln!("SKIPPED: real_fabric_answers_alike: real Fabric not found; set FABRIC_HOME");
+        }
+    }
+    let theirs = on_fabric().await;
     compare(&ours, &theirs);
 }
