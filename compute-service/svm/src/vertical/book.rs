@@ -2,7 +2,7 @@
 
 use crate::digest;
 use protocol::{Fault, Role};
-use records::{Job, JobId, Phase, Record, Rules, Slot};
+use records::{Job, JobId, Phase, Record, Rules, Slot, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The records of a job whose rounds are encrypted margins (IV) and partial decryptions (DV).
@@ -178,7 +178,10 @@ impl Book {
             return Err(self.blame(slot.party, format!("{slot} was posted by {}", record.msp_id)));
         }
         let checked = self.rules.check(slot, &record.body, &record.used);
-        checked.map_err(|violation| self.blame(slot.party, format!("{slot}: {violation}")))?;
+        checked.map_err(|violation| match violation {
+            Violation::NoSlot { .. } => self.blame(slot.party, format!("{slot} is not part of the job")),
+            other => self.blame(slot.party, format!("{slot}: {other}")),
+        })?;
         match self.follows(slot, &record.used) {
             true => Ok(()),
             false => Err(self.blame(slot.party, format!("{slot} was posted before what it needs"))),
