@@ -4,7 +4,7 @@
 //! job's parameters alone.
 
 use crate::{Body, JobParams, Phase, Slot, Violation};
-use std::{fmt::Debug, ops::Range, sync::Arc};
+use std::{collections::BTreeSet, fmt::Debug, ops::Range, sync::Arc};
 
 /// What one kind of job says about its phases.
 pub trait PhaseSchedule: Debug + Send + Sync {
@@ -233,6 +233,18 @@ impl Rules {
     /// The first record that a slot needs and that is not there.
     pub fn first_missing(&self, slot: &Slot, used: &[u32], is_there: impl Fn(&Slot) -> bool) -> Option<Slot> {
         self.needs(slot, used).into_iter().find(|need| !is_there(need))
+    }
+
+    /// Whether a slot is still missing, and wanted: where a quorum is enough it may have come without it.
+    pub fn is_awaited(&self, slot: &Slot, is_there: impl Fn(&Slot) -> bool) -> bool {
+        if is_there(slot) {
+            return false;
+        }
+        let Owed::Quorum(quorum) = self.owed(slot) else { return true };
+        let slots = self.round_slots(slot.phase, slot.round);
+        let incomplete: BTreeSet<u32> =
+            slots.iter().filter(|slot| !is_there(slot)).map(|slot| slot.party).collect();
+        self.authors(slot.phase).len() - incomplete.len() < quorum as usize
     }
 
     /// Checks the parties on whose records a slot builds: a quorum in ascending order, or nobody where all are needed.

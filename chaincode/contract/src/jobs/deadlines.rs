@@ -214,23 +214,19 @@ fn reminders(world: &mut dyn WorldState, job: &Job) -> Result<Vec<Reminder>, Con
     Ok(reminders)
 }
 
-/// Whether a slot is still missing, and wanted: where a quorum is enough it may have come without it.
+/// Whether a slot is still missing, and wanted.
 fn is_awaited(
     world: &mut dyn WorldState,
     job: &Job,
     rules: &Rules,
     slot: &Slot,
 ) -> Result<bool, ContractError> {
-    let [posted] = read(world, [key::posted(&job.id, slot)])?;
-    let Owed::Quorum(quorum) = rules.owed(slot) else { return Ok(posted.is_none()) };
-    let slots = rules.round_slots(slot.phase, slot.round);
+    let slots = match rules.owed(slot) {
+        Owed::Quorum(_) => rules.round_slots(slot.phase, slot.round),
+        _ => vec![*slot],
+    };
     let keys: Vec<String> = slots.iter().map(|slot| key::posted(&job.id, slot)).collect();
-    let incomplete: BTreeSet<u32> = slots
-        .iter()
-        .zip(world.get(&keys)?)
-        .filter(|(_, posted)| posted.is_none())
-        .map(|(slot, _)| slot.party)
-        .collect();
-    let complete = rules.authors(slot.phase).len() - incomplete.len();
-    Ok(posted.is_none() && complete < quorum as usize)
+    let posted = slots.iter().zip(world.get(&keys)?).filter(|(_, posted)| posted.is_some());
+    let posted: BTreeSet<&Slot> = posted.map(|(slot, _)| slot).collect();
+    Ok(rules.is_awaited(slot, |slot| posted.contains(slot)))
 }

@@ -2,7 +2,7 @@
 //! blocks.
 
 use gateway_client::TransactionInfo;
-use records::{Clock, Debt, Job, JobId, Owed, Reminder, Rules, Slot, VERSION, key, ledger_time};
+use records::{Clock, Debt, Job, JobId, Reminder, Rules, Slot, VERSION, key, ledger_time};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::UNIX_EPOCH,
@@ -107,8 +107,9 @@ impl Expiry {
                 (due.collect(), deadlines.accept)
             }
             true => {
-                let due =
-                    self.reminders.values().filter(|reminder| is_awaited(rules, &reminder.slot, posted));
+                let is_awaited =
+                    |reminder: &&Reminder| rules.is_awaited(&reminder.slot, |slot| posted.contains(slot));
+                let due = self.reminders.values().filter(is_awaited);
                 let due = due.map(|reminder| debt(reminder.slot.party, Some(reminder.slot), reminder.time));
                 (due.collect(), deadlines.step)
             }
@@ -128,18 +129,6 @@ impl Expiry {
             false => Err("nobody is named, or somebody twice".into()),
         }
     }
-}
-
-/// Whether a slot is still missing, and wanted: where a quorum is enough it may have come without it.
-fn is_awaited(rules: &Rules, slot: &Slot, posted: &BTreeSet<Slot>) -> bool {
-    if !rules.exists(slot) || posted.contains(slot) {
-        return false;
-    }
-    let Owed::Quorum(quorum) = rules.owed(slot) else { return true };
-    let slots = rules.round_slots(slot.phase, slot.round);
-    let incomplete: BTreeSet<u32> =
-        slots.iter().filter(|slot| !posted.contains(slot)).map(|slot| slot.party).collect();
-    rules.authors(slot.phase).len() - incomplete.len() < quorum as usize
 }
 
 #[cfg(test)]

@@ -88,13 +88,12 @@ impl<'a> Validation<'a> {
             let writes_to = |namespace: &str| sets.iter().any(|set| set.namespace == namespace);
             let is_definition =
                 sets.iter().any(|set| set.namespace == LIFECYCLE && !set.own.writes.is_empty());
-            let is_of_job = writes_to(chaincode)
-                && transaction.writes.iter().any(|w| w.namespace == chaincode && w.key.contains(&id.0));
-            let is_clock = writes_to(chaincode)
-                && transaction
-                    .writes
-                    .iter()
-                    .any(|w| w.namespace == chaincode && key::kind(&w.key) == Some(key::CLOCK));
+            let writes_key = |is: &dyn Fn(&str) -> bool| {
+                writes_to(chaincode)
+                    && transaction.writes.iter().any(|w| w.namespace == chaincode && is(&w.key))
+            };
+            let is_of_job = writes_key(&|key| key.contains(&id.0));
+            let is_clock = writes_key(&|written| key::kind(written) == Some(key::CLOCK));
             let mut code = transaction.validation_code;
             let mut defines = false;
             if is_of_job || is_clock || is_definition {
