@@ -1,6 +1,6 @@
 //! Jobs that make threshold keys, on a node.
 
-use super::{NodeJob, Replayed};
+use super::{NodeJob, Replay, Replayed};
 use crate::{
     config::Config,
     consent::{Below, Review, Weigh, of},
@@ -11,8 +11,8 @@ use crate::{
 };
 use key_generation::{Generation, Output, Private, Refresh};
 use paillier::KeyShare;
-use protocol::{Committed, Fault, Protocol, Role, Status};
-use records::{Collusion, Ending, Job, KeyGeneration, KeyRefresh, Kind, Outcome, Slot};
+use protocol::{Fault, Protocol, Role};
+use records::{Collusion, Ending, Job, KeyGeneration, KeyRefresh, Kind, Outcome};
 use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
@@ -85,7 +85,7 @@ impl NodeJob for KeyGeneration {
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {
-        Ok(Box::new(Generation::start(job, Role::Observer)?))
+        Replay::<Generation>::start(job, Generation::proofs, |_| 0)
     }
 }
 
@@ -129,43 +129,7 @@ impl NodeJob for KeyRefresh {
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {
-        Ok(Box::new(Refresh::start(job, Role::Observer)?))
-    }
-}
-
-impl Replayed for Generation {
-    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
-        Protocol::apply(self, committed)
-    }
-
-    fn proofs(&self) -> u64 {
-        self.proofs()
-    }
-
-    fn result(&self) -> Option<u64> {
-        matches!(self.status(), Status::Done(_)).then_some(0)
-    }
-
-    fn waiting_for(&self) -> Vec<Slot> {
-        super::waiting_for(self)
-    }
-}
-
-impl Replayed for Refresh {
-    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
-        Protocol::apply(self, committed)
-    }
-
-    fn proofs(&self) -> u64 {
-        self.proofs()
-    }
-
-    fn result(&self) -> Option<u64> {
-        matches!(self.status(), Status::Done(_)).then_some(0)
-    }
-
-    fn waiting_for(&self) -> Vec<Slot> {
-        super::waiting_for(self)
+        Replay::<Refresh>::start(job, Refresh::proofs, |_| 0)
     }
 }
 

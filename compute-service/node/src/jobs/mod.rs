@@ -12,7 +12,7 @@ use crate::{
     driver::{DriverError, Input},
     worker::{Ended, Worker},
 };
-use protocol::{Committed, Fault, Protocol, Status};
+use protocol::{Committed, Fault, Protocol, Role, Status};
 use records::{Ending, Job, Kind, Slot};
 use std::sync::mpsc::Receiver;
 
@@ -52,9 +52,7 @@ pub(crate) trait Replayed: Send {
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault>;
 
     /// Records of partial decryptions whose proof was checked and holds.
-    fn proofs(&self) -> u64 {
-        0
-    }
+    fn proofs(&self) -> u64;
 
     /// Whether the job came to its end, and the number of indicators that were found.
     fn result(&self) -> Option<u64>;
@@ -63,11 +61,48 @@ pub(crate) trait Replayed: Send {
     fn waiting_for(&self) -> Vec<Slot>;
 }
 
-/// The records for which a protocol waits.
-fn waiting_for<P: Protocol>(protocol: &P) -> Vec<Slot> {
-    match protocol.status() {
-        Status::Running { waiting_for } => waiting_for,
-        Status::Done(_) => Vec::new(),
+/// The replay of a protocol.
+struct Replay<P: Protocol> {
+    protocol: P,
+    proofs: fn(&P) -> u64,
+    indicators: fn(&P::Output) -> u64,
+}
+
+impl<P: Protocol> Replay<P> {
+    /// Before the first record. `proofs` are those that were checked so far, and `indicators` those of a finished job.
+    fn start(
+        job: &Job,
+        proofs: fn(&P) -> u64,
+        indicators: fn(&P::Output) -> u64,
+    ) -> Result<Box<dyn Replayed>, Fault>
+    where
+        P: 'static,
+    {
+        Ok(Box::new(Self { protocol: P::start(job, Role::Observer)?, proofs, indicators }))
+    }
+}
+
+impl<P: Protocol> Replayed for Replay<P> {
+    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
+        self.protocol.apply(committed)
+    }
+
+    fn proofs(&self) -> u64 {
+        (self.proofs)(&self.protocol)
+    }
+
+    fn result(&self) -> Option<u64> {
+        match self.protocol.status() {
+            Status::Done(output) => Some((self.indicators)(&output)),
+            Status::Running { .. } => None,
+        }
+    }
+
+    fn waiting_for(&self) -> Vec<Slot> {
+        match self.protocol.status() {
+            Status::Running { waiting_for } => waiting_for,
+            Status::Done(_) => Vec::new(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Predictions with a model that stayed split, on a node.
 
-use super::{NodeJob, Replayed};
+use super::{NodeJob, Replay, Replayed};
 use crate::{
     config::Config,
     consent::{Review, Weigh, of},
@@ -10,8 +10,8 @@ use crate::{
     worker::{Ended, Traffic, Worker, pretty},
 };
 use dataset::{Label, table::Overview};
-use protocol::{Committed, Fault, Protocol, Role, Status};
-use records::{Ending, Job, Slot, VerticalPredict};
+use protocol::Fault;
+use records::{Ending, Job, VerticalPredict};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::vertical::Prediction;
@@ -113,27 +113,6 @@ impl NodeJob for VerticalPredict {
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {
-        Ok(Box::new(Prediction::start(job, Role::Observer)?))
-    }
-}
-
-impl Replayed for Prediction {
-    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
-        Protocol::apply(self, committed)
-    }
-
-    fn proofs(&self) -> u64 {
-        self.proofs()
-    }
-
-    fn result(&self) -> Option<u64> {
-        match self.status() {
-            Status::Done(labels) => Some(labels.len() as u64),
-            Status::Running { .. } => None,
-        }
-    }
-
-    fn waiting_for(&self) -> Vec<Slot> {
-        super::waiting_for(self)
+        Replay::<Prediction>::start(job, Prediction::proofs, |labels| labels.len() as u64)
     }
 }

@@ -1,6 +1,6 @@
 //! Training by columns on a node.
 
-use super::{NodeJob, Replayed};
+use super::{NodeJob, Replay, Replayed};
 use crate::{
     config::Config,
     consent::{Below, Review, Weigh, of, shown},
@@ -11,8 +11,8 @@ use crate::{
     worker::{Ended, Traffic, Worker, pretty},
 };
 use dataset::table::Overview;
-use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status};
-use records::{Bytes, Ending, Job, Judge, Publication, Slot, VerticalSvm};
+use protocol::{Fault, JobSecret};
+use records::{Bytes, Ending, Job, Judge, Publication, VerticalSvm};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::vertical::{Blinding, VerticalSvm as Training};
@@ -151,28 +151,9 @@ impl NodeJob for VerticalSvm {
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {
-        Ok(Box::new(Training::start(job, Role::Observer)?))
-    }
-}
-
-impl Replayed for Training {
-    fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
-        Protocol::apply(self, committed)
-    }
-
-    fn proofs(&self) -> u64 {
-        self.proofs()
-    }
-
-    fn result(&self) -> Option<u64> {
-        match self.status() {
-            Status::Done(output) => Some(output.indicators.iter().flatten().count() as u64),
-            Status::Running { .. } => None,
-        }
-    }
-
-    fn waiting_for(&self) -> Vec<Slot> {
-        super::waiting_for(self)
+        Replay::<Training>::start(job, Training::proofs, |output| {
+            output.indicators.iter().flatten().count() as u64
+        })
     }
 }
 
