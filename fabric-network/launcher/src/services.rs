@@ -104,7 +104,8 @@ async fn address(
     service.map(|service| service.address).ok_or_else(|| format!("package {package_id} is not installed"))
 }
 
-async fn ask<M: Message + Default>(
+/// What a peer's `_lifecycle` answers to a question.
+pub async fn ask<M: Message + Default>(
     lifecycle: &Contract,
     function: &str,
     argument: &impl Message,

@@ -5,7 +5,7 @@ use crate::{
     ChaincodeCommand, ChaincodeDefinition, Error, Network, Organization,
     lifecycle::is_approved,
     prepare::{self, Lock},
-    process, ready,
+    process, ready, services,
 };
 use fabric_protos::lifecycle::{
     ApproveChaincodeDefinitionForMyOrgArgs, ChaincodeSource, CheckCommitReadinessArgs,
@@ -42,9 +42,9 @@ pub async fn upgrade(
 ) -> Result<Network, Error> {
     let mut network = Network::load(dir)?;
     let _lock = Lock::take(&network.dir)?;
-    let services: Vec<String> = network.orgs.iter().map(|org| format!("chaincode-{}", org.id())).collect();
+    let names: Vec<String> = network.orgs.iter().map(|org| format!("chaincode-{}", org.id())).collect();
     // A service that an interrupted call left stopped is started below.
-    let others = network.processes.iter().filter(|process| !services.contains(&process.name));
+    let others = network.processes.iter().filter(|process| !names.contains(&process.name));
     others.map(|process| &process.name).try_for_each(|name| process::expect_alive(&network.dir, name))?;
     let orgs = network.orgs.clone();
     let members = orgs.iter().map(|org| Member::connect(&network, org));
@@ -57,7 +57,7 @@ pub async fn upgrade(
     let named = ChaincodeDefinition { version, sequence: sequence as u64, ..network.chaincode.clone() };
     prepare::check_definition(&named)?;
 
-    for name in &services {
+    for name in &names {
         let Some(spec) = network.processes.iter_mut().find(|process| process.name == *name) else { continue };
         progress(&format!("starting {name} with this program"));
         (spec.program, spec.args) = (command.program.clone(), command.args.clone());
@@ -119,9 +119,7 @@ impl<'a> Member<'a> {
         function: &str,
         argument: &impl Message,
     ) -> Result<M, Error> {
-        let call = Call::new(function).arg(argument.encode_to_vec());
-        let answer = self.lifecycle.evaluate(call).await.map_err(|e| self.failed(what, e))?;
-        M::decode(answer.as_slice()).map_err(|e| self.failed(what, e))
+        services::ask(&self.lifecycle, function, argument).await.map_err(|e| self.failed(what, e))
     }
 
     /// The definition that the channel has.
@@ -130,7 +128,8 @@ impl<'a> Member<'a> {
         self.ask("say which definition is committed", "QueryChaincodeDefinition", &asked).await
     }
 
-    /// Approves a definition, for the package that the organisation's peer runs. Whoever has approved it before is told so.
+    /// Approves a definition, for the package that the organisation's peer runs. That the organisation has approved it
+    /// before is no error.
     async fn approve(&self, definition: &CheckCommitReadinessArgs) -> Result<(), Error> {
         let local = chaincode_source::Local { package_id: self.org.chaincode.package_id.clone() };
         let source = ChaincodeSource { r#type: Some(chaincode_source::Type::LocalPackage(local)) };
