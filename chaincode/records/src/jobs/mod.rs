@@ -15,7 +15,7 @@ pub use key_refresh::*;
 pub use vertical_predict::*;
 pub use vertical_svm::*;
 
-use crate::{JobId, ParamsError, params::check, schedule::PhaseSchedule};
+use crate::{ParamsError, params::check, schedule::PhaseSchedule};
 use serde::{Deserialize, Serialize};
 use std::{fmt::Debug, sync::Arc};
 
@@ -39,11 +39,6 @@ pub trait JobKind: Debug {
     fn key(&self) -> Option<&str> {
         None
     }
-
-    /// The finished job that this one builds on.
-    fn earlier_job(&self) -> Option<&JobId> {
-        None
-    }
 }
 
 impl<T: JobKind> JobKind for Box<T> {
@@ -62,10 +57,6 @@ impl<T: JobKind> JobKind for Box<T> {
     fn key(&self) -> Option<&str> {
         (**self).key()
     }
-
-    fn earlier_job(&self) -> Option<&JobId> {
-        (**self).earlier_job()
-    }
 }
 
 macro_rules! kinds {
@@ -77,9 +68,6 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// What all kinds are called.
-            pub const NAMES: &'static [&'static str] = &[$($name),*];
-
             /// What it is called, the word of its JSON.
             pub fn name(&self) -> &'static str {
                 match self {

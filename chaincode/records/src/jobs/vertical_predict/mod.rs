@@ -98,8 +98,4 @@ impl JobKind for VerticalPredict {
     fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
-
-    fn earlier_job(&self) -> Option<&JobId> {
-        Some(&self.training)
-    }
 }
