@@ -2,52 +2,18 @@
 
 mod world;
 
-use records::{
-    Body, Bytes, CONTRACT_VERSION, DataDigest, Deadlines, JobId, JobParams, Judge, Kind, Publication, Setup,
-    ThresholdKey, VERSION, VerticalSvm,
-};
-use world::{World, caller};
+use records::{Bytes, CONTRACT_VERSION, Deadlines, JobId, JobParams, VERSION};
+use world::{World, caller, setup};
 
 fn params(nonce: u8) -> JobParams {
     JobParams {
         version: VERSION,
         contract: CONTRACT_VERSION.into(),
         participants: (1..=3).map(|org| format!("Org{org}MSP")).collect(),
-        kind: Kind::VerticalSvm(VerticalSvm {
-            judge: Judge::Blinded,
-            instances: 10,
-            iterations: 2,
-            batch: 1,
-            learning_rate: "0.1".parse().unwrap(),
-            lambda: "1".parse().unwrap(),
-            c: "1".parse().unwrap(),
-            key: None,
-            key_bits: 256,
-            insecure_key_bits: true,
-            quorum: 3,
-            margin_bits: 42,
-            weak_blinding: true,
-            model: Publication::Published,
-            classes: None,
-        }),
+        kind: world::training(),
         nonce: Bytes(vec![nonce; 16]),
         deadlines: Some(Deadlines { accept: 600, step: 600 }),
     }
-}
-
-fn setup() -> Vec<u8> {
-    let body = Body::Setup(Setup {
-        key: ThresholdKey {
-            n: Bytes(vec![1; 32]),
-            quorum: 3,
-            collusion_bound: 2,
-            theta: Bytes(vec![1; 32]),
-            base: Bytes(vec![1; 64]),
-            verification: vec![Bytes(vec![1; 64]); 3],
-        },
-        data: DataDigest { instances: 10, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) },
-    });
-    serde_json::to_vec(&body).unwrap()
 }
 
 /// A job that these organisations have accepted.
@@ -77,7 +43,7 @@ fn answers_and_records_of_different_members_do_not_meet() {
     let args: &[&[u8]] = &[id.0.as_bytes()];
     let answers = [1, 2, 3].map(|org| (org, "jobs:accept", args));
     assert_eq!(together(&mut world, &answers), [true; 3]);
-    let setup = setup();
+    let setup = serde_json::to_vec(&setup()).unwrap();
     let args: &[&[u8]] = &[id.0.as_bytes(), b"setup", b"0", b"0", &setup];
     let records = [1, 2, 3].map(|org| (org, "jobs:post", args));
     assert_eq!(together(&mut world, &records), [true; 3]);
@@ -87,7 +53,7 @@ fn answers_and_records_of_different_members_do_not_meet() {
 #[test]
 fn what_contradicts_is_valid_once() {
     let (mut world, id) = accepted(&[1, 2, 3]);
-    let setup = setup();
+    let setup = serde_json::to_vec(&setup()).unwrap();
     let post: &[&[u8]] = &[id.0.as_bytes(), b"setup", b"0", b"0", &setup];
     assert_eq!(together(&mut world, &[(1, "jobs:post", post), (1, "jobs:post", post)]), [true, false]);
     let end: &[&[u8]] = &[id.0.as_bytes(), b"enough"];

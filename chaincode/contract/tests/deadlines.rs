@@ -3,12 +3,12 @@
 mod world;
 
 use records::{
-    Awaited, Body, Bytes, CONTRACT_VERSION, Code, Collusion, Comparison, DataDigest, Deadlines, Debt, Dv,
-    Ending, HorizontalSvm, JobId, JobParams, JobView, Judge, KeyGeneration, Kind, MAX_OPEN_PROPOSALS,
-    MAX_PAGE_BYTES, MAX_PARAMS_BYTES, Outcome, Page, Phase, Proof, Publication, Record, Reminder, Rules,
-    SeedCommit, Setup, Slot, ThresholdKey, VERSION, VerticalSvm, Waiting, key,
+    Awaited, Body, Bytes, CONTRACT_VERSION, Code, Collusion, Comparison, Deadlines, Debt, Dv, Ending,
+    HorizontalSvm, JobId, JobParams, JobView, Judge, KeyGeneration, Kind, MAX_OPEN_PROPOSALS, MAX_PAGE_BYTES,
+    MAX_PARAMS_BYTES, Outcome, Page, Phase, Proof, Publication, Record, Reminder, Rules, SeedCommit, Slot,
+    VERSION, VerticalSvm, Waiting, key,
 };
-use world::{World, caller};
+use world::{World, caller, setup};
 
 const LIMITS: Deadlines = Deadlines { accept: 100_000, step: 1_800 };
 /// When the clocks begin, so that there is time before.
@@ -47,20 +47,6 @@ fn training(quorum: u32, iterations: u32, batch: u32) -> JobParams {
 
 fn slot(phase: Phase, round: u32, party: u32) -> Slot {
     Slot { phase, round, party, chunk: 0 }
-}
-
-fn setup() -> Body {
-    Body::Setup(Setup {
-        key: ThresholdKey {
-            n: Bytes(vec![1; 32]),
-            quorum: 3,
-            collusion_bound: 2,
-            theta: Bytes(vec![1; 32]),
-            base: Bytes(vec![1; 64]),
-            verification: vec![Bytes(vec![1; 64]); 3],
-        },
-        data: DataDigest { instances: 10, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) },
-    })
 }
 
 /// A ledger with one job.

@@ -4,10 +4,10 @@ mod world;
 
 use records::{
     Body, Bytes, CONTRACT_VERSION, Code, Collusion, DataDigest, Dealer, Job, JobId, JobParams, JobView,
-    Judge, KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Page, Phase, Publication, Record, SeedCommit,
-    Setup, ThresholdKey, VERSION, VerticalPredict, VerticalSvm, key,
+    KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Page, Phase, Publication, Record, SeedCommit, Setup,
+    ThresholdKey, VERSION, VerticalPredict, key,
 };
-use world::{World, caller};
+use world::{World, caller, setup};
 
 impl World {
     fn post(&mut self, org: u32, id: &str, round: u32, body: &Body) -> Result<Vec<u8>, Code> {
@@ -30,40 +30,10 @@ fn params() -> JobParams {
         version: VERSION,
         contract: CONTRACT_VERSION.into(),
         participants: (1..=3).map(|i| format!("Org{i}MSP")).collect(),
-        kind: Kind::VerticalSvm(VerticalSvm {
-            judge: Judge::Blinded,
-            instances: 10,
-            iterations: 2,
-            batch: 1,
-            learning_rate: "0.1".parse().unwrap(),
-            lambda: "1".parse().unwrap(),
-            c: "1".parse().unwrap(),
-            key: None,
-            key_bits: 256,
-            insecure_key_bits: true,
-            quorum: 3,
-            margin_bits: 42,
-            weak_blinding: true,
-            model: Publication::Published,
-            classes: None,
-        }),
+        kind: world::training(),
         nonce: Bytes(vec![1; 16]),
         deadlines: None,
     }
-}
-
-fn setup() -> Body {
-    Body::Setup(Setup {
-        key: ThresholdKey {
-            n: Bytes(vec![1; 32]),
-            quorum: 3,
-            collusion_bound: 2,
-            theta: Bytes(vec![1; 32]),
-            base: Bytes(vec![1; 64]),
-            verification: vec![Bytes(vec![1; 64]); 3],
-        },
-        data: DataDigest { instances: 10, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) },
-    })
 }
 
 fn commitment(byte: u8) -> Body {

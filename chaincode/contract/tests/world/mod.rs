@@ -5,7 +5,9 @@
 #![allow(dead_code)]
 
 use contract::{Caller, ContractError, StatePage, WorldState, invoke};
-use records::{Code, Refusal, key};
+use records::{
+    Body, Bytes, Code, DataDigest, Judge, Kind, Publication, Refusal, Setup, ThresholdKey, VerticalSvm, key,
+};
 use std::collections::BTreeMap;
 
 /// What is committed.
@@ -211,4 +213,40 @@ impl World {
 
 pub fn caller(org: u32, key: &str) -> Caller {
     Caller { msp_id: format!("Org{org}MSP"), key_hash: format!("{org}{key}") }
+}
+
+/// A training of two updates under a key of all three participants.
+pub fn training() -> Kind {
+    Kind::VerticalSvm(VerticalSvm {
+        judge: Judge::Blinded,
+        instances: 10,
+        iterations: 2,
+        batch: 1,
+        learning_rate: "0.1".parse().unwrap(),
+        lambda: "1".parse().unwrap(),
+        c: "1".parse().unwrap(),
+        key: None,
+        key_bits: 256,
+        insecure_key_bits: true,
+        quorum: 3,
+        margin_bits: 42,
+        weak_blinding: true,
+        model: Publication::Published,
+        classes: None,
+    })
+}
+
+/// What every participant posts first.
+pub fn setup() -> Body {
+    Body::Setup(Setup {
+        key: ThresholdKey {
+            n: Bytes(vec![1; 32]),
+            quorum: 3,
+            collusion_bound: 2,
+            theta: Bytes(vec![1; 32]),
+            base: Bytes(vec![1; 64]),
+            verification: vec![Bytes(vec![1; 64]); 3],
+        },
+        data: DataDigest { instances: 10, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) },
+    })
 }
