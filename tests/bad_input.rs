@@ -208,7 +208,7 @@ async fn cheat(config: Config, id: JobId, tamper: Tamper) -> Ending {
     let contract = ledger::connect(&config).unwrap().network(&config.channel).contract(&config.chaincode);
     // What is no record at all does not get past the contract.
     let nonsense = ["setup", "0", "0", "nonsense"];
-    let call = nonsense.iter().fold(Call::new("post").arg(id.0.as_str()), |call, arg| call.arg(*arg));
+    let call = nonsense.iter().fold(Call::new("post").arg(id.to_string()), |call, arg| call.arg(*arg));
     let refused = contract.submitter().submit(call, PATIENCE).await.unwrap_err();
     assert!(refused.to_string().contains("BAD_INPUT"), "{refused}");
     let own = config.clone();
@@ -247,7 +247,7 @@ fn a_participant_that_cheats_is_named_and_the_job_ends() {
         let config = Config::load(Path::new(&orgs.config(3))).unwrap();
         let ending = runtime
             .block_on(async {
-                tokio::time::timeout(PATIENCE, cheat(config, JobId(job.clone()), tamper)).await
+                tokio::time::timeout(PATIENCE, cheat(config, job.parse().unwrap(), tamper)).await
             })
             .expect("the job ends");
         for (success, said) in honest.map(Running::end) {
@@ -402,7 +402,7 @@ fn a_provider_that_cheats_is_named_and_the_job_ends() {
         let config = Config::load(Path::new(&orgs.config(2))).unwrap();
         let own = config.clone();
         let private = move |job: &Job, party, secret| data::rows(&own, job, party, secret).unwrap().private;
-        let id = JobId(job.clone());
+        let id = job.parse().unwrap();
         let ending = runtime
             .block_on(async {
                 tokio::time::timeout(PATIENCE, play::<HorizontalSvm>(config, &id, private, tamper)).await

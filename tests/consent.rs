@@ -56,7 +56,8 @@ fn text(bytes: &[u8]) -> String {
 
 /// What `job accept` says as JSON, and whether it succeeded.
 fn accept(members: &Participants, party: usize, job: &JobId, more: &[&str]) -> (Value, bool) {
-    let args = [&["job", "accept", &job.0, "--json", "-"], more].concat();
+    let job = job.to_string();
+    let args = [&["job", "accept", &job, "--json", "-"], more].concat();
     let output = confab(members, party, &args);
     let shown = serde_json::from_slice(&output.stdout);
     (shown.unwrap_or_else(|e| panic!("{e}: {}", text(&output.stderr))), output.status.success())
@@ -73,7 +74,7 @@ fn failed(output: &Output) -> String {
 }
 
 async fn has_accepted(ledger: &Ledger, job: &JobId, party: usize) -> bool {
-    let view = ledger.contract(0).evaluate(Call::new("job").arg(job.0.as_str())).await.unwrap();
+    let view = ledger.contract(0).evaluate(Call::new("job").arg(job.to_string())).await.unwrap();
     serde_json::from_slice::<JobView>(&view).unwrap().acceptances[party].is_some()
 }
 
@@ -88,7 +89,7 @@ async fn a_weak_key_needs_consent(ledger: &Ledger, members: &Participants) -> St
     assert_eq!(below(&shown), ["key_bits", "quorum"]);
     let reveals = shown["reveals"].as_array().unwrap();
     assert!(reveals.iter().any(|line| line.as_str().unwrap().contains("any two that pool")), "{shown}");
-    let said = failed(&confab(members, 1, &["job", "accept", &job.0]));
+    let said = failed(&confab(members, 1, &["job", "accept", &job.to_string()]));
     assert!(
         said.contains("key_bits: the job has 256, the least here is 2048")
             && said.contains("quorum: the job has 2 of 4, the least here is 3")
@@ -140,9 +141,9 @@ async fn a_weak_training_needs_consent(ledger: &Ledger, members: &Participants, 
     set_minimum(members, 1, least);
     let mut training = experiment::template(30, ledger.members(4)).unwrap().training().clone();
     (training.key_bits, training.insecure_key_bits, training.quorum) = (256, true, 2);
-    (training.key, training.judge) = (Some(key.into()), Judge::Paper);
+    (training.key, training.judge) = (Some(key.parse().unwrap()), Judge::Paper);
     let job = propose(ledger, members, Protocol::VerticalSvm(training));
-    let output = confab(members, 1, &["job", "accept", &job.0]);
+    let output = confab(members, 1, &["job", "accept", &job.to_string()]);
     let shown = text(&output.stdout);
     assert!(
         shown.contains("every margin y·w·x is known to everybody") && shown.contains("made against 1"),
@@ -159,12 +160,12 @@ async fn a_weak_training_needs_consent(ledger: &Ledger, members: &Participants, 
     }
     assert!(!said.contains("key_bits"), "{said}");
     // With consent the job is looked at as any other: this organisation has no table.
-    let said = failed(&confab(members, 1, &["job", "accept", &job.0, "--accept-weaker"]));
+    let said = failed(&confab(members, 1, &["job", "accept", &job.to_string(), "--accept-weaker"]));
     assert!(said.contains("[data]"), "{said}");
     assert!(!has_accepted(ledger, &job, 1).await);
-    let output = confab(members, 1, &["job", "refuse", &job.0, "--reason", "too weak"]);
+    let output = confab(members, 1, &["job", "refuse", &job.to_string(), "--reason", "too weak"]);
     assert!(output.status.success());
-    let view = confab(members, 2, &["job", "watch", &job.0, "--json", "-"]);
+    let view = confab(members, 2, &["job", "watch", &job.to_string(), "--json", "-"]);
     let view: JobView = serde_json::from_slice(&view.stdout).unwrap();
     assert_eq!(view.ending.unwrap().outcome, Outcome::Refused("too weak".into()));
 }

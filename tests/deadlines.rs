@@ -14,7 +14,7 @@ use node::{
     run::Event,
     wait::Cause,
 };
-use records::{Deadlines, Debt, Ending, Job, JobId, JobView, Judge, Outcome, Phase, Rules};
+use records::{Deadlines, Debt, Ending, Job, JobId, JobView, Judge, MspId, Outcome, Phase, Rules};
 use std::{
     path::Path,
     process::Stdio,
@@ -137,7 +137,7 @@ async fn watched(config: &Path, job: &JobId) -> String {
     let mut child = Command::new(program())
         .args(["job", "watch", "--config"])
         .arg(config)
-        .arg(&job.0)
+        .arg(job.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -160,7 +160,7 @@ async fn accept(prepared: &Prepared, party: usize) {
     let id = prepared.params.id();
     let job: Job = timeout(PATIENCE, async {
         loop {
-            let call = gateway_client::Call::new("job").arg(id.0.as_str());
+            let call = gateway_client::Call::new("job").arg(id.to_string());
             match contract.evaluate(call).await {
                 Ok(view) => return serde_json::from_slice::<JobView>(&view).unwrap().job,
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -169,8 +169,8 @@ async fn accept(prepared: &Prepared, party: usize) {
     })
     .await
     .unwrap();
-    let msp_id = gateway.user().identity().msp_id();
-    answer::accept(&Arc::new(config.clone()), &contract, msp_id, &job, false).await.unwrap();
+    let msp_id = gateway.user().identity().msp_id().parse().unwrap();
+    answer::accept(&Arc::new(config.clone()), &contract, &msp_id, &job, false).await.unwrap();
 }
 
 /// The survivors agree on how the job ended; whom they blame.
@@ -224,7 +224,7 @@ async fn never_answered(ledger: &Ledger) {
     assert!(verified.defects.is_empty() && !verified.complete, "{verified:?}");
     // The job takes no place any more, and nobody can answer it.
     let view =
-        ledger.contract(SILENT).evaluate(gateway_client::Call::new("job").arg(id.0.as_str())).await.unwrap();
+        ledger.contract(SILENT).evaluate(gateway_client::Call::new("job").arg(id.to_string())).await.unwrap();
     assert_eq!(serde_json::from_slice::<JobView>(&view).unwrap().ending.as_ref(), Some(&a.0));
 }
 
@@ -297,7 +297,7 @@ async fn watchers_outlive_their_peer(ledger: &Ledger) {
     let config = members.configs[0].to_str().unwrap();
     let mut negotiate =
         vec!["key", "negotiate", "--config", config, "--key-bits", "512", "--insecure-key-bits"];
-    negotiate.extend(names.iter().map(String::as_str));
+    negotiate.extend(names.iter().map(MspId::as_str));
     let negotiation = Talking::start(&negotiate);
     let said = negotiation.says("proposed job").await;
     let job = said.split("proposed job ").nth(1).unwrap()[..64].to_owned();
@@ -312,7 +312,7 @@ async fn watchers_outlive_their_peer(ledger: &Ledger) {
     ledger.network.start(peer).await.unwrap();
     negotiation.says("answers again after").await;
     watch.says("answers again after").await;
-    let id = JobId(job);
+    let id = job.parse().unwrap();
     members.accept(&id).unwrap();
     let nodes = [0, 1, 2].map(|party| {
         let mut node = members.spawn_node(Command::new(program()), party, &id).unwrap();

@@ -310,7 +310,8 @@ async fn written(ledger: &Ledger, table: &str) -> BTreeMap<u32, Instance> {
     let mut rows = BTreeMap::new();
     for block in ledger.blocks(0).await {
         let valid = block.transactions.iter().filter(|t| t.validation_code == TxValidationCode::Valid);
-        for write in valid.flat_map(|t| &t.writes).filter(|w| key::kind(&w.key) == Some(key::INSTANCE)) {
+        for write in valid.flat_map(|t| &t.writes).filter(|w| key::object_type(&w.key) == Some(key::INSTANCE))
+        {
             let instance: Instance = serde_json::from_slice(&write.value).unwrap();
             if instance.table.to_string() == table {
                 assert_eq!(rows.insert(instance.row, instance), None, "a row was written twice");
@@ -363,7 +364,7 @@ async fn forge(ledger: &Ledger, parties: &Parties, key: &AnalystKey, content: Ve
     let table = SharedTable {
         version: VERSION,
         provider: parties.sharing(CLINIC).address(),
-        msp_id: "Org1MSP".into(),
+        msp_id: "Org1MSP".parse().unwrap(),
         analyst: key.analyst,
         key: key.modulus.fingerprint(),
         key_bits: key.modulus.bits(),

@@ -16,7 +16,9 @@ use node::{
     worker::KeyReport,
 };
 use paillier::KeyShare;
-use records::{Code, Collusion, Dealer, JobParams, Judge, KeyEntry, KeyRefresh, Outcome, Phase, TRAINING};
+use records::{
+    Code, Collusion, Dealer, JobParams, Judge, KeyEntry, KeyRefresh, MspId, Outcome, Phase, TRAINING,
+};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -43,16 +45,16 @@ async fn on(ledger: Option<Ledger>) {
     let all = ledger.participants("members", 4);
     let first_three = some(&all, 0..3);
     let (params, report) = a_key_is_negotiated_though_a_node_is_killed(&ledger, &first_three).await;
-    a_training_uses_it_with_a_quorum(&ledger, &first_three, &report.key).await;
-    the_contract_refuses_a_key_of_others(&ledger, &report.key).await;
-    keys_are_under_a_passphrase(&ledger, &first_three, &report.key).await;
+    a_training_uses_it_with_a_quorum(&ledger, &first_three, &report.key.to_string()).await;
+    the_contract_refuses_a_key_of_others(&ledger, &report.key.to_string()).await;
+    keys_are_under_a_passphrase(&ledger, &first_three, &report.key.to_string()).await;
     who_spoils_a_negotiation_is_named(&ledger, &some(&all, 1..4)).await;
-    let open = ["key", "open", &params.id().0, "--out", "never.json"];
+    let open = ["key", "open", &params.id().to_string(), "--out", "never.json"];
     assert!(refused_by_the_node(&all, 0, &open).contains("has made a key"));
-    a_refresh_changes_the_members(&ledger, &all, &report.key).await;
+    a_refresh_changes_the_members(&ledger, &all, &report.key.to_string()).await;
     two_members_have_a_key_too(&ledger, &all).await;
     assert!(ledger.verify(&params.id()).await.complete);
-    a_share_is_deleted(&all, &report.key);
+    a_share_is_deleted(&all, &report.key.to_string());
 }
 
 fn some(all: &Participants, range: std::ops::Range<usize>) -> Participants {
@@ -63,7 +65,7 @@ fn some(all: &Participants, range: std::ops::Range<usize>) -> Participants {
     }
 }
 
-fn names(participants: &Participants) -> Vec<String> {
+fn names(participants: &Participants) -> Vec<MspId> {
     participants.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect()
 }
 
@@ -93,8 +95,8 @@ async fn a_key_is_negotiated_though_a_node_is_killed(
     let params = experiment::job_params(kind, names(members)).unwrap();
     let killed = [(1, Duration::from_millis(1500))];
     let mut reports: Vec<KeyReport> = run(members, &params, &killed).await;
-    let key = reports[0].key.clone();
-    assert!(reports.iter().all(|report| report.key == key && report.candidates > 0));
+    let key = reports[0].key.to_string();
+    assert!(reports.iter().all(|report| report.key == reports[0].key && report.candidates > 0));
     for party in 0..3 {
         let share = share(members, party, &key);
         assert_eq!((share.index(), share.purpose()), (party as u32, TRAINING));
@@ -112,7 +114,7 @@ async fn a_training_uses_it_with_a_quorum(ledger: &Ledger, members: &Participant
     let size = Size { judge: Judge::Blinded, rows: 120, iterations: 4, batch: 6, key_bits: BITS };
     let mut plan = ledger.plan("negotiated", &size);
     plan.training.quorum = 2;
-    let key = Key::Negotiated { fingerprint: key.into(), seconds: 0.0, bound: 1 };
+    let key = Key::Negotiated { fingerprint: key.parse().unwrap(), seconds: 0.0, bound: 1 };
     let prepared = plan.lay_out(members, &key).unwrap();
     let finished = Finished::run(prepared, ledger).await;
     let report = &finished.report;
@@ -131,11 +133,11 @@ async fn refused(ledger: &Ledger, params: &JobParams) -> Code {
 }
 
 async fn the_contract_refuses_a_key_of_others(ledger: &Ledger, key: &str) {
-    let with = |participants: Vec<String>, key: &str| {
+    let with = |participants: Vec<MspId>, key: &str| {
         let mut params = experiment::template(100, participants).unwrap();
         let training = params.training_mut();
         (training.key_bits, training.insecure_key_bits) = (BITS, true);
-        (training.quorum, training.key) = (2, Some(key.into()));
+        (training.quorum, training.key) = (2, Some(key.parse().unwrap()));
         params
     };
     let members = ledger.members(4);
@@ -202,7 +204,7 @@ async fn keys_are_under_a_passphrase(ledger: &Ledger, members: &Participants, ke
     let size = Size { judge: Judge::Blinded, rows: 60, iterations: 2, batch: 4, key_bits: BITS };
     let mut plan = ledger.plan("protected", &size);
     plan.training.quorum = 2;
-    let named = Key::Negotiated { fingerprint: key.into(), seconds: 0.0, bound: 1 };
+    let named = Key::Negotiated { fingerprint: key.parse().unwrap(), seconds: 0.0, bound: 1 };
     let training = plan.lay_out(members, &named).unwrap().params;
     let generation = experiment::key_generation(256, true, 3, Collusion::Minority);
     let negotiation =
@@ -211,7 +213,8 @@ async fn keys_are_under_a_passphrase(ledger: &Ledger, members: &Participants, ke
         let job = params.id();
         members.accept(&job).unwrap();
         members.propose(&params).await.unwrap();
-        let node = ["node", "--until", &job.0];
+        let job = job.to_string();
+        let node = ["node", "--until", &job];
         let said = refused_by_the_node(members, 0, &node);
         assert!(said.contains("a passphrase is needed"), "{said}");
         let output = with(&wrong, &node);
@@ -238,7 +241,7 @@ async fn keys_are_under_a_passphrase(ledger: &Ledger, members: &Participants, ke
 async fn a_refresh_changes_the_members(ledger: &Ledger, all: &Participants, key: &str) {
     let old = share(all, 0, key);
     let refresh = KeyRefresh {
-        key: key.into(),
+        key: key.parse().unwrap(),
         purpose: TRAINING.into(),
         key_bits: BITS,
         insecure_key_bits: true,
@@ -254,10 +257,10 @@ async fn a_refresh_changes_the_members(ledger: &Ledger, all: &Participants, key:
     let params = params(refresh);
     let reports: Vec<KeyReport> = run(all, &params, &[]).await;
     assert_eq!(reports[0].share, None, "who leaves gets no share");
-    let new = share(all, 3, &reports[0].key);
+    let new = share(all, 3, &reports[0].key.to_string());
     assert_eq!((new.index(), new.key().n()), (2, old.key().n()));
     assert_ne!(new.key().fingerprint(), old.key().fingerprint());
-    assert_eq!(entry(ledger, &reports[0].key).await.refreshes.as_deref(), Some(key));
+    assert_eq!(entry(ledger, &reports[0].key.to_string()).await.refreshes, key.parse().ok());
     let found = ledger.verify(&params.id()).await;
     assert!(found.complete, "{:?}", found.defects);
 }
@@ -268,7 +271,7 @@ async fn two_members_have_a_key_too(ledger: &Ledger, all: &Participants) {
     let params = experiment::job_params(records::Kind::KeyGeneration(generation), names(&two)).unwrap();
     let killed = [(0, Duration::from_millis(1500))];
     let reports: Vec<KeyReport> = run(&two, &params, &killed).await;
-    assert_eq!(share(&two, 1, &reports[0].key).key().collusion_bound(), 1);
+    assert_eq!(share(&two, 1, &reports[0].key.to_string()).key().collusion_bound(), 1);
     let found = ledger.verify(&params.id()).await;
     assert!(found.complete, "{:?}", found.defects);
     // A repeated proposal is the same job.
@@ -301,15 +304,16 @@ async fn who_spoils_a_negotiation_is_named(ledger: &Ledger, members: &Participan
         timeout(PATIENCE, node.wait()).await.unwrap().unwrap();
     }
     for party in [0, 1] {
-        let output = confab(members, party, &["key", "open", &id.0, "--out", &files[party]]);
+        let output = confab(members, party, &["key", "open", &id.to_string(), "--out", &files[party]]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let again = refused_by_the_node(members, 0, &["key", "open", &id.0, "--out", &files[0]]);
+    let again = refused_by_the_node(members, 0, &["key", "open", &id.to_string(), "--out", &files[0]]);
     assert!(again.contains("exists"), "{again}");
 
     let dir = ledger.network.dir.display().to_string();
     let audit = |opened: &[String]| {
-        let mut args = vec!["key", "audit", &id.0, "--dir", &dir, "--json", "-"];
+        let job = id.to_string();
+        let mut args = vec!["key", "audit", &job, "--dir", &dir, "--json", "-"];
         args.extend(opened.iter().flat_map(|file| ["--opened", file]));
         let output = std::process::Command::new(program()).args(&args).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();

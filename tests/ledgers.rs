@@ -97,7 +97,7 @@ async fn probes_are_committed_and_read_from_blocks(ledger: &Ledger) {
         let id = &submitted.transaction_id;
         let transaction = block.transactions.iter().find(|t| t.transaction_id == *id).unwrap();
         assert_eq!(transaction.validation_code, TxValidationCode::Valid);
-        assert_eq!(transaction.creator.msp_id, ledger.members(4)[org]);
+        assert_eq!(ledger.members(4)[org], transaction.creator.msp_id);
         transaction.verify_signature().unwrap();
         transaction.verify_endorsements().unwrap();
         assert!(transaction.writes.iter().any(|write| write.value == value.as_bytes()));
@@ -133,7 +133,7 @@ async fn a_job_is_proposed_and_accepted(ledger: &Ledger) -> Book {
     assert_eq!(committed, 1, "one proposal is written, the others find it there");
     assert_eq!(refusal(&ledger.contract(0), book.post(Phase::Setup, 0, 0, 0)).await, Code::NotYet);
     for org in 0..3 {
-        submit(&ledger.contract(org), Call::new("accept").arg(book.id.0.as_str())).await;
+        submit(&ledger.contract(org), Call::new("accept").arg(book.id.to_string())).await;
     }
     book
 }
@@ -145,7 +145,7 @@ impl Book {
     }
 
     fn call(&self, function: &str) -> Call {
-        Call::new(function).arg(self.id.0.as_str())
+        Call::new(function).arg(self.id.to_string())
     }
 
     fn body(&self, phase: Phase, round: u32, chunk: u32, party: u32) -> Body {
@@ -166,8 +166,8 @@ impl Book {
                 data: DataDigest {
                     instances: 100,
                     features: 4,
-                    ids: hex::encode([fill; 32]),
-                    labels: hex::encode([fill; 32]),
+                    ids: [fill; 32].into(),
+                    labels: [fill; 32].into(),
                 },
             }),
             Phase::SeedCommit => Body::SeedCommit(SeedCommit { commitment: bytes(32) }),
@@ -309,7 +309,7 @@ fn the_command_line_verifies(ledger: &Ledger, finished: &Finished) {
     let verify = |job: &str| {
         Command::new(fixture::program()).args(["verify", job, "--dir"]).arg(dir).output().unwrap()
     };
-    let output = verify(&finished.id().0);
+    let output = verify(&finished.id().to_string());
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("everything holds") && !text.contains("DEFECT"), "{text}");
@@ -466,7 +466,7 @@ async fn a_peer_that_lies_about_validity_is_found(ledger: &Ledger, finished: &Fi
     let mut again = blocks.clone();
     again.last_mut().unwrap().transactions.push(transaction.clone());
     one_defect(&replay(&again, Some(&msps)), "of this id before it");
-    let (proposal, _) = place(&|t| t.writes.iter().any(|write| write.key.contains(&id.0)));
+    let (proposal, _) = place(&|t| t.writes.iter().any(|write| write.key.contains(&id.to_string())));
     let mut early = blocks.clone();
     let moved = early[at].transactions.remove(index);
     early[proposal].transactions.push(moved);

@@ -133,7 +133,7 @@ async fn strangers_are_refused(ledger: &Ledger, node: &str) {
     let bytes = fs::read(&params).unwrap();
     let params: JobParams = serde_json::from_slice(&bytes).unwrap();
     submit(&ledger.contract(1), Call::new("propose").arg(bytes)).await;
-    let job = params.id().0;
+    let job = params.id().to_string();
     assert_said(&error(&["job", "accept", "--config", node, &job]), "OrgXMSP");
     // A node that is to accept it by itself refuses it, so that nobody waits.
     let own = ledger.network.dir.join("accepting");

@@ -172,7 +172,7 @@ async fn another_key_is_refused(ledger: &Ledger, split: &SplitRun) {
     let reports: Vec<KeyReport> = run(&split.participants, &params, &[]).await;
     let mut params = split.lay_out(&rows(ledger, "other", 18), None).unwrap().unwrap();
     let Protocol::VerticalPredict(predict) = &mut params.kind else { panic!() };
-    predict.key = Some(reports[0].key.clone());
+    predict.key = Some(reports[0].key);
     let refused = split.participants.propose(&params).await.unwrap_err().to_string();
     assert!(refused.contains("the key has 512 bits, for 2 of"), "{refused}");
     let Protocol::VerticalPredict(predict) = &mut params.kind else { panic!() };
@@ -186,7 +186,7 @@ async fn another_key_is_refused(ledger: &Ledger, split: &SplitRun) {
     let reports: Vec<KeyReport> = run(&split.participants, &params, &[]).await;
     let mut params = split.lay_out(&rows(ledger, "other", 18), None).unwrap().unwrap();
     let Protocol::VerticalPredict(predict) = &mut params.kind else { panic!() };
-    predict.key = Some(reports[0].key.clone());
+    predict.key = Some(reports[0].key);
     let refused = split.participants.propose(&params).await.unwrap_err().to_string();
     assert!(refused.contains("neither the training's nor a refresh of it"), "{refused}");
 }

@@ -99,7 +99,7 @@ async fn compared(ledger: &Ledger, nodes: &Participants, params: &JobParams, mor
 }
 
 async fn view(ledger: &Ledger, org: usize, job: &JobId) -> Value {
-    let call = gateway_client::Call::new("job").arg(job.0.as_str());
+    let call = gateway_client::Call::new("job").arg(job.to_string());
     serde_json::from_slice(&ledger.contract(org).evaluate(call).await.unwrap()).unwrap()
 }
 
@@ -114,7 +114,7 @@ async fn a_negotiation(ledger: &Ledger, members: &Participants) -> String {
 async fn a_training_by_columns(ledger: &Ledger, members: &Participants, fingerprint: String) -> SplitRun {
     let mut plan = ledger.plan("columns", &SIZE);
     plan.training.model = Publication::Split;
-    let key = Key::Negotiated { fingerprint: fingerprint.clone(), seconds: 0.0, bound: 1 };
+    let key = Key::Negotiated { fingerprint: fingerprint.parse().unwrap(), seconds: 0.0, bound: 1 };
     let prepared = plan.lay_out(members, &key).unwrap();
     for (party, words) in [(1, ["ill", "well"]), (2, ["1.0", "0.0"])] {
         let file = members.configs[party].with_file_name("data.csv");
@@ -137,7 +137,7 @@ async fn a_training_by_columns(ledger: &Ledger, members: &Participants, fingerpr
         let own = &report["model"]["parts"];
         assert_eq!(
             (own.as_array().unwrap().len(), &own[0]["msp_id"]),
-            (1, &ledger.members(3)[party].clone().into())
+            (1, &serde_json::json!(ledger.members(3)[party]))
         );
         assert_eq!((&report["model"]["positive"], &report["model"]["negative"]), (&"1".into(), &"0".into()));
         assert_eq!(report["model"]["holders"], serde_json::json!(ledger.members(3)));
@@ -200,5 +200,7 @@ async fn a_training_by_rows(ledger: &Ledger) {
     let nodes = ledger.participants("by-rows", 3);
     let prepared = RowsPlan { source, c: None, training }.lay_out(&nodes).unwrap();
     let reports = compared(ledger, &nodes, &prepared.params, &[]).await;
-    assert!(reports.iter().all(|report| report["model"]["parts"][0]["msp_id"] == ledger.members(3)[2]));
+    assert!(
+        reports.iter().all(|report| report["model"]["parts"][0]["msp_id"] == ledger.members(3)[2].as_str())
+    );
 }

@@ -123,7 +123,7 @@ async fn nobody_posts_for_a_round_that_is_over(ledger: &Ledger, analyst: usize, 
         let Body::Ciphertexts(mut list) = records[&slot].body.clone() else { panic!("encrypted weights") };
         list.swap(0, 1);
         let call = Call::new("post")
-            .arg(job.0.as_str())
+            .arg(job.to_string())
             .arg(Phase::Weights.as_str())
             .arg(round.to_string())
             .arg("0")

@@ -3,6 +3,7 @@
 use crate::{Caller, ContractError, WorldState};
 use records::{Code, MAX_PAGE, MAX_PAGE_BYTES, MAX_RECORD_BYTES, Page, Refusal};
 use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt::Display, str::FromStr};
 
 pub(crate) type Answer = Result<Vec<u8>, ContractError>;
 
@@ -42,6 +43,18 @@ impl Call<'_> {
         match std::str::from_utf8(self.bytes(index, name)?) {
             Ok(text) => Ok(text),
             Err(_) => refuse(Code::BadInput, format!("{name}: not UTF-8")),
+        }
+    }
+
+    /// An argument whose type says what its text may be: a digest, the name of a job.
+    pub(crate) fn named<T: FromStr<Err: Display>>(
+        &self,
+        index: usize,
+        name: &str,
+    ) -> Result<T, ContractError> {
+        match self.text(index, name)?.parse() {
+            Ok(value) => Ok(value),
+            Err(e) => refuse(Code::BadInput, format!("{name}: {e}")),
         }
     }
 

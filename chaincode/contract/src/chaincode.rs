@@ -1,5 +1,5 @@
 use crate::{Caller, ContractError, StatePage, WorldState, invoke};
-use records::{Code, MAX_TIME_OFFSET, Refusal};
+use records::{Code, MAX_TIME_OFFSET, NoMspId, Refusal};
 use shim::{ClientIdentity, Contract, Response, Stub, StubError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,9 @@ fn answer(stub: &Stub) -> Result<Vec<u8>, ContractError> {
     let bad_input = |e: StubError| Refusal::new(Code::BadInput, e.to_string());
     let function = stub.function().map_err(bad_input)?;
     let creator = stub.creator().map_err(bad_input)?;
-    let caller = Caller { msp_id: creator.msp_id().into(), key_hash: hex::encode(creator.public_key_hash()) };
+    let msp_id =
+        creator.msp_id().parse().map_err(|e: NoMspId| Refusal::new(Code::BadInput, e.to_string()))?;
+    let caller = Caller { msp_id, key_hash: creator.public_key_hash().into() };
     let now = u64::try_from(stub.timestamp().seconds).unwrap_or(0);
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     if now.abs_diff(clock) > MAX_TIME_OFFSET {

@@ -29,18 +29,11 @@ impl Call<'_> {
         address(&self.caller.msp_id, &self.caller.key_hash)
     }
 
-    fn digest(&self, index: usize, name: &str) -> Result<Digest, ContractError> {
-        match self.text(index, name)?.parse() {
-            Ok(digest) => Ok(digest),
-            Err(e) => refuse(Code::BadInput, format!("{name}: {e}")),
-        }
-    }
-
     /// An argument that may be empty.
     fn digest_or_none(&self, index: usize, name: &str) -> Result<Option<Digest>, ContractError> {
         match self.text(index, name)? {
             "" => Ok(None),
-            _ => self.digest(index, name).map(Some),
+            _ => self.named(index, name).map(Some),
         }
     }
 
@@ -108,8 +101,8 @@ impl Call<'_> {
     }
 
     fn share(&self, world: &mut dyn WorldState) -> Answer {
-        let (analyst, provider) = (self.digest(0, "analyst")?, self.digest(1, "provider")?);
-        let id = self.digest(2, "table")?;
+        let (analyst, provider) = (self.named(0, "analyst")?, self.named(1, "provider")?);
+        let id = self.named(2, "table")?;
         self.is_provider(&provider)?;
         let rows: Vec<Row> = self.parsed(3, "rows")?;
         if rows.is_empty() || rows.len() > MAX_PAGE as usize {
@@ -161,13 +154,13 @@ impl Call<'_> {
 
     fn tables(&self, world: &mut dyn WorldState) -> Answer {
         let provider = self.digest_or_none(1, "provider")?;
-        let attributes = [Some(self.digest(0, "analyst")?), provider];
+        let attributes = [Some(self.named(0, "analyst")?), provider];
         self.page_of(world, key::SHARED_TABLE, &attributes, 2, stored::<SharedTable>)
     }
 
     fn instances(&self, world: &mut dyn WorldState) -> Answer {
         let attributes =
-            [self.digest(0, "analyst")?, self.digest(1, "provider")?, self.digest(2, "table")?].map(Some);
+            [self.named(0, "analyst")?, self.named(1, "provider")?, self.named(2, "table")?].map(Some);
         let digested = match self.text(5, "form")? {
             "full" => false,
             "digests" => true,

@@ -5,7 +5,7 @@ use crate::{
     call::{Answer, Call, json, refuse, stored},
     router::{Domain, function},
 };
-use records::{Body, Code, Job, JobParams, KeyEntry, is_digest, key};
+use records::{Body, Code, Fingerprint, Job, JobParams, KeyEntry, MspId, key};
 
 /// Most entries of one public key that are looked at when a job names it.
 const MAX_ENTRIES: usize = 4096;
@@ -21,11 +21,8 @@ pub(crate) const KEYS: Domain = Domain {
 
 impl Call<'_> {
     fn key(&self, world: &mut dyn WorldState) -> Answer {
-        let fingerprint = self.text(0, "key")?;
-        if !is_digest(fingerprint) {
-            return refuse(Code::BadInput, "key: not 64 hexadecimal digits");
-        }
-        match entries(world, fingerprint)? {
+        let fingerprint: Fingerprint = self.named(0, "key")?;
+        match entries(world, &fingerprint)? {
             entries if entries.is_empty() => refuse(Code::UnknownKey, format!("no key {fingerprint}")),
             entries => Ok(json(&entries)),
         }
@@ -52,7 +49,7 @@ pub(crate) struct Use<'a> {
 pub(crate) fn check(
     world: &mut dyn WorldState,
     params: &JobParams,
-    fingerprint: &str,
+    fingerprint: &Fingerprint,
     used: &Use,
 ) -> Result<(), ContractError> {
     let mut entries = entries(world, fingerprint)?;
@@ -81,8 +78,15 @@ fn unfit(entry: &KeyEntry, used: &Use) -> Option<String> {
 }
 
 /// The entries of one fingerprint: whoever has seen a public key can enter it for another job, too.
-pub(crate) fn entries(world: &mut dyn WorldState, fingerprint: &str) -> Result<Vec<KeyEntry>, ContractError> {
-    world.list(key::THRESHOLD_KEY, &[fingerprint], MAX_ENTRIES)?.iter().map(|bytes| stored(bytes)).collect()
+pub(crate) fn entries(
+    world: &mut dyn WorldState,
+    fingerprint: &Fingerprint,
+) -> Result<Vec<KeyEntry>, ContractError> {
+    world
+        .list(key::THRESHOLD_KEY, &[&fingerprint.to_string()], MAX_ENTRIES)?
+        .iter()
+        .map(|bytes| stored(bytes))
+        .collect()
 }
 
 /// Keeps the key that came out of a job.
@@ -91,16 +95,16 @@ pub(crate) fn enter(
     job: &Job,
     result: &Body,
     purpose: &str,
-    members: Vec<String>,
+    members: Vec<MspId>,
     bits: u32,
-    refreshes: Option<String>,
+    refreshes: Option<Fingerprint>,
 ) -> Result<(), ContractError> {
     let Body::Key(key) = result else {
         return Err(ContractError::State("a job about a key without one".into()));
     };
     let entry = KeyEntry {
         version: records::VERSION,
-        fingerprint: hex::encode(key.fingerprint()),
+        fingerprint: key.fingerprint(),
         job: job.id.clone(),
         purpose: purpose.into(),
         members,

@@ -1,12 +1,12 @@
-use records::Refusal;
+use records::{KeyHash, MspId, Refusal};
 
 /// Who calls, from the certificate that signed the proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// MSP identifier.
-    pub msp_id: String,
-    /// SHA-256 of the certificate's public key, hexadecimal.
-    pub key_hash: String,
+    pub msp_id: MspId,
+    /// Of the certificate's public key.
+    pub key_hash: KeyHash,
 }
 
 /// Why a call fails.

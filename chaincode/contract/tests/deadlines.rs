@@ -18,7 +18,7 @@ fn params(kind: Kind) -> JobParams {
     JobParams {
         version: VERSION,
         contract: CONTRACT_VERSION.into(),
-        participants: (1..=3).map(|org| format!("Org{org}MSP")).collect(),
+        participants: (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect(),
         kind,
         nonce: Bytes(vec![1; 16]),
         deadlines: Some(LIMITS),
@@ -74,7 +74,7 @@ impl Case {
     }
 
     fn call(&mut self, org: u32, function: &str) -> Result<Vec<u8>, Code> {
-        self.world.call(org, function, &[self.id.0.clone().as_bytes()])
+        self.world.call(org, function, &[self.id.to_string().as_bytes()])
     }
 
     fn accept(&mut self, org: u32) -> Result<(), Code> {
@@ -106,13 +106,13 @@ impl Case {
 
     fn remind_of(&mut self, org: u32, awaited: &[Awaited]) -> Result<(), Code> {
         let json = serde_json::to_vec(awaited).unwrap();
-        self.world.call(org, "remind", &[self.id.0.clone().as_bytes(), &json]).map(drop)
+        self.world.call(org, "remind", &[self.id.to_string().as_bytes(), &json]).map(drop)
     }
 
     fn post(&mut self, slot: Slot, body: &Body) -> Result<(), Code> {
         let json = serde_json::to_vec(body).unwrap();
         let (round, chunk) = (slot.round.to_string(), slot.chunk.to_string());
-        let id = self.id.0.clone();
+        let id = self.id.to_string();
         let args = [id.as_bytes(), slot.phase.as_str().as_bytes(), round.as_bytes(), chunk.as_bytes(), &json];
         self.world.call(slot.party + 1, "post", &args).map(drop)
     }
@@ -164,7 +164,7 @@ fn a_proposal_expires_and_names_who_did_not_answer() {
     case.world.now = NOON + 100_300;
     assert_eq!(case.accept(3), Err(Code::Ended), "too late");
     assert!(case.world.reads <= 4, "nobody's clock is read: {}", case.world.reads);
-    let debt = |org: u32| Debt { msp_id: format!("Org{org}MSP"), slot: None, since: NOON };
+    let debt = |org: u32| Debt { msp_id: format!("Org{org}MSP").parse().unwrap(), slot: None, since: NOON };
     // Also a member that has not answered itself may say so.
     assert_eq!(case.expire(2), Ok(vec![debt(2), debt(3)]));
     assert_eq!(case.expire(1), Err(Code::AlreadySame));
@@ -194,7 +194,7 @@ fn who_does_not_post_what_could_be_posted_is_named() {
         version: VERSION,
         job: case.id.clone(),
         slot: first(party),
-        by: "Org1MSP".into(),
+        by: "Org1MSP".parse().unwrap(),
         time: NOON,
     };
     let reminders = vec![reminder(1), reminder(2)];
@@ -203,7 +203,7 @@ fn who_does_not_post_what_could_be_posted_is_named() {
     case.clocks(NOON + 1_795);
     assert_eq!(case.expire(1), Err(Code::NotOverdue));
     case.clocks(NOON + 1_800);
-    let owed = Debt { msp_id: "Org2MSP".into(), slot: Some(first(1)), since: NOON };
+    let owed = Debt { msp_id: "Org2MSP".parse().unwrap(), slot: Some(first(1)), since: NOON };
     assert_eq!(case.expire(3), Ok(vec![owed]));
     assert_eq!(case.post(first(1), &setup()), Err(Code::Ended));
     let view: JobView = serde_json::from_slice(&case.call(1, "job").unwrap()).unwrap();
@@ -243,7 +243,7 @@ fn time_runs_from_the_reminder_though_clocks_are_old() {
         case.clocks(since + 1_795);
         assert_eq!(case.expire(1), Err(Code::NotOverdue));
         case.clocks(since + 1_800);
-        let owed = Debt { msp_id: "Org2MSP".into(), slot: Some(late), since };
+        let owed = Debt { msp_id: "Org2MSP".parse().unwrap(), slot: Some(late), since };
         assert_eq!(case.expire(3), Ok(vec![owed]));
     }
 }
@@ -270,7 +270,7 @@ fn a_job_that_is_only_to_be_finished_does_not_expire() {
     case.clocks(NOON);
     case.remind(1, &[slot(Phase::Setup, 0, 1)]).unwrap();
     let result =
-        || Body::Result(records::ResultDigests { indicators: "a".repeat(64), model: "b".repeat(64) });
+        || Body::Result(records::ResultDigests { indicators: [0xaa; 32].into(), model: [0xbb; 32].into() });
     (0..3).for_each(|party| case.put(slot(Phase::Result, 0, party), result()));
     case.clocks(NOON + 1_800);
     assert_eq!(case.expire(1), Err(Code::NotOverdue));
@@ -305,7 +305,8 @@ fn where_a_quorum_is_enough_nobody_owes_more() {
     case.clocks(NOON + 1_900);
     assert_eq!(case.expire(1), Err(Code::NotOverdue));
     case.clocks(NOON + 2_400);
-    let owed = Debt { msp_id: "Org3MSP".into(), slot: Some(slot(Phase::Iv, 1, 2)), since: NOON + 600 };
+    let owed =
+        Debt { msp_id: "Org3MSP".parse().unwrap(), slot: Some(slot(Phase::Iv, 1, 2)), since: NOON + 600 };
     assert_eq!(case.expire(1), Ok(vec![owed]));
 }
 
@@ -541,7 +542,7 @@ fn refusals_cost_a_few_reads() {
     let entries = rules.chunk_range(Phase::Iv, 0).len();
     let body = Body::Iv(records::Iv { tiv: vec![Bytes(vec![1; 64]); entries], paper: None });
     let json = serde_json::to_vec(&body).unwrap();
-    let id = case.id.0.clone();
+    let id = case.id.to_string();
     let args: [&[u8]; 5] = [id.as_bytes(), b"iv", b"0", b"0", &json];
 
     assert_eq!(case.world.call(4, "post", &args), Err(Code::WrongCaller));
@@ -596,10 +597,11 @@ fn open_proposals_are_limited() {
     assert!(world.reads <= 1 + MAX_OPEN_PROPOSALS as usize * 6, "{}", world.reads);
     assert_eq!(propose(&mut world, 2, 1_001), Ok(()), "another organisation has its own");
     // One that has ended, and one that all have accepted, make room.
-    world.call(3, "refuse", &[numbered(7).id().0.as_bytes(), b"no"]).unwrap();
+    world.call(3, "refuse", &[numbered(7).id().to_string().as_bytes(), b"no"]).unwrap();
     assert_eq!(propose(&mut world, 1, 1_000), Ok(()));
     assert_eq!(propose(&mut world, 1, 1_002), Err(Code::TooMany));
-    (1..=3).for_each(|org| drop(world.call(org, "accept", &[numbered(9).id().0.as_bytes()]).unwrap()));
+    (1..=3)
+        .for_each(|org| drop(world.call(org, "accept", &[numbered(9).id().to_string().as_bytes()]).unwrap()));
     assert_eq!(propose(&mut world, 1, 1_002), Ok(()));
     assert_eq!(propose(&mut world, 1, 1_003), Err(Code::TooMany));
 }

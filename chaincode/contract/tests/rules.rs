@@ -3,11 +3,11 @@
 mod world;
 
 use records::{
-    Body, Bytes, CONTRACT_VERSION, Code, Collusion, DataDigest, Dealer, Job, JobId, JobParams, JobView,
-    KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Page, Phase, Publication, Record, SeedCommit, Setup,
-    ThresholdKey, VERSION, VerticalPredict, key,
+    Body, Bytes, CONTRACT_VERSION, Code, Collusion, DataDigest, Dealer, Fingerprint, Job, JobId, JobParams,
+    JobView, KeyEntry, KeyGeneration, KeyRefresh, Kind, Outcome, Page, Phase, Publication, Record,
+    SeedCommit, Setup, ThresholdKey, VERSION, VerticalPredict, key,
 };
-use world::{World, caller, setup};
+use world::{World, caller, digest, setup};
 
 impl World {
     fn post(&mut self, org: u32, id: &str, round: u32, body: &Body) -> Result<Vec<u8>, Code> {
@@ -29,7 +29,7 @@ fn params() -> JobParams {
     JobParams {
         version: VERSION,
         contract: CONTRACT_VERSION.into(),
-        participants: (1..=3).map(|i| format!("Org{i}MSP")).collect(),
+        participants: (1..=3).map(|i| format!("Org{i}MSP").parse().unwrap()).collect(),
         kind: world::training(),
         nonce: Bytes(vec![1; 16]),
         deadlines: None,
@@ -42,7 +42,7 @@ fn commitment(byte: u8) -> Body {
 
 fn proposed(world: &mut World) -> String {
     let json = world.call(2, "propose", &[&serde_json::to_vec(&params()).unwrap()]).unwrap();
-    serde_json::from_slice::<Job>(&json).unwrap().id.0
+    serde_json::from_slice::<Job>(&json).unwrap().id.to_string()
 }
 
 fn running(world: &mut World) -> String {
@@ -57,7 +57,7 @@ fn running(world: &mut World) -> String {
 fn a_repeated_proposal_is_the_same_job() {
     let mut world = World::default();
     let id = proposed(&mut world);
-    assert_eq!(id, params().id().0);
+    assert_eq!(id, params().id().to_string());
     assert_eq!(world.call(1, "propose", &[&serde_json::to_vec(&params()).unwrap()]), Err(Code::AlreadySame));
     let page: Page<JobView> = serde_json::from_slice(&world.call(9, "jobs", &[]).unwrap()).unwrap();
     let view = page.entries;
@@ -111,7 +111,7 @@ fn text_that_acts_on_a_terminal_is_not_taken() {
     }
     for name in ["Org3\u{1b}MSP", "Org3MSP\n", "\u{200f}Org3MSP"] {
         let mut params = params();
-        params.participants[2] = name.into();
+        params.participants[2] = name.parse().unwrap();
         let answer = world.call(1, "propose", &[&serde_json::to_vec(&params).unwrap()]);
         assert_eq!(answer, Err(Code::BadInput), "{name:?}");
     }
@@ -188,17 +188,17 @@ fn a_proposal_can_be_refused_until_it_is_accepted() {
 
 #[test]
 fn a_job_finishes_with_equal_results_only() {
-    for (third, want) in [("b", Err(Code::Disagreement)), ("a", Ok(()))] {
+    for (third, want) in [('b', Err(Code::Disagreement)), ('a', Ok(()))] {
         let mut world = World::default();
         let id = running(&mut world);
         assert_eq!(world.call(1, "finish", &[id.as_bytes()]), Err(Code::NotYet));
-        let job_id = records::JobId(id.clone());
-        for (party, digit) in ["a", "a", third].iter().enumerate() {
+        let job_id = JobId(id.parse().unwrap());
+        for (party, digit) in ['a', 'a', third].into_iter().enumerate() {
             let body =
-                Body::Result(records::ResultDigests { indicators: digit.repeat(64), model: "0".repeat(64) });
+                Body::Result(records::ResultDigests { indicators: digest(digit), model: [0x00; 32].into() });
             let slot =
                 records::Slot { phase: records::Phase::Result, round: 0, party: party as u32, chunk: 0 };
-            let msp_id = format!("Org{}MSP", party + 1);
+            let msp_id = format!("Org{}MSP", party + 1).parse().unwrap();
             let record =
                 Record { version: VERSION, job: job_id.clone(), slot, msp_id, body, used: Vec::new() };
             world.committed.insert(key::record(&job_id, &slot), record.to_json());
@@ -233,7 +233,7 @@ fn finished(
     let params = JobParams {
         version: VERSION,
         contract: CONTRACT_VERSION.into(),
-        participants: orgs.map(|org| format!("Org{org}MSP")).into(),
+        participants: orgs.map(|org| format!("Org{org}MSP").parse().unwrap()).into(),
         kind: Kind::KeyGeneration(KeyGeneration {
             purpose: purpose.into(),
             key_bits: 2048,
@@ -248,26 +248,27 @@ fn finished(
     let id = params.id();
     world.call(orgs[0], "propose", &[&serde_json::to_vec(&params).unwrap()]).unwrap();
     for (party, org) in (0..).zip(orgs) {
-        world.call(org, "accept", &[id.0.as_bytes()]).unwrap();
+        world.call(org, "accept", &[id.to_string().as_bytes()]).unwrap();
         let slot = records::Slot { phase: Phase::Key, round: 0, party, chunk: 0 };
-        let (msp_id, body) = (format!("Org{org}MSP"), Body::Key(key.clone()));
+        let (msp_id, body) = (format!("Org{org}MSP").parse().unwrap(), Body::Key(key.clone()));
         let record = Record { version: VERSION, job: id.clone(), slot, msp_id, body, used: Vec::new() };
         world.committed.insert(key::record(&id, &slot), record.to_json());
     }
-    world.call(orgs[0], "finish", &[id.0.as_bytes()]).map(drop)
+    world.call(orgs[0], "finish", &[id.to_string().as_bytes()]).map(drop)
 }
 
 #[test]
 fn a_key_is_for_its_members_and_purpose_only() {
     let mut world = World::default();
     let key = threshold_key(3);
-    let fingerprint = hex::encode(key.fingerprint());
-    assert_eq!(world.call(5, "key", &[fingerprint.as_bytes()]), Err(Code::UnknownKey));
+    let fingerprint = key.fingerprint();
+    assert_eq!(world.call(5, "key", &[fingerprint.to_string().as_bytes()]), Err(Code::UnknownKey));
     // Others who have seen the public key, and enter it first, take nothing from those who made it.
     finished(&mut world, [4, 5, 6], "retrieval", 2, &key).unwrap();
     finished(&mut world, [1, 2, 3], "training", 1, &key).unwrap();
     let entries: Vec<KeyEntry> =
-        serde_json::from_slice(&world.call(5, "key", &[fingerprint.as_bytes()]).unwrap()).unwrap();
+        serde_json::from_slice(&world.call(5, "key", &[fingerprint.to_string().as_bytes()]).unwrap())
+            .unwrap();
     let entry = entries.iter().find(|entry| entry.members[0] == "Org1MSP").unwrap();
     assert_eq!((entry.members.len(), entry.purpose.as_str(), entry.quorum), (3, "training", 2));
     assert_eq!(entries.len(), 2);
@@ -279,12 +280,12 @@ fn a_key_is_for_its_members_and_purpose_only() {
     assert_eq!((all.entries.len(), rest.entries.len(), rest.bookmark.as_str()), (2, 1, ""));
 
     let mut training = params();
-    training.participants = (1..=3).map(|org| format!("Org{org}MSP")).collect();
+    training.participants = (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect();
     let mut propose = |key: &ThresholdKey, orgs: [u32; 3], quorum| {
         let mut params = training.clone();
-        params.participants = orgs.map(|org| format!("Org{org}MSP")).into();
+        params.participants = orgs.map(|org| format!("Org{org}MSP").parse().unwrap()).into();
         let training = params.training_mut();
-        (training.key, training.quorum) = (Some(hex::encode(key.fingerprint())), quorum);
+        (training.key, training.quorum) = (Some(key.fingerprint()), quorum);
         training.key_bits = 2048;
         world.call(orgs[0], "propose", &[&serde_json::to_vec(&params).unwrap()]).map(drop)
     };
@@ -298,7 +299,7 @@ fn a_key_is_for_its_members_and_purpose_only() {
     let mut refresh = |dealers: [(u32, u32); 2]| {
         let dealers = dealers.map(|(party, member)| Dealer { party, member }).into();
         let kind = Kind::KeyRefresh(KeyRefresh {
-            key: fingerprint.clone(),
+            key: fingerprint,
             purpose: "training".into(),
             key_bits: 2048,
             insecure_key_bits: false,
@@ -318,25 +319,26 @@ fn a_key_is_for_its_members_and_purpose_only() {
 /// Puts a record there as if it had been posted.
 fn put(world: &mut World, id: &JobId, phase: Phase, party: u32, body: Body) {
     let slot = records::Slot { phase, round: 0, party, chunk: 0 };
-    let msp_id = format!("Org{}MSP", party + 1);
+    let msp_id = format!("Org{}MSP", party + 1).parse().unwrap();
     let record = Record { version: VERSION, job: id.clone(), slot, msp_id, body, used: Vec::new() };
     world.committed.insert(key::record(id, &slot), record.to_json());
 }
 
 /// Lets three organisations train with these parameters under a key, and keep parts with these digests.
-fn trained(world: &mut World, training: &JobParams, key: &ThresholdKey, digests: [&str; 3]) {
+fn trained(world: &mut World, training: &JobParams, key: &ThresholdKey, digests: [char; 3]) {
     let id = training.id();
     world.call(1, "propose", &[&serde_json::to_vec(training).unwrap()]).unwrap();
     for (party, digit) in (0..3).zip(digests) {
-        world.call(party + 1, "accept", &[id.0.as_bytes()]).unwrap();
-        let data = DataDigest { instances: 10, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) };
-        let result = records::ResultDigests { indicators: "0".repeat(64), model: "0".repeat(64) };
+        world.call(party + 1, "accept", &[id.to_string().as_bytes()]).unwrap();
+        let data =
+            DataDigest { instances: 10, features: 1, ids: [0x00; 32].into(), labels: [0x00; 32].into() };
+        let result = records::ResultDigests { indicators: [0x00; 32].into(), model: [0x00; 32].into() };
         put(world, &id, Phase::Setup, party, Body::Setup(Setup { key: key.clone(), data }));
-        let model = records::Model { weights: None, digest: digit.repeat(64) };
+        let model = records::Model { weights: None, digest: digest(digit) };
         put(world, &id, Phase::Model, party, Body::Model(model));
         put(world, &id, Phase::Result, party, Body::Result(result));
     }
-    world.call(1, "finish", &[id.0.as_bytes()]).unwrap();
+    world.call(1, "finish", &[id.to_string().as_bytes()]).unwrap();
 }
 
 #[test]
@@ -346,11 +348,11 @@ fn predictions_are_with_the_parts_that_a_finished_training_named() {
     training.training_mut().model = Publication::Split;
     let id = training.id();
     let predict = |digests: [char; 3], orgs: [u32; 3]| {
-        let digests = digests.map(|digit| digit.to_string().repeat(64)).into();
+        let digests = digests.map(digest).into();
         let mut training = training.clone();
         let kind =
             Kind::VerticalPredict(VerticalPredict::after(id.clone(), training.training_mut(), digests, 7));
-        let participants = orgs.map(|org| format!("Org{org}MSP")).into();
+        let participants = orgs.map(|org| format!("Org{org}MSP").parse().unwrap()).into();
         serde_json::to_vec(&JobParams { participants, kind, ..training }).unwrap()
     };
     let good = predict(['a', 'b', 'c'], [1, 2, 3]);
@@ -358,7 +360,7 @@ fn predictions_are_with_the_parts_that_a_finished_training_named() {
     let mut unfinished = world.clone();
     unfinished.call(1, "propose", &[&serde_json::to_vec(&training).unwrap()]).unwrap();
     assert_eq!(unfinished.call(1, "propose", &[&good]), Err(Code::BadInput), "the training has not finished");
-    trained(&mut world, &training, &threshold_key(3), ["a", "b", "c"]);
+    trained(&mut world, &training, &threshold_key(3), ['a', 'b', 'c']);
     assert_eq!(world.call(1, "propose", &[&predict(['a', 'c', 'b'], [1, 2, 3])]), Err(Code::BadInput));
     assert_eq!(world.call(1, "propose", &[&predict(['a', 'b', 'c'], [2, 1, 3])]), Err(Code::BadInput));
     assert_eq!(world.call(4, "propose", &[&good]), Err(Code::WrongCaller));
@@ -366,7 +368,7 @@ fn predictions_are_with_the_parts_that_a_finished_training_named() {
 
     // The job of the predictions itself was no training.
     let own = serde_json::from_slice::<JobParams>(&good).unwrap().id();
-    let job = String::from_utf8(good).unwrap().replace(&id.0, &own.0);
+    let job = String::from_utf8(good).unwrap().replace(&id.to_string(), &own.to_string());
     assert_eq!(world.call(1, "propose", &[job.as_bytes()]), Err(Code::BadInput));
 }
 
@@ -382,7 +384,7 @@ fn predictions_are_under_the_key_of_their_training_or_a_refresh_of_it() {
         ..threshold_key(n)
     };
     let own = key(3, 1, 1);
-    let named = |key: &ThresholdKey| Some(hex::encode(key.fingerprint()));
+    let named = |key: &ThresholdKey| Some(key.fingerprint());
     let (refreshed, weaker, other) = (key(3, 2, 1), key(3, 3, 0), key(5, 1, 1));
     for (nonce, key) in (1..).zip([&own, &refreshed, &weaker, &other]) {
         finished(&mut world, [1, 2, 3], "training", nonce, key).unwrap();
@@ -397,11 +399,11 @@ fn predictions_are_under_the_key_of_their_training_or_a_refresh_of_it() {
     let mut dealt = training.clone();
     dealt.nonce = Bytes(vec![8; 16]);
     training.training_mut().key = named(&own);
-    trained(&mut world, &training, &own, ["a", "b", "c"]);
-    trained(&mut world, &dealt, &own, ["a", "b", "c"]);
+    trained(&mut world, &training, &own, ['a', 'b', 'c']);
+    trained(&mut world, &dealt, &own, ['a', 'b', 'c']);
 
-    let propose = |world: &mut World, of: &JobParams, key: Option<String>, quorum| {
-        let digests = ["a", "b", "c"].map(|digit| digit.repeat(64)).into();
+    let propose = |world: &mut World, of: &JobParams, key: Option<Fingerprint>, quorum| {
+        let digests = ['a', 'b', 'c'].map(digest).into();
         let after = VerticalPredict::after(of.id(), of.training(), digests, 7);
         let kind = Kind::VerticalPredict(VerticalPredict { key, quorum, ..after });
         let params = JobParams { kind, nonce: Bytes(vec![7; 16]), ..of.clone() };
@@ -427,11 +429,13 @@ fn predictions_are_under_the_key_of_their_training_or_a_refresh_of_it() {
 
     // A key that was dealt is seen when it is used.
     let id = propose(&mut world, &dealt, None, 2).unwrap();
-    (1..=3).for_each(|org| drop(world.call(org, "accept", &[id.0.as_bytes()]).unwrap()));
+    (1..=3).for_each(|org| drop(world.call(org, "accept", &[id.to_string().as_bytes()]).unwrap()));
+    let id = id.to_string();
     let mut post = |org, key: &ThresholdKey| {
-        let data = DataDigest { instances: 7, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) };
+        let data =
+            DataDigest { instances: 7, features: 1, ids: [0x00; 32].into(), labels: [0x00; 32].into() };
         let body = serde_json::to_vec(&Body::Setup(Setup { key: key.clone(), data })).unwrap();
-        let args: [&[u8]; 5] = [id.0.as_bytes(), b"setup", b"0", b"0", &body];
+        let args: [&[u8]; 5] = [id.as_bytes(), b"setup", b"0", b"0", &body];
         world.try_as(&caller(org, "a"), "post", &args).map(drop).map_err(|refusal| refusal.detail)
     };
     assert!(post(1, &other).unwrap_err().contains("neither the training's"));
@@ -446,8 +450,8 @@ fn predictions_take_no_fewer_members_than_their_training() {
     training.training_mut().model = Publication::Split;
     training.training_mut().key_bits = 2048;
     let key = ThresholdKey { quorum: 3, ..threshold_key(3) };
-    trained(&mut world, &training, &key, ["a", "b", "c"]);
-    let digests = ["a", "b", "c"].map(|digit| digit.repeat(64)).into();
+    trained(&mut world, &training, &key, ['a', 'b', 'c']);
+    let digests = ['a', 'b', 'c'].map(digest).into();
     let after = VerticalPredict::after(training.id(), training.training(), digests, 7);
     let kind = Kind::VerticalPredict(VerticalPredict { quorum: 2, ..after });
     let json = serde_json::to_vec(&JobParams { kind, ..training }).unwrap();
@@ -485,10 +489,15 @@ fn jobs_of_an_older_contract_are_finished() {
     assert_eq!(world.call(1, "propose", &[&serde_json::to_vec(&params).unwrap()]), Err(Code::WrongVersion));
     let mut put = |contract: &str| {
         let params = JobParams { contract: contract.into(), ..params.clone() };
-        let job =
-            Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 1_000 };
+        let job = Job {
+            version: VERSION,
+            id: params.id(),
+            params,
+            proposer: "Org1MSP".parse().unwrap(),
+            proposed: 1_000,
+        };
         world.committed.insert(key::job(&job.id), serde_json::to_vec(&job).unwrap());
-        job.id.0
+        job.id.to_string()
     };
     let (older, newer) = (put("1.0"), put("99"));
     for org in 1..=3 {

@@ -3,8 +3,8 @@
 mod world;
 
 use records::{
-    AnalystKey, Bytes, Code, Content, Device, Digest, Instance, MAX_INLINE_BYTES, Modulus, Page, Row,
-    SharedClasses, SharedTable, VERSION, address,
+    AnalystKey, Bytes, Code, Content, Device, Digest, Fingerprint, Instance, MAX_INLINE_BYTES, Modulus, Page,
+    Row, SharedClasses, SharedTable, VERSION, address,
 };
 use serde_json::{Value, json};
 use world::{World, caller};
@@ -30,7 +30,7 @@ fn table() -> SharedTable {
     SharedTable {
         version: VERSION,
         provider: own(PROVIDER),
-        msp_id: "Org2MSP".into(),
+        msp_id: "Org2MSP".parse().unwrap(),
         analyst: own(ANALYST),
         key: modulus(256).fingerprint(),
         key_bits: 256,
@@ -121,7 +121,7 @@ fn nobody_posts_in_anothers_name() {
     assert_eq!(world.call(3, "announce", &[&bytes(&table())]), Err(Code::WrongCaller));
     let renewed = caller(PROVIDER, "b");
     assert_eq!(world.call_as(&renewed, "announce", &[&bytes(&table())]), Err(Code::WrongCaller));
-    let other_name = SharedTable { msp_id: "Org3MSP".into(), ..table() };
+    let other_name = SharedTable { msp_id: "Org3MSP".parse().unwrap(), ..table() };
     assert_eq!(world.call(PROVIDER, "announce", &[&bytes(&other_name)]), Err(Code::WrongCaller));
 }
 
@@ -168,7 +168,7 @@ fn tables_and_rows_that_do_not_fit_are_refused() {
         world.call(PROVIDER, "announce", &[&bytes(&table)]).map(drop)
     };
     assert_eq!(announce(|t| t.key_bits = 512), Err(Code::BadInput), "the key has 256");
-    assert_eq!(announce(|t| t.key = Digest::of(b"")), Err(Code::UnknownKey));
+    assert_eq!(announce(|t| t.key = Fingerprint(Digest::of(b""))), Err(Code::UnknownKey));
     assert_eq!(announce(|t| t.analyst = own(3)), Err(Code::UnknownKey), "it is another analyst's");
     let wrong: [fn(&mut SharedTable); 13] = [
         |t| t.version = 2,

@@ -1,6 +1,5 @@
-use crate::{Bytes, HorizontalResult, Iv, ResultDigests, Setup};
+use crate::{Bytes, Digest, Fingerprint, HorizontalResult, Iv, ResultDigests, Setup};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// What a record says, by phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,9 +85,9 @@ pub struct ThresholdKey {
 
 impl ThresholdKey {
     /// SHA-256 of its JSON: what a key is called.
-    pub fn fingerprint(&self) -> [u8; 32] {
+    pub fn fingerprint(&self) -> Fingerprint {
         let json = serde_json::to_vec(self).expect("a key holds only strings, integers and arrays");
-        Sha256::digest(json).into()
+        Fingerprint(Digest::of(&json))
     }
 }
 
@@ -135,8 +134,8 @@ pub struct Model {
     /// wⁱ at scale 2^24 as decimal strings; absent where the model stays split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Vec<String>>,
-    /// SHA-256, hexadecimal: of the job, party and weights, and of a salt that the owner keeps where they are absent.
-    pub digest: String,
+    /// Of the job, party and weights, and of a salt that the owner keeps where they are absent.
+    pub digest: Digest,
 }
 
 /// What a member of a key generation or refresh is sent messages under, and what it knows of the key.

@@ -5,7 +5,7 @@
 //! ([`ledger_time`]). The time of a record that is waited for runs from a [`Reminder`], which any participant writes once
 //! all that the record needs is there.
 
-use crate::{JobId, ParamsError, Slot, params::check};
+use crate::{JobId, MspId, ParamsError, Slot, params::check};
 use serde::{Deserialize, Serialize};
 
 /// How far the newest clock may be ahead of one that still counts, in seconds: the five minutes that a transaction may be
@@ -43,7 +43,7 @@ pub struct Clock {
     /// Layout version, [`crate::VERSION`].
     pub version: u32,
     /// The member.
-    pub msp_id: String,
+    pub msp_id: MspId,
     /// Seconds since 1970.
     pub time: u64,
 }
@@ -95,7 +95,7 @@ pub struct Reminder {
     /// What is waited for.
     pub slot: Slot,
     /// MSP identifier of the one who waits.
-    pub by: String,
+    pub by: MspId,
     /// From when the time runs, in seconds since 1970: the timestamp of the transaction that wrote it, or ledger time where
     /// that is ahead.
     pub time: u64,
@@ -116,7 +116,7 @@ pub struct Waiting {
 #[serde(deny_unknown_fields)]
 pub struct Debt {
     /// The participant.
-    pub msp_id: String,
+    pub msp_id: MspId,
     /// The record; none where it was an answer to the proposal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<Slot>,

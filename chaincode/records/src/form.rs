@@ -40,12 +40,6 @@ pub enum Violation {
         /// Those that the job's parameters give it.
         expected: usize,
     },
-    /// A field that has to be a digest.
-    #[error("{field}: not a SHA-256 digest in hexadecimal")]
-    NoDigest {
-        /// The field.
-        field: &'static str,
-    },
     /// A field that has to be there.
     #[error("{field}: missing")]
     Missing {
@@ -80,18 +74,6 @@ pub(crate) fn length(field: &'static str, bytes: &Bytes, want: usize) -> Result<
         true => Ok(()),
         false => Err(Violation::Length { field, found: bytes.0.len(), expected: want }),
     }
-}
-
-pub(crate) fn digest(field: &'static str, hex: &str) -> Result<(), Violation> {
-    match is_digest(hex) {
-        true => Ok(()),
-        false => Err(Violation::NoDigest { field }),
-    }
-}
-
-/// Whether a text is a SHA-256 digest as it is written here: 64 hexadecimal digits in lower case.
-pub fn is_digest(hex: &str) -> bool {
-    hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A member's HPKE key, and the form of the proofs that its keys are its own. `pairs`: whether members multiply in

@@ -1,24 +1,9 @@
-use crate::{Bytes, Deadlines, Debt, Kind, ParamsError, Rules, VERSION, VerticalSvm, params::check};
+use crate::{
+    Bytes, Deadlines, Debt, Digest, JobId, KeyHash, Kind, MspId, ParamsError, Rules, VERSION, VerticalSvm,
+    params::check,
+};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, fmt};
-
-/// H(parameters ‖ nonce), 64 hexadecimal digits: a repeated proposal is the same job.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct JobId(pub String);
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.get(..12).unwrap_or(&self.0))
-    }
-}
 
 /// What the participants agree on before a job runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +14,7 @@ pub struct JobParams {
     /// Version of the contract that the job is pinned to.
     pub contract: String,
     /// MSP identifiers; the position is the party index.
-    pub participants: Vec<String>,
+    pub participants: Vec<MspId>,
     /// The protocol and its parameters.
     pub kind: Kind,
     /// 16 random bytes that tell two jobs with the same parameters apart.
@@ -46,11 +31,11 @@ impl JobParams {
     /// The job's identifier: SHA-256 of the canonical JSON, nonce included.
     pub fn id(&self) -> JobId {
         let json = serde_json::to_vec(self).expect("parameters hold only strings, integers and arrays");
-        JobId(hex::encode(Sha256::digest(json)))
+        JobId(Digest::of(&json))
     }
 
     /// Party index of an MSP.
-    pub fn party(&self, msp_id: &str) -> Option<u32> {
+    pub fn party(&self, msp_id: &MspId) -> Option<u32> {
         self.participants.iter().position(|p| p == msp_id).map(|p| p as u32)
     }
 
@@ -92,8 +77,6 @@ impl JobParams {
         check((2..=64).contains(&n), "participants", format!("{n} is not in 2..=64"))?;
         let distinct: BTreeSet<_> = self.participants.iter().collect();
         check(distinct.len() == n, "participants", "an MSP is named twice")?;
-        let named = self.participants.iter().all(|p| (1..=128).contains(&p.len()));
-        check(named, "participants", "an MSP identifier is empty or longer than 128 bytes")?;
         check(self.nonce.0.len() == 16, "nonce", "not 16 bytes")?;
         self.deadlines.as_ref().map_or(Ok(()), Deadlines::validate)?;
         self.kind.as_job_kind().validate(n as u32)?;
@@ -113,7 +96,7 @@ impl JobParams {
         let plain =
             |field, text: &str| crate::text::check(text).map_err(|reason| ParamsError { field, reason });
         plain("contract", &self.contract)?;
-        self.participants.iter().try_for_each(|name| plain("participants", name))?;
+        self.participants.iter().try_for_each(|name| plain("participants", name.as_str()))?;
         self.kind.as_job_kind().names().into_iter().try_for_each(|(field, name)| plain(field, name))
     }
 }
@@ -129,7 +112,7 @@ pub struct Job {
     /// What was proposed.
     pub params: JobParams,
     /// MSP identifier of the proposer.
-    pub proposer: String,
+    pub proposer: MspId,
     /// Seconds since 1970 of the proposing transaction.
     pub proposed: u64,
 }
@@ -145,9 +128,9 @@ pub struct Acceptance {
     /// Party index.
     pub party: u32,
     /// The party's MSP identifier.
-    pub msp_id: String,
-    /// SHA-256 of the public key of the accepting certificate, hexadecimal.
-    pub key_hash: String,
+    pub msp_id: MspId,
+    /// Of the public key of the accepting certificate.
+    pub key_hash: KeyHash,
 }
 
 /// How a job ended.
@@ -159,7 +142,7 @@ pub struct Ending {
     /// The job.
     pub job: JobId,
     /// MSP identifier of the one who ended it.
-    pub by: String,
+    pub by: MspId,
     /// What it ended with.
     pub outcome: Outcome,
 }

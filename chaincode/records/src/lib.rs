@@ -15,6 +15,7 @@ mod form;
 mod job;
 pub mod jobs;
 pub mod key;
+mod names;
 mod params;
 mod phase;
 mod refusal;
@@ -29,20 +30,21 @@ pub use deadlines::{
     ledger_time,
 };
 pub use decimal::{Decimal, DecimalError, SCALE};
-pub use form::{Violation, is_digest};
-pub use job::{Acceptance, Ending, Job, JobId, JobParams, JobView, MAX_REASON_BYTES, Outcome};
+pub use form::Violation;
+pub use job::{Acceptance, Ending, Job, JobParams, JobView, MAX_REASON_BYTES, Outcome};
 pub use jobs::{
     ClassNames, Collusion, Comparison, DEFAULT_UNIT, DataDigest, Dealer, GradientNoise, HorizontalResult,
     HorizontalSvm, Iv, JobKind, Judge, KeyEntry, KeyGeneration, KeyRefresh, KeySizes, Kind, MOMENT_BITS,
     MOMENT_BYTES, PaperIv, Publication, ResultDigests, Setup, VALUE_BITS, VerticalPredict, VerticalSvm,
 };
+pub use names::{Digest, Fingerprint, JobId, KeyHash, MspId, NoMspId, NotHex};
 pub use params::ParamsError;
 pub use phase::{Phase, Slot};
 pub use refusal::{Code, Refusal};
 pub use schedule::{Owed, PhaseSchedule, Prerequisites, Rules};
 pub use sharing::{
-    AnalystKey, Content, Device, Digest, Instance, MAX_INLINE_BYTES, MAX_PAGE, MAX_PAGE_BYTES, Modulus,
-    NotHex, Page, Row, SHARED_VALUE_BITS, SharedClasses, SharedTable, address,
+    AnalystKey, Content, Device, Instance, MAX_INLINE_BYTES, MAX_PAGE, MAX_PAGE_BYTES, Modulus, Page, Row,
+    SHARED_VALUE_BITS, SharedClasses, SharedTable, address,
 };
 
 use serde::{Deserialize, Serialize};
@@ -79,7 +81,7 @@ pub struct Record {
     /// Phase, round, party and chunk; the party was filled in by the contract from the caller's certificate.
     pub slot: Slot,
     /// MSP identifier of the caller (DP ID of the book's tables 5.2 and 5.3).
-    pub msp_id: String,
+    pub msp_id: MspId,
     /// The value.
     pub body: Body,
     /// The parties on whose records it builds, where a quorum of a round was enough.

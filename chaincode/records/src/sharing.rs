@@ -4,12 +4,12 @@
 //! table's rows ([`Instance`]), each encrypted under that key. Parties are named by their address, [`address`].
 
 use crate::{
-    Bytes, ParamsError, VERSION, is_digest,
+    Bytes, Digest, Fingerprint, KeyHash, MspId, NotHex, ParamsError, VERSION,
+    names::as_text,
     params::{check, check_key_bits},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-use sha2::Sha256;
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{borrow::Cow, collections::BTreeSet, fmt, str::FromStr};
 
 /// Most bytes of a row's ciphertexts that lie on the ledger itself; of more, only the digest does.
 pub const MAX_INLINE_BYTES: u32 = 8 * 1024;
@@ -27,47 +27,9 @@ pub const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
 const MAX_ROWS: u32 = 10_000_000;
 const MAX_COLUMNS: usize = 4096;
 
-/// 32 bytes, written as 64 hexadecimal digits in lower case: an address, the name of a key or table, a SHA-256.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    /// SHA-256 of some bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(sha2::Digest::finalize(sha2::Digest::chain_update(Sha256::default(), bytes)).into())
-    }
-
-    /// SHA-256 of fields under a tag that names the purpose, each behind its length.
-    fn tagged(tag: &str, fields: &[&[u8]]) -> Self {
-        let mut bytes = Vec::new();
-        for field in [tag.as_bytes()].iter().chain(fields) {
-            bytes.extend((field.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(field);
-        }
-        Self::of(&bytes)
-    }
-
-    /// The bytes.
-    pub fn bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}…", hex::encode(&self.0[..6]))
-    }
-}
-
 /// The address of a party: a hash of what identifies it in jobs, too ([`Acceptance`](crate::Acceptance)).
-pub fn address(msp_id: &str, key_hash: &str) -> Digest {
-    Digest::tagged("confab address", &[msp_id.as_bytes(), key_hash.as_bytes()])
+pub fn address(msp_id: &MspId, key_hash: &KeyHash) -> Digest {
+    Digest::tagged("confab address", &[msp_id.as_str().as_bytes(), key_hash.to_string().as_bytes()])
 }
 
 /// What kind of device made the rows: 4 bytes, which the channel's members agree on; 8 hexadecimal digits.
@@ -86,23 +48,6 @@ impl fmt::Debug for Device {
     }
 }
 
-/// A text that is no [`Digest`] or [`Device`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not {0} hexadecimal digits in lower case")]
-pub struct NotHex(usize);
-
-impl FromStr for Digest {
-    type Err = NotHex;
-
-    fn from_str(text: &str) -> Result<Self, NotHex> {
-        let mut bytes = [0; 32];
-        match is_digest(text) && hex::decode_to_slice(text, &mut bytes).is_ok() {
-            true => Ok(Self(bytes)),
-            false => Err(NotHex(64)),
-        }
-    }
-}
-
 impl FromStr for Device {
     type Err = NotHex;
 
@@ -116,23 +61,6 @@ impl FromStr for Device {
     }
 }
 
-macro_rules! as_text {
-    ($type:ty) => {
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                std::borrow::Cow::<str>::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-            }
-        }
-    };
-}
-
-as_text!(Digest);
 as_text!(Device);
 
 /// The modulus N of an ordinary Paillier key.
@@ -148,8 +76,8 @@ pub struct Modulus {
 
 impl Modulus {
     /// What the key is called.
-    pub fn fingerprint(&self) -> Digest {
-        Digest::tagged("confab analyst key", &[&self.n.0])
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(Digest::tagged("confab analyst key", &[&self.n.0]))
     }
 
     /// Bits of N.
@@ -182,7 +110,7 @@ pub struct AnalystKey {
     /// Address of the analyst; from the certificate, as the MSP identifier.
     pub analyst: Digest,
     /// MSP identifier of the analyst.
-    pub msp_id: String,
+    pub msp_id: MspId,
     /// The public key.
     pub modulus: Modulus,
     /// When it was published: the transaction's timestamp in seconds since 1970.
@@ -198,11 +126,11 @@ pub struct SharedTable {
     /// Address of the provider: the contract compares it with the caller's.
     pub provider: Digest,
     /// MSP identifier of the provider.
-    pub msp_id: String,
+    pub msp_id: MspId,
     /// Address of the analyst.
     pub analyst: Digest,
     /// Fingerprint of the analyst's key under which the rows are encrypted.
-    pub key: Digest,
+    pub key: Fingerprint,
     /// Bits of that key.
     pub key_bits: u32,
     /// What made the rows.
@@ -373,7 +301,7 @@ pub struct Instance {
     /// What made the row.
     pub device: Device,
     /// Fingerprint of the analyst's key.
-    pub key: Digest,
+    pub key: Fingerprint,
     /// The table.
     pub table: Digest,
     /// Index in the table.
@@ -414,13 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_and_devices_are_their_digits() {
-        let digest = address("Org1MSP", &"ab".repeat(32));
-        assert_eq!(digest.to_string().parse(), Ok(digest));
-        assert_eq!(serde_json::from_value::<Digest>(serde_json::json!(digest)).unwrap(), digest);
-        for wrong in ["", "0", &"0".repeat(63), &"A".repeat(64), &"é".repeat(32)] {
-            assert_eq!(wrong.parse::<Digest>(), Err(NotHex(64)));
-        }
+    fn devices_are_their_digits() {
         assert_eq!("0000002a".parse(), Ok(Device([0, 0, 0, 42])));
         for wrong in ["", "2a", "0000002A", "0000002g", "0x00002a"] {
             assert_eq!(wrong.parse::<Device>(), Err(NotHex(8)));
@@ -429,6 +351,10 @@ mod tests {
 
     #[test]
     fn an_address_tells_names_and_keys_apart() {
-        assert_ne!(address("Org1", "MSPab"), address("Org1MSP", "ab"));
+        let [one, other] = ["Org1MSP", "Org2MSP"].map(|name| name.parse().unwrap());
+        let [first, second] = [[1; 32], [2; 32]].map(KeyHash::from);
+        let addresses: BTreeSet<Digest> =
+            [(&one, &first), (&one, &second), (&other, &first)].map(|(name, key)| address(name, key)).into();
+        assert_eq!(addresses.len(), 3);
     }
 }

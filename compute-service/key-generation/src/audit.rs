@@ -9,7 +9,7 @@
 
 use crate::{Generation, Private};
 use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng, possession, sealed::Keys};
-use records::{Body, Bytes, Job, JobId, Kind, MemberKeys, Phase, Slot};
+use records::{Body, Bytes, Job, JobId, Kind, MemberKeys, MspId, Phase, Slot};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -21,7 +21,7 @@ const OPENING_VERSION: u32 = 1;
 pub struct Opening {
     version: u32,
     job: JobId,
-    msp_id: String,
+    msp_id: MspId,
     secret: Bytes,
 }
 
@@ -33,13 +33,13 @@ impl fmt::Debug for Opening {
 
 impl Opening {
     /// Of the job and the member with this MSP identifier.
-    pub fn new(job: &JobId, msp_id: &str, secret: &JobSecret) -> Self {
+    pub fn new(job: &JobId, msp_id: &MspId, secret: &JobSecret) -> Self {
         let secret = Bytes(secret.expose().to_vec());
-        Self { version: OPENING_VERSION, job: job.clone(), msp_id: msp_id.into(), secret }
+        Self { version: OPENING_VERSION, job: job.clone(), msp_id: msp_id.clone(), secret }
     }
 
     /// Whose it is said to be.
-    pub fn msp_id(&self) -> &str {
+    pub fn msp_id(&self) -> &MspId {
         &self.msp_id
     }
 
@@ -86,7 +86,7 @@ pub struct Audited {
     /// Its index.
     pub party: u32,
     /// Its MSP identifier.
-    pub msp_id: String,
+    pub msp_id: MspId,
     /// How many of its records were made anew and are the same.
     pub records: u64,
     /// What came out.
@@ -102,7 +102,7 @@ pub struct Findings {
     /// Why the members could not go on, as everybody can see it from the records. Records after that are not audited.
     pub fault: Option<String>,
     /// MSP identifiers of the members for whose records the job waits.
-    pub waits_for: Vec<String>,
+    pub waits_for: Vec<MspId>,
 }
 
 impl Findings {
@@ -208,7 +208,7 @@ impl Audit {
         let waits = |party: u32| waiting.iter().any(|slot| slot.party == party);
         let waits_for = (0..).zip(names).filter(|(party, _)| waits(*party)).map(|(_, name)| name.clone());
         let waits_for = waits_for.collect();
-        let audited = |((party, msp_id), member): ((u32, &String), Member)| {
+        let audited = |((party, msp_id), member): ((u32, &MspId), Member)| {
             let unopened = member.last.is_some() && member.private.is_none();
             let verdict =
                 member.verdict.unwrap_or(if unopened { Verdict::Unopened } else { Verdict::Prescribed });

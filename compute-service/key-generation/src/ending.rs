@@ -8,7 +8,7 @@ use paillier::{
 };
 use protocol::{
     Board, Fault, Status, Step, StepRng, forms,
-    sealed::{self, Keys, Place},
+    sealed::{self, Keys, MessageContext},
 };
 use records::{Body, Bytes, Dv, Job, JobId, Phase, Record, Slot};
 use zeroize::Zeroizing;
@@ -74,7 +74,8 @@ impl Dealing {
         let mut received = Vec::new();
         for (&from, payload) in self.dealers.iter().zip(dealt) {
             let sealed = payload.get(index * length..(index + 1) * length).ok_or(from)?;
-            let opened = keys.open(&Place { job, step: &step, from, to: me }, sealed).ok_or(from)?;
+            let opened =
+                keys.open(&MessageContext { of: job, step: &step, from, to: me }, sealed).ok_or(from)?;
             received.push(BigUint::from_bytes_be(&opened));
         }
         self.sharing.add(&received).map_err(|fault| match fault {
@@ -149,7 +150,7 @@ impl Ending {
         let step = self.dealing.step.name();
         let mut payload = Vec::new();
         for (&to, share) in self.dealing.members.iter().zip(shares) {
-            let place = Place { job: board.job(), step: &step, from: me, to };
+            let place = MessageContext { of: board.job(), step: &step, from: me, to };
             let message = Zeroizing::new(wire::encode(std::slice::from_ref(share), self.dealing.width));
             let sealed = sealed::seal(&hpke[to as usize], &place, &message, rng);
             payload.extend(sealed.ok_or_else(|| board.blame(to, "its HPKE key is no key"))?);

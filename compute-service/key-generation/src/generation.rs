@@ -49,7 +49,7 @@ pub(crate) struct Batch {
     pub(crate) coin: [u8; 32],
     /// Places of the candidates without a small factor.
     pub(crate) survivors: Vec<usize>,
-    /// Place of the first that passed one base.
+    /// MessageContext of the first that passed one base.
     pub(crate) passed: Option<usize>,
     /// β·φ(N) + N·R.
     pub(crate) opened: BigUint,
@@ -100,7 +100,7 @@ impl Generation {
 
     /// The session of commitments: the job.
     pub(crate) fn session(&self) -> [u8; 32] {
-        hex::decode(&self.board.job().0).ok().and_then(|id| id.try_into().ok()).expect("a job's identifier")
+        *self.board.job().0.bytes()
     }
 
     /// Among so many candidates one is good but for a chance of 2⁻³⁰, if nobody deviates.

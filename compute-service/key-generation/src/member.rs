@@ -15,7 +15,7 @@ use paillier::keygen::{
 };
 use protocol::{
     Fault, Step, StepRng, possession,
-    sealed::{self, Keys, Place},
+    sealed::{self, Keys, MessageContext},
 };
 use records::{Bytes, MemberKeys, Phase, Slot};
 use sha2::{Digest, Sha256};
@@ -234,7 +234,7 @@ impl<'a> Member<'a> {
         let mut rng = self.rng(step, "seal");
         let mut payload = Vec::new();
         for (to, message) in (0..).zip(sent.iter()).filter(|(to, _)| *to != self.me) {
-            let place = Place { job, step: &name, from: self.me, to };
+            let place = MessageContext { of: job, step: &name, from: self.me, to };
             let message = Zeroizing::new(wire::encode(message, width));
             let sealed = sealed::seal(&self.generation.hpke[to as usize], &place, &message, &mut rng);
             payload.extend(sealed.ok_or_else(|| self.generation.board.blame(to, "its HPKE key is no key"))?);
@@ -254,7 +254,7 @@ impl<'a> Member<'a> {
         let length = payload.len() / others;
         let sealed = &payload[place as usize * length..][..length];
         let name = step.name();
-        let place = Place { job: board.job(), step: &name, from, to: self.me };
+        let place = MessageContext { of: board.job(), step: &name, from, to: self.me };
         let opened = self.keys.open(&place, sealed);
         let numbers = opened.and_then(|bytes| wire::decode(&bytes, self.width(step.phase)));
         numbers.ok_or_else(|| board.blame(from, format!("{name}: its message to this member does not open")))

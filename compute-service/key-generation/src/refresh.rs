@@ -24,7 +24,7 @@ pub fn check_share(params: &KeyRefresh, party: u32, share: &KeyShare) -> Result<
     let Some(dealer) = params.dealers.iter().find(|dealer| dealer.party == party) else {
         return Err(Fault::Input("this party does not deal in the refresh".into()));
     };
-    if hex::encode(key.fingerprint()) != params.key {
+    if forms::fingerprint(key) != params.key {
         return Err(Fault::Input("the own share is not of the key to be refreshed".into()));
     }
     if share.purpose() != params.purpose {
@@ -54,7 +54,7 @@ impl Refresh {
             let Some(threshold) = &keys.threshold else { continue };
             let key = forms::public_key(threshold, self.params.key_bits.into());
             let key = key.map_err(|e| self.board.blame(party, format!("the old key: {e}")))?;
-            if hex::encode(key.fingerprint()) != self.params.key {
+            if forms::fingerprint(&key) != self.params.key {
                 return Err(self.board.blame(party, "its key is not the one of this job"));
             }
             old = Some(key);

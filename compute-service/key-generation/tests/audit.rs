@@ -14,12 +14,18 @@ fn job(parties: u32, kind: Kind) -> Job {
     let params = JobParams {
         version: records::VERSION,
         contract: "1.0".into(),
-        participants: (1..=parties).map(|i| format!("Org{i}MSP")).collect(),
+        participants: (1..=parties).map(|i| format!("Org{i}MSP").parse().unwrap()).collect(),
         kind,
         nonce: Bytes(vec![5; 16]),
         deadlines: None,
     };
-    Job { version: records::VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
+    Job {
+        version: records::VERSION,
+        id: params.id(),
+        params,
+        proposer: "Org1MSP".parse().unwrap(),
+        proposed: 0,
+    }
 }
 
 fn generation(parties: u32, against: Collusion) -> Job {
@@ -140,12 +146,12 @@ fn who_opens_nothing_or_something_else_is_not_accounted_for() {
     assert_eq!(findings.members[1].verdict, Verdict::Unopened);
 
     let mut given = openings(&job, 1, [0, 2]);
-    given.push(Opening::new(&job.id, "Org2MSP", &secret(7, 1)));
+    given.push(Opening::new(&job.id, &"Org2MSP".parse().unwrap(), &secret(7, 1)));
     let findings = audit(&job, &records, &given);
     assert_eq!(findings.members[1].verdict, Verdict::WrongOpening);
     assert_eq!((findings.members[1].records, named(&findings)), (0, vec![1]));
     // A false opening in another's name does not hide the true one.
-    given.push(Opening::new(&job.id, "Org1MSP", &secret(7, 0)));
+    given.push(Opening::new(&job.id, &"Org1MSP".parse().unwrap(), &secret(7, 0)));
     assert_eq!(named(&audit(&job, &records, &given)), [1]);
 
     // Nothing is wrong with what was posted, and it is seen for whom the job waits.
@@ -154,7 +160,7 @@ fn who_opens_nothing_or_something_else_is_not_accounted_for() {
     let before: Vec<Committed> = records[..last].to_vec();
     let findings = audit(&job, &before, &openings(&job, 1, 0..3));
     assert_eq!((named(&findings), findings.fault), (vec![], None));
-    assert!(findings.waits_for.contains(&"Org3MSP".into()));
+    assert!(findings.waits_for.contains(&"Org3MSP".parse().unwrap()));
     let findings = audit(&job, &[], &[]);
     assert_eq!(
         (named(&findings), findings.waits_for.len()),
@@ -171,12 +177,12 @@ fn what_cannot_be_audited_is_refused() {
         _ => panic!("not refused"),
     };
     let other = generation(3, Collusion::AllButOne);
-    assert!(refused(&job_of_three, &openings(&other, 1, [0])).contains(&other.id.0));
-    let stranger = Opening::new(&job_of_three.id, "Org9MSP", &secret(1, 0));
+    assert!(refused(&job_of_three, &openings(&other, 1, [0])).contains(&other.id.to_string()));
+    let stranger = Opening::new(&job_of_three.id, &"Org9MSP".parse().unwrap(), &secret(1, 0));
     assert!(refused(&job_of_three, std::slice::from_ref(&stranger)).contains("Org9MSP"));
     let dealers = vec![Dealer { party: 0, member: 0 }, Dealer { party: 1, member: 1 }];
     let refresh = KeyRefresh {
-        key: "ab".repeat(32),
+        key: [0xab; 32].into(),
         purpose: "training".into(),
         key_bits: 256,
         insecure_key_bits: true,

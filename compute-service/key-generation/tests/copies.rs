@@ -12,7 +12,7 @@ fn job(against: Collusion) -> Job {
     let params = JobParams {
         version: records::VERSION,
         contract: "1.0".into(),
-        participants: (1..=3).map(|i| format!("Org{i}MSP")).collect(),
+        participants: (1..=3).map(|i| format!("Org{i}MSP").parse().unwrap()).collect(),
         kind: Kind::KeyGeneration(KeyGeneration {
             purpose: "training".into(),
             key_bits: 256,
@@ -24,7 +24,13 @@ fn job(against: Collusion) -> Job {
         nonce: Bytes(vec![5; 16]),
         deadlines: None,
     };
-    Job { version: records::VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
+    Job {
+        version: records::VERSION,
+        id: params.id(),
+        params,
+        proposer: "Org1MSP".parse().unwrap(),
+        proposed: 0,
+    }
 }
 
 fn secret(seed: u8, party: usize) -> JobSecret {

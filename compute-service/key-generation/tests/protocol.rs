@@ -12,12 +12,18 @@ fn job(parties: u32, kind: Kind) -> Job {
     let params = JobParams {
         version: records::VERSION,
         contract: "1.0".into(),
-        participants: (1..=parties).map(|i| format!("Org{i}MSP")).collect(),
+        participants: (1..=parties).map(|i| format!("Org{i}MSP").parse().unwrap()).collect(),
         kind,
         nonce: Bytes(vec![3; 16]),
         deadlines: None,
     };
-    Job { version: records::VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
+    Job {
+        version: records::VERSION,
+        id: params.id(),
+        params,
+        proposer: "Org1MSP".parse().unwrap(),
+        proposed: 0,
+    }
 }
 
 fn generation(parties: u32, quorum: u32, against: Collusion) -> Job {
@@ -62,7 +68,7 @@ fn decrypts(shares: &[&KeyShare]) -> Option<Vec<BigInt>> {
         .iter()
         .map(|share| {
             let slot = Slot { phase: Phase::Dv, round: 0, party: share.index(), chunk: 0 };
-            let context = protocol::forms::proof_context(&records::JobId("00".repeat(32)), &slot);
+            let context = protocol::forms::proof_context(&records::JobId::from([0x00; 32]), &slot);
             (share.index(), partial_decrypt(share, &ciphertexts, &context, &mut rng).0)
         })
         .collect();
@@ -197,7 +203,7 @@ fn a_refresh_changes_the_members() {
     let (_, old) = generate(&generation(5, 3, Collusion::Minority), 2);
     let key = old[0].key();
     let kind = KeyRefresh {
-        key: hex::encode(key.fingerprint()),
+        key: protocol::forms::fingerprint(key),
         purpose: "training".into(),
         key_bits: 256,
         insecure_key_bits: true,

@@ -21,12 +21,18 @@ fn job(parties: u32, against: Collusion, turn: u32) -> Job {
     let params = JobParams {
         version: records::VERSION,
         contract: "1.0".into(),
-        participants: (1..=parties).map(|i| format!("Org{i}MSP")).collect(),
+        participants: (1..=parties).map(|i| format!("Org{i}MSP").parse().unwrap()).collect(),
         kind,
         nonce: Bytes(nonce),
         deadlines: None,
     };
-    Job { version: records::VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
+    Job {
+        version: records::VERSION,
+        id: params.id(),
+        params,
+        proposer: "Org1MSP".parse().unwrap(),
+        proposed: 0,
+    }
 }
 
 /// The number of keys is CONFAB_KEYS; all randomness is seeded, so that a number that passed does not fail by chance.

@@ -10,7 +10,7 @@ use crate::{
 };
 use gateway_client::{Call, Contract, Meaning, SubmitFailure};
 use protocol::Fault;
-use records::Job;
+use records::{Job, MspId};
 use std::{sync::Arc, time::Duration};
 
 /// Why a job could not be accepted.
@@ -60,7 +60,7 @@ impl AnswerError {
 pub async fn accept(
     config: &Arc<Config>,
     contract: &Contract,
-    msp_id: &str,
+    msp_id: &MspId,
     job: &Job,
     weaker: bool,
 ) -> Result<(), AnswerError> {
@@ -81,9 +81,9 @@ pub async fn accept(
         tokio::task::spawn_blocking(move || worker::check(&config, &job, party)).await
     };
     let data = checked.map_err(|e| Fault::Input(format!("the data could not be checked: {e}")))??;
-    directory::bind(&config.data_dir, msp_id)?;
+    directory::bind(&config.data_dir, msp_id.as_str())?;
     directory::note_acceptance(&config.data_dir, &job.id, data, weaker && !below.is_empty())?;
-    submit(config, contract, Call::new("accept").arg(job.id.0.as_str())).await
+    submit(config, contract, Call::new("accept").arg(job.id.to_string())).await
 }
 
 /// Declines a job that does not fit. The ledger is told no more than that: the reason may speak of the data.
@@ -91,7 +91,7 @@ pub async fn accept(
 /// # Errors
 /// [`AnswerError::Ledger`].
 pub async fn refuse(config: &Config, contract: &Contract, job: &Job) -> Result<(), AnswerError> {
-    submit(config, contract, Call::new("refuse").arg(job.id.0.as_str()).arg(UNFIT)).await
+    submit(config, contract, Call::new("refuse").arg(job.id.to_string()).arg(UNFIT)).await
 }
 
 /// What the ledger is told where the own input is unfit.

@@ -10,7 +10,7 @@ use gateway_client::{Checkpoint, Network};
 use key_generation::{Audit, Findings, Opening};
 use msp::Msps;
 use protocol::Fault;
-use records::{Ending, Job, JobId, Outcome};
+use records::{Ending, Job, JobId, MspId, Outcome};
 use serde::Serialize;
 
 /// Why a secret is not opened.
@@ -51,7 +51,7 @@ pub enum OpenError {
 ///
 /// # Errors
 /// See [`OpenError`].
-pub fn open(store: &Store, msp_id: &str, id: &JobId) -> Result<Opening, OpenError> {
+pub fn open(store: &Store, msp_id: &MspId, id: &JobId) -> Result<Opening, OpenError> {
     let (mut job, mut ending) = (None::<Job>, None);
     for located in store.facts(id)? {
         match located.fact {

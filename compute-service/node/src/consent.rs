@@ -6,7 +6,7 @@
 
 use crate::{config::Config, directory, jobs, keyring::Keyring, protected, store::StoreError};
 use paillier::KeyShare;
-use records::{Decimal, Job, JobId, JobParams, Judge, Publication};
+use records::{Decimal, Fingerprint, Job, JobId, JobParams, Judge, MspId, Publication};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -125,9 +125,9 @@ pub struct Review {
     /// What kind of job it is.
     pub kind: &'static str,
     /// Who proposed it.
-    pub proposer: String,
+    pub proposer: MspId,
     /// Who is to take part.
-    pub participants: Vec<String>,
+    pub participants: Vec<MspId>,
     /// What else was chosen, by name.
     pub parameters: Vec<(&'static str, String)>,
     /// What it reveals, in words.
@@ -200,7 +200,7 @@ pub fn unmet(config: &Config, job: &Job, party: u32) -> Result<Vec<Below>, Store
 /// checked.
 fn own_share(config: &Config, params: &JobParams) -> Option<KeyShare> {
     match params.kind.as_job_kind().key() {
-        Some(key) => Keyring::of(config).find(key).ok(),
+        Some(key) => Keyring::of(config).find(&key.to_string()).ok(),
         None if jobs::of(&params.kind).uses_dealt_key() => {
             protected::share(config.key_share.as_deref()?).ok()
         }
@@ -218,7 +218,7 @@ pub(crate) struct Weigh<'a> {
 
 impl Weigh<'_> {
     pub(crate) fn name(&self, party: u32) -> &str {
-        self.params.participants.get(party as usize).map_or("?", String::as_str)
+        self.params.participants.get(party as usize).map_or("?", MspId::as_str)
     }
 
     /// How many colluding members learned nothing of the factors of the key of the job: 0 of one that was dealt, for a dealer
@@ -233,14 +233,13 @@ impl Weigh<'_> {
         jobs::of(&self.params.kind).uses_dealt_key() && self.params.kind.as_job_kind().key().is_none()
     }
 
-    pub(crate) fn key_shown(&self, named: Option<&str>, bits: u32) -> String {
+    pub(crate) fn key_shown(&self, named: Option<Fingerprint>, bits: u32) -> String {
         let made = match self.key_bound() {
             None => "no share of it here".into(),
             Some(0) => "dealt by somebody, who may know it whole".into(),
             Some(bound) => format!("made against {bound} who collude"),
         };
-        let name =
-            named.map_or("that of key_share".into(), |key| key.get(..12).unwrap_or(key).to_owned() + "…");
+        let name = named.map_or("that of key_share".into(), |key| format!("{key:.12}…"));
         format!("{bits} bits, {name}, {made}")
     }
 
@@ -330,13 +329,14 @@ mod tests {
         Config::load(&path).unwrap()
     }
 
-    fn names(parties: u32) -> Vec<String> {
-        (1..=parties).map(|i| format!("Org{i}MSP")).collect()
+    fn names(parties: u32) -> Vec<MspId> {
+        (1..=parties).map(|i| format!("Org{i}MSP").parse().unwrap()).collect()
     }
 
     fn review_of(kind: Kind, parties: u32, party: u32, minimum: &str) -> Review {
         let params = job_params(kind, names(parties)).unwrap();
-        let job = Job { version: 1, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 };
+        let job =
+            Job { version: 1, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 };
         review(&config(minimum), &job, party)
     }
 
@@ -363,7 +363,7 @@ mod tests {
 
     fn refresh(quorum: u32, dealers: u32, members: Vec<u32>) -> Kind {
         Kind::KeyRefresh(KeyRefresh {
-            key: "a".repeat(64),
+            key: [0xaa; 32].into(),
             purpose: "training".into(),
             key_bits: 2048,
             insecure_key_bits: false,
@@ -443,7 +443,7 @@ mod tests {
 
     fn prediction() -> VerticalPredict {
         let training = template(100, names(4)).unwrap().training().clone();
-        VerticalPredict::after(JobId("a".repeat(64)), &training, vec!["b".repeat(64); 4], 5)
+        VerticalPredict::after(JobId::from([0xaa; 32]), &training, vec![[0xbb; 32].into(); 4], 5)
     }
 
     #[test]

@@ -262,7 +262,8 @@ pub(crate) fn share(
     let (path, share) = match &training.key {
         None => dealt()?,
         Some(key) => {
-            let share = Keyring::of(config).find(key).map_err(|e| Fault::Input(e.to_string()))?;
+            let share =
+                Keyring::of(config).find(&key.to_string()).map_err(|e| Fault::Input(e.to_string()))?;
             (format!("key {key}").into(), share)
         }
     };

@@ -11,7 +11,7 @@ use crate::{
     wait::{self, Cause, SILENCE, Wait},
 };
 use gateway_client::{Call, Contract, UnderWay};
-use records::{Awaited, CLOCK_STEP, Code, Deadlines, Job, JobId, MAX_CLOCK_AGE, Waiting};
+use records::{Awaited, CLOCK_STEP, Code, Deadlines, Job, JobId, MAX_CLOCK_AGE, MspId, Waiting};
 use std::{
     collections::{BTreeSet, HashMap},
     path::PathBuf,
@@ -42,7 +42,7 @@ fn is_near(end: u64) -> bool {
 pub(crate) struct Quiet {
     job: JobId,
     /// MSP identifiers of the participants.
-    participants: Vec<String>,
+    participants: Vec<MspId>,
     party: u32,
     deadlines: Option<Deadlines>,
     /// When the time for answers ends that are missing: seconds since 1970.
@@ -163,7 +163,7 @@ impl Keeper {
     }
 
     async fn look(&self, quiet: &Quiet, looked: &mut Looked, acts: &mut Acts) {
-        let ledger = wait::waiting(&self.contract, &quiet.job.0).await;
+        let ledger = wait::waiting(&self.contract, &quiet.job).await;
         let standing = quiet.running.as_ref().map_or(Standing::Following, |(_, poster)| poster.standing());
         let done = acts.done.load(Ordering::Relaxed);
         let causes = self.causes(quiet, &ledger, &standing, looked, done);
@@ -327,7 +327,7 @@ impl Acts {
                 {
                     looked.asked = now;
                     return self.submit(
-                        Call::new("expire").arg(quiet.job.0.as_str()),
+                        Call::new("expire").arg(quiet.job.to_string()),
                         "ending the job",
                         |_| {},
                     );
@@ -346,7 +346,7 @@ impl Acts {
             {
                 looked.asked = now;
                 let list = serde_json::to_vec(&awaited).expect("slots are words and numbers");
-                self.submit(Call::new("remind").arg(quiet.job.0.as_str()).arg(list), "reminding", |_| {});
+                self.submit(Call::new("remind").arg(quiet.job.to_string()).arg(list), "reminding", |_| {});
             }
         }
     }

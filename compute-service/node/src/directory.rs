@@ -96,7 +96,7 @@ fn owner(data_dir: &Path) -> Result<Option<String>, StoreError> {
 }
 
 fn note_path(data_dir: &Path, job: &JobId) -> PathBuf {
-    data_dir.join("accepted").join(&job.0)
+    data_dir.join("accepted").join(job.to_string())
 }
 
 fn note(data_dir: &Path, job: &JobId) -> Result<Option<Note>, StoreError> {
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     fn job() -> JobId {
-        JobId("a".repeat(64))
+        JobId::from([0xaa; 32])
     }
 
     #[test]

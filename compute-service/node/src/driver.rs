@@ -10,7 +10,7 @@ use crate::{
     wait::{self, SILENCE},
 };
 use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng};
-use records::{Awaited, Body, Ending, Job, Phase, Rules, Slot};
+use records::{Awaited, Body, Ending, Job, KeyHash, Phase, Rules, Slot};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -188,7 +188,7 @@ impl<P: Protocol> Driver<P> {
         let secret = self.store.secret(&self.job.id)?;
         let rules = Rules::new(&self.job.params);
         let mut seconds = Seconds::default();
-        let mut keys: BTreeMap<u32, String> = BTreeMap::new();
+        let mut keys: BTreeMap<u32, KeyHash> = BTreeMap::new();
         let mut asked = BTreeSet::new();
         let last_phase = rules.last_phase();
         let (mut ending, mut finishing) = (false, false);
@@ -332,7 +332,7 @@ impl<P: Protocol> Driver<P> {
     fn check_creator(
         &self,
         creator: &Creator,
-        key_hash: Option<&String>,
+        key_hash: Option<&KeyHash>,
         committed: &Committed,
     ) -> Result<(), Fault> {
         let record = &committed.record;

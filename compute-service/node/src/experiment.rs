@@ -19,8 +19,8 @@ use files::Access;
 use gateway_client::{Call, Gateway};
 use paillier::KeyShare;
 use records::{
-    Bytes, CONTRACT_VERSION, ClassNames, Collusion, Deadlines, JobId, JobParams, Judge, KeyGeneration, Kind,
-    Publication, TRAINING, VERSION, VerticalSvm,
+    Bytes, CONTRACT_VERSION, ClassNames, Collusion, Deadlines, Fingerprint, JobId, JobParams, Judge,
+    KeyGeneration, Kind, MspId, Publication, TRAINING, VERSION, VerticalSvm,
 };
 use serde::de::DeserializeOwned;
 use std::{
@@ -60,7 +60,7 @@ pub struct Plan {
     /// Everything else; `instances` is filled in.
     pub training: VerticalSvm,
     /// MSP identifiers with the connection profiles of the participants' organisations.
-    pub organisations: Vec<(String, PathBuf)>,
+    pub organisations: Vec<(MspId, PathBuf)>,
     /// The channel.
     pub channel: String,
     /// The chaincode.
@@ -106,7 +106,7 @@ pub(crate) fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> Experime
 #[derive(Clone, Debug)]
 pub struct Participants {
     /// MSP identifiers with the connection profiles of their organisations, by party.
-    pub organisations: Vec<(String, PathBuf)>,
+    pub organisations: Vec<(MspId, PathBuf)>,
     /// Node configuration files, by party.
     pub configs: Vec<PathBuf>,
     /// The channel.
@@ -117,6 +117,14 @@ pub struct Participants {
     pub patience_secs: u64,
     /// How long they wait for each other in the jobs that are laid out for them.
     pub deadlines: Deadlines,
+}
+
+/// Organisations as a network names them, with their connection profiles.
+///
+/// # Errors
+/// What is no MSP identifier.
+pub fn named(organisations: Vec<(String, PathBuf)>) -> Result<Vec<(MspId, PathBuf)>, ExperimentError> {
+    organisations.into_iter().map(|(name, profile)| Ok((name.parse().map_err(input)?, profile))).collect()
 }
 
 /// An experiment whose files are laid out: a folder for each participant.
@@ -146,7 +154,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// An operating system without randomness.
-pub fn job_params(kind: Kind, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
+pub fn job_params(kind: Kind, participants: Vec<MspId>) -> Result<JobParams, ExperimentError> {
     let mut nonce = vec![0; 16];
     getrandom::fill(&mut nonce).map_err(input)?;
     Ok(JobParams {
@@ -163,7 +171,7 @@ pub fn job_params(kind: Kind, participants: Vec<String>) -> Result<JobParams, Ex
 ///
 /// # Errors
 /// None but those of [`job_params`].
-pub fn template(instances: u32, participants: Vec<String>) -> Result<JobParams, ExperimentError> {
+pub fn template(instances: u32, participants: Vec<MspId>) -> Result<JobParams, ExperimentError> {
     let decimal = |text: &str| text.parse().map_err(input);
     let training = VerticalSvm {
         judge: Judge::Blinded,
@@ -283,7 +291,7 @@ impl Plan {
     ) -> Result<Preparation, ExperimentError> {
         let setting = Setting::by_columns(&self.training, self.scale);
         let prepared = setting.prepare(table, division, participants).map_err(|e| self.source.wrong(e))?;
-        let names = (0..participants).map(|party| party.to_string()).collect();
+        let names = (0..participants).filter_map(|party| party.to_string().parse().ok()).collect();
         self.params(&prepared, names)?.validate().map_err(input)?;
         if self.training.judge == Judge::Blinded {
             let training = &self.training;
@@ -293,11 +301,7 @@ impl Plan {
         Ok(prepared)
     }
 
-    fn params(
-        &self,
-        prepared: &Preparation,
-        participants: Vec<String>,
-    ) -> Result<JobParams, ExperimentError> {
+    fn params(&self, prepared: &Preparation, participants: Vec<MspId>) -> Result<JobParams, ExperimentError> {
         let instances = prepared.split.train.len() as u32;
         let classes = prepared.table.classes.as_ref().map(class_names);
         let training = VerticalSvm { instances, classes, ..self.training.clone() };
@@ -347,7 +351,7 @@ impl Plan {
         let names = self.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
         let mut params = self.params(&prepared, names)?;
         if let Key::Negotiated { fingerprint, .. } = key {
-            params.training_mut().key = Some(fingerprint.clone());
+            params.training_mut().key = Some(*fingerprint);
         }
         params.deadlines = Some(participants.deadlines);
         params.validate().map_err(input)?;
@@ -391,7 +395,7 @@ pub enum Key {
     /// From a job of the same participants; every node has its share.
     Negotiated {
         /// Its fingerprint, hexadecimal.
-        fingerprint: String,
+        fingerprint: Fingerprint,
         /// Seconds that it took.
         seconds: f64,
         /// How many colluding members learned nothing of its factors.
@@ -434,7 +438,7 @@ impl Participants {
     /// A folder that is there already, or a file that cannot be written.
     pub fn new(
         dir: &Path,
-        organisations: Vec<(String, PathBuf)>,
+        organisations: Vec<(MspId, PathBuf)>,
         channel: String,
         chaincode: String,
         patience_secs: u64,
@@ -444,7 +448,7 @@ impl Participants {
         folder(dir)?;
         let mut configs = Vec::new();
         for (msp_id, profile) in &organisations {
-            let own = dir.join(msp_id);
+            let own = dir.join(msp_id.as_str());
             folder(&own)?;
             let config = Config {
                 data_dir: "state".into(),
@@ -472,8 +476,9 @@ impl Participants {
     ///
     /// # Errors
     /// A configuration that is not there or cannot be read.
-    pub fn open(dir: &Path, names: &[String]) -> Result<Self, ExperimentError> {
-        let configs: Vec<PathBuf> = names.iter().map(|name| dir.join(name).join("node.toml")).collect();
+    pub fn open(dir: &Path, names: &[MspId]) -> Result<Self, ExperimentError> {
+        let configs: Vec<PathBuf> =
+            names.iter().map(|name| dir.join(name.as_str()).join("node.toml")).collect();
         let read: Vec<Config> =
             configs.iter().map(|path| Config::load(path)).collect::<Result<_, _>>().map_err(input)?;
         let first = read.first().ok_or_else(|| input("no participants"))?;
@@ -509,7 +514,7 @@ impl Participants {
     /// A configuration that cannot be read or written.
     pub fn accept(&self, job: &JobId) -> Result<(), ExperimentError> {
         (0..self.configs.len())
-            .try_for_each(|party| self.configure(party, |config| config.accept = vec![job.0.clone()]))
+            .try_for_each(|party| self.configure(party, |config| config.accept = vec![job.to_string()]))
     }
 
     /// Starts a participant's node as a child process by `program`, a command without arguments, which stops when the job has ended, when its
@@ -530,7 +535,7 @@ impl Participants {
         let program = PathBuf::from(command.as_std().get_program());
         command
             .args(["node", "--events", "--stop-with-stdin", "--until"])
-            .arg(&job.0)
+            .arg(job.to_string())
             .arg("--config")
             .arg(&self.configs[party])
             // Their keys have none.

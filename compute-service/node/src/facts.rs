@@ -1,6 +1,6 @@
 //! What the blocks say about jobs: the one reading of the ledger, for nodes and for `verify`.
 
-use records::{Acceptance, Ending, Job, JobId, Record, VERSION, key};
+use records::{Acceptance, Ending, Job, JobId, KeyHash, MspId, Record, VERSION, key};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Something that a valid transaction wrote about a job.
@@ -33,7 +33,7 @@ impl Fact {
     /// # Errors
     /// A value under one of the contract's keys that cannot be read, or that says it belongs under another key.
     pub fn from_write(ledger_key: &str, value: &[u8]) -> Result<Option<Self>, String> {
-        let fact = match key::kind(ledger_key) {
+        let fact = match key::object_type(ledger_key) {
             Some(key::JOB) => Self::Proposed(parse(value)?),
             Some(key::ACCEPTANCE) => Self::Accepted(parse(value)?),
             Some(key::RECORD) => Self::Posted(Box::new(Record::from_json(value)?)),
@@ -64,9 +64,9 @@ fn parse<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creator {
     /// MSP identifier.
-    pub msp_id: String,
-    /// SHA-256 of the certificate's public key, hexadecimal.
-    pub key_hash: String,
+    pub msp_id: MspId,
+    /// Of the certificate's public key.
+    pub key_hash: KeyHash,
 }
 
 /// A fact with its place in the chain of blocks.

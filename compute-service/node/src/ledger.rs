@@ -8,7 +8,7 @@ use gateway_client::{
     Block, Call, Contract, Gateway, KvWrite, Meaning, Network, Options, RefusalRules, TransactionInfo,
     TxValidationCode, User,
 };
-use records::{Code, JobId, MAX_PAGE, Page, Refusal, key};
+use records::{Code, JobId, KeyHash, MAX_PAGE, MspId, NoMspId, Page, Refusal, key};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -92,10 +92,10 @@ fn listed(names: &[String]) -> String {
 ///
 /// # Errors
 /// See [`MembersError`].
-pub async fn check_members(network: &Network, names: &[String]) -> Result<(), MembersError> {
+pub async fn check_members(network: &Network, names: &[MspId]) -> Result<(), MembersError> {
     let config = network.config().await?;
-    let mut strangers: Vec<String> =
-        names.iter().filter(|name| config.member(name).is_none()).cloned().collect();
+    let mut strangers: Vec<String> = names.iter().map(MspId::to_string).collect();
+    strangers.retain(|name| config.member(name).is_none());
     strangers.dedup();
     if strangers.is_empty() {
         return Ok(());
@@ -179,26 +179,26 @@ fn read(block: u64, transaction: &TransactionInfo, write: &KvWrite) -> Result<Op
     let unreadable = |reason: String| Unreadable {
         block,
         tx_id: tx_id(),
-        job: key::subject(&write.key).map(|job| JobId(job.into())),
+        job: key::subject(&write.key).and_then(|job| job.parse().ok()),
         reason,
     };
     let Some(fact) = Fact::from_write(&write.key, &write.value).map_err(unreadable)? else {
         return Ok(None);
     };
     let creator = Creator {
-        msp_id: transaction.creator.msp_id.clone(),
+        msp_id: transaction.creator.msp_id.parse().map_err(|e: NoMspId| unreadable(e.to_string()))?,
         key_hash: key_hash(&transaction.creator.certificate).map_err(unreadable)?,
     };
     Ok(Some(Located { block, tx_id: tx_id(), creator, bytes: write.value.len() as u64, fact }))
 }
 
-/// SHA-256 of a PEM certificate's public key, hexadecimal, as the contract computes it.
+/// SHA-256 of a PEM certificate's public key, as the contract computes it.
 ///
 /// # Errors
 /// What is no certificate.
-pub fn key_hash(certificate: &[u8]) -> Result<String, String> {
+pub fn key_hash(certificate: &[u8]) -> Result<KeyHash, String> {
     let certificate = msp::Certificate::from_pem(certificate).map_err(|e| e.to_string())?;
-    Ok(hex::encode(certificate.public_key_hash()))
+    Ok(certificate.public_key_hash().into())
 }
 
 #[cfg(test)]
@@ -297,21 +297,22 @@ mod tests {
     }
 
     fn job() -> Job {
-        let names = (1..=3).map(|org| format!("Org{org}MSP")).collect();
+        let names = (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect();
         let params = crate::experiment::template(10, names).unwrap();
-        Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
+        Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 }
     }
 
     fn ending(job: &JobId) -> Vec<u8> {
         let (job, outcome) = (job.clone(), Outcome::Aborted("enough".into()));
-        serde_json::to_vec(&Ending { version: VERSION, job, by: "Org1MSP".into(), outcome }).unwrap()
+        serde_json::to_vec(&Ending { version: VERSION, job, by: "Org1MSP".parse().unwrap(), outcome })
+            .unwrap()
     }
 
     /// Whatever a member leaves in a block, the others' records in it are read, and `verify` counts it against the
     /// job that it is about.
     #[test]
     fn what_cannot_be_read_is_passed_over() {
-        let (job, other, own) = (job(), JobId("b".repeat(64)), certificate());
+        let (job, other, own) = (job(), JobId::from([0xbb; 32]), certificate());
         let spaces = "\n".repeat(200 << 10) + &own;
         let key = |id: &JobId| key::ending(id);
         let good = ending(&job.id);
@@ -352,7 +353,7 @@ mod tests {
     fn contract_and_node_agree(certificate: &[u8]) -> bool {
         let (contract, node) = (ClientIdentity::parse(&serialized(certificate)), key_hash(certificate));
         match (&contract, node) {
-            (Ok(identity), Ok(hash)) => assert_eq!(hex::encode(identity.public_key_hash()), hash),
+            (Ok(identity), Ok(hash)) => assert_eq!(KeyHash::from(identity.public_key_hash()), hash),
             (Ok(_), Err(e)) => panic!("the contract takes it and the node does not: {e}"),
             // The contract reads the attributes, too.
             (Err(e), Ok(_)) => assert!(e.to_string().contains("attribute"), "{e}"),

@@ -8,7 +8,7 @@ use dataset::{
 };
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
-use records::{HorizontalSvm, JobId, JobParams, VERSION};
+use records::{HorizontalSvm, JobId, JobParams, MspId, VERSION};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use svm::fixed;
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// The participant.
-    pub msp_id: String,
+    pub msp_id: MspId,
     /// Columns and scaling.
     pub scaler: Scaler,
     /// wⁱ at scale 2^24, in the order of the columns.
@@ -62,7 +62,7 @@ pub struct Model {
     pub job: Option<JobId>,
     /// Everybody who holds a part of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub holders: Vec<String>,
+    pub holders: Vec<MspId>,
     /// The parts, in the order of the participants.
     pub parts: Vec<Part>,
 }
@@ -256,9 +256,9 @@ impl Model {
     /// # Errors
     /// [`ModelError::Incomplete`].
     pub fn require_whole(&self) -> Result<(), ModelError> {
-        let is_here = |holder: &&String| self.parts.iter().any(|part| part.msp_id == **holder);
+        let is_here = |holder: &&MspId| self.parts.iter().any(|part| part.msp_id == **holder);
         let missing: Vec<&str> =
-            self.holders.iter().filter(|holder| !is_here(holder)).map(String::as_str).collect();
+            self.holders.iter().filter(|holder| !is_here(holder)).map(MspId::as_str).collect();
         match missing.is_empty() {
             true => Ok(()),
             false => Err(ModelError::Incomplete { missing: missing.join(", ") }),
@@ -438,9 +438,9 @@ mod tests {
             version: VERSION,
             positive: "ill".into(),
             negative: "well".into(),
-            job: Some(JobId("a".repeat(64))),
-            holders: ["Org1MSP", "Org2MSP"].map(String::from).to_vec(),
-            parts: vec![Part { msp_id: msp_id.into(), scaler, weights, intercept: 0 }],
+            job: Some(JobId::from([0xaa; 32])),
+            holders: ["Org1MSP", "Org2MSP"].map(|name| name.parse().unwrap()).to_vec(),
+            parts: vec![Part { msp_id: msp_id.parse().unwrap(), scaler, weights, intercept: 0 }],
         }
     }
 

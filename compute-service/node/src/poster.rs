@@ -77,7 +77,7 @@ impl Poster {
 
     /// Begins to carry out a request; only a failure comes back.
     pub fn ask(&self, request: Request) {
-        let id = self.job.id.0.as_str();
+        let id = self.job.id.to_string();
         let mut seen = None;
         let (what, call, bytes) = match request {
             Request::Working(slot) => return self.stand(Standing::Working(slot)),

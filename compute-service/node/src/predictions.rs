@@ -208,7 +208,7 @@ pub fn load(config: &Config, job: &Job, party: u32, predict: &VerticalPredict) -
     let training = report.job.params.training();
     // The key may have been refreshed since.
     let due = VerticalPredict {
-        key: predict.key.clone(),
+        key: predict.key,
         quorum: predict.quorum,
         ..VerticalPredict::after(
             predict.training.clone(),
@@ -328,7 +328,7 @@ mod tests {
     }
 
     fn job(digit: &str) -> JobId {
-        JobId(digit.repeat(64))
+        digit.repeat(64).parse().unwrap()
     }
 
     fn predict(instances: u32) -> VerticalPredict {

@@ -12,7 +12,7 @@ use dataset::{
 };
 use gateway_client::Retries;
 use num_bigint::BigInt;
-use records::{JobParams, Judge, Outcome};
+use records::{Fingerprint, JobId, JobParams, Judge, Outcome};
 use serde::{Deserialize, Serialize};
 use svm::{
     Hyperparameters,
@@ -28,7 +28,7 @@ pub struct Report {
     /// Layout version.
     pub version: u32,
     /// The job on the ledger.
-    pub job: String,
+    pub job: JobId,
     /// What the table holds.
     #[serde(default)]
     pub table: Overview,
@@ -58,7 +58,7 @@ pub struct Report {
     /// Who made the key.
     pub key_origin: String,
     /// Fingerprint of a key that was negotiated.
-    pub key: Option<String>,
+    pub key: Option<Fingerprint>,
     /// How many participants decrypt together.
     pub quorum: u32,
     /// L, the octaves of the blinding; absent for the paper's judge.
@@ -205,7 +205,7 @@ impl Report {
         let most = |of: fn(&Seconds) -> f64| reports.iter().map(|r| of(&r.seconds)).fold(0.0, f64::max);
         Ok(Self {
             version: records::VERSION,
-            job: prepared.params.id().0,
+            job: prepared.params.id(),
             table: prepared.overview.clone(),
             participants: prepared.params.parties(),
             instances: training.instances,
@@ -219,7 +219,7 @@ impl Report {
             protocol: training.judge,
             key_bits: training.key_bits,
             key_origin: prepared.key_origin.clone(),
-            key: training.key.clone(),
+            key: training.key,
             quorum: training.quorum,
             blinding_bits: blinding.as_ref().map(|blinding| blinding.range),
             leak_bound,

@@ -19,7 +19,7 @@ use dataset::{
 };
 use files::Access;
 use num_bigint::BigInt;
-use records::{Comparison, Decimal, HorizontalSvm, JobParams, Kind, Outcome, Publication};
+use records::{Comparison, Decimal, HorizontalSvm, JobId, JobParams, Kind, MspId, Outcome, Publication};
 use serde::{Deserialize, Serialize};
 use svm::{
     Hyperparameters,
@@ -75,12 +75,12 @@ impl RowsPlan {
     ) -> Result<Preparation, ExperimentError> {
         let setting = Setting::by_rows(&self.training, providers, self.c);
         let prepared = setting.prepare(table, division, providers).map_err(|e| self.source.wrong(e))?;
-        let names = (0..=providers).map(|party| party.to_string()).collect();
+        let names = (0..=providers).filter_map(|party| party.to_string().parse().ok()).collect();
         self.params(&prepared, names)?;
         Ok(prepared)
     }
 
-    fn params(&self, prepared: &Preparation, names: Vec<String>) -> Result<JobParams, ExperimentError> {
+    fn params(&self, prepared: &Preparation, names: Vec<MspId>) -> Result<JobParams, ExperimentError> {
         let Preparation { table, split, .. } = prepared;
         let classes = table.classes.as_ref().ok_or_else(|| input("no label column"))?;
         let (rows, providers) = (split.train.len(), names.len() - 1);
@@ -137,7 +137,7 @@ pub struct RowsSummary {
     /// Layout version.
     pub version: u32,
     /// The job on the ledger.
-    pub job: String,
+    pub job: JobId,
     /// What the table holds.
     #[serde(default)]
     pub table: Overview,
@@ -304,7 +304,7 @@ impl RowsPrepared {
         let filled_gaps = values.filter(|value| value.is_none()).count() as u32;
         Ok(RowsSummary {
             version: records::VERSION,
-            job: self.params.id().0,
+            job: self.params.id(),
             table: self.overview.clone(),
             providers: training.providers(self.params.parties()),
             instances: pooled.len() as u32,

@@ -17,7 +17,7 @@ use crate::{
 };
 use dataset::table::Overview;
 use gateway_client::{Checkpoint, Contract, Network, UnderWay};
-use records::{Ending, Job, JobId, Outcome};
+use records::{Ending, Job, JobId, KeyHash, MspId, NoMspId, Outcome};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -44,6 +44,9 @@ pub enum NodeError {
     /// The ledger cannot be reached or answers nonsense.
     #[error(transparent)]
     Gateway(#[from] gateway_client::Error),
+    /// The identity's MSP identifier.
+    #[error(transparent)]
+    Identity(#[from] NoMspId),
     /// The own database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -91,7 +94,7 @@ pub enum Event {
         /// The job.
         job: JobId,
         /// Who proposed it.
-        by: String,
+        by: MspId,
     },
     /// The organisation's table or key share does not fit a job, which was refused or given up for that.
     Unfit {
@@ -199,10 +202,9 @@ pub async fn run(
     mut watch: impl FnMut(&Event) + Send,
 ) -> Result<Option<Ending>, NodeError> {
     let gateway = ledger::connect(&config)?;
-    let me = gateway.user().identity().msp_id().to_string();
-    let own_key =
-        ledger::key_hash(gateway.user().identity().certificate_pem().as_bytes()).unwrap_or_default();
-    directory::bind(&config.data_dir, &me)?;
+    let me: MspId = gateway.user().identity().msp_id().parse()?;
+    let own_key = ledger::key_hash(gateway.user().identity().certificate_pem().as_bytes()).ok();
+    directory::bind(&config.data_dir, me.as_str())?;
     protected::check(&config.data_dir)?;
     let store = Arc::new(open(&config)?);
     let network = gateway.network(&config.channel);
@@ -351,9 +353,9 @@ impl Held {
 }
 
 struct Node {
-    me: String,
-    /// SHA-256 of the public key with which it signs, hexadecimal.
-    own_key: String,
+    me: MspId,
+    /// Of the public key with which it signs.
+    own_key: Option<KeyHash>,
     config: Arc<Config>,
     store: Arc<Store>,
     contract: Contract,
@@ -488,7 +490,7 @@ impl Node {
     fn dispatch(&mut self, located: Located) -> Result<(), NodeError> {
         if let Fact::Proposed(job) = &located.fact {
             let proposed = Event::Proposed { job: job.id.clone(), by: job.proposer.clone() };
-            match self.config.accept.contains(&job.id.0) {
+            match self.config.accept.contains(&job.id.to_string()) {
                 true => drop(self.events.send(proposed)),
                 false => self.held.hold(proposed),
             }
@@ -530,7 +532,7 @@ impl Node {
         // What was read before a crash may be read again; a job with a report is over.
         let accepted = match &located.fact {
             Fact::Accepted(acceptance) if acceptance.msp_id == self.me && report.is_none() => {
-                Some(acceptance.key_hash == self.own_key)
+                Some(self.own_key == Some(acceptance.key_hash))
             }
             _ => None,
         };
@@ -577,7 +579,7 @@ impl Node {
                 State::Accepted(inputs, poster) => Some((inputs.clone(), poster.clone())),
                 State::Open(_) | State::Elsewhere | State::Broken => None,
             };
-            let takes_part = running.is_some() || self.config.accept.contains(&job.id.0);
+            let takes_part = running.is_some() || self.config.accept.contains(&job.id.to_string());
             Quiet::of(job, party, &tracked.accepted, takes_part, tracked.last.elapsed(), running)
         };
         self.jobs.values().filter_map(quiet).collect()
@@ -606,7 +608,7 @@ impl Node {
         let Some(tracked) = self.jobs.get_mut(id) else { return };
         let Tracked { job, state: State::Open(facts), .. } = &*tracked else { return };
         let ended = facts.iter().any(|located| matches!(located.fact, Fact::Ended(_)));
-        if ended || !self.config.accept.contains(&id.0) {
+        if ended || !self.config.accept.contains(&id.to_string()) {
             return;
         }
         let (job, config, contract) = (job.clone(), self.config.clone(), self.contract.clone());
@@ -637,7 +639,7 @@ impl Node {
 async fn answer(
     config: &Arc<Config>,
     contract: &Contract,
-    me: &str,
+    me: &MspId,
     job: &Job,
     events: &mpsc::UnboundedSender<Event>,
 ) -> Result<(), AnswerError> {

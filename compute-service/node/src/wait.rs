@@ -3,7 +3,7 @@
 use gateway_client::{
     Call, CallError, Contract, Failure, Meaning, Stage, SubmitFailure, Submitted, UnderWay,
 };
-use records::{Deadlines, JobParams, JobView, Reminder, Slot, Waiting};
+use records::{Deadlines, JobId, JobParams, JobView, MspId, Reminder, Slot, Waiting};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
@@ -31,12 +31,12 @@ pub enum Cause {
     /// A participant's answer to the proposal.
     Answer {
         /// MSP identifier of the participant.
-        member: String,
+        member: MspId,
     },
     /// A participant's record.
     Record {
         /// MSP identifier of the participant.
-        member: String,
+        member: MspId,
         /// The record.
         slot: Slot,
     },
@@ -268,9 +268,9 @@ pub fn little_room(path: &Path) -> Option<Cause> {
 ///
 /// # Errors
 /// Who or what keeps the peer from saying so.
-pub async fn waiting(contract: &Contract, job: &str) -> Result<Waiting, Cause> {
+pub async fn waiting(contract: &Contract, job: &JobId) -> Result<Waiting, Cause> {
     let address = contract.gateway().address();
-    let answer = match contract.evaluate(Call::new("waiting").arg(job)).await {
+    let answer = match contract.evaluate(Call::new("waiting").arg(job.to_string())).await {
         Ok(answer) => answer,
         Err(error) => {
             let other = || Cause::Peer { address: address.to_owned(), reason: shortened(&error.to_string()) };
@@ -347,7 +347,7 @@ mod tests {
     fn call(code: GrpcCode, message: &str, details: &[&str], connection: bool) -> CallError {
         let detail = |message: &&str| PeerDetail {
             address: "peer0.org2:7051".into(),
-            msp_id: "Org2MSP".into(),
+            msp_id: "Org2MSP".parse().unwrap(),
             message: (*message).into(),
         };
         CallError {
@@ -420,7 +420,7 @@ mod tests {
     fn a_wait_says_since_when() {
         let slot = Slot { phase: Phase::Iv, round: 3, party: 1, chunk: 0 };
         let since = now() - 25;
-        let wait = Wait { since, causes: vec![Cause::Record { member: "Org2MSP".into(), slot }] };
+        let wait = Wait { since, causes: vec![Cause::Record { member: "Org2MSP".parse().unwrap(), slot }] };
         let text = wait.to_string();
         assert!(text.starts_with("waiting for 2"), "{text}");
         let (h, m, s) = (since / 3600 % 24, since / 60 % 60, since % 60);

@@ -14,7 +14,7 @@ use dataset::table::Overview;
 use files::Access;
 use gateway_client::{Contract, Retries};
 use protocol::{Fault, Protocol};
-use records::{Ending, Job, JobId, Outcome};
+use records::{Ending, Job, JobId, MspId, Outcome};
 use serde::{Deserialize, Serialize};
 use std::{
     panic::AssertUnwindSafe,
@@ -60,7 +60,7 @@ impl Worker {
     /// back. The poster knows what the job waits for here.
     pub(crate) fn start(
         job: Job,
-        me: &str,
+        me: &MspId,
         config: &Arc<Config>,
         store: &Arc<Store>,
         contract: &Contract,

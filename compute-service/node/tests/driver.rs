@@ -28,11 +28,17 @@ struct Running {
 impl Running {
     fn start() -> Self {
         let generation = node::experiment::key_generation(512, true, 3, Collusion::Minority);
-        let names = (1..=3).map(|org| format!("Org{org}MSP")).collect();
+        let names = (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect();
         let params = node::experiment::job_params(Kind::KeyGeneration(generation), names).unwrap();
         // Reminders are due after a quarter of a second.
         let params = JobParams { deadlines: Some(Deadlines { accept: 1, step: 1 }), ..params };
-        let job = Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 };
+        let job = Job {
+            version: VERSION,
+            id: params.id(),
+            params,
+            proposer: "Org1MSP".parse().unwrap(),
+            proposed: 0,
+        };
         let dir = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(dir.path()).unwrap());
         let secret = store.secret(&job.id).unwrap();
@@ -47,14 +53,14 @@ impl Running {
 
     fn fact(&self, party: u32, fact: Fact) {
         let msp_id = self.job.params.participants[party as usize].clone();
-        let creator = Creator { msp_id, key_hash: format!("key {party}") };
+        let creator = Creator { msp_id, key_hash: [party as u8; 32].into() };
         let located = Located { block: 1, tx_id: "tx".into(), creator, bytes: 1, fact };
         self.inputs.send(Input::Fact(Box::new(located))).unwrap();
     }
 
     fn accept(&self, party: u32) {
         let msp_id = self.job.params.participants[party as usize].clone();
-        let key_hash = format!("key {party}");
+        let key_hash = [party as u8; 32].into();
         let (version, job) = (VERSION, self.job.id.clone());
         self.fact(party, Fact::Accepted(Acceptance { version, job, party, msp_id, key_hash }));
     }
@@ -104,12 +110,15 @@ fn whoever_can_post_and_does_not_is_waited_for() {
     });
     // Its own record is on the way: that is no other's debt.
     assert_eq!(running.waits(), [keys(1), keys(2)]);
-    let (version, job, msp_id) = (VERSION, running.job.id.clone(), "Org1MSP".into());
+    let (version, job, msp_id) = (VERSION, running.job.id.clone(), "Org1MSP".parse().unwrap());
     let record = Record { version, job: job.clone(), slot: keys(0), msp_id, body, used: Vec::new() };
     running.fact(0, Fact::Posted(Box::new(record)));
     assert_eq!(running.waits(), [keys(1), keys(2)]);
     let outcome = Outcome::Expired(Vec::new());
-    running.fact(1, Fact::Ended(Ending { version, job, by: "Org2MSP".into(), outcome: outcome.clone() }));
+    running.fact(
+        1,
+        Fact::Ended(Ending { version, job, by: "Org2MSP".parse().unwrap(), outcome: outcome.clone() }),
+    );
     assert_eq!(running.end().unwrap().ending.outcome, outcome);
 }
 

@@ -88,12 +88,13 @@ fn source(data: &Path, name: &str) -> Source {
 fn participants(dir: &Path, name: &str, count: u32) -> Participants {
     let profile = dir.join("profile.json");
     fs::write(&profile, "{}").unwrap();
-    let organisations = (1..=count).map(|org| (format!("Org{org}MSP"), profile.clone())).collect();
+    let organisations =
+        (1..=count).map(|org| (format!("Org{org}MSP").parse().unwrap(), profile.clone())).collect();
     Participants::new(&dir.join(name), organisations, "channel".into(), "confab".into(), 1).unwrap()
 }
 
 fn job(params: JobParams) -> Job {
-    Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
+    Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 }
 }
 
 /// Lays a training by rows out and lets every node read what it got.
@@ -173,7 +174,7 @@ fn evaluations_trainings_and_encrypted_folds_take_the_same_tables() {
 }
 
 fn columns_training() -> VerticalSvm {
-    let params = template(1, (0..PARTIES).map(|party| party.to_string()).collect()).unwrap();
+    let params = template(1, (0..PARTIES).map(|party| party.to_string().parse().unwrap()).collect()).unwrap();
     let Kind::VerticalSvm(training) = params.kind else { unreachable!("a training by columns") };
     VerticalSvm {
         key_bits: 512,

@@ -1,7 +1,7 @@
 //! The records of a job whose parties go on together, step after step.
 
 use crate::{Committed, Fault, Role, possession};
-use records::{Body, Job, JobId, MemberKeys, Phase, Record, Rules, Slot};
+use records::{Body, Job, JobId, MemberKeys, MspId, Phase, Record, Rules, Slot};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ impl Step {
 /// The open step, and what was posted in the steps of its round before.
 pub struct Board {
     job: JobId,
-    participants: Vec<String>,
+    participants: Vec<MspId>,
     /// Who posts what, after what.
     pub rules: Rules,
     role: Role,

@@ -1,3 +1,5 @@
+use records::MspId;
+
 /// Why a protocol cannot go on, and whose fault it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -7,7 +9,7 @@ pub enum Fault {
         /// Index of the culprit.
         party: u32,
         /// Its MSP identifier.
-        msp_id: String,
+        msp_id: MspId,
         /// What it did, with the slot.
         reason: String,
     },

@@ -1,7 +1,8 @@
 //! Keys and proofs as records have them.
 
+use crate::Context;
 use paillier::{KeyError, KeyParts, Proof, ProofContext, ProofParts, PublicKey, Reason};
-use records::{Bytes, JobId, Slot, ThresholdKey};
+use records::{Bytes, Fingerprint, Slot, ThresholdKey};
 
 /// A threshold key from the ledger; `bits` is the length that N must have.
 ///
@@ -18,6 +19,11 @@ pub fn public_key(record: &ThresholdKey, bits: u64) -> Result<PublicKey, KeyErro
         verification: verification.into_iter().map(|v| v.0).collect(),
     };
     PublicKey::from_parts(&parts, bits)
+}
+
+/// What a threshold key is called.
+pub fn fingerprint(key: &PublicKey) -> Fingerprint {
+    Fingerprint::from(*key.fingerprint())
 }
 
 /// The form of a threshold key on the ledger.
@@ -48,10 +54,10 @@ pub fn proof_record(proof: &Proof) -> records::Proof {
     records::Proof { challenge: Bytes(challenge), response: Bytes(response) }
 }
 
-/// Where a record of partial decryptions belongs: its proof holds in this slot of this job only.
-pub fn proof_context(job: &JobId, slot: &Slot) -> ProofContext {
+/// Where a record of partial decryptions belongs: its proof holds in this slot of this context only.
+pub fn proof_context(context: &(impl Context + ?Sized), slot: &Slot) -> ProofContext {
     ProofContext::new()
-        .bytes(job.0.as_bytes())
+        .bytes(&context.bytes())
         .bytes(slot.phase.as_str().as_bytes())
         .int(slot.round.into())
         .int(slot.party.into())

@@ -6,6 +6,7 @@
 //! its records to the ledger and back. An observer folds the same records without owing any.
 
 mod board;
+mod context;
 mod fault;
 pub mod forms;
 pub mod possession;
@@ -14,6 +15,7 @@ pub mod sealed;
 mod simulator;
 
 pub use board::{Board, Step};
+pub use context::Context;
 pub use fault::Fault;
 pub use rng::{JobSecret, StepRng};
 pub use simulator::{Trace, simulate};

@@ -8,17 +8,19 @@
 //! *The XEdDSA and VXEdDSA Signature Schemes*, revision 1): of the two points with the key's u the one of sign 0, so
 //! that it is an Ed25519 signature under that point. The nonce is a hash of secret and statement, as in Ed25519.
 
+use crate::Context;
 use curve25519_dalek::{EdwardsPoint, MontgomeryPoint, Scalar, scalar::clamp_integer};
-use records::{JobId, MemberKeys};
+use records::MemberKeys;
 use sha2::{Digest, Sha256, Sha512};
 use zeroize::Zeroizing;
 
 /// What the proofs of a party's keys are about: the job, the party, and everything else in the record.
-pub fn statement(job: &JobId, party: u32, keys: &MemberKeys) -> [u8; 32] {
-    let threshold = keys.threshold.as_ref().map(|key| key.fingerprint().to_vec()).unwrap_or_default();
+pub fn statement(context: &(impl Context + ?Sized), party: u32, keys: &MemberKeys) -> [u8; 32] {
+    let threshold =
+        keys.threshold.as_ref().map(|key| key.fingerprint().0.bytes().to_vec()).unwrap_or_default();
     let paillier = keys.paillier.as_ref().map(|n| n.0.as_slice()).unwrap_or_default();
-    let fields: [&[u8]; 6] =
-        [b"confab possession", job.0.as_bytes(), &party.to_be_bytes(), &keys.hpke.0, paillier, &threshold];
+    let (context, party) = (context.bytes(), party.to_be_bytes());
+    let fields = [b"confab possession", &context[..], &party, &keys.hpke.0, paillier, &threshold];
     let mut hash = Sha256::new();
     for field in fields {
         hash.update((field.len() as u64).to_be_bytes());
@@ -76,10 +78,11 @@ pub fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
 mod tests {
     use super::*;
     use crate::{JobSecret, sealed::Keys};
+    use records::JobId;
 
     #[test]
     fn a_proof_holds_for_its_key_and_statement_only() {
-        let job = JobId("ab".repeat(32));
+        let job = JobId::from([0xab; 32]);
         for i in 0..20u8 {
             let keys = Keys::derive(&JobSecret::new([i; 32]), &job);
             let record = keys.record(&job, 1, None, None);
@@ -91,7 +94,7 @@ mod tests {
             let ed25519 =
                 ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, point.as_bytes());
             ed25519.verify(&about, &proof).unwrap();
-            for other in [statement(&job, 0, &record), statement(&JobId("ba".repeat(32)), 1, &record)] {
+            for other in [statement(&job, 0, &record), statement(&JobId::from([0xba; 32]), 1, &record)] {
                 assert!(!holds(&keys.public(), &other, &proof));
             }
             let other = Keys::derive(&JobSecret::new([i + 100; 32]), &job).public();
@@ -116,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_statement_is_about_everything_in_the_record() {
-        let job = JobId("ab".repeat(32));
+        let job = JobId::from([0xab; 32]);
         let keys = Keys::derive(&JobSecret::new([1; 32]), &job);
         let plain = keys.record(&job, 0, None, None);
         let about = statement(&job, 0, &plain);

@@ -1,6 +1,6 @@
+use crate::Context;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Infallible, SeedableRng, TryCryptoRng, TryRng};
-use records::{JobId, Slot};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -27,9 +27,9 @@ impl JobSecret {
     }
 
     /// A key for one purpose, e.g. the salt of a model digest.
-    pub fn derive(&self, job: &JobId, purpose: &str) -> [u8; 32] {
+    pub fn derive(&self, context: &(impl Context + ?Sized), purpose: &str) -> [u8; 32] {
         let mut hash = Sha256::new();
-        for part in [&self.0[..], b"confab purpose", job.0.as_bytes(), purpose.as_bytes()] {
+        for part in [&self.0[..], b"confab purpose", &context.bytes(), purpose.as_bytes()] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -37,15 +37,20 @@ impl JobSecret {
     }
 }
 
-/// The randomness of one step: ChaCha20 keyed with a hash of job secret, job, slot and inputs, so that repeating a
+/// The randomness of one step: ChaCha20 keyed with a hash of job secret, context, step and inputs, so that repeating a
 /// step repeats its record and changing its inputs changes its randomness.
 pub struct StepRng(ChaCha20Rng);
 
 impl StepRng {
-    /// The generator for one slot; `inputs` is [`crate::Protocol::inputs`].
-    pub fn new(secret: &JobSecret, job: &JobId, slot: Slot, inputs: &[u8; 32]) -> Self {
-        let purpose = format!("step {slot} {}", inputs.map(|b| format!("{b:02x}")).concat());
-        let mut seed = secret.derive(job, &purpose);
+    /// The generator for one step, of a job a slot; `inputs` is [`crate::Protocol::inputs`].
+    pub fn new(
+        secret: &JobSecret,
+        context: &(impl Context + ?Sized),
+        step: impl fmt::Display,
+        inputs: &[u8; 32],
+    ) -> Self {
+        let purpose = format!("step {step} {}", inputs.map(|b| format!("{b:02x}")).concat());
+        let mut seed = secret.derive(context, &purpose);
         let rng = ChaCha20Rng::from_seed(seed);
         seed.zeroize();
         Self(rng)

@@ -41,13 +41,18 @@ fn main() {
     let params = JobParams {
         version: records::VERSION,
         contract: "1.0".into(),
-        participants: (1..=parties).map(|i| format!("Org{i}MSP")).collect(),
+        participants: (1..=parties).map(|i| format!("Org{i}MSP").parse().unwrap()).collect(),
         kind: Kind::VerticalSvm(training),
         nonce: Bytes(vec![0; 16]),
         deadlines: None,
     };
-    let job =
-        Job { version: records::VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 };
+    let job = Job {
+        version: records::VERSION,
+        id: params.id(),
+        params,
+        proposer: "Org1MSP".parse().unwrap(),
+        proposed: 0,
+    };
     let mut rng = ChaCha20Rng::seed_from_u64(1);
     let (_, shares) = paillier::deal(parties, parties, key_bits.into(), "bench", &mut rng).expect("a key");
     let labels: Vec<Label> = (0..INSTANCES).map(|i| Label::of_sign(i % 2 == 0)).collect();

@@ -2,8 +2,8 @@
 //! lists of parts are the same bytes.
 
 use crate::fixed::Features;
-use records::{DataDigest, JobId, Model};
-use sha2::{Digest, Sha256};
+use records::{DataDigest, Digest, JobId, Model};
+use sha2::{Digest as _, Sha256};
 
 /// SHA-256 over a purpose, the job and parts.
 pub(crate) fn digest<P: AsRef<[u8]>>(
@@ -18,7 +18,7 @@ pub(crate) fn digest<P: AsRef<[u8]>>(
     };
     part(b"confab svm");
     part(purpose.as_bytes());
-    part(job.0.as_bytes());
+    part(job.to_string().as_bytes());
     parts.into_iter().for_each(|bytes| part(bytes.as_ref()));
     hash.finalize().into()
 }
@@ -29,10 +29,10 @@ pub(crate) fn commitment(job: &JobId, party: u32, contribution: &[u8]) -> [u8; 3
 }
 
 /// Digest of a partial model, with a salt where it stays split.
-pub(crate) fn model(job: &JobId, party: u32, weights: &[i64], salt: Option<&[u8; 32]>) -> String {
+pub(crate) fn model(job: &JobId, party: u32, weights: &[i64], salt: Option<&[u8; 32]>) -> Digest {
     let weights: Vec<u8> = weights.iter().flat_map(|w| w.to_be_bytes()).collect();
     let salt = salt.map_or(&[][..], |salt| &salt[..]);
-    hex::encode(digest("model", job, [&party.to_be_bytes()[..], salt, &weights]))
+    digest("model", job, [&party.to_be_bytes()[..], salt, &weights]).into()
 }
 
 /// What a party says of its model or part: its digest, and the weights themselves unless they stay split.
@@ -44,21 +44,20 @@ pub(crate) fn published(job: &JobId, party: u32, weights: &[i64], salt: Option<&
 }
 
 /// Digest of all indicators in order, one byte each.
-pub(crate) fn indicators(indicators: &[Vec<bool>]) -> String {
+pub(crate) fn indicators(indicators: &[Vec<bool>]) -> Digest {
     let bytes: Vec<u8> = indicators.iter().flatten().map(|&inside| u8::from(inside)).collect();
-    hex::encode(Sha256::digest(bytes))
+    Digest::of(&bytes)
 }
 
 /// Digest of the model digests in the order of the parties.
-pub(crate) fn models<'a>(digests: impl IntoIterator<Item = &'a str>) -> String {
-    let mut hash = Sha256::new();
-    digests.into_iter().for_each(|digest| hash.update(digest));
-    hex::encode(hash.finalize())
+pub(crate) fn models<'a>(digests: impl IntoIterator<Item = &'a Digest>) -> Digest {
+    let digits: String = digests.into_iter().map(Digest::to_string).collect();
+    Digest::of(digits.as_bytes())
 }
 
 /// Digest of a member's data: what its records are made from besides key and randomness.
 pub(crate) fn private(job: &JobId, features: &Features, data: &DataDigest) -> [u8; 32] {
     let rows = (0..features.len())
         .map(|s| features.row(s).iter().flat_map(|x| x.to_be_bytes()).collect::<Vec<u8>>());
-    digest("private", job, rows.chain([data.ids.clone().into_bytes(), data.labels.clone().into_bytes()]))
+    digest("private", job, rows.chain([data.ids, data.labels].map(|digest| digest.to_string().into_bytes())))
 }

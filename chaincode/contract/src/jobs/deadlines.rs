@@ -186,7 +186,7 @@ fn limits(job: &Job) -> Result<Deadlines, ContractError> {
 
 /// Ledger time for a job.
 fn time_of(world: &mut dyn WorldState, job: &Job) -> Result<Option<u64>, ContractError> {
-    let keys: Vec<String> = job.params.participants.iter().map(|msp_id| key::clock(msp_id)).collect();
+    let keys: Vec<String> = job.params.participants.iter().map(key::clock).collect();
     let mut clocks = Vec::new();
     for bytes in world.get(&keys)?.into_iter().flatten() {
         clocks.push(stored::<Clock>(&bytes)?.time);

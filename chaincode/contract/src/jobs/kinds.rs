@@ -6,8 +6,8 @@ use crate::{
     keys::{self, Use},
 };
 use records::{
-    Body, Dealer, HorizontalSvm, Job, JobParams, KeyEntry, KeyGeneration, KeyRefresh, Kind, Record, TRAINING,
-    VerticalPredict, VerticalSvm,
+    Body, Dealer, Fingerprint, HorizontalSvm, Job, JobParams, KeyEntry, KeyGeneration, KeyRefresh, Kind,
+    Record, TRAINING, VerticalPredict, VerticalSvm,
 };
 
 /// The rules of one kind of job beside those that all have.
@@ -43,7 +43,7 @@ pub(super) fn rules(kind: &Kind) -> &dyn KindRules {
 fn with_key(
     world: &mut dyn WorldState,
     params: &JobParams,
-    key: Option<&String>,
+    key: Option<Fingerprint>,
     quorum: u32,
     bits: u32,
 ) -> Result<(), ContractError> {
@@ -52,18 +52,18 @@ fn with_key(
         entry.members == params.participants && (entry.quorum, entry.bits) == (quorum, bits)
     };
     let used = Use { field: "key", purpose: TRAINING, may_be_dealt: false, fits: &fits };
-    keys::check(world, params, key, &used)
+    keys::check(world, params, &key, &used)
 }
 
 impl KindRules for VerticalSvm {
     fn check_proposal(&self, world: &mut dyn WorldState, params: &JobParams) -> Result<(), ContractError> {
-        with_key(world, params, self.key.as_ref(), self.quorum, self.key_bits)
+        with_key(world, params, self.key, self.quorum, self.key_bits)
     }
 }
 
 impl KindRules for VerticalPredict {
     fn check_proposal(&self, world: &mut dyn WorldState, params: &JobParams) -> Result<(), ContractError> {
-        with_key(world, params, self.key.as_ref(), self.quorum, self.key_bits)?;
+        with_key(world, params, self.key, self.quorum, self.key_bits)?;
         predictions::check_proposal(world, params, self)
     }
 
@@ -100,7 +100,7 @@ impl KindRules for KeyRefresh {
 
     fn finish(&self, world: &mut dyn WorldState, job: &Job, result: &Body) -> Result<(), ContractError> {
         let members = self.members.iter().map(|party| job.params.participants[*party as usize].clone());
-        let refreshes = Some(self.key.clone());
+        let refreshes = Some(self.key);
         keys::enter(world, job, result, &self.purpose, members.collect(), self.key_bits, refreshes)
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 use records::{
     Acceptance, Body, CONTRACT_VERSION, CONTRACT_VERSIONS, Code, Ending, Job, JobId, JobParams, JobView,
     MAX_OPEN_PROPOSALS, MAX_PARAMS_BYTES, MAX_REASON_BYTES, MAX_RECORD_BYTES, MAX_TIME_OFFSET, Outcome,
-    Phase, Record, Rules, Slot, is_digest, key,
+    Phase, Record, Rules, Slot, key,
 };
 use sha2::{Digest, Sha256};
 
@@ -41,11 +41,7 @@ pub(crate) const JOBS: Domain = Domain {
 
 impl Call<'_> {
     pub(crate) fn job_id(&self) -> Result<JobId, ContractError> {
-        let id = self.text(0, "job")?;
-        match is_digest(id) {
-            true => Ok(JobId(id.into())),
-            false => refuse(Code::BadInput, "job: not 64 hexadecimal digits"),
-        }
+        self.named(0, "job")
     }
 
     fn phase(&self) -> Result<Phase, ContractError> {
@@ -122,7 +118,7 @@ impl Call<'_> {
             job: id.clone(),
             party,
             msp_id: self.caller.msp_id.clone(),
-            key_hash: self.caller.key_hash.clone(),
+            key_hash: self.caller.key_hash,
         };
         let key = key::acceptance(&id, party);
         if let Some(bytes) = &world.get(std::slice::from_ref(&key))?[0] {
@@ -273,7 +269,7 @@ impl Call<'_> {
     /// One of the caller's places for open proposals: free, or taken by a job that is open no more. Where the search begins
     /// depends on the job, so that proposals that are made at the same time seldom meet.
     fn free_place(&self, world: &mut dyn WorldState, id: &JobId) -> Result<String, ContractError> {
-        let begin = u32::from_str_radix(&id.0[..8], 16).expect("an identifier is hexadecimal");
+        let begin = u32::from_be_bytes(*id.0.bytes().first_chunk().expect("4 of 32 bytes"));
         for step in 0..MAX_OPEN_PROPOSALS {
             let place = (begin % MAX_OPEN_PROPOSALS + step) % MAX_OPEN_PROPOSALS;
             let place = key::open_proposal(&self.caller.msp_id, place);

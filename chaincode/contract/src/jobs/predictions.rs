@@ -7,8 +7,8 @@ use crate::{
     keys,
 };
 use records::{
-    Body, Code, Ending, Job, JobParams, Kind, Outcome, Phase, Publication, Record, Rules, Setup, Slot,
-    ThresholdKey, VerticalPredict, key,
+    Body, Code, Ending, Fingerprint, Job, JobParams, Kind, Outcome, Phase, Publication, Record, Rules, Setup,
+    Slot, ThresholdKey, VerticalPredict, key,
 };
 
 type Checked = Result<(), ContractError>;
@@ -98,7 +98,7 @@ fn trained_key(world: &mut dyn WorldState, training: &Job) -> Result<ThresholdKe
 /// The key of a fingerprint, from any job that entered it: the fingerprint makes it the same.
 fn named_key(
     world: &mut dyn WorldState,
-    fingerprint: &str,
+    fingerprint: &Fingerprint,
     params: &JobParams,
 ) -> Result<ThresholdKey, ContractError> {
     let entries = keys::entries(world, fingerprint)?;

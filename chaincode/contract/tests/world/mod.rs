@@ -6,7 +6,8 @@
 
 use contract::{Caller, ContractError, StatePage, WorldState, invoke};
 use records::{
-    Body, Bytes, Code, DataDigest, Judge, Kind, Publication, Refusal, Setup, ThresholdKey, VerticalSvm, key,
+    Body, Bytes, Code, DataDigest, Digest, Judge, KeyHash, Kind, Publication, Refusal, Setup, ThresholdKey,
+    VerticalSvm, key,
 };
 use std::collections::BTreeMap;
 
@@ -91,7 +92,7 @@ impl WorldState for Endorser<'_> {
         let world = self.world;
         let begins = |key: &str| key[1..].split('\0').skip(1).zip(attributes).all(|(a, b)| a == *b);
         let of_kind = world.committed.range(bookmark.to_owned()..);
-        let mut of_kind = of_kind.filter(|(k, _)| key::kind(k) == Some(kind) && begins(k));
+        let mut of_kind = of_kind.filter(|(k, _)| key::object_type(k) == Some(kind) && begins(k));
         let mut values = Vec::new();
         for (key, value) in of_kind.by_ref().take(size as usize) {
             self.note(key, Some(value));
@@ -211,8 +212,14 @@ impl World {
     }
 }
 
+/// A digest of which every digit is the same.
+pub fn digest(digit: char) -> Digest {
+    digit.to_string().repeat(64).parse().unwrap()
+}
+
 pub fn caller(org: u32, key: &str) -> Caller {
-    Caller { msp_id: format!("Org{org}MSP"), key_hash: format!("{org}{key}") }
+    let key_hash = KeyHash(Digest::of(format!("{org}{key}").as_bytes()));
+    Caller { msp_id: format!("Org{org}MSP").parse().unwrap(), key_hash }
 }
 
 /// A training of two updates under a key of all three participants.
@@ -247,6 +254,6 @@ pub fn setup() -> Body {
             base: Bytes(vec![1; 64]),
             verification: vec![Bytes(vec![1; 64]); 3],
         },
-        data: DataDigest { instances: 10, features: 1, ids: "0".repeat(64), labels: "0".repeat(64) },
+        data: DataDigest { instances: 10, features: 1, ids: [0; 32].into(), labels: [0; 32].into() },
     })
 }

@@ -15,7 +15,7 @@ pub use key_refresh::*;
 pub use vertical_predict::*;
 pub use vertical_svm::*;
 
-use crate::{ParamsError, params::check, schedule::PhaseSchedule};
+use crate::{Fingerprint, ParamsError, params::check, schedule::PhaseSchedule};
 use serde::{Deserialize, Serialize};
 use std::{fmt::Debug, sync::Arc};
 
@@ -36,7 +36,7 @@ pub trait JobKind: Debug {
     fn schedule(&self, parties: u32) -> Arc<dyn PhaseSchedule>;
 
     /// Fingerprint of the threshold key that the job names.
-    fn key(&self) -> Option<&str> {
+    fn key(&self) -> Option<Fingerprint> {
         None
     }
 }
@@ -54,7 +54,7 @@ impl<T: JobKind> JobKind for Box<T> {
         (**self).schedule(parties)
     }
 
-    fn key(&self) -> Option<&str> {
+    fn key(&self) -> Option<Fingerprint> {
         (**self).key()
     }
 }

@@ -12,6 +12,7 @@ use node::{
     ledger,
 };
 use protocol::Fault;
+use records::{JobId, MspId};
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc};
 
@@ -20,7 +21,7 @@ pub struct AcceptArgs {
     #[command(flatten)]
     node: NodeFile,
     /// The job.
-    job: String,
+    job: JobId,
     /// Consent to what of this job is below the `[minimum]` of the node's configuration; the command says what that is.
     #[arg(long)]
     accept_weaker: bool,
@@ -46,11 +47,11 @@ pub async fn run(args: AcceptArgs) -> Done {
     let gateway = ledger::connect(&config)?;
     let network = gateway.network(&config.channel);
     let contract = network.contract(&config.chaincode);
-    let me = gateway.user().identity().msp_id();
+    let me: MspId = gateway.user().identity().msp_id().parse()?;
     let job = view(&contract, &args.job).await?.job;
     let party = job
         .params
-        .party(me)
+        .party(&me)
         .ok_or_else(|| Fault::Input(format!("{me} is no participant of job {}", job.id)))?;
     let review = consent::review(&config, &job, party);
     let quiet = is_stdout(args.json.as_deref());
@@ -59,7 +60,7 @@ pub async fn run(args: AcceptArgs) -> Done {
     }
     let answered = match args.dry_run {
         true => Ok(()),
-        false => answer::accept(&Arc::new(config), &contract, me, &job, args.accept_weaker).await,
+        false => answer::accept(&Arc::new(config), &contract, &me, &job, args.accept_weaker).await,
     };
     if let Some(file) = &args.json {
         write_json(file, &Shown { review: &review, accepted: !args.dry_run && answered.is_ok() })?;

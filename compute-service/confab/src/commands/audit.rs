@@ -15,7 +15,7 @@ pub struct OpenArgs {
     #[command(flatten)]
     node: NodeFile,
     /// The job.
-    job: String,
+    job: JobId,
     /// The file to be made, for those who audit the job (`confab key audit --opened`).
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -24,7 +24,7 @@ pub struct OpenArgs {
 #[derive(Args)]
 pub struct AuditArgs {
     /// The job.
-    job: String,
+    job: JobId,
     #[command(flatten)]
     source: Source,
     /// What `confab key open` made, once for each member.
@@ -40,7 +40,7 @@ pub fn open(args: &OpenArgs) -> Done {
     args.node.outputs(&config).writes("--out", Some(&args.out)).check()?;
     let store = Store::open(&config.data_dir)?;
     let gateway = ledger::connect(&config)?;
-    let opening = audit::open(&store, gateway.user().identity().msp_id(), &JobId(args.job.clone()))?;
+    let opening = audit::open(&store, &gateway.user().identity().msp_id().parse()?, &args.job)?;
     write_private_json(&args.out, &opening)?;
     say!("{}", args.out.display());
     tell!("give it to whoever audits the job: confab key audit {} --opened FILE …", args.job);
@@ -53,7 +53,7 @@ fn read(path: &Path) -> Done<Opening> {
 }
 
 pub async fn audit(args: AuditArgs) -> Done {
-    let id = JobId(args.job);
+    let id = args.job;
     let outputs = args.opened.iter().fold(outputs(), |outputs, file| outputs.reads(file));
     outputs.writes("--json", args.json.as_deref()).check()?;
     let openings = args.opened.iter().map(|path| read(path)).collect::<Done<Vec<Opening>>>()?;

@@ -14,7 +14,7 @@ use node::{
     data,
     instances::{AnalystKeys, Collected, Offer, Sharing, checked, names, provider_secret},
 };
-use records::{AnalystKey, Device, Digest, SharedTable};
+use records::{AnalystKey, Device, Digest, Fingerprint, MspId, SharedTable};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -129,9 +129,9 @@ pub struct FetchArgs {
 /// A published key, for people and machines.
 #[derive(Serialize)]
 struct ShownKey {
-    msp_id: String,
+    msp_id: MspId,
     address: Digest,
-    fingerprint: Digest,
+    fingerprint: Fingerprint,
     bits: u32,
     published: u64,
 }
@@ -249,7 +249,7 @@ async fn share(args: &ShareArgs) -> Done {
     let table = args.table(&config)?;
     // A name, and not the beginning of an address.
     if !args.to.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        sharing.check_member(&args.to).await?;
+        sharing.check_member(&args.to.parse()?).await?;
     }
     let to = sharing.key_of(&args.to, args.key.as_deref()).await?;
     sharing.check_member(&to.msp_id).await?;
@@ -323,7 +323,9 @@ async fn fetch(args: &FetchArgs) -> Done {
     outputs().fills("--out", Some(&args.out), &[]).check()?;
     let (config, sharing) = args.report.connect()?;
     let mut tables = sharing.tables(&sharing.address(), None).await?;
-    tables.retain(|table| args.from.as_ref().is_none_or(|name| names(name, &table.msp_id, &table.provider)));
+    tables.retain(|table| {
+        args.from.as_ref().is_none_or(|name| names(name, table.msp_id.as_str(), &table.provider))
+    });
     tables.retain(|table| args.table.as_ref().is_none_or(|id| table.id().to_string().starts_with(id)));
     if tables.is_empty() {
         return Err(format!("no such table is shared with {}", sharing.address()).into());

@@ -16,7 +16,7 @@ use node::{
     predictions, wait, worker,
 };
 use records::{
-    Code, Deadlines, HorizontalSvm, JobId, JobParams, JobView, Kind, Outcome, VerticalSvm, is_digest,
+    Code, Deadlines, Fingerprint, HorizontalSvm, JobId, JobParams, JobView, Kind, MspId, Outcome, VerticalSvm,
 };
 use serde::Serialize;
 use std::{
@@ -50,7 +50,7 @@ pub enum JobCommand {
         #[command(flatten)]
         node: NodeFile,
         /// The job.
-        job: String,
+        job: JobId,
         /// Why; everybody on the channel can read it.
         #[arg(long, default_value = "declined")]
         reason: String,
@@ -60,7 +60,7 @@ pub enum JobCommand {
         #[command(flatten)]
         node: NodeFile,
         /// The job; all unless given.
-        job: Option<String>,
+        job: Option<JobId>,
         /// Show it once and do not wait.
         #[arg(long)]
         once: bool,
@@ -73,7 +73,7 @@ pub enum JobCommand {
         #[command(flatten)]
         node: NodeFile,
         /// The job.
-        job: String,
+        job: JobId,
         /// Write the node's whole report as JSON, `-` for standard output.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -86,7 +86,7 @@ pub enum JobCommand {
         #[command(flatten)]
         node: NodeFile,
         /// The job.
-        job: String,
+        job: JobId,
         /// Why; everybody on the channel can read it.
         #[arg(long, default_value = "aborted by hand")]
         reason: String,
@@ -98,16 +98,16 @@ pub enum JobCommand {
 pub struct TemplateArgs {
     /// The participants' MSP identifiers, in the order of their key shares.
     #[arg(required_unless_present = "predict", num_args = 2..)]
-    participants: Vec<String>,
+    participants: Vec<MspId>,
     /// Predictions with the model of this training, whose participants kept their parts (`--model split`), instead of a
     /// training: of the rows that [predictions] in the node's configuration names and that were not answered before.
     #[arg(long, value_name = "JOB", requires = "config", conflicts_with_all = ["participants", "instances", "key"])]
-    predict: Option<String>,
+    predict: Option<JobId>,
     #[command(flatten)]
     schedule: ScheduleArgs,
     /// By rows: the participant that is the analyst; the last unless given.
     #[arg(long, value_name = "MSP")]
-    analyst: Option<String>,
+    analyst: Option<MspId>,
     /// By rows: room for the rows of each provider, who fill up to it; as many as the table of --config has unless given.
     #[arg(long, value_name = "ROWS")]
     room: Option<u32>,
@@ -120,7 +120,7 @@ pub struct TemplateArgs {
     config: Option<PathBuf>,
     /// Fingerprint of the negotiated key (`confab key list`); else each participant brings its dealt key_share.
     #[arg(long)]
-    key: Option<String>,
+    key: Option<Fingerprint>,
     #[command(flatten)]
     training: TrainingArgs,
     #[command(flatten)]
@@ -198,11 +198,11 @@ async fn submit(contract: &Contract, call: Call) -> Done {
 }
 
 /// A job as the own peer knows it; waits a little for one whose proposal has not reached it yet.
-pub async fn view(contract: &Contract, job: &str) -> Done<JobView> {
+pub async fn view(contract: &Contract, job: &JobId) -> Done<JobView> {
     const LAG: Duration = Duration::from_secs(3);
     let start = tokio::time::Instant::now();
     loop {
-        match contract.evaluate(Call::new("job").arg(job)).await {
+        match contract.evaluate(Call::new("job").arg(job.to_string())).await {
             Ok(json) => return Ok(serde_json::from_slice(&json)?),
             Err(e)
                 if e.refusal().is_some_and(|r| r.code == Code::UnknownJob.as_str())
@@ -230,10 +230,10 @@ pub async fn run(command: JobCommand) -> Done {
         }
         JobCommand::Accept(args) => accept::run(args).await,
         JobCommand::Refuse { node, job, reason } => {
-            submit(&node.open()?.1, Call::new("refuse").arg(job).arg(reason)).await
+            submit(&node.open()?.1, Call::new("refuse").arg(job.to_string()).arg(reason)).await
         }
         JobCommand::Abort { node, job, reason } => {
-            submit(&node.open()?.1, Call::new("abort").arg(job).arg(reason)).await
+            submit(&node.open()?.1, Call::new("abort").arg(job.to_string()).arg(reason)).await
         }
         JobCommand::Watch { node, job, once, json } => follow(&node, job, once, json).await,
         JobCommand::Result { node, job, json, model } => result(&node, job, json, model).await,
@@ -244,9 +244,7 @@ async fn template(args: TemplateArgs) -> Done {
     let node = args.config.as_deref().map(NodeFile::at);
     let deadlines = args.deadlines.or(Deadlines::PEOPLE);
     let mut params = match (&args.predict, &args.config) {
-        (Some(training), Some(config)) => {
-            predictions::template(&Config::load(config)?, &digest("--predict", training)?)?
-        }
+        (Some(training), Some(config)) => predictions::template(&Config::load(config)?, training)?,
         _ => training_template(args)?,
     };
     params.deadlines = Some(deadlines);
@@ -259,7 +257,7 @@ async fn template(args: TemplateArgs) -> Done {
 
 /// Refuses names of organisations that are no members of the channel. A template may be written while the peer is away:
 /// then `job propose` looks again.
-async fn check_if_possible(node: &NodeFile, names: &[String]) -> Done {
+async fn check_if_possible(node: &NodeFile, names: &[MspId]) -> Done {
     let (_, network) = node.channel()?;
     match ledger::check_members(&network, names).await {
         Err(MembersError::Gateway(e)) if e.call().is_some_and(|call| call.connection) => {
@@ -290,7 +288,7 @@ fn training_template(args: TemplateArgs) -> Done<JobParams> {
     Ok(experiment::job_params(kind, participants)?)
 }
 
-fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
+fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
     let path = args.config.as_ref().ok_or("name the configuration of a provider's node: --config")?;
     let config = Config::load(path)?;
     let table = data::provider_table(config.data.as_ref().ok_or_else(data::no_data)?, None)?;
@@ -327,7 +325,7 @@ fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
     Ok((Kind::HorizontalSvm(Box::new(training)), participants))
 }
 
-fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
+fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
     let (instances, classes) = match (args.instances, &args.config) {
         (Some(instances), None) => (instances, None),
         (given, Some(path)) => {
@@ -349,7 +347,7 @@ fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<String>)> {
     Ok((Kind::VerticalSvm(VerticalSvm { instances, key: args.key, classes, ..training }), args.participants))
 }
 
-async fn follow(node: &NodeFile, job: Option<String>, once: bool, json: Option<PathBuf>) -> Done {
+async fn follow(node: &NodeFile, job: Option<JobId>, once: bool, json: Option<PathBuf>) -> Done {
     let (config, contract) = node.open()?;
     node.outputs(&config).writes("--json", json.as_deref()).check()?;
     let Some(job) = job else {
@@ -405,18 +403,10 @@ pub fn state(view: &JobView) -> String {
     }
 }
 
-/// A job's identifier as a person gives it.
-pub fn digest(option: &str, job: &str) -> Done<JobId> {
-    match is_digest(job) {
-        true => Ok(JobId(job.into())),
-        false => Err(format!("{option}: not 64 hexadecimal digits").into()),
-    }
-}
-
-async fn result(node: &NodeFile, job: String, json: Option<PathBuf>, model: Option<PathBuf>) -> Done {
+async fn result(node: &NodeFile, job: JobId, json: Option<PathBuf>, model: Option<PathBuf>) -> Done {
     let (config, contract) = node.open()?;
     node.outputs(&config).writes("--json", json.as_deref()).writes("--model", model.as_deref()).check()?;
-    let path = worker::report_path(&config, &JobId(job.clone()));
+    let path = worker::report_path(&config, &job);
     let text = match std::fs::read(&path) {
         Ok(text) => text,
         Err(e) => {

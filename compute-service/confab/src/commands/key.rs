@@ -21,7 +21,8 @@ use node::{
     ledger, protected,
 };
 use paillier::KeyShare;
-use records::{Code, Deadlines, Dealer, KeyEntry, KeyRefresh, Kind, TRAINING};
+use protocol::forms;
+use records::{Code, Deadlines, Dealer, Fingerprint, KeyEntry, KeyRefresh, Kind, MspId, TRAINING};
 use serde::Serialize;
 use std::{
     io::{IsTerminal, Write},
@@ -137,7 +138,7 @@ pub struct NegotiateArgs {
     config: Option<PathBuf>,
     /// The members' MSP identifiers; their order is that of the participants in a training.
     #[arg(required_unless_present = "out", conflicts_with = "out", num_args = 2..)]
-    members: Vec<String>,
+    members: Vec<MspId>,
     /// Play all members on this machine, and put the files key-share-1.json, … (mode 0600) here.
     #[arg(long, requires = "parties")]
     out: Option<PathBuf>,
@@ -187,13 +188,13 @@ pub struct RefreshArgs {
     key: String,
     /// The new members' MSP identifiers, in their new order; the old ones unless given.
     #[arg(long, num_args = 2.., value_name = "MSP")]
-    members: Vec<String>,
+    members: Vec<MspId>,
     /// The old members who deal, as many as decrypt together; unless given the first who stay, then those who leave.
     #[arg(long, num_args = 2.., value_name = "MSP")]
-    dealers: Vec<String>,
+    dealers: Vec<MspId>,
     /// The old members in their order, of a key that was dealt; the ledger knows those of a negotiated one.
     #[arg(long, num_args = 2.., value_name = "MSP")]
-    old_members: Vec<String>,
+    old_members: Vec<MspId>,
     /// How many of the new members decrypt together; as many as before unless given.
     #[arg(long)]
     quorum: Option<u32>,
@@ -204,7 +205,7 @@ pub struct RefreshArgs {
 /// One key, for people and machines.
 #[derive(Serialize)]
 struct Shown {
-    fingerprint: String,
+    fingerprint: Fingerprint,
     purpose: String,
     bits: u64,
     members: u32,
@@ -330,7 +331,7 @@ async fn propose(config: &Path, args: &NegotiateArgs) -> Done {
 async fn conclude(
     node: &NodeFile,
     kind: Kind,
-    participants: Vec<String>,
+    participants: Vec<MspId>,
     deadlines: DeadlineArgs,
     json: Option<&Path>,
 ) -> Done {
@@ -340,7 +341,7 @@ async fn conclude(
     let contract = job::propose(node, &params).await?;
     let job = params.id();
     tell!("proposed job {job}; each participant accepts it: confab job accept --config FILE {job}");
-    let view = watch::until_the_end(&contract, &job.0, |state| tell!("{state}")).await?;
+    let view = watch::until_the_end(&contract, &job, |state| tell!("{state}")).await?;
     if view.ending.as_ref().is_none_or(|ending| ending.outcome != records::Outcome::Finished) {
         let how = view.ending.map_or_else(|| "not ended".into(), |ending| ending.to_string());
         return Err(format!("the job was {how}").into());
@@ -357,7 +358,7 @@ async fn conclude(
 /// All members on this machine.
 async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
     args.size.check()?;
-    let names = (1..=parties).map(|member| format!("Member{member}")).collect();
+    let names = (1..=parties).map(|member| format!("Member{member}").parse()).collect::<Result<_, _>>()?;
     experiment::job_params(Kind::KeyGeneration(args.generation(parties)), names)?.validate()?;
     outputs().fills("--out", Some(out), &[]).writes("--json", args.json.as_deref()).check()?;
     prepare_folder(out, parties)?;
@@ -372,7 +373,7 @@ async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
             let reports = negotiate(&nodes, args.generation(parties), &steps).await?;
             nodes.configs.iter().map(|config| {
                 let keyring = Keyring::of(&Config::load(config)?);
-                Ok(keyring.find(&reports[0].key)?)
+                Ok(keyring.find(&reports[0].key.to_string())?)
             }).collect::<Done<Vec<KeyShare>>>()
         } => made,
         () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
@@ -392,7 +393,7 @@ async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
 fn shown(share: &KeyShare, entry: Option<KeyEntry>, public: Option<paillier::KeyParts>) -> Shown {
     let key = share.key();
     Shown {
-        fingerprint: hex::encode(key.fingerprint()),
+        fingerprint: forms::fingerprint(key),
         purpose: share.purpose().into(),
         bits: key.bits(),
         members: key.parties(),
@@ -409,7 +410,7 @@ fn delete(node: &NodeFile, key: &str, yes: bool) -> Done {
     let share = keyring.find(key)?;
     let key = share.key();
     let others = key.parties() - 1;
-    tell!("share {} of key {} ({})", share.index() + 1, hex::encode(key.fingerprint()), share.purpose());
+    tell!("share {} of key {} ({})", share.index() + 1, forms::fingerprint(key), share.purpose());
     match others >= key.quorum() {
         true => tell!(
             "without it this organisation takes no part in decryptions; {} of the {others} others still can",
@@ -442,7 +443,7 @@ fn confirmed() -> Done<bool> {
 /// A key of which the node has no share.
 fn of_others(entry: KeyEntry) -> Shown {
     Shown {
-        fingerprint: entry.fingerprint.clone(),
+        fingerprint: entry.fingerprint,
         purpose: entry.purpose.clone(),
         bits: entry.bits.into(),
         members: entry.members.len() as u32,
@@ -503,11 +504,15 @@ async fn show(args: &ShowArgs) -> Done {
             let (config, contract) = NodeFile::at(config).open()?;
             match Keyring::of(&config).find(key) {
                 Ok(share) => {
-                    let entries = entries(&contract, &hex::encode(share.key().fingerprint())).await?;
+                    let entries = entries(&contract, forms::fingerprint(share.key())).await?;
                     with_public(&share, own_entry(&entries, &share, &own_msp_id(&config)?))
                 }
                 Err(missing @ KeyringError::Missing { .. }) => of_others(
-                    entries(&contract, key).await.unwrap_or_default().into_iter().next().ok_or(missing)?,
+                    match key.parse() {
+                        Ok(key) => entries(&contract, key).await.unwrap_or_default().into_iter().next(),
+                        Err(_) => None,
+                    }
+                    .ok_or(missing)?,
                 ),
                 Err(e) => return Err(e.into()),
             }
@@ -543,8 +548,8 @@ async fn show(args: &ShowArgs) -> Done {
 }
 
 /// What the ledger keeps of a key: an entry for each job that entered it.
-async fn entries(contract: &Contract, fingerprint: &str) -> Done<Vec<KeyEntry>> {
-    match contract.evaluate(Call::new("key").arg(fingerprint)).await {
+async fn entries(contract: &Contract, fingerprint: Fingerprint) -> Done<Vec<KeyEntry>> {
+    match contract.evaluate(Call::new("key").arg(fingerprint.to_string())).await {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
         Err(e) if e.refusal().is_some_and(|r| r.code == Code::UnknownKey.as_str()) => Ok(Vec::new()),
         Err(e) => Err(e.into()),
@@ -552,8 +557,8 @@ async fn entries(contract: &Contract, fingerprint: &str) -> Done<Vec<KeyEntry>> 
 }
 
 /// The entry of the job that made a share; others who have seen the public key can enter it as theirs.
-fn own_entry(entries: &[KeyEntry], share: &KeyShare, msp_id: &str) -> Option<KeyEntry> {
-    let fingerprint = hex::encode(share.key().fingerprint());
+fn own_entry(entries: &[KeyEntry], share: &KeyShare, msp_id: &MspId) -> Option<KeyEntry> {
+    let fingerprint = forms::fingerprint(share.key());
     let own = |entry: &&KeyEntry| {
         entry.fingerprint == fingerprint
             && entry.members.get(share.index() as usize).is_some_and(|member| member == msp_id)
@@ -561,16 +566,16 @@ fn own_entry(entries: &[KeyEntry], share: &KeyShare, msp_id: &str) -> Option<Key
     entries.iter().find(own).cloned()
 }
 
-fn own_msp_id(config: &Config) -> Done<String> {
-    Ok(ledger::connect(config)?.user().identity().msp_id().into())
+fn own_msp_id(config: &Config) -> Done<MspId> {
+    Ok(ledger::connect(config)?.user().identity().msp_id().parse()?)
 }
 
 async fn refresh(args: &RefreshArgs) -> Done {
     let (config, contract) = args.node.open()?;
     let share = Keyring::of(&config).find(&args.key)?;
     let key = share.key();
-    let fingerprint = hex::encode(key.fingerprint());
-    let entries = entries(&contract, &fingerprint).await?;
+    let fingerprint = forms::fingerprint(key);
+    let entries = entries(&contract, fingerprint).await?;
     let old = match own_entry(&entries, &share, &own_msp_id(&config)?) {
         Some(entry) => entry.members,
         None if args.old_members.is_empty() => {
@@ -585,7 +590,7 @@ async fn refresh(args: &RefreshArgs) -> Done {
         return Err(format!("the key has {} members, not {}", key.parties(), old.len()).into());
     }
     let members = if args.members.is_empty() { old.clone() } else { args.members.clone() };
-    let dealers: Vec<String> = match args.dealers.is_empty() {
+    let dealers: Vec<MspId> = match args.dealers.is_empty() {
         false => args.dealers.clone(),
         true => {
             let (stay, leave): (Vec<_>, Vec<_>) =
@@ -602,7 +607,7 @@ async fn refresh(args: &RefreshArgs) -> Done {
     }
     let mut participants = members.clone();
     participants.extend(dealers.iter().filter(|name| !members.contains(name)).cloned());
-    let place = |list: &[String], name: &String| list.iter().position(|other| other == name);
+    let place = |list: &[MspId], name: &MspId| list.iter().position(|other| other == name);
     let dealers = dealers
         .iter()
         .map(|name| {

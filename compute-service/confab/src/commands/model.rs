@@ -1,11 +1,9 @@
-use super::{
-    Done,
-    job::{NodeFile, digest},
-};
+use super::{Done, job::NodeFile};
 use crate::output::{outputs, write_json};
 use clap::{Args, Subcommand, ValueEnum};
 use files::Outputs;
 use node::{config::Config, model::Model, sklearn, worker};
+use records::JobId;
 use std::path::PathBuf;
 use svm::fixed::WEIGHT_PLACES;
 
@@ -45,7 +43,7 @@ pub struct ModelArgs {
     config: Option<PathBuf>,
     /// The training, with --config.
     #[arg(long, requires = "config", conflicts_with = "model")]
-    job: Option<String>,
+    job: Option<JobId>,
 }
 
 impl ModelArgs {
@@ -59,7 +57,7 @@ impl ModelArgs {
     pub fn load(&self) -> Done<Model> {
         match (&self.config, &self.job) {
             (Some(config), Some(job)) => {
-                let path = worker::report_path(&Config::load(config)?, &digest("--job", job)?);
+                let path = worker::report_path(&Config::load(config)?, job);
                 Ok(Model::of_report(&path)?)
             }
             _ if self.model.is_empty() => Err("name a model: --model, or --config with --job".into()),

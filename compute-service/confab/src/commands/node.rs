@@ -32,7 +32,7 @@ pub struct NodeArgs {
     config: Option<PathBuf>,
     /// Stop when this job has ended.
     #[arg(long, value_name = "JOB")]
-    until: Option<String>,
+    until: Option<JobId>,
     /// Write events to standard output, one JSON object a line.
     #[arg(long)]
     events: bool,
@@ -82,7 +82,7 @@ pub async fn run(args: NodeArgs) -> Done {
             requested.await;
         }
     };
-    let until = Until { job: args.until.map(JobId) };
+    let until = Until { job: args.until };
     let accepts = config.accept.clone();
     let watch = |event: &Event| match args.events {
         true => emit(event),
@@ -104,7 +104,7 @@ fn emit(event: &Event) {
 fn show(event: &Event, config: &Path, accepts: &[String]) {
     match event {
         Event::Following { block } => say!("following the ledger from block {block}; Ctrl-C stops"),
-        Event::Proposed { job, by } if accepts.contains(&job.0) => {
+        Event::Proposed { job, by } if accepts.contains(&job.to_string()) => {
             say!("{by} proposed job {job}, which the configuration says to accept");
         }
         Event::Proposed { job, by } => {

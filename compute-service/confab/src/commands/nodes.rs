@@ -273,7 +273,7 @@ impl<'a> Nodes<'a> {
 
 /// Nodes for the first organisations of a network.
 pub fn participants(network: &Network, parties: u32, dir: &Path, deadlines: Deadlines) -> Done<Participants> {
-    let organisations = network.organisations(parties as usize);
+    let organisations = node::experiment::named(network.organisations(parties as usize))?;
     let (channel, chaincode) = (network.channel.clone(), network.chaincode.name.clone());
     let participants = Participants::new(dir, organisations, channel, chaincode, PATIENCE_SECS)?;
     Ok(Participants { deadlines, ..participants })

@@ -243,7 +243,7 @@ impl RunArgs {
         folder: &Path,
         steps: &Steps,
     ) -> Done<(Participants, Key)> {
-        plan.organisations = network.organisations(self.participants as usize);
+        plan.organisations = node::experiment::named(network.organisations(self.participants as usize))?;
         plan.channel = network.channel.clone();
         plan.chaincode = network.chaincode.name.clone();
         let nodes = Participants { deadlines: self.deadlines(), ..plan.participants(folder)? };
@@ -259,7 +259,7 @@ impl RunArgs {
                 let bound = generation.collusion_bound(self.participants);
                 let start = Instant::now();
                 let reports = negotiate(&nodes, generation, steps).await?;
-                let fingerprint = reports[0].key.clone();
+                let fingerprint = reports[0].key;
                 Key::Negotiated { fingerprint, seconds: start.elapsed().as_secs_f64(), bound }
             }
         };

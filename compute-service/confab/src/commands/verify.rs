@@ -24,7 +24,7 @@ use std::path::PathBuf;
 #[derive(Args)]
 pub struct VerifyArgs {
     /// The job.
-    job: String,
+    job: JobId,
     #[command(flatten)]
     source: Source,
     /// Write the findings as JSON, `-` for standard output.
@@ -67,7 +67,7 @@ impl Source {
         let config = Config::load(path)?;
         let channel = ledger::connect(&config)?.network(&config.channel);
         if !self.msp.is_empty() {
-            require_msps(&self.msp, &view(&channel.contract(&config.chaincode), &id.0).await?)?;
+            require_msps(&self.msp, &view(&channel.contract(&config.chaincode), id).await?)?;
         }
         let msps =
             self.msp.iter().map(|(id, folder)| Msp::load(id, folder)).collect::<Result<Vec<_>, _>>()?;
@@ -111,7 +111,7 @@ fn msp_folder(text: &str) -> Result<(String, PathBuf), String> {
 /// Finds participants whose authorities are not named, before every transaction of theirs is a defect.
 fn require_msps(named: &[(String, PathBuf)], view: &JobView) -> Done {
     let mut missing = view.job.params.participants.clone();
-    missing.retain(|msp_id| named.iter().all(|(name, _)| name != msp_id));
+    missing.retain(|msp_id| named.iter().all(|(name, _)| msp_id != name));
     match missing.is_empty() {
         true => Ok(()),
         false => Err(format!(
@@ -123,7 +123,7 @@ fn require_msps(named: &[(String, PathBuf)], view: &JobView) -> Done {
 }
 
 pub async fn run(args: VerifyArgs) -> Done {
-    let id = JobId(args.job);
+    let id = args.job;
     let outputs =
         args.source.config.as_deref().map_or_else(outputs, |file| NodeFile::at(file).known_outputs());
     outputs.writes("--json", args.json.as_deref()).check()?;

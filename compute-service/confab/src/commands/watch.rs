@@ -10,7 +10,7 @@ use node::{
     ledger,
     wait::{self, Cause, SILENCE, Wait},
 };
-use records::{Deadlines, JobView, Phase, Slot};
+use records::{Deadlines, JobId, JobView, Phase, Slot};
 use std::time::Duration;
 use tokio::time::{Instant, interval, timeout};
 
@@ -22,7 +22,7 @@ pub async fn reminded(contract: &Contract, view: &JobView) -> Done<Vec<String>> 
     if view.ending.is_some() || view.acceptances.iter().any(Option::is_none) {
         return Ok(Vec::new());
     }
-    let waiting = wait::waiting(contract, &view.job.id.0).await.map_err(|cause| cause.to_string())?;
+    let waiting = wait::waiting(contract, &view.job.id).await.map_err(|cause| cause.to_string())?;
     let since = |slot: &Slot| {
         waiting.reminders.iter().find(|reminder| reminder.slot == *slot).map(|reminder| reminder.time)
     };
@@ -39,7 +39,7 @@ pub async fn reminded(contract: &Contract, view: &JobView) -> Done<Vec<String>> 
 ///
 /// # Errors
 /// What trying again does not cure; and, when nothing happens for longer than the job's deadlines, what it waits for.
-pub async fn until_the_end(contract: &Contract, job: &str, tell: impl Fn(&str)) -> Done<JobView> {
+pub async fn until_the_end(contract: &Contract, job: &JobId, tell: impl Fn(&str)) -> Done<JobView> {
     let mut away = Away::new(contract, &tell);
     // The blocks from before the first look on: nothing is missed between them.
     let height = away.again(async || Ok(contract.network().height().await?)).await?;
@@ -189,7 +189,7 @@ impl Watch<'_> {
         if quiet < PROBE {
             return Ok(());
         }
-        let asked = timeout(Duration::from_secs(10), wait::waiting(self.contract, &self.view.job.id.0)).await;
+        let asked = timeout(Duration::from_secs(10), wait::waiting(self.contract, &self.view.job.id)).await;
         let no_answer =
             || Cause::Peer { address: away.address().into(), reason: "no answer within 10 s".into() };
         let causes = match asked.unwrap_or_else(|_| Err(no_answer())) {

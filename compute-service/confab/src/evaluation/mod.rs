@@ -14,6 +14,7 @@ use node::{
     report::{LedgerReport, Times},
     rows::RowsTimes,
 };
+use records::JobId;
 use serde::Serialize;
 use std::fmt::Write;
 use svm::evaluation::{CrossValidation, Fold, Partition, Setting};
@@ -114,7 +115,7 @@ pub struct SecureFold {
     /// Fold of the repeat, from 1.
     pub fold: u32,
     /// The job on the ledger.
-    pub job: String,
+    pub job: JobId,
     /// Measures of the model that came out.
     pub secure: Metrics,
     /// Of the plaintext reference of the job's own schedule.

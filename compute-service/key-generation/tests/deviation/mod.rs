@@ -6,7 +6,7 @@ use num_bigint::BigUint;
 use paillier::keygen::seal;
 use protocol::{
     Committed, Fault, Protocol, Role, Status, StepRng,
-    sealed::{self, Place},
+    sealed::{self, MessageContext},
 };
 use records::{Body, Bytes, Collusion, Job, KeyGeneration, KeySizes, Kind, Phase, Slot};
 
@@ -96,7 +96,7 @@ impl Deviating {
         let message = vec![0; payload.len() / recipients.len() - sealed::OVERHEAD];
         let step = Self::step(slot);
         let sealed = recipients.into_iter().map(|to| {
-            let place = Place { job: &self.job.id, step: &step, from, to };
+            let place = MessageContext { of: &self.job.id, step: &step, from, to };
             sealed::seal(&self.hpke[to as usize], &place, &message, rng).unwrap()
         });
         sealed.collect::<Vec<_>>().concat()
@@ -157,7 +157,7 @@ impl Protocol for Deviating {
         if let Some((commits, opens)) = opens.filter(|(_, opens)| *opens == deviates_in) {
             let open = Slot { phase: *opens, ..slot };
             let (salt, numbers) = self.opening(open, private, rng)?;
-            let session = hex::decode(&self.job.id.0).unwrap().try_into().unwrap();
+            let session = *self.job.id.0.bytes();
             let payload = match slot.phase == *commits {
                 true => seal(&session, &Self::step(open), slot.party, &salt, &numbers).to_vec(),
                 false => [salt.to_vec(), encode(&numbers, self.width(*opens))].concat(),

@@ -2,7 +2,7 @@
 
 use super::{Client, CostError, Round, failed};
 use gateway_client::{BlockStream, Call, Checkpoint, TxValidationCode};
-use records::key;
+use records::{MspId, key};
 use std::{
     collections::HashSet,
     sync::Arc,
@@ -30,7 +30,7 @@ pub async fn put(rounds: &[Round], clients: &[Client], barrier: Barrier) -> Resu
     // The first round is not measured: when it is there, every stream runs and all begin together.
     let start = vec![vec![vec![0]]; clients.len()];
     let rounds = Arc::new([std::slice::from_ref(&start), rounds].concat());
-    let members: Arc<Vec<String>> = Arc::new(clients.iter().map(|client| client.msp_id.clone()).collect());
+    let members: Arc<Vec<MspId>> = Arc::new(clients.iter().map(|client| client.msp_id.clone()).collect());
     let from = clients[0].network.height().await?;
     let writers = clients.iter().enumerate().map(|(party, client)| {
         let writer = Writer {
@@ -56,7 +56,7 @@ pub async fn put(rounds: &[Round], clients: &[Client], barrier: Barrier) -> Resu
 struct Writer {
     client: Client,
     party: usize,
-    members: Arc<Vec<String>>,
+    members: Arc<Vec<MspId>>,
     /// What tells the keys of two runs apart.
     run: String,
     rounds: Arc<Vec<Round>>,

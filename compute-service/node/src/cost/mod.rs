@@ -13,24 +13,28 @@ pub use replay::{Replayed, replay};
 
 use crate::{driver::DriverError, run::NodeError, store::StoreError};
 use gateway_client::{Contract, Gateway, Network};
+use records::{MspId, NoMspId};
 
 /// A participant's way to the ledger.
 #[derive(Clone, Debug)]
 pub struct Client {
     /// MSP identifier.
-    pub msp_id: String,
+    pub msp_id: MspId,
     network: Network,
     chaincode: String,
 }
 
 impl Client {
     /// The channel and chaincode through a gateway, in its user's name.
-    pub fn new(gateway: &Gateway, channel: &str, chaincode: &str) -> Self {
-        Self {
-            msp_id: gateway.user().identity().msp_id().into(),
+    ///
+    /// # Errors
+    /// An identity without a name.
+    pub fn new(gateway: &Gateway, channel: &str, chaincode: &str) -> Result<Self, NoMspId> {
+        Ok(Self {
+            msp_id: gateway.user().identity().msp_id().parse()?,
             network: gateway.network(channel),
             chaincode: chaincode.into(),
-        }
+        })
     }
 
     fn contract(&self) -> Contract {

@@ -153,8 +153,8 @@ pub(super) fn slots(params: &JobParams) -> Vec<Slot> {
 pub(super) mod tests {
     use super::*;
     use records::{
-        DataDigest, Model, Proof, Publication, ResultDigests, SeedCommit, SeedOpen, Setup, ThresholdKey,
-        VerticalSvm,
+        DataDigest, Digest, Model, Proof, Publication, ResultDigests, SeedCommit, SeedOpen, Setup,
+        ThresholdKey, VerticalSvm,
     };
 
     /// A job whose ciphertexts are numbered from 0 in every phase.
@@ -179,7 +179,7 @@ pub(super) mod tests {
         let params = JobParams {
             version: 1,
             contract: "1.0".into(),
-            participants: vec!["A".into(), "B".into()],
+            participants: ["A", "B"].map(|name| name.parse().unwrap()).into(),
             kind: Kind::VerticalSvm(training),
             nonce: Bytes(vec![0; 16]),
             deadlines: None,
@@ -191,7 +191,7 @@ pub(super) mod tests {
             let range = rules.chunk_range(slot.phase, slot.chunk);
             let before = slot.round as usize * batch as usize;
             let list = range.map(|n| number(before + n)).collect();
-            let digest = "0".repeat(64);
+            let digest = Digest::from([0; 32]);
             match slot.phase {
                 Phase::Setup => Body::Setup(Setup {
                     key: ThresholdKey {
@@ -202,7 +202,7 @@ pub(super) mod tests {
                         base: number(0),
                         verification: vec![number(1); 2],
                     },
-                    data: DataDigest { instances: 10, features: 1, ids: digest.clone(), labels: digest },
+                    data: DataDigest { instances: 10, features: 1, ids: digest, labels: digest },
                 }),
                 Phase::SeedCommit => Body::SeedCommit(SeedCommit { commitment: Bytes(vec![0; 32]) }),
                 Phase::SeedOpen => Body::SeedOpen(SeedOpen { seed: Bytes(vec![0; 32]) }),
@@ -214,7 +214,7 @@ pub(super) mod tests {
                     proof: Proof { challenge: Bytes(vec![0; 16]), response: Bytes(vec![1]) },
                 }),
                 Phase::Model => Body::Model(Model { weights: None, digest }),
-                Phase::Result => Body::Result(ResultDigests { indicators: digest.clone(), model: digest }),
+                Phase::Result => Body::Result(ResultDigests { indicators: digest, model: digest }),
                 other => unreachable!("{other} is no phase of a training job"),
             }
         };

@@ -129,7 +129,7 @@ pub async fn replay(recording: &Recording, clients: &[Client], dir: &Path) -> Re
         .arg(serde_json::to_vec(params).expect("parameters hold only strings, integers and arrays"));
     clients[0].contract().submitter().submit(call, PATIENCE).await.map_err(failed)?;
     let members = clients.iter().enumerate().map(|(party, client)| {
-        let state = dir.join(params.id().0).join(party.to_string());
+        let state = dir.join(params.id().to_string()).join(party.to_string());
         tokio::spawn(member(recording.clone(), party as u32, client.clone(), state, from))
     });
     let mut told = Vec::new();
@@ -198,7 +198,7 @@ async fn member(
                     let running =
                         spawn_blocking(move || run.run(&on_input, |request| poster.ask(request), |_| {}));
                     driver = Some((Inputs(inputs), running));
-                    let accept = Call::new("accept").arg(id.0.as_str());
+                    let accept = Call::new("accept").arg(id.to_string());
                     contract.submitter().submit(accept, PATIENCE).await.map_err(failed)?;
                 }
                 Fact::Posted(record) if record.slot.phase < Phase::Iv => begun = now,
@@ -233,7 +233,7 @@ mod tests {
             version: records::VERSION,
             id: recording.params().id(),
             params: recording.params().clone(),
-            proposer: "A".into(),
+            proposer: "A".parse().unwrap(),
             proposed: 0,
         };
         let members = [recording.clone(), recording.clone()];

@@ -8,7 +8,7 @@ use super::{
 use crate::blobs::Blobs;
 use dataset::Label;
 use paillier::{Ciphertext, PrivateKey};
-use records::{Content, Digest, Instance, SharedTable};
+use records::{Content, Digest, Instance, MspId, SharedTable};
 use serde::Serialize;
 use std::{
     fs::File,
@@ -23,7 +23,7 @@ pub struct Collected {
     /// The table.
     pub table: Digest,
     /// MSP identifier of its provider.
-    pub msp_id: String,
+    pub msp_id: MspId,
     /// Address of its provider.
     pub provider: Digest,
     /// What made the rows.
@@ -126,7 +126,7 @@ fn begins(whole: &Path, path: &Path) -> std::io::Result<bool> {
 /// The file of a table.
 fn name(table: &SharedTable, id: &Digest) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
-    let provider: String = table.msp_id.chars().take(64).map(plain).collect();
+    let provider: String = table.msp_id.as_str().chars().take(64).map(plain).collect();
     format!("{provider}-{}.csv", &id.to_string()[..12])
 }
 

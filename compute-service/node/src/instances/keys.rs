@@ -6,7 +6,7 @@ use crate::{config::Config, directory, keyring, protected};
 use files::Access;
 use paillier::{EncryptionKey, PrivateKey};
 use protocol::JobSecret;
-use records::{AnalystKey, Bytes, Digest, Modulus};
+use records::{AnalystKey, Bytes, Fingerprint, Modulus};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -36,7 +36,7 @@ impl AnalystKeys {
         Self { data_dir: data_dir.to_owned(), dir: data_dir.join("analyst-keys") }
     }
 
-    fn path(&self, fingerprint: &Digest) -> PathBuf {
+    fn path(&self, fingerprint: &Fingerprint) -> PathBuf {
         self.dir.join(format!("{fingerprint}.json"))
     }
 
@@ -56,7 +56,7 @@ impl AnalystKeys {
     ///
     /// # Errors
     /// No such key here, or a file that is none.
-    pub fn find(&self, fingerprint: &Digest) -> Result<PrivateKey, Problem> {
+    pub fn find(&self, fingerprint: &Fingerprint) -> Result<PrivateKey, Problem> {
         let path = self.path(fingerprint);
         let key = match protected::private_key(&path) {
             Err(e) if e.is_absent() => {
@@ -75,7 +75,7 @@ impl AnalystKeys {
     ///
     /// # Errors
     /// A folder that cannot be read.
-    pub fn list(&self) -> Result<Vec<Digest>, Problem> {
+    pub fn list(&self) -> Result<Vec<Fingerprint>, Problem> {
         let names = keyring::key_names(&self.dir).map_err(Problem::file(&self.dir))?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
@@ -146,7 +146,7 @@ mod tests {
         for path in [keys.path(&fingerprint), data_dir.join("sharing.secret")] {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        let other = Digest::of(b"");
+        let other = Fingerprint::from([0; 32]);
         assert!(matches!(keys.find(&other), Err(Problem::NoSecret { .. })));
         fs::copy(keys.path(&fingerprint), keys.path(&other)).unwrap();
         assert!(keys.find(&other).unwrap_err().to_string().contains("another key"));

@@ -28,7 +28,9 @@ use crate::{
 };
 use gateway_client::{Call, Contract, SubmitFailure};
 use paillier::PrivateKey;
-use records::{AnalystKey, Digest, Instance, MAX_PAGE, Page, SharedTable, VERSION, address};
+use records::{
+    AnalystKey, Digest, Fingerprint, Instance, MAX_PAGE, MspId, Page, SharedTable, VERSION, address,
+};
 use serde::de::DeserializeOwned;
 use std::{io, path::Path, time::Duration};
 
@@ -68,7 +70,7 @@ pub enum Problem {
     #[error("the secret key {fingerprint} is not in {dir}: what is encrypted under it cannot be read here")]
     NoSecret {
         /// The key.
-        fingerprint: Digest,
+        fingerprint: Fingerprint,
         /// Where it was looked for.
         dir: String,
     },
@@ -76,7 +78,7 @@ pub enum Problem {
     #[error("row {row} of table {table}, from {provider}: {reason}")]
     Row {
         /// MSP identifier of the provider.
-        provider: String,
+        provider: MspId,
         /// The table.
         table: Digest,
         /// Index of the row.
@@ -103,7 +105,7 @@ impl Problem {
 pub struct Sharing {
     contract: Contract,
     address: Digest,
-    msp_id: String,
+    msp_id: MspId,
     patience: Duration,
 }
 
@@ -116,7 +118,7 @@ impl Sharing {
         let gateway = ledger::connect(config)?;
         let identity = gateway.user().identity();
         let key_hash = ledger::key_hash(identity.certificate_pem().as_bytes()).map_err(Problem::Input)?;
-        let msp_id = identity.msp_id().to_owned();
+        let msp_id = identity.msp_id().parse::<MspId>().map_err(|e| Problem::Input(e.to_string()))?;
         let address = address(&msp_id, &key_hash);
         let contract = gateway.network(&config.channel).contract(&config.chaincode);
         Ok(Self { contract, address, msp_id, patience: Duration::from_secs(config.patience_secs) })
@@ -126,8 +128,8 @@ impl Sharing {
     ///
     /// # Errors
     /// [`Problem::Members`].
-    pub async fn check_member(&self, msp_id: &str) -> Result<(), Problem> {
-        Ok(ledger::check_members(self.contract.network(), &[msp_id.to_owned()]).await?)
+    pub async fn check_member(&self, msp_id: &MspId) -> Result<(), Problem> {
+        Ok(ledger::check_members(self.contract.network(), std::slice::from_ref(msp_id)).await?)
     }
 
     /// The party's own address.
@@ -139,7 +141,7 @@ impl Sharing {
     ///
     /// # Errors
     /// A refusal, or a ledger that does not answer.
-    pub async fn publish(&self, key: &PrivateKey) -> Result<Digest, Problem> {
+    pub async fn publish(&self, key: &PrivateKey) -> Result<Fingerprint, Problem> {
         let modulus = keys::modulus(key.public());
         let json = serde_json::to_vec(&modulus).expect("a modulus is a string");
         self.submit(Call::new("publish-key").arg(json)).await?;
@@ -163,7 +165,7 @@ impl Sharing {
     /// No such analyst or key, or several.
     pub async fn key_of(&self, analyst: &str, fingerprint: Option<&str>) -> Result<AnalystKey, Problem> {
         let all = self.analyst_keys().await?;
-        let of = |key: &&AnalystKey| names(analyst, &key.msp_id, &key.analyst);
+        let of = |key: &&AnalystKey| names(analyst, key.msp_id.as_str(), &key.analyst);
         let keys: Vec<&AnalystKey> = all.iter().filter(of).collect();
         let Some(newest) = keys.last() else {
             let mut known: Vec<String> =

@@ -15,7 +15,7 @@ use protocol::JobSecret;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use records::{
-    AnalystKey, Bytes, Content, Device, Digest, JobId, MAX_INLINE_BYTES, MAX_RECORD_BYTES, Row,
+    AnalystKey, Bytes, Content, Device, Digest, Fingerprint, MAX_INLINE_BYTES, MAX_RECORD_BYTES, Row,
     SharedClasses, SharedTable, VERSION,
 };
 use serde::Serialize;
@@ -50,7 +50,7 @@ pub struct Provided {
     /// Its analyst.
     pub analyst: Digest,
     /// The analyst's key.
-    pub key: Digest,
+    pub key: Fingerprint,
     /// Rows of the table, all of which are on the ledger now.
     pub rows: u32,
     /// Rows that were there before.
@@ -104,7 +104,7 @@ impl Sharing {
             encryptor: Encryptor::new(offer.key, Randomness::Short),
             form: Form::new(&frame, offer.key)?,
             secret: secret.clone(),
-            table: JobId(id.to_string()),
+            table: id,
             values: values.clone(),
             blobs,
             there,
@@ -157,7 +157,8 @@ impl Sharing {
         });
         let rows = u32::try_from(values.len()).map_err(|_| Problem::Input("too many rows".into()))?;
         let content = hex::encode(values.digest(0..values.len()));
-        let nonce = secret.derive(&JobId(offer.to.analyst.to_string()), &format!("shared table {content}"));
+        let nonce =
+            secret.derive(offer.to.analyst.to_string().as_bytes(), &format!("shared table {content}"));
         let mut frame = SharedTable {
             version: VERSION,
             provider: self.address,
@@ -197,7 +198,7 @@ struct Maker {
     encryptor: Encryptor,
     form: Form,
     secret: JobSecret,
-    table: JobId,
+    table: Digest,
     values: Arc<Values>,
     blobs: Option<Blobs>,
     /// What is on the ledger, as digests.
@@ -240,7 +241,8 @@ impl Maker {
     fn encrypt(&self, batch: Range<u32>) -> Result<Vec<Vec<u8>>, Problem> {
         let rows = batch.start as usize..batch.end as usize;
         let inputs = hex::encode(self.values.digest(rows.clone()));
-        let mut seed = self.secret.derive(&self.table, &format!("rows {batch:?} {inputs}"));
+        let mut seed =
+            self.secret.derive(self.table.to_string().as_bytes(), &format!("rows {batch:?} {inputs}"));
         let mut rng = ChaCha20Rng::from_seed(seed);
         seed.zeroize();
         let plaintexts: Vec<Vec<_>> = rows.map(|row| self.form.pack(self.values.row(row))).collect();
@@ -264,9 +266,9 @@ mod tests {
         SharedTable {
             version: VERSION,
             provider: zero,
-            msp_id: "Org1MSP".into(),
+            msp_id: "Org1MSP".parse().unwrap(),
             analyst: zero,
-            key: zero,
+            key: Fingerprint(zero),
             key_bits,
             device: Device::default(),
             columns: (0..columns).map(|column| format!("c{column}")).collect(),
@@ -316,7 +318,7 @@ mod tests {
                 encryptor: Encryptor::new(key.public(), Randomness::Short),
                 form: Form::new(&table, key.public()).unwrap(),
                 secret: JobSecret::new([secret; 32]),
-                table: JobId(name.into()),
+                table: Digest::of(name.as_bytes()),
                 values: Arc::new(Values::encode(&rows).unwrap()),
                 blobs: None,
                 there: BTreeMap::new(),

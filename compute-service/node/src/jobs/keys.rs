@@ -12,7 +12,7 @@ use crate::{
 use key_generation::{Generation, Output, Private, Refresh};
 use paillier::KeyShare;
 use protocol::{Fault, Protocol, Role};
-use records::{Collusion, Ending, Job, KeyGeneration, KeyRefresh, Kind, Outcome};
+use records::{Collusion, Ending, Fingerprint, Job, KeyGeneration, KeyRefresh, Kind, Outcome};
 use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
@@ -29,7 +29,7 @@ pub struct KeyReport {
     /// How it ended.
     pub ending: Ending,
     /// Fingerprint of the key, hexadecimal.
-    pub key: String,
+    pub key: Fingerprint,
     /// Where the own share lies; an old member who leaves has none.
     pub share: Option<PathBuf>,
     /// Candidates for N that were opened.
@@ -106,7 +106,7 @@ impl NodeJob for KeyRefresh {
         };
         review.parameters = vec![
             ("purpose", self.purpose.clone()),
-            ("key", weigh.key_shown(Some(&self.key), self.key_bits)),
+            ("key", weigh.key_shown(Some(self.key), self.key_bits)),
             ("dealers", names(&mut self.dealers.iter().map(|dealer| dealer.party))),
             ("new members", names(&mut self.members.iter().copied())),
             ("quorum", format!("{}, before {}", of(self.quorum, members), of(old, self.old_parties))),
@@ -174,7 +174,7 @@ fn make_key<P: Protocol<Private = Private, Output = Output>>(
         job: worker.job.clone(),
         party: worker.party,
         ending: finished.ending.clone(),
-        key: hex::encode(output.key.fingerprint()),
+        key: protocol::forms::fingerprint(&output.key),
         share,
         candidates: output.candidates,
         seconds: finished.seconds,
@@ -190,7 +190,8 @@ fn dealt_with(config: &Config, job: &Job, party: u32) -> Result<Option<KeyShare>
     if !refresh.dealers.iter().any(|dealer| dealer.party == party) {
         return Ok(None);
     }
-    let share = Keyring::of(config).find(&refresh.key).map_err(|e| Fault::Input(e.to_string()))?;
+    let share =
+        Keyring::of(config).find(&refresh.key.to_string()).map_err(|e| Fault::Input(e.to_string()))?;
     key_generation::check_share(refresh, party, &share)?;
     Ok(Some(share))
 }

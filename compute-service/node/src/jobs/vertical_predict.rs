@@ -97,7 +97,7 @@ impl NodeJob for VerticalPredict {
         review.parameters = vec![
             ("training", self.training.to_string()),
             ("rows", self.instances.to_string()),
-            ("key", weigh.key_shown(self.key.as_deref(), self.key_bits)),
+            ("key", weigh.key_shown(self.key, self.key_bits)),
             ("quorum", of(self.quorum, parties)),
         ];
         weigh.key_bits(self.key_bits, review);

@@ -12,7 +12,7 @@ use crate::{
 };
 use dataset::table::Overview;
 use protocol::{Fault, JobSecret};
-use records::{Bytes, Ending, Job, Judge, Publication, VerticalSvm};
+use records::{Bytes, Digest, Ending, Job, Judge, Publication, VerticalSvm};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::vertical::{Blinding, VerticalSvm as Training};
@@ -39,7 +39,7 @@ pub struct JobReport {
     pub published: Option<Vec<Vec<i64>>>,
     /// The digests of everybody's parts of the model, by party; hexadecimal.
     #[serde(default)]
-    pub digests: Vec<String>,
+    pub digests: Vec<Digest>,
     /// What opens the digest of the own part, where the model stayed split.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub salt: Option<Bytes>,
@@ -122,7 +122,7 @@ impl NodeJob for VerticalSvm {
             ("instances", self.instances.to_string()),
             ("updates", format!("{} of {} instances", self.iterations, self.batch)),
             ("judge", shown(&self.judge)),
-            ("key", weigh.key_shown(self.key.as_deref(), self.key_bits)),
+            ("key", weigh.key_shown(self.key, self.key_bits)),
             ("quorum", of(self.quorum, parties)),
             ("model", shown(&self.model)),
         ];

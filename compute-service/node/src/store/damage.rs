@@ -102,7 +102,7 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         store.append(&[], Position { next_block: 7 }).unwrap();
         for job in 0..40 {
-            let job = JobId(format!("{job:064}"));
+            let job = JobId::from([job; 32]);
             store.secret(&job).unwrap();
             store.pin(&job, &[7; 32]).unwrap();
         }
@@ -118,7 +118,7 @@ mod tests {
         store.position()?;
         store.jobs()?;
         for job in 0..40 {
-            let job = JobId(format!("{job:064}"));
+            let job = JobId::from([job; 32]);
             store.has_secret(&job)?;
             store.facts(&job)?;
             store.pin(&job, &[7; 32])?;

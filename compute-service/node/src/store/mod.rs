@@ -84,6 +84,9 @@ pub enum StoreError {
         /// What the database said.
         reason: String,
     },
+    /// An entry that is about no job.
+    #[error("the node's database has an entry under {0:?}, which names no job")]
+    NoJob(String),
     /// A job that has begun is accepted again with other data.
     #[error(
         "job {0} was accepted with another table, and has begun with it; put that table back, or end the job for all with \
@@ -231,7 +234,8 @@ impl Store {
         self.write(durability, |write| {
             let mut table = db(write.open_table(FACTS))?;
             for located in facts {
-                let job = located.fact.job().0.as_str();
+                let job = located.fact.job().to_string();
+                let job = job.as_str();
                 let next = match db(table.range((job, 0)..=(job, u64::MAX)))?.next_back() {
                     Some(entry) => db(entry)?.0.value().1 + 1,
                     None => 0,
@@ -255,8 +259,8 @@ impl Store {
     pub fn facts(&self, job: &JobId) -> Result<Vec<Located>> {
         self.read(|read| {
             let table = db(read.open_table(FACTS))?;
-            let job = job.0.as_str();
-            db(table.range((job, 0)..=(job, u64::MAX)))?
+            let job = job.to_string();
+            db(table.range((job.as_str(), 0)..=(job.as_str(), u64::MAX)))?
                 .map(|entry| Ok(serde_json::from_slice(db(entry)?.1.value())?))
                 .collect()
         })
@@ -273,8 +277,8 @@ impl Store {
             let mut from = (String::new(), 0);
             while let Some(entry) = db(table.range((from.0.as_str(), from.1)..))?.next() {
                 let job = db(entry)?.0.value().0.to_string();
-                from = (job.clone() + "\0", 0);
-                jobs.push(JobId(job));
+                jobs.push(job.parse().map_err(|_| StoreError::NoJob(job.clone()))?);
+                from = (job + "\0", 0);
             }
             Ok(jobs)
         })
@@ -314,9 +318,9 @@ impl Store {
     pub fn pin(&self, job: &JobId, digest: &[u8; 32]) -> Result<bool> {
         self.write(Durability::Immediate, |write| {
             let mut table = db(write.open_table(PINS))?;
-            let known = db(table.get(job.0.as_str()))?.map(|bytes| bytes.value() == digest);
+            let known = db(table.get(job.to_string().as_str()))?.map(|bytes| bytes.value() == digest);
             if known.is_none() {
-                db(table.insert(job.0.as_str(), digest.as_slice()))?;
+                db(table.insert(job.to_string().as_str(), digest.as_slice()))?;
             }
             Ok(known.unwrap_or(true))
         })
@@ -331,17 +335,17 @@ impl Store {
     /// When the operating system has no randomness.
     pub fn secret(&self, job: &JobId) -> Result<JobSecret> {
         self.write(Durability::Immediate, |write| {
-            if db(db(write.open_table(OPENED))?.get(job.0.as_str()))?.is_some() {
+            if db(db(write.open_table(OPENED))?.get(job.to_string().as_str()))?.is_some() {
                 return Err(StoreError::Opened(job.clone()));
             }
             let mut table = db(write.open_table(SECRETS))?;
-            let known = secret_in(db(table.get(job.0.as_str()))?);
+            let known = secret_in(db(table.get(job.to_string().as_str()))?);
             match known {
                 Some(secret) => Ok(secret),
                 None => {
                     let mut bytes = Zeroizing::new([0; 32]);
                     getrandom::fill(&mut *bytes).expect("the operating system provides randomness");
-                    db(table.insert(job.0.as_str(), bytes.as_slice()))?;
+                    db(table.insert(job.to_string().as_str(), bytes.as_slice()))?;
                     Ok(JobSecret::new(*bytes))
                 }
             }
@@ -353,7 +357,7 @@ impl Store {
     /// # Errors
     /// A failing database.
     pub fn has_secret(&self, job: &JobId) -> Result<bool> {
-        self.read(|read| Ok(db(db(read.open_table(SECRETS))?.get(job.0.as_str()))?.is_some()))
+        self.read(|read| Ok(db(db(read.open_table(SECRETS))?.get(job.to_string().as_str()))?.is_some()))
     }
 
     /// The secret of a job, to be shown to others; `None` where there is none. From then on [`Store::secret`] refuses
@@ -363,9 +367,9 @@ impl Store {
     /// A failing database.
     pub fn open_secret(&self, job: &JobId) -> Result<Option<JobSecret>> {
         self.write(Durability::Immediate, |write| {
-            let known = secret_in(db(db(write.open_table(SECRETS))?.get(job.0.as_str()))?);
+            let known = secret_in(db(db(write.open_table(SECRETS))?.get(job.to_string().as_str()))?);
             if known.is_some() {
-                db(db(write.open_table(OPENED))?.insert(job.0.as_str(), ()))?;
+                db(db(write.open_table(OPENED))?.insert(job.to_string().as_str(), ()))?;
             }
             Ok(known)
         })
@@ -379,7 +383,8 @@ impl Store {
     /// A failing database.
     pub fn forget(&self, job: &JobId, ended: &Ended, kept: Kept) -> Result<()> {
         self.write(Durability::Immediate, |write| {
-            let id = job.0.as_str();
+            let id = job.to_string();
+            let id = id.as_str();
             let mut facts = db(write.open_table(FACTS))?;
             let of_job = (id, 0)..=(id, u64::MAX);
             match kept {
@@ -408,7 +413,7 @@ impl Store {
     /// # Errors
     /// A failing database.
     pub fn ended(&self, job: &JobId) -> Result<Option<Ended>> {
-        self.read(|read| match db(db(read.open_table(ENDED))?.get(job.0.as_str()))? {
+        self.read(|read| match db(db(read.open_table(ENDED))?.get(job.to_string().as_str()))? {
             Some(bytes) => Ok(Some(serde_json::from_slice(bytes.value())?)),
             None => Ok(None),
         })
@@ -438,12 +443,13 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     fn job(name: &str) -> JobId {
-        JobId(name.repeat(64))
+        name.repeat(64).parse().unwrap()
     }
 
     fn located(name: &str, block: u64) -> Located {
-        let ending = Ending { version: 1, job: job(name), by: "Org1MSP".into(), outcome: Outcome::Finished };
-        let creator = Creator { msp_id: "Org1MSP".into(), key_hash: "00".into() };
+        let ending =
+            Ending { version: 1, job: job(name), by: "Org1MSP".parse().unwrap(), outcome: Outcome::Finished };
+        let creator = Creator { msp_id: "Org1MSP".parse().unwrap(), key_hash: [0; 32].into() };
         Located { block, tx_id: format!("tx{block}"), creator, bytes: 1, fact: Fact::Ended(ending) }
     }
 

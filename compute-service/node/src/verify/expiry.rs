@@ -2,7 +2,7 @@
 //! blocks.
 
 use gateway_client::TransactionInfo;
-use records::{Clock, Debt, Job, JobId, Reminder, Rules, Slot, VERSION, key, ledger_time};
+use records::{Clock, Debt, Job, JobId, MspId, Reminder, Rules, Slot, VERSION, key, ledger_time};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::UNIX_EPOCH,
@@ -11,7 +11,7 @@ use std::{
 /// The members' clocks, and the reminders of one job, as the transactions so far have left them.
 #[derive(Default)]
 pub(super) struct Expiry {
-    clocks: BTreeMap<String, u64>,
+    clocks: BTreeMap<MspId, u64>,
     reminders: BTreeMap<u32, Reminder>,
 }
 
@@ -32,22 +32,22 @@ impl Expiry {
         let now = since_1970.map_or(0, |time| time.as_secs());
         let own = transaction.writes.iter().filter(|write| write.namespace == chaincode && !write.is_delete);
         for write in own {
-            match key::kind(&write.key) {
+            match key::object_type(&write.key) {
                 Some(key::CLOCK) => {
                     let Ok(clock) = serde_json::from_slice::<Clock>(&write.value) else { continue };
-                    let is_own = clock.msp_id == *creator && key::clock(creator) == write.key;
+                    let is_own = clock.msp_id == *creator && key::clock(&clock.msp_id) == write.key;
                     if is_own && clock.version == VERSION && clock.time == now {
                         self.clocks.insert(clock.msp_id, clock.time);
                     }
                 }
                 // The time for answers runs from it.
-                Some(key::JOB) if key::subject(&write.key) == Some(&id.0) => {
+                Some(key::JOB) if key::subject(&write.key) == Some(id.to_string().as_str()) => {
                     let proposed = serde_json::from_slice::<Job>(&write.value).map(|job| job.proposed);
                     if proposed.is_ok_and(|proposed| proposed != now) {
                         return Err(format!("{creator} dated its proposal otherwise"));
                     }
                 }
-                Some(key::REMINDER) if key::subject(&write.key) == Some(&id.0) => {
+                Some(key::REMINDER) if key::subject(&write.key) == Some(id.to_string().as_str()) => {
                     let reminder: Reminder =
                         serde_json::from_slice(&write.value).map_err(|e| format!("a reminder: {e}"))?;
                     let slot = reminder.slot;
@@ -154,14 +154,14 @@ mod tests {
 
     impl Case {
         fn new() -> Self {
-            let names: Vec<String> = (1..=3).map(|org| format!("Org{org}MSP")).collect();
+            let names: Vec<MspId> = (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect();
             let mut params = experiment::template(10, names.clone()).unwrap();
             params.deadlines = Some(Deadlines { accept: 100, step: 60 });
             let job = Job {
                 version: VERSION,
                 id: params.id(),
                 params,
-                proposer: "Org1MSP".into(),
+                proposer: "Org1MSP".parse().unwrap(),
                 proposed: SINCE,
             };
             let rules = Rules::new(&job.params);
@@ -171,10 +171,10 @@ mod tests {
                 version: VERSION,
                 job: job.id.clone(),
                 slot: slot(Phase::SeedOpen, 1),
-                by: "Org3MSP".into(),
+                by: "Org3MSP".parse().unwrap(),
                 time: SINCE,
             };
-            let debt = Debt { msp_id: "Org2MSP".into(), slot: Some(reminder.slot), since: SINCE };
+            let debt = Debt { msp_id: "Org2MSP".parse().unwrap(), slot: Some(reminder.slot), since: SINCE };
             Self {
                 job,
                 accepted: (0..3).collect(),
@@ -212,7 +212,10 @@ mod tests {
         assert!(Case::defect(|case| case.expiry.clocks.clear()).contains("no participant's clock"));
         assert!(Case::defect(|case| case.expiry.reminders.clear()).contains("did not owe"));
         assert!(Case::defect(|case| case.owed[0].since -= 1).contains("did not owe"));
-        assert!(Case::defect(|case| case.owed[0].msp_id = "Org1MSP".into()).contains("Org1MSP did not owe"));
+        assert!(
+            Case::defect(|case| case.owed[0].msp_id = "Org1MSP".parse().unwrap())
+                .contains("Org1MSP did not owe")
+        );
         assert!(Case::defect(|case| case.owed[0].slot = None).contains("did not owe an answer"));
         let posted = Case::defect(|case| assert!(case.posted.insert(slot(Phase::SeedOpen, 1))));
         assert!(posted.contains("did not owe"), "{posted}");
@@ -237,11 +240,11 @@ mod tests {
         let mut case = Case::new();
         case.accepted.remove(&2);
         case.posted.clear();
-        case.owed = vec![Debt { msp_id: "Org3MSP".into(), slot: None, since: SINCE }];
+        case.owed = vec![Debt { msp_id: "Org3MSP".parse().unwrap(), slot: None, since: SINCE }];
         assert!(case.check().unwrap_err().contains("Org3MSP did not owe an answer"));
         case.expiry.clocks.values_mut().for_each(|time| *time = SINCE + 100);
         assert_eq!(case.check(), Ok(()));
-        case.owed[0].msp_id = "Org1MSP".into();
+        case.owed[0].msp_id = "Org1MSP".parse().unwrap();
         assert!(case.check().unwrap_err().contains("Org1MSP did not owe an answer"));
     }
 }

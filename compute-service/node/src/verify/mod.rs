@@ -13,7 +13,7 @@ use expiry::Expiry;
 use gateway_client::{Block, Checkpoint, Network, TransactionInfo, TxValidationCode};
 use msp::{Identity, Msps};
 use protocol::Committed;
-use records::{Acceptance, Ending, Job, JobId, Outcome, Record, Rules, Slot};
+use records::{Acceptance, Ending, Job, JobId, MspId, Outcome, Record, Rules, Slot};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use validation::{Found, Validation};
@@ -24,7 +24,7 @@ pub struct Verification {
     /// The job.
     pub job: JobId,
     /// Its participants.
-    pub participants: Vec<String>,
+    pub participants: Vec<MspId>,
     /// How it ended on the ledger.
     pub ending: Option<Ending>,
     /// Number of blocks whose hashes were followed.
@@ -346,17 +346,21 @@ impl<'a> Replay<'a> {
 mod tests {
     use super::*;
     use crate::{experiment, facts::Creator};
-    use records::{Body, Bytes, Phase, SeedOpen, VERSION};
+    use records::{Body, Bytes, Digest, KeyHash, Phase, SeedOpen, VERSION};
+
+    fn key_hash(key: &str) -> KeyHash {
+        KeyHash(Digest::of(key.as_bytes()))
+    }
 
     fn located(org: usize, key: &str, fact: Fact) -> Located {
-        let creator = Creator { msp_id: format!("Org{org}MSP"), key_hash: key.into() };
+        let creator = Creator { msp_id: format!("Org{org}MSP").parse().unwrap(), key_hash: key_hash(key) };
         Located { block: 1, tx_id: "tx".into(), creator, bytes: 1, fact }
     }
 
     fn job() -> Job {
-        let names = (1..=3).map(|org| format!("Org{org}MSP")).collect();
+        let names = (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect();
         let params = experiment::template(10, names).unwrap();
-        Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
+        Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 }
     }
 
     fn acceptance(job: &Job, party: u32) -> Fact {
@@ -366,13 +370,13 @@ mod tests {
             job: job.id.clone(),
             party,
             msp_id,
-            key_hash: "k".into(),
+            key_hash: key_hash("k"),
         })
     }
 
     fn ending(job: &Job, by: &str) -> Fact {
         let outcome = Outcome::Aborted("enough".into());
-        Fact::Ended(Ending { version: VERSION, job: job.id.clone(), by: by.into(), outcome })
+        Fact::Ended(Ending { version: VERSION, job: job.id.clone(), by: by.parse().unwrap(), outcome })
     }
 
     #[test]
@@ -385,7 +389,7 @@ mod tests {
             defect(located(2, "k", Fact::Proposed(job.clone()))),
             "Org2MSP proposed the job as Org1MSP"
         );
-        let forged = Job { id: JobId("0".repeat(64)), ..job.clone() };
+        let forged = Job { id: JobId::from([0x00; 32]), ..job.clone() };
         assert!(defect(located(1, "k", Fact::Proposed(forged))).contains("hash of its parameters"));
         replay.fact(&located(1, "k", Fact::Proposed(job.clone()))).unwrap();
         replay.fact(&located(1, "k", acceptance(&job, 0))).unwrap();
@@ -400,7 +404,7 @@ mod tests {
             version: VERSION,
             job: job.id.clone(),
             slot,
-            msp_id: "Org1MSP".into(),
+            msp_id: "Org1MSP".parse().unwrap(),
             body,
             used: Vec::new(),
         };

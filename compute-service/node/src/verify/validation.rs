@@ -92,8 +92,9 @@ impl<'a> Validation<'a> {
                 writes_to(chaincode)
                     && transaction.writes.iter().any(|w| w.namespace == chaincode && is(&w.key))
             };
-            let is_of_job = writes_key(&|key| key.contains(&id.0));
-            let is_clock = writes_key(&|written| key::kind(written) == Some(key::CLOCK));
+            let id = id.to_string();
+            let is_of_job = writes_key(&|key| key.contains(&id));
+            let is_clock = writes_key(&|written| key::object_type(written) == Some(key::CLOCK));
             let mut code = transaction.validation_code;
             let mut defines = false;
             if is_of_job || is_clock || is_definition {

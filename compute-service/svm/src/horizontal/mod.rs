@@ -241,7 +241,7 @@ impl HorizontalSvm {
 
     fn closing(&self) -> HorizontalResult {
         let model = self.model.as_ref().expect("the model comes before the result");
-        HorizontalResult { transcript: hex::encode(self.board.digest()), model: model.digest.clone() }
+        HorizontalResult { transcript: self.board.digest().into(), model: model.digest }
     }
 
     /// Takes in a complete step; the next one.
@@ -590,7 +590,7 @@ impl Protocol for HorizontalSvm {
             iterations: self.iterations(),
             scaler: self.scaling.as_ref().expect("scaling comes before training").scaler.clone(),
             weights: published(model),
-            digest: model.digest.clone(),
+            digest: model.digest,
             seed: self.seed,
             times: self.memo().times,
             gradients: self.gradients.clone(),

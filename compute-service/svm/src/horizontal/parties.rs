@@ -4,8 +4,8 @@ use super::{analyst, check, masks::Masks, noise::Gaussian, params_of, rows::Rows
 use dataset::{scaling::Scaler, table::Table};
 use paillier::{Ciphertext, PrivateKey};
 use protocol::{Fault, JobSecret, StepRng};
-use records::{Comparison, HorizontalSvm as Params, Job, Phase, Slot};
-use sha2::{Digest, Sha256};
+use records::{Comparison, Digest, HorizontalSvm as Params, Job, Phase, Slot};
+use sha2::{Digest as _, Sha256};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// What a party knows and never posts.
@@ -69,7 +69,7 @@ pub struct Output {
     /// w, and b where there is an intercept, at scale 2^24, where the model was published.
     pub weights: Option<Vec<i64>>,
     /// Digest of the model, hexadecimal.
-    pub digest: String,
+    pub digest: Digest,
     /// The joint seed of the batches, where an iteration does not visit all rows ([`batches`](super::batches)).
     pub seed: Option<[u8; 32]>,
     /// What this party's building blocks took since it was started.

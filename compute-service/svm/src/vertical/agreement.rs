@@ -2,7 +2,7 @@
 
 use super::key::Key;
 use protocol::Fault;
-use records::Setup;
+use records::{MspId, Setup};
 
 /// Everybody's set-up.
 pub(super) struct Agreement {
@@ -30,7 +30,7 @@ impl Agreement {
     ///
     /// # Errors
     /// Who disagrees with whom, or what is wrong with the key.
-    pub(super) fn key(&self, participants: &[String], bits: u32) -> Result<Key, Fault> {
+    pub(super) fn key(&self, participants: &[MspId], bits: u32) -> Result<Key, Fault> {
         let setups: Vec<&Setup> = self.setups.iter().flatten().collect();
         let compare =
             |what: &str, same: &dyn Fn(&Setup, &Setup) -> bool| match groups(&setups, same, participants)
@@ -56,12 +56,12 @@ impl Agreement {
 }
 
 /// Names of the participants by what they agree on, the largest group first.
-fn groups(setups: &[&Setup], same: &dyn Fn(&Setup, &Setup) -> bool, names: &[String]) -> Vec<String> {
+fn groups(setups: &[&Setup], same: &dyn Fn(&Setup, &Setup) -> bool, names: &[MspId]) -> Vec<String> {
     let mut groups: Vec<(&Setup, Vec<&str>)> = Vec::new();
     for (setup, name) in setups.iter().zip(names) {
         match groups.iter_mut().find(|(other, _)| same(setup, other)) {
-            Some((_, members)) => members.push(name),
-            None => groups.push((setup, vec![name])),
+            Some((_, members)) => members.push(name.as_str()),
+            None => groups.push((setup, vec![name.as_str()])),
         }
     }
     groups.sort_by_key(|(_, members)| std::cmp::Reverse(members.len()));

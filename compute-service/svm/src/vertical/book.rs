@@ -2,13 +2,13 @@
 
 use crate::digest;
 use protocol::{Fault, Role};
-use records::{Job, JobId, Phase, Record, Rules, Slot, Violation};
+use records::{Job, JobId, MspId, Phase, Record, Rules, Slot, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The records of a job whose rounds are encrypted margins (IV) and partial decryptions (DV).
 pub(super) struct Book {
     job: JobId,
-    participants: Vec<String>,
+    participants: Vec<MspId>,
     rules: Rules,
     role: Role,
     quorum: u32,
@@ -57,7 +57,7 @@ impl Book {
         &self.job
     }
 
-    pub(super) fn participants(&self) -> &[String] {
+    pub(super) fn participants(&self) -> &[MspId] {
         &self.participants
     }
 

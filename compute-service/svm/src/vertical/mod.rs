@@ -33,7 +33,7 @@ use agreement::Agreement;
 use book::Book;
 use key::Key;
 use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
-use records::{Body, Job, JobParams, Judge, Kind, Model, Phase, Publication, Slot};
+use records::{Body, Digest, Job, JobParams, Judge, Kind, Model, Phase, Publication, Slot};
 use rounds::Rounds;
 use std::collections::BTreeMap;
 
@@ -46,8 +46,8 @@ pub struct Output {
     pub indicators: Vec<Vec<bool>>,
     /// wⁱ of every participant at scale 2^24, where the model was published.
     pub weights: Option<Vec<Vec<i64>>>,
-    /// The digests of the partial models, hexadecimal.
-    pub digests: Vec<String>,
+    /// The digests of the partial models.
+    pub digests: Vec<Digest>,
 }
 
 impl Output {
@@ -111,7 +111,7 @@ impl VerticalSvm {
 
     /// What every participant must post at the end.
     fn result(&self) -> Option<records::ResultDigests> {
-        let digests = self.models.iter().map(|model| model.as_ref().map(|m| m.digest.as_str()));
+        let digests = self.models.iter().map(|model| model.as_ref().map(|m| &m.digest));
         Some(records::ResultDigests {
             indicators: digest::indicators(self.rounds.as_ref()?.indicators()),
             model: digest::models(digests.collect::<Option<Vec<_>>>()?),
@@ -126,7 +126,7 @@ impl VerticalSvm {
             schedule: rounds.schedule().to_vec(),
             indicators: rounds.indicators().to_vec(),
             weights,
-            digests: models.iter().map(|model| model.digest.clone()).collect(),
+            digests: models.iter().map(|model| model.digest).collect(),
         })
     }
 

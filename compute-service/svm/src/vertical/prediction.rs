@@ -114,12 +114,12 @@ impl Parts {
         let data = DataDigest {
             instances: predict.instances,
             features: features.width() as u32,
-            ids: hex::encode(digest::digest("ids", &job, ids)),
+            ids: digest::digest("ids", &job, ids).into(),
             // Nobody knows any; the same from everybody.
-            labels: hex::encode(digest::digest("labels", &job, [[0u8; 0]; 0])),
+            labels: digest::digest("labels", &job, [[0u8; 0]; 0]).into(),
         };
         let bytes: Zeroizing<Vec<u8>> = Zeroizing::new(scores.iter().flat_map(|a| a.to_be_bytes()).collect());
-        let digest = digest::digest("parts", &job, [bytes.as_slice(), data.ids.as_bytes()]);
+        let digest = digest::digest("parts", &job, [bytes.as_slice(), data.ids.to_string().as_bytes()]);
         Ok(Self { share, scores: scores.to_vec(), data, digest })
     }
 }
@@ -157,7 +157,7 @@ impl Prediction {
     fn result(&self) -> Option<records::ResultDigests> {
         Some(records::ResultDigests {
             indicators: digest::indicators(&[self.signs()?.to_vec()]),
-            model: digest::models(self.params.digests.iter().map(String::as_str)),
+            model: digest::models(&self.params.digests),
         })
     }
 

@@ -67,8 +67,8 @@ impl Private {
         let data = DataDigest {
             instances,
             features: features.width() as u32,
-            ids: hex::encode(digest::digest("ids", &job, ids)),
-            labels: hex::encode(digest::digest("labels", &job, [signs])),
+            ids: digest::digest("ids", &job, ids).into(),
+            labels: digest::digest("labels", &job, [signs]).into(),
         };
         let digest = digest::private(&job, &features, &data);
         let contribution = secret.derive(&job, "seed contribution");

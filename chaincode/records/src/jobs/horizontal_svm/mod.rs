@@ -4,7 +4,7 @@ mod schedule;
 
 use super::{ClassNames, JobKind, Publication};
 use crate::{
-    Decimal, ParamsError,
+    Decimal, Digest, ParamsError,
     params::{check, check_key_bits},
     schedule::PhaseSchedule,
 };
@@ -233,9 +233,9 @@ impl JobKind for HorizontalSvm {
 #[serde(deny_unknown_fields)]
 pub struct HorizontalResult {
     /// SHA-256, hexadecimal, of all records before.
-    pub transcript: String,
+    pub transcript: Digest,
     /// The digest in the analyst's model record.
-    pub model: String,
+    pub model: Digest,
 }
 
 #[cfg(test)]

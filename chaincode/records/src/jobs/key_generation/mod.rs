@@ -4,7 +4,7 @@ mod schedule;
 
 use super::JobKind;
 use crate::{
-    JobId, ParamsError,
+    Fingerprint, JobId, MspId, ParamsError,
     params::{check, check_key_bits},
     schedule::PhaseSchedule,
 };
@@ -136,14 +136,14 @@ pub(super) fn check_purpose(purpose: &str) -> Result<(), ParamsError> {
 pub struct KeyEntry {
     /// Layout version, [`crate::VERSION`].
     pub version: u32,
-    /// SHA-256 of the public key's JSON, hexadecimal.
-    pub fingerprint: String,
+    /// Of the public key.
+    pub fingerprint: Fingerprint,
     /// The job that made it.
     pub job: JobId,
     /// What it may be used for.
     pub purpose: String,
     /// MSP identifiers of its members, in the order of their indices.
-    pub members: Vec<String>,
+    pub members: Vec<MspId>,
     /// How many of them decrypt together.
     pub quorum: u32,
     /// How many colluding members learn nothing of the factors.
@@ -152,5 +152,5 @@ pub struct KeyEntry {
     pub bits: u32,
     /// Fingerprint of the key of which this is a refresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refreshes: Option<String>,
+    pub refreshes: Option<Fingerprint>,
 }

@@ -208,7 +208,7 @@ mod tests {
         let params = JobParams {
             version: crate::VERSION,
             contract: "1.0".into(),
-            participants: (1..=n).map(|i| format!("Org{i}MSP")).collect(),
+            participants: (1..=n).map(|i| format!("Org{i}MSP").parse().unwrap()).collect(),
             kind,
             nonce: crate::Bytes(vec![7; 16]),
             deadlines: None,
@@ -283,7 +283,7 @@ mod tests {
     fn a_refresh_can_be_walked_to_its_end() {
         let dealers = vec![Dealer { party: 0, member: 2 }, Dealer { party: 1, member: 0 }];
         let kind = Kind::KeyRefresh(KeyRefresh {
-            key: "ab".repeat(32),
+            key: [0xab; 32].into(),
             purpose: "training".into(),
             key_bits: 2048,
             insecure_key_bits: false,

@@ -7,7 +7,7 @@ use super::{
     key_generation::{check_purpose, log2},
 };
 use crate::{
-    ParamsError, is_digest,
+    Fingerprint, ParamsError,
     params::{check, check_key_bits},
     schedule::PhaseSchedule,
 };
@@ -19,8 +19,8 @@ use std::{collections::BTreeSet, sync::Arc};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyRefresh {
-    /// Fingerprint of the old public key, 64 hexadecimal digits.
-    pub key: String,
+    /// The old public key.
+    pub key: Fingerprint,
     /// What the key may be used for.
     pub purpose: String,
     /// Bits of the modulus N.
@@ -63,7 +63,6 @@ impl KeyRefresh {
 
 impl JobKind for KeyRefresh {
     fn validate(&self, n: u32) -> Result<(), ParamsError> {
-        check(is_digest(&self.key), "key", "not a SHA-256 digest in hexadecimal")?;
         check_purpose(&self.purpose)?;
         check_key_bits(self.key_bits, self.insecure_key_bits)?;
         check((2..=64).contains(&self.old_parties), "old_parties", "not in 2..=64")?;
@@ -88,7 +87,7 @@ impl JobKind for KeyRefresh {
         Arc::new(Refresh::new(parties, self))
     }
 
-    fn key(&self) -> Option<&str> {
-        Some(&self.key)
+    fn key(&self) -> Option<Fingerprint> {
+        Some(self.key)
     }
 }

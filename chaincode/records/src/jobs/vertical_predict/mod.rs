@@ -4,7 +4,7 @@ mod schedule;
 
 use super::{JobKind, Judge, Publication, VerticalSvm};
 use crate::{
-    Decimal, JobId, ParamsError, is_digest,
+    Decimal, Digest, Fingerprint, JobId, ParamsError,
     params::{check, check_key_bits},
     schedule::PhaseSchedule,
 };
@@ -20,12 +20,12 @@ pub struct VerticalPredict {
     /// The finished training of the same participants, whose parts of the model are used.
     pub training: JobId,
     /// The digests of the parts as the training published them, by party.
-    pub digests: Vec<String>,
+    pub digests: Vec<Digest>,
     /// Number m of instances, which all participants share.
     pub instances: u32,
     /// Fingerprint of the threshold key, as in [`VerticalSvm`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
+    pub key: Option<Fingerprint>,
     /// Bits of the Paillier modulus N.
     pub key_bits: u32,
     /// Consent to a modulus below 2,048 bits.
@@ -42,12 +42,12 @@ pub struct VerticalPredict {
 
 impl VerticalPredict {
     /// Predictions with the model of a training, under its key and with its blinding.
-    pub fn after(training: JobId, params: &VerticalSvm, digests: Vec<String>, instances: u32) -> Self {
+    pub fn after(training: JobId, params: &VerticalSvm, digests: Vec<Digest>, instances: u32) -> Self {
         Self {
             training,
             digests,
             instances,
-            key: params.key.clone(),
+            key: params.key,
             key_bits: params.key_bits,
             insecure_key_bits: params.insecure_key_bits,
             quorum: params.quorum,
@@ -66,7 +66,7 @@ impl VerticalPredict {
             learning_rate: Decimal::default(),
             lambda: Decimal::default(),
             c: Decimal::default(),
-            key: self.key.clone(),
+            key: self.key,
             key_bits: self.key_bits,
             insecure_key_bits: self.insecure_key_bits,
             quorum: self.quorum,
@@ -80,14 +80,9 @@ impl VerticalPredict {
 
 impl JobKind for VerticalPredict {
     fn validate(&self, n: u32) -> Result<(), ParamsError> {
-        check(is_digest(&self.training.0), "training", "not 64 hexadecimal digits")?;
         check(self.digests.len() == n as usize, "digests", format!("not {n}, one for each participant"))?;
-        let digests = self.digests.iter().all(|digest| is_digest(digest));
-        check(digests, "digests", "not SHA-256 digests in hexadecimal")?;
         check((1..=4096).contains(&self.instances), "instances", "not in 1..=4,096")?;
         check_key_bits(self.key_bits, self.insecure_key_bits)?;
-        let is_key = self.key.as_ref().is_none_or(|key| is_digest(key));
-        check(is_key, "key", "not a SHA-256 digest in hexadecimal")?;
         check((2..=n).contains(&self.quorum), "quorum", format!("not in 2..={n}"))?;
         check((37..=60).contains(&self.margin_bits), "margin_bits", "not in 37..=60")
     }
@@ -95,7 +90,7 @@ impl JobKind for VerticalPredict {
         Arc::new(Prediction::new(parties, self))
     }
 
-    fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+    fn key(&self) -> Option<Fingerprint> {
+        self.key
     }
 }

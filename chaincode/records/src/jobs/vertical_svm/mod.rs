@@ -6,7 +6,7 @@ pub(super) use schedule::{Training, check_model};
 
 use super::{ClassNames, JobKind, Publication};
 use crate::{
-    Bytes, Decimal, ParamsError, ThresholdKey, is_digest,
+    Bytes, Decimal, Digest, Fingerprint, ParamsError, ThresholdKey,
     params::{check, check_key_bits},
     schedule::PhaseSchedule,
 };
@@ -34,7 +34,7 @@ pub struct VerticalSvm {
     /// Fingerprint of the threshold key, 64 hexadecimal digits; where it is absent, every participant brings the
     /// share that its configuration names, and they agree in the set-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
+    pub key: Option<Fingerprint>,
     /// Bits of the Paillier modulus N.
     pub key_bits: u32,
     /// Consent to a modulus below 2,048 bits.
@@ -80,11 +80,6 @@ impl JobKind for VerticalSvm {
         let visits = u64::from(self.iterations) * u64::from(self.batch);
         check(visits <= 10_000_000, "iterations", "more than 10,000,000 comparisons in all")?;
         check_key_bits(self.key_bits, self.insecure_key_bits)?;
-        check(
-            self.key.as_ref().is_none_or(|key| is_digest(key)),
-            "key",
-            "not a SHA-256 digest in hexadecimal",
-        )?;
         check((2..=n).contains(&self.quorum), "quorum", format!("not in 2..={n}"))?;
         check((37..=60).contains(&self.margin_bits), "margin_bits", "not in 37..=60")?;
         self.classes.as_ref().map_or(Ok(()), ClassNames::validate)?;
@@ -101,8 +96,8 @@ impl JobKind for VerticalSvm {
         Arc::new(Training::new(parties, self))
     }
 
-    fn key(&self) -> Option<&str> {
-        self.key.as_deref()
+    fn key(&self) -> Option<Fingerprint> {
+        self.key
     }
 }
 
@@ -124,10 +119,10 @@ pub struct DataDigest {
     pub instances: u32,
     /// Number of the participant's own features.
     pub features: u32,
-    /// SHA-256, hexadecimal, of the job and the sorted identifiers.
-    pub ids: String,
-    /// SHA-256, hexadecimal, of the job and the labels in the order of the identifiers.
-    pub labels: String,
+    /// SHA-256 of the job and the sorted identifiers.
+    pub ids: Digest,
+    /// SHA-256 of the job and the labels in the order of the identifiers.
+    pub labels: Digest,
 }
 
 /// IV record (table 5.2 of the book): one entry for each instance of the chunk.
@@ -159,8 +154,8 @@ pub struct PaperIv {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResultDigests {
-    /// SHA-256, hexadecimal, of all indicators in order, one byte each.
-    pub indicators: String,
-    /// SHA-256, hexadecimal, of the model digests in the order of the parties.
-    pub model: String,
+    /// SHA-256 of all indicators in order, one byte each.
+    pub indicators: Digest,
+    /// SHA-256 of the model digests in the order of the parties.
+    pub model: Digest,
 }

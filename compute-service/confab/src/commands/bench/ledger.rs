@@ -56,7 +56,7 @@ pub struct LedgerArgs {
     repeat: u32,
     /// A finished job on the ledger in --dir to replay, instead of training one.
     #[arg(long, requires = "dir")]
-    job: Option<String>,
+    job: Option<JobId>,
     /// Write the figures as JSON, `-` for standard output.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -128,11 +128,11 @@ async fn measure(args: &LedgerArgs, steps: &Steps) -> Done<Report> {
         .take(args.participants as usize)
         .map(|org| {
             let gateway = Gateway::from_profile(&network.path(&org.profile), None, node::ledger::options())?;
-            Ok(Client::new(&gateway, &network.channel, &network.chaincode.name))
+            Ok(Client::new(&gateway, &network.channel, &network.chaincode.name)?)
         })
         .collect::<Done<Vec<_>>>()?;
     let id = match &args.job {
-        Some(job) => JobId(job.clone()),
+        Some(job) => job.clone(),
         None => train(args, network, temporary.path(), steps).await?,
     };
     let recording = Recording::read(&clients[0], &id).await?;
@@ -196,7 +196,7 @@ async fn measure(args: &LedgerArgs, steps: &Steps) -> Done<Report> {
 /// Trains a job to be replayed.
 async fn train(args: &LedgerArgs, network: &Network, dir: &Path, steps: &Steps) -> Done<JobId> {
     steps.step("training the job that is to be replayed");
-    let organisations = network.organisations(args.participants as usize);
+    let organisations = experiment::named(network.organisations(args.participants as usize))?;
     let msp_ids = organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
     let defaults = experiment::template(ROWS as u32, msp_ids)?;
     let weak = args.key_bits < 2048;

@@ -273,7 +273,8 @@ fn job(args: &RowsBenchArgs, rows: u32, columns: u32) -> Done<(Job, Vec<Private>
         tables.push(Table::parse(text.as_bytes(), &labelled)?);
     }
     let params = Training { units: horizontal::units(&tables[0]), ..params };
-    let participants = (0..=args.providers).map(|party| format!("Org{}MSP", party + 1)).collect();
+    let participants =
+        (0..=args.providers).map(|party| format!("Org{}MSP", party + 1).parse()).collect::<Result<_, _>>()?;
     let job = experiment::job_params(Kind::HorizontalSvm(Box::new(params.clone())), participants)?;
     job.validate()?;
     let id = job.id();
@@ -283,7 +284,10 @@ fn job(args: &RowsBenchArgs, rows: u32, columns: u32) -> Done<(Job, Vec<Private>
         .map(|(party, table)| Private::provider(&params, table, secret(party)))
         .collect::<Result<Vec<_>, _>>()?;
     privates.push(Private::analyst(secret(args.providers)));
-    Ok((Job { version: VERSION, id, params: job, proposer: "Org1MSP".into(), proposed: 0 }, privates))
+    Ok((
+        Job { version: VERSION, id, params: job, proposer: "Org1MSP".parse().unwrap(), proposed: 0 },
+        privates,
+    ))
 }
 
 #[cfg(test)]

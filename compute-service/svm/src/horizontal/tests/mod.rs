@@ -68,13 +68,13 @@ fn job(providers: u32, rows: u32, change: impl FnOnce(&mut Params)) -> Job {
     let params = JobParams {
         version: VERSION,
         contract: "1.0".into(),
-        participants: (1..=providers + 1).map(|i| format!("Org{i}MSP")).collect(),
+        participants: (1..=providers + 1).map(|i| format!("Org{i}MSP").parse().unwrap()).collect(),
         kind: Kind::HorizontalSvm(Box::new(params)),
         nonce: Bytes(vec![3; 16]),
         deadlines: None,
     };
     params.validate().unwrap();
-    Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".into(), proposed: 0 }
+    Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 }
 }
 
 /// The analyst is party 1.

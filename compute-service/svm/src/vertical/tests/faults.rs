@@ -126,7 +126,7 @@ fn a_wrong_opening() {
 fn a_wrong_result() {
     let fault = tampered(BLINDED, (Phase::Result, 0, 2), |body| {
         let Body::Result(result) = body else { panic!() };
-        result.indicators = "0".repeat(64);
+        result.indicators = [0; 32].into();
     });
     assert_names(fault, 2, "its result differs");
 }
@@ -254,11 +254,11 @@ fn records_out_of_place() {
     assert_eq!(fold(phase(Phase::Noise), &|_| ()), Ok(()));
     let early = fold(phase(Phase::Iv), &|r| *r = trace.records[phase(Phase::Dv)].record.clone());
     assert!(early.unwrap_err().to_string().contains("before what it needs"));
-    let name = fold(0, &|r| r.msp_id = "Org9MSP".into());
+    let name = fold(0, &|r| r.msp_id = "Org9MSP".parse().unwrap());
     assert!(name.unwrap_err().to_string().contains("was posted by Org9MSP"));
     let party = fold(0, &|r| r.slot.party = 3);
     assert!(matches!(party, Err(Fault::Input(_))));
-    let job = fold(0, &|r| r.job.0.push('0'));
+    let job = fold(0, &|r| r.job = [0; 32].into());
     assert!(matches!(job, Err(Fault::Input(_))));
     let chunk = fold(0, &|r| r.slot.chunk = 1);
     assert!(chunk.unwrap_err().to_string().contains("not part of the job"));
@@ -274,6 +274,6 @@ fn parameters_that_cannot_be_run() {
     assert!(fault.to_string().contains("--weak-blinding"), "{fault}");
     let mut bench = Bench::new(BLINDED);
     assert!(matches!(VerticalSvm::start(&bench.job, Role::Member(3)), Err(Fault::Input(_))));
-    bench.job.id.0.push('0');
+    bench.job.id = [0; 32].into();
     assert!(matches!(VerticalSvm::start(&bench.job, Role::Observer), Err(Fault::Input(_))));
 }

@@ -61,7 +61,7 @@ impl Bench {
         let params = JobParams {
             version: records::VERSION,
             contract: "1.0".into(),
-            participants: (1..=shape.parties).map(|i| format!("Org{i}MSP")).collect(),
+            participants: (1..=shape.parties).map(|i| format!("Org{i}MSP").parse().unwrap()).collect(),
             kind: Kind::VerticalSvm(records::VerticalSvm {
                 judge: shape.judge,
                 instances: INSTANCES,
@@ -99,7 +99,7 @@ impl Bench {
                 version: records::VERSION,
                 id: params.id(),
                 params,
-                proposer: "Org1MSP".into(),
+                proposer: "Org1MSP".parse().unwrap(),
                 proposed: 0,
             },
             shares,

@@ -30,7 +30,7 @@ impl Asked {
     fn new(parties: usize, instances: usize, quorum: usize) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(parties as u64);
         let (_, shares) = paillier::deal(parties as u32, quorum as u32, 512, "test", &mut rng).unwrap();
-        let training = JobId("7".repeat(64));
+        let training = JobId::from([0x77; 32]);
         let weight = |rng: &mut ChaCha20Rng| i64::from(rng.next_u32() as i32 >> 6);
         let weights: Vec<Vec<i64>> = (0..parties)
             // The first weights are 1 and 2^12, so that any sum can be reached.
@@ -62,7 +62,7 @@ impl Asked {
         let params = JobParams {
             version: records::VERSION,
             contract: "1.0".into(),
-            participants: (1..=parties).map(|i| format!("Org{i}MSP")).collect(),
+            participants: (1..=parties).map(|i| format!("Org{i}MSP").parse().unwrap()).collect(),
             kind: Kind::VerticalPredict(VerticalPredict {
                 digests: weights.iter().enumerate().map(digest).collect(),
                 training,
@@ -79,7 +79,7 @@ impl Asked {
         };
         params.validate().unwrap();
         let columns = columns.iter().map(|rows| Features::from_rows(WIDTH, rows)).collect();
-        let proposer = "Org1MSP".into();
+        let proposer = "Org1MSP".parse().unwrap();
         let job = Job { version: records::VERSION, id: params.id(), params, proposer, proposed: 0 };
         Self { job, shares, weights, columns }
     }
@@ -210,7 +210,7 @@ fn another_part_than_the_one_that_was_named_is_refused() {
 fn a_value_that_the_judge_cannot_compare_stops_before_anything_is_sent() {
     let mut asked = Asked::new(2, 4, 2);
     asked.weights[1] = vec![2_000, 0];
-    let digest = digest::model(&JobId("7".repeat(64)), 1, &asked.weights[1], Some(&salt(1)));
+    let digest = digest::model(&JobId::from([0x77; 32]), 1, &asked.weights[1], Some(&salt(1)));
     let Kind::VerticalPredict(predict) = &mut asked.job.params.kind else { unreachable!() };
     predict.digests[1] = digest;
     asked.columns[1] = Features::from_rows(WIDTH, &[vec![1, 0], vec![i32::MAX, 0], vec![0, 0], vec![0, 0]]);
@@ -238,7 +238,7 @@ fn whoever_breaks_the_protocol_is_named() {
     assert!(reason.contains("the proof does not hold"), "{reason}");
     let reason = tampered(Phase::Result, |body| {
         let Body::Result(result) = body else { panic!() };
-        result.indicators = "0".repeat(64);
+        result.indicators = [0; 32].into();
     });
     assert!(reason.contains("its result differs"), "{reason}");
 
