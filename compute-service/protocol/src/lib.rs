@@ -6,7 +6,10 @@
 //! its records to the ledger and back. An observer folds the same records without owing any.
 
 mod board;
+mod book;
 mod context;
+mod decryption;
+mod digest;
 mod fault;
 pub mod forms;
 pub mod possession;
@@ -15,7 +18,10 @@ pub mod sealed;
 mod simulator;
 
 pub use board::{Board, Step};
+pub use book::Book;
 pub use context::Context;
+pub use decryption::Decryption;
+pub use digest::digest;
 pub use fault::Fault;
 pub use rng::{JobSecret, StepRng};
 pub use simulator::{Trace, simulate};

@@ -1,27 +1,8 @@
-//! Digests of what the participants agree on: a purpose and parts, each with its length, so that no two different
-//! lists of parts are the same bytes.
+//! Digests of what the participants agree on.
 
 use crate::fixed::Features;
+pub(crate) use protocol::digest;
 use records::{DataDigest, Digest, JobId, Model};
-use sha2::{Digest as _, Sha256};
-
-/// SHA-256 over a purpose, the job and parts.
-pub(crate) fn digest<P: AsRef<[u8]>>(
-    purpose: &str,
-    job: &JobId,
-    parts: impl IntoIterator<Item = P>,
-) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update((bytes.len() as u64).to_be_bytes());
-        hash.update(bytes);
-    };
-    part(b"confab svm");
-    part(purpose.as_bytes());
-    part(job.to_string().as_bytes());
-    parts.into_iter().for_each(|bytes| part(bytes.as_ref()));
-    hash.finalize().into()
-}
 
 /// Commitment to a contribution to the seed.
 pub(crate) fn commitment(job: &JobId, party: u32, contribution: &[u8]) -> [u8; 32] {

@@ -8,7 +8,6 @@
 
 mod agreement;
 pub(crate) mod blinding;
-mod book;
 mod judge;
 mod key;
 mod prediction;
@@ -30,9 +29,8 @@ use crate::{
     fixed::{FixedError, ONE},
 };
 use agreement::Agreement;
-use book::Book;
 use key::Key;
-use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
+use protocol::{Book, Committed, Fault, Protocol, Role, Status, StepRng};
 use records::{Body, Digest, Job, JobParams, Judge, Kind, Model, Phase, Publication, Slot};
 use rounds::Rounds;
 use std::collections::BTreeMap;

@@ -8,7 +8,6 @@
 use super::{
     agreement::Agreement,
     blinding::{Blinding, BlindingError},
-    book::Book,
     judge,
     rounds::Rounds,
 };
@@ -18,7 +17,7 @@ use crate::{
 };
 use dataset::Label;
 use paillier::KeyShare;
-use protocol::{Committed, Fault, Protocol, Role, Status, StepRng, forms};
+use protocol::{Book, Committed, Fault, Protocol, Role, Status, StepRng, forms};
 use records::{Body, DataDigest, Job, JobParams, Kind, Phase, Setup, Slot, VerticalPredict};
 use std::fmt;
 use zeroize::{ZeroizeOnDrop, Zeroizing};

@@ -1,12 +1,11 @@
-//! What has come in of a job, and what may come next: the same for every protocol around the judge.
+//! What has come in of a job in whose rounds a quorum decrypts, and what may come next.
 
-use crate::digest;
-use protocol::{Fault, Role};
+use crate::{Fault, Role, digest};
 use records::{Job, JobId, MspId, Phase, Record, Rules, Slot, Violation};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The records of a job whose rounds are encrypted margins (IV) and partial decryptions (DV).
-pub(super) struct Book {
+/// The records of a job whose rounds end with the partial decryptions (DV) of a quorum.
+pub struct Book {
     job: JobId,
     participants: Vec<MspId>,
     rules: Rules,
@@ -27,7 +26,7 @@ impl Book {
     ///
     /// # Errors
     /// Parameters that are not valid, or a party that the job has not.
-    pub(super) fn new(job: &Job, role: Role, quorum: u32) -> Result<Self, Fault> {
+    pub fn new(job: &Job, role: Role, quorum: u32) -> Result<Self, Fault> {
         let params = &job.params;
         params.validate().map_err(|e| Fault::Input(e.to_string()))?;
         if job.id != params.id() {
@@ -53,31 +52,35 @@ impl Book {
         })
     }
 
-    pub(super) fn job(&self) -> &JobId {
+    /// The job.
+    pub fn job(&self) -> &JobId {
         &self.job
     }
 
-    pub(super) fn participants(&self) -> &[MspId] {
+    /// MSP identifiers by party.
+    pub fn participants(&self) -> &[MspId] {
         &self.participants
     }
 
-    pub(super) fn rules(&self) -> &Rules {
+    /// Who posts what, after what.
+    pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
     /// The current round, which is the number of decided ones.
-    pub(super) fn round(&self) -> u32 {
+    pub fn round(&self) -> u32 {
         self.used.len() as u32
     }
 
     /// Number of records folded so far, and of all records of the job.
-    pub(super) fn progress(&self) -> (usize, usize) {
+    pub fn progress(&self) -> (usize, usize) {
         let of = |phase| self.rules.rounds(phase) as usize * self.rules.chunks(phase) as usize;
         let all: usize = self.rules.phases().into_iter().map(of).sum();
         (self.seen.len(), all * self.rules.parties() as usize)
     }
 
-    pub(super) fn blame(&self, party: u32, reason: impl Into<String>) -> Fault {
+    /// A fault of a party.
+    pub fn blame(&self, party: u32, reason: impl Into<String>) -> Fault {
         let msp_id = self.participants[party as usize].clone();
         Fault::Participant { party, msp_id, reason: reason.into() }
     }
@@ -92,7 +95,8 @@ impl Book {
         (0..self.rules.parties()).filter(all).collect()
     }
 
-    pub(super) fn is_complete(&self, phase: Phase, round: u32) -> bool {
+    /// Whether all records of a round of a phase are in; of partial decryptions, those of a quorum.
+    pub fn is_complete(&self, phase: Phase, round: u32) -> bool {
         if phase == Phase::Dv {
             return self.decrypted(round).len() == self.quorum as usize;
         }
@@ -101,7 +105,7 @@ impl Book {
     }
 
     /// Unseen slots of all parties whose needs are met.
-    pub(super) fn open_slots(&self) -> Vec<Slot> {
+    pub fn open_slots(&self) -> Vec<Slot> {
         let mut open = Vec::new();
         for phase in self.rules.phases() {
             let round = if matches!(phase, Phase::Iv | Phase::Dv) { self.round() } else { 0 };
@@ -114,7 +118,7 @@ impl Book {
     }
 
     /// Those of the member.
-    pub(super) fn owed(&self) -> Vec<Slot> {
+    pub fn owed(&self) -> Vec<Slot> {
         let Role::Member(me) = self.role else { return Vec::new() };
         self.open_slots().into_iter().filter(|slot| slot.party == me).collect()
     }
@@ -123,7 +127,7 @@ impl Book {
     ///
     /// # Errors
     /// [`Fault::Input`].
-    pub(super) fn check_owed(&self, slot: &Slot) -> Result<(), Fault> {
+    pub fn check_owed(&self, slot: &Slot) -> Result<(), Fault> {
         match self.role == Role::Member(slot.party) && self.is_open(slot) {
             true => Ok(()),
             false => Err(Fault::Input(format!("{slot} is not owed"))),
@@ -145,7 +149,7 @@ impl Book {
     ///
     /// # Errors
     /// What can be said against a record before its content is looked at.
-    pub(super) fn admit(&mut self, record: &Record) -> Result<bool, Fault> {
+    pub fn admit(&mut self, record: &Record) -> Result<bool, Fault> {
         let slot = record.slot;
         if record.job == self.job && self.seen.contains(&slot) {
             return Ok(false);
@@ -162,7 +166,7 @@ impl Book {
     ///
     /// # Errors
     /// [`Fault::Participant`] with what was wrong.
-    pub(super) fn settle(&mut self, record: &Record, folded: Result<(), String>) -> Result<bool, Fault> {
+    pub fn settle(&mut self, record: &Record, folded: Result<(), String>) -> Result<bool, Fault> {
         let slot = record.slot;
         folded.map_err(|reason| self.blame(slot.party, format!("{slot}: {reason}")))?;
         self.note(record);
@@ -193,30 +197,30 @@ impl Book {
         let slot = record.slot;
         self.seen.insert(slot);
         *self.counts.entry((slot.phase, slot.round)).or_insert(0) += 1;
-        self.recent.insert(slot, digest::digest("record", &self.job, [record.to_json()]));
+        self.recent.insert(slot, digest("record", &self.job, [record.to_json()]));
         // Chain and noise are one stage: a member may be at the noise of one chunk and the chain of another.
         if slot.phase != Phase::Chain && self.is_complete(slot.phase, slot.round) {
             let stage = std::iter::once(&self.history).chain(self.recent.values());
-            self.history = digest::digest("history", &self.job, stage);
+            self.history = digest("history", &self.job, stage);
             self.recent.clear();
         }
     }
 
     /// The members whose partial decryptions decide a round that is complete; the next one begins.
-    pub(super) fn decide(&mut self, round: u32) -> Vec<u32> {
+    pub fn decide(&mut self, round: u32) -> Vec<u32> {
         let used = self.decrypted(round);
         self.used.push(used.clone());
         used
     }
 
-    /// See [`protocol::Protocol::used`].
-    pub(super) fn used(&self, slot: &Slot) -> Vec<u32> {
+    /// See [`Protocol::used`](crate::Protocol::used).
+    pub fn used(&self, slot: &Slot) -> Vec<u32> {
         let decided = self.rules.quorum(slot).and_then(|(_, round, _)| self.used.get(round as usize));
         decided.cloned().unwrap_or_default()
     }
 
-    /// See [`protocol::Protocol::inputs`]; `private` is a digest of what the member brings.
-    pub(super) fn inputs(&self, slot: Slot, private: &[u8; 32]) -> [u8; 32] {
+    /// See [`Protocol::inputs`](crate::Protocol::inputs); `private` is a digest of what the member brings.
+    pub fn inputs(&self, slot: Slot, private: &[u8; 32]) -> [u8; 32] {
         let place = slot.to_string();
         let own = [place.as_bytes(), &private[..], &self.history];
         // Of the preparation, a member reads the chain of its chunk.
@@ -229,6 +233,6 @@ impl Book {
                 phase => phase == Phase::Noise,
             })
             .map(|(_, digest)| &digest[..]);
-        digest::digest("inputs", &self.job, own.into_iter().chain(chain))
+        digest("inputs", &self.job, own.into_iter().chain(chain))
     }
 }
