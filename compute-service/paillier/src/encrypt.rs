@@ -42,6 +42,7 @@ pub(crate) fn generator(key: &EncryptionKey) -> BigUint {
 #[derive(Clone)]
 pub struct Encryptor {
     key: EncryptionKey,
+    base: Residue,
     table: FixedBase,
 }
 
@@ -51,12 +52,18 @@ impl Encryptor {
         let ring = key.ring();
         let h = ring.residue(&generator(key)).expect("h is below N");
         let h_s = ring.pow_public_all(&[h], key.n()).swap_remove(0);
-        Self { key: key.clone(), table: ring.fixed_base(&h_s, randomness.bits(key.bits())) }
+        let table = ring.fixed_base(&h_s, randomness.bits(key.bits()));
+        Self { key: key.clone(), base: h_s, table }
     }
 
     /// The key.
     pub fn key(&self) -> &EncryptionKey {
         &self.key
+    }
+
+    /// h_s.
+    pub(crate) fn base(&self) -> &Residue {
+        &self.base
     }
 
     /// Length of the random exponents in bits.
@@ -126,7 +133,11 @@ impl Encryptor {
 
     /// 1 + m·N for each plaintext: made from two summands of m, each uniform modulo N, because taking in values takes longer
     /// for long ones.
-    fn constants(&self, plaintexts: &[BigInt], rng: &mut impl CryptoRng) -> Result<Vec<Residue>, Overflow> {
+    pub(crate) fn constants(
+        &self,
+        plaintexts: &[BigInt],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<Residue>, Overflow> {
         let n = self.key.n();
         let (mut masks, mut rests) = (Vec::new(), Vec::new());
         for (index, m) in plaintexts.iter().enumerate() {
@@ -137,7 +148,7 @@ impl Encryptor {
         Ok(self.key.ring().mul_pairs(&self.key.one_plus(&masks), &self.key.one_plus(&rests)))
     }
 
-    fn product(&self, a: &[Residue], b: &[Residue]) -> Vec<Ciphertext> {
+    pub(crate) fn product(&self, a: &[Residue], b: &[Residue]) -> Vec<Ciphertext> {
         self.key.ring().mul_pairs(a, b).into_iter().map(Ciphertext).collect()
     }
 
@@ -174,10 +185,21 @@ impl Encryptor {
         self.key.ring().pow_public_all(&self.roots(count, rng), self.key.n())
     }
 
+    /// h_s^r of secret r as long as the table is for.
+    pub(crate) fn powers(&self, exponents: &[Secret]) -> Vec<Residue> {
+        self.table.pow(exponents)
+    }
+
+    /// h_s^r of a longer secret.
+    pub(crate) fn long_power(&self, exponent: &Secret) -> Residue {
+        let base = std::slice::from_ref(&self.base);
+        self.key.ring().pow_secret(base, exponent).swap_remove(0)
+    }
+
     fn blindings(&self, count: usize, rng: &mut impl CryptoRng) -> Vec<Residue> {
         let bits = self.randomness_bits();
         let exponents: Vec<Secret> = (0..count).map(|_| random::secret(rng, bits)).collect();
-        self.table.pow(&exponents)
+        self.powers(&exponents)
     }
 }
 

@@ -6,6 +6,8 @@
 //! need only the [`EncryptionKey`], to which a `PublicKey` dereferences; an ordinary key pair, whose owner knows the
 //! factors, is a [`PrivateKey`].
 //!
+//! Where a sum of several authors' ciphertexts is decrypted, each shows with a [`KnowledgeProof`] that it knows what it put in.
+//!
 //! [`packing`] puts several values into one plaintext; [`pool`] keeps zero-encryptions ready.
 //!
 //! Everything is done in batches, because [`modexp`] computes eight residues side by side and on all threads.
@@ -42,6 +44,7 @@ mod hash;
 mod key;
 mod key_file;
 pub mod keygen;
+mod knowledge;
 mod limbs;
 pub mod measure;
 pub mod packing;
@@ -56,6 +59,7 @@ pub use ciphertext::{Ciphertext, CiphertextError, Invalid};
 pub use encrypt::{Encryptor, Randomness};
 pub use key::{EncryptionKey, KeyError, Overflow, PublicKey};
 pub use key_file::read as read_key_file;
+pub use knowledge::{KnowledgeProof, Unknown};
 pub use parts::{KeyParts, ProofParts};
 pub use private::PrivateKey;
 pub use random::below;

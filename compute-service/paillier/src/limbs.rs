@@ -34,6 +34,20 @@ pub(crate) fn mul(a: &[u64], b: &[u64]) -> Limbs {
     product
 }
 
+/// a + b, as wide as the wider one and a limb more.
+pub(crate) fn add(a: &[u64], b: &[u64]) -> Limbs {
+    let mut sum = Zeroizing::new(vec![0; a.len().max(b.len()) + 1]);
+    let mut carry = false;
+    for (i, out) in sum.iter_mut().enumerate() {
+        let limb = |x: &[u64]| x.get(i).copied().unwrap_or(0);
+        let (s, over) = limb(a).overflowing_add(limb(b));
+        let (s, still_over) = s.overflowing_add(u64::from(carry));
+        *out = s;
+        carry = over | still_over;
+    }
+    sum
+}
+
 /// a − b.
 ///
 /// # Panics
@@ -66,6 +80,7 @@ mod tests {
         #[test]
         fn agrees_with_num_bigint(a: Vec<u64>, b: Vec<u64>, bytes: Vec<u8>) {
             prop_assert_eq!(number(&mul(&a, &b)), number(&a) * number(&b));
+            prop_assert_eq!(number(&add(&a, &b)), number(&a) + number(&b));
             let (large, small) = if number(&a) < number(&b) { (&b, &a) } else { (&a, &b) };
             prop_assert_eq!(number(&sub(large, small)), number(large) - number(small));
             prop_assert_eq!(number(&from_be_bytes(&bytes)), BigUint::from_bytes_be(&bytes));
