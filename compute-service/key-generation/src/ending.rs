@@ -7,7 +7,7 @@ use paillier::{
     keygen::{assembly, exponent::IntegerSharing},
 };
 use protocol::{
-    Board, Fault, Status, Step, StepRng, forms,
+    Fault, Status, Step, StepRng, StepTranscript, forms,
     sealed::{self, Keys, MessageContext},
 };
 use records::{Body, Bytes, Dv, Job, JobId, Phase, Record, Slot};
@@ -86,18 +86,26 @@ impl Dealing {
 }
 
 /// Where a job about a key stands.
-pub(crate) fn status(ending: Option<&Ending>, board: &Board, candidates: u64) -> Status<Output> {
-    let waiting_for = board.open_slots();
+pub(crate) fn status(
+    ending: Option<&Ending>,
+    transcript: &StepTranscript,
+    candidates: u64,
+) -> Status<Output> {
+    let waiting_for = transcript.open_slots();
     let done = waiting_for.is_empty().then(|| ending.and_then(|ending| ending.output(candidates))).flatten();
     done.map_or(Status::Running { waiting_for }, Status::Done)
 }
 
 /// Checks that a posted key is the one that the records give.
-pub(crate) fn check_key(ending: Option<&Ending>, board: &Board, record: &Record) -> Result<(), Fault> {
+pub(crate) fn check_key(
+    ending: Option<&Ending>,
+    transcript: &StepTranscript,
+    record: &Record,
+) -> Result<(), Fault> {
     let own = ending.and_then(Ending::key).map(forms::threshold_key);
     match (&record.body, own) {
         (Body::Key(key), Some(own)) if *key != own => {
-            Err(board.blame(record.slot.party, "its key is not the one that the records give"))
+            Err(transcript.blame(record.slot.party, "its key is not the one that the records give"))
         }
         _ => Ok(()),
     }
@@ -141,7 +149,7 @@ impl Ending {
     /// A share for each member, sealed to it.
     pub(crate) fn deal(
         &self,
-        board: &Board,
+        transcript: &StepTranscript,
         me: u32,
         shares: &[BigUint],
         hpke: &[[u8; 32]],
@@ -150,43 +158,49 @@ impl Ending {
         let step = self.dealing.step.name();
         let mut payload = Vec::new();
         for (&to, share) in self.dealing.members.iter().zip(shares) {
-            let place = MessageContext { of: board.job(), step: &step, from: me, to };
+            let place = MessageContext { of: transcript.job(), step: &step, from: me, to };
             let message = Zeroizing::new(wire::encode(std::slice::from_ref(share), self.dealing.width));
             let sealed = sealed::seal(&hpke[to as usize], &place, &message, rng);
-            payload.extend(sealed.ok_or_else(|| board.blame(to, "its HPKE key is no key"))?);
+            payload.extend(sealed.ok_or_else(|| transcript.blame(to, "its HPKE key is no key"))?);
         }
         Ok(payload)
     }
 
-    pub(crate) fn fold_dealt(&mut self, board: &Board) {
-        let of = |dealer: &u32| board.payload(self.dealing.step, *dealer);
+    pub(crate) fn fold_dealt(&mut self, transcript: &StepTranscript) {
+        let of = |dealer: &u32| transcript.payload(self.dealing.step, *dealer);
         self.dealt = self.dealing.dealers.iter().map(of).collect();
     }
 
     /// The member's share.
-    fn received(&self, board: &Board, me: u32, private: &Private) -> Result<BigUint, Fault> {
-        let keys = Keys::derive(&private.secret, board.job());
-        let share = self.dealing.receive(board.job(), me, &keys, &self.dealt);
-        share.map_err(|dealer| board.blame(dealer, "its share cannot be opened or is out of range"))
+    fn received(&self, transcript: &StepTranscript, me: u32, private: &Private) -> Result<BigUint, Fault> {
+        let keys = Keys::derive(&private.secret, transcript.job());
+        let share = self.dealing.receive(transcript.job(), me, &keys, &self.dealt);
+        share.map_err(|dealer| transcript.blame(dealer, "its share cannot be opened or is out of range"))
     }
 
-    pub(crate) fn verification(&self, board: &Board, me: u32, private: &Private) -> Result<Vec<u8>, Fault> {
-        let share = self.received(board, me, private)?;
+    pub(crate) fn verification(
+        &self,
+        transcript: &StepTranscript,
+        me: u32,
+        private: &Private,
+    ) -> Result<Vec<u8>, Fault> {
+        let share = self.received(transcript, me, private)?;
         Ok(assembly::verification_key(&self.encryption, &self.dealing.sharing, &share))
     }
 
     /// Puts the key together from the verification keys.
     pub(crate) fn fold_verification(
         &mut self,
-        board: &Board,
+        transcript: &StepTranscript,
         step: Step,
         assemble: impl FnOnce(&EncryptionKey, &[&[u8]]) -> Result<PublicKey, KeyError>,
     ) -> Result<(), Fault> {
-        let values: Vec<Vec<u8>> = self.dealing.members.iter().map(|m| board.payload(step, *m)).collect();
+        let values: Vec<Vec<u8>> =
+            self.dealing.members.iter().map(|m| transcript.payload(step, *m)).collect();
         let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
         let key = assemble(&self.encryption, &values).map_err(|error| match error {
             KeyError::Verification { index, reason } => {
-                board.blame(self.dealing.members[index as usize], format!("verification key: {reason}"))
+                transcript.blame(self.dealing.members[index as usize], format!("verification key: {reason}"))
             }
             other => Fault::Disagreement(format!("the key is refused: {other}")),
         })?;
@@ -196,7 +210,7 @@ impl Ending {
 
     pub(crate) fn trial(
         &self,
-        board: &Board,
+        transcript: &StepTranscript,
         slot: Slot,
         purpose: &str,
         private: &Private,
@@ -204,10 +218,10 @@ impl Ending {
     ) -> Result<Body, Fault> {
         let key = self.key.as_ref().expect("the verification keys come before the trial");
         let index = self.dealing.index(slot.party).expect("only members try the key");
-        let share = self.received(board, slot.party, private)?;
+        let share = self.received(transcript, slot.party, private)?;
         let share = assembly::key_share(key, &self.dealing.sharing, index, purpose, &share)
             .map_err(|e| Fault::Input(e.to_string()))?;
-        let context = forms::proof_context(board.job(), &slot);
+        let context = forms::proof_context(transcript.job(), &slot);
         let (partials, proof) = paillier::partial_decrypt(&share, &[assembly::trial(key).1], &context, rng);
         let dv = Partial::to_bytes_batch(key, &partials).into_iter().map(Bytes).collect();
         Ok(Body::Dv(Dv { dv, proof: forms::proof_record(&proof) }))
@@ -215,20 +229,20 @@ impl Ending {
 
     /// Checks that every member has its share of the same exponent: every proof, and the decryption by quorums that
     /// together hold all members.
-    pub(crate) fn fold_trial(&mut self, board: &Board, step: Step) -> Result<(), Fault> {
+    pub(crate) fn fold_trial(&mut self, transcript: &StepTranscript, step: Step) -> Result<(), Fault> {
         let key = self.key.as_ref().expect("the verification keys come before the trial");
         let (number, ciphertext) = assembly::trial(key);
         let mut decrypted = Vec::new();
         for (index, &party) in (0..).zip(&self.dealing.members) {
-            let Some(Body::Dv(dv)) = board.body(step.phase, step.round, party) else {
-                return Err(board.blame(party, "no partial decryption"));
+            let Some(Body::Dv(dv)) = transcript.body(step.phase, step.round, party) else {
+                return Err(transcript.blame(party, "no partial decryption"));
             };
-            let wrong = |reason: String| board.blame(party, format!("trial: {reason}"));
+            let wrong = |reason: String| transcript.blame(party, format!("trial: {reason}"));
             let partials =
                 Partial::from_bytes_batch(key, &[&dv.dv[0].0]).map_err(|e| wrong(e.to_string()))?;
             let proof = forms::proof(&dv.proof, key).map_err(|e| wrong(e.to_string()))?;
             let slot = Slot { phase: step.phase, round: step.round, party, chunk: 0 };
-            let context = forms::proof_context(board.job(), &slot);
+            let context = forms::proof_context(transcript.job(), &slot);
             let ciphertexts = std::slice::from_ref(&ciphertext);
             let partials_of = &partials;
             let contribution =

@@ -19,7 +19,7 @@ use paillier::{
         pairwise, seal,
     },
 };
-use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, forms, possession};
+use protocol::{Committed, Fault, Protocol, Role, Status, Step, StepRng, StepTranscript, forms, possession};
 use records::{Body, Bytes, Collusion, Job, KeyGeneration, KeySizes, Kind, MemberKeys, Phase, Slot};
 use std::{
     f64::consts::LN_2,
@@ -29,7 +29,7 @@ use std::{
 /// One party's side of a key generation.
 pub struct Generation {
     pub(crate) params: KeyGeneration,
-    pub(crate) board: Board,
+    pub(crate) transcript: StepTranscript,
     pub(crate) sizes: KeySizes,
     /// The member's, or the first one's for an observer, who uses what is public of it.
     pub(crate) plan: Plan,
@@ -71,10 +71,10 @@ impl Batch {
 }
 
 /// Whose fault a step of the arithmetic says it is.
-pub(crate) fn fault_of(board: &Board, step: Step, fault: paillier::keygen::Fault) -> Fault {
+pub(crate) fn fault_of(transcript: &StepTranscript, step: Step, fault: paillier::keygen::Fault) -> Fault {
     use paillier::keygen::Fault::{Member, Together};
     match fault {
-        Member { party, reason } => board.blame(party, format!("{}: {reason}", step.name())),
+        Member { party, reason } => transcript.blame(party, format!("{}: {reason}", step.name())),
         Together(reason) => Fault::Disagreement(format!("{}: {reason}", step.name())),
         other => Fault::Input(other.to_string()),
     }
@@ -100,7 +100,7 @@ impl Generation {
 
     /// The session of commitments: the job.
     pub(crate) fn session(&self) -> [u8; 32] {
-        *self.board.job().0.bytes()
+        *self.transcript.job().0.bytes()
     }
 
     /// Among so many candidates one is good but for a chance of 2⁻³⁰, if nobody deviates.
@@ -121,24 +121,24 @@ impl Generation {
     fn opened(&self, step: Step, count: usize) -> Result<Vec<Message>, Fault> {
         let commitment = Step::first(commitment_of(step.phase), step.round);
         let open = |party| {
-            let wrong = |reason: &str| self.board.blame(party, format!("{}: {reason}", step.name()));
-            let payload = self.board.payload(step, party);
+            let wrong = |reason: &str| self.transcript.blame(party, format!("{}: {reason}", step.name()));
+            let payload = self.transcript.payload(step, party);
             let (salt, numbers) = payload.split_at_checked(32).ok_or_else(|| wrong("no salt"))?;
             let numbers = wire::decode(numbers, self.width(step.phase)).filter(|n| n.len() == count);
             let numbers = numbers.ok_or_else(|| wrong("a wrong number of values"))?;
             let salt = salt.try_into().expect("32 bytes");
             let sealed = seal(&self.session(), &step.name(), party, salt, &numbers);
-            match self.board.payload(commitment, party) == sealed {
+            match self.transcript.payload(commitment, party) == sealed {
                 true => Ok(numbers),
                 false => Err(wrong("opened something else than it committed to")),
             }
         };
-        (0..self.board.rules.parties()).map(open).collect()
+        (0..self.transcript.rules().parties()).map(open).collect()
     }
 
     fn fold_keys(&mut self) -> Result<(), Fault> {
-        self.hpke = self.board.hpke()?;
-        let keys = self.board.keys()?;
+        self.hpke = self.transcript.hpke()?;
+        let keys = self.transcript.keys()?;
         let moduli = keys.iter().filter_map(|keys| keys.paillier.as_ref());
         self.moduli = moduli.map(|modulus| vec![BigUint::from_bytes_be(&modulus.0)]).collect();
         self.check_own(&keys)
@@ -146,21 +146,21 @@ impl Generation {
 
     /// That the members' own moduli are theirs, where they multiply in pairs.
     fn check_own(&self, keys: &[&MemberKeys]) -> Result<(), Fault> {
-        let job = self.board.job();
+        let job = self.transcript.job();
         for ((party, keys), modulus) in (0..).zip(keys).zip(&self.moduli) {
             let Some(root) = keys.possession.as_ref().and_then(|shown| shown.paillier.as_ref()) else {
                 continue;
             };
             let root = BigUint::from_bytes_be(&root.0);
             if !pairwise::is_possession(&modulus[0], &possession::statement(job, party, keys), &root) {
-                return Err(self.board.blame(party, "does not prove that its own modulus is its own"));
+                return Err(self.transcript.blame(party, "does not prove that its own modulus is its own"));
             }
         }
         let coprime =
             |one: u32, other: u32| self.moduli[one as usize][0].gcd(&self.moduli[other as usize][0]).is_one();
         match self.moduli.is_empty() {
             true => Ok(()),
-            false => self.board.check_distinct("own modulus", coprime),
+            false => self.transcript.check_distinct("own modulus", coprime),
         }
     }
 
@@ -169,11 +169,13 @@ impl Generation {
         let count = self.params.candidates as usize;
         let mut shares = self.opened(step, count + 1)?;
         let coins: Vec<Message> = shares.iter_mut().map(|message| message.split_off(count)).collect();
-        let candidates =
-            self.plan.open_products(&shares, count).map_err(|fault| fault_of(&self.board, step, fault))?;
+        let candidates = self
+            .plan
+            .open_products(&shares, count)
+            .map_err(|fault| fault_of(&self.transcript, step, fault))?;
         let mut survivors = biprimality::trial_division(&candidates);
         // What fits into a record of powers.
-        let entries = self.board.rules.max_chunk_len(Phase::PowerOpen);
+        let entries = self.transcript.rules().max_chunk_len(Phase::PowerOpen);
         let tested = (entries - 32) / self.sizes.modulus;
         survivors.truncate(tested);
         let coin = biprimality::coin(&coins);
@@ -195,7 +197,7 @@ impl Generation {
                 let survivors = self.batch.survivors();
                 let moduli: Vec<&BigUint> = survivors.iter().map(|(_, n)| *n).collect();
                 biprimality::check_powers(&powers, &moduli)
-                    .map_err(|fault| fault_of(&self.board, step, fault))?;
+                    .map_err(|fault| fault_of(&self.transcript, step, fault))?;
                 let passed =
                     (0..survivors.len()).find(|&place| Self::fits(survivors[place].1, &powers, place));
                 self.batch.passed = passed.map(|place| survivors[place].0);
@@ -205,20 +207,20 @@ impl Generation {
                 let powers = self.opened(step, BASES)?;
                 let (_, n) = self.batch.n();
                 biprimality::check_powers(&powers, &[n; BASES])
-                    .map_err(|fault| fault_of(&self.board, step, fault))?;
+                    .map_err(|fault| fault_of(&self.transcript, step, fault))?;
                 return Ok((0..BASES).all(|place| Self::fits(n, &powers, place)));
             }
             Phase::GcdOpen => {
                 let shares = self.opened(step, 1)?;
                 let one = biprimality::gcd_is_one(self.plan.group(), self.batch.n().1, &shares);
-                return one.map_err(|fault| fault_of(&self.board, step, fault));
+                return one.map_err(|fault| fault_of(&self.transcript, step, fault));
             }
             Phase::ThetaOpen => {
                 let shares = self.opened(step, 1)?;
                 let n = self.batch.n().1.clone();
                 let opened = exponent::opened(self.plan.group(), &n, &shares);
-                let opened = opened.map_err(|fault| fault_of(&self.board, step, fault))?;
-                let delta: BigUint = (1..=self.board.rules.parties()).map(BigUint::from).product();
+                let opened = opened.map_err(|fault| fault_of(&self.transcript, step, fault))?;
+                let delta: BigUint = (1..=self.transcript.rules().parties()).map(BigUint::from).product();
                 let theta = delta * &opened % &n;
                 let good = theta.gcd(&n).is_one();
                 (self.batch.opened, self.batch.theta, self.batch.theta_shares) = (opened, theta, shares);
@@ -234,7 +236,7 @@ impl Generation {
 
     fn begin_ending(&mut self, round: u32, n: &BigUint) -> Result<(), Fault> {
         let key = EncryptionKey::new(n).map_err(|e| Fault::Disagreement(format!("N is refused: {e}")))?;
-        let parties = self.board.rules.parties();
+        let parties = self.transcript.rules().parties();
         let sharing = IntegerSharing {
             parties,
             quorum: self.params.quorum,
@@ -258,28 +260,28 @@ impl Generation {
                 true
             }
             Phase::Deal => {
-                self.ending.iter_mut().for_each(|ending| ending.fold_dealt(&self.board));
+                self.ending.iter_mut().for_each(|ending| ending.fold_dealt(&self.transcript));
                 true
             }
             Phase::Verification => {
-                let bound = self.params.collusion_bound(self.board.rules.parties());
+                let bound = self.params.collusion_bound(self.transcript.rules().parties());
                 let (quorum, theta) = (self.params.quorum, self.batch.theta.clone());
                 let ending = self.ending.as_mut().expect("θ comes before the verification keys");
-                ending.fold_verification(&self.board, step, |encryption, values| {
+                ending.fold_verification(&self.transcript, step, |encryption, values| {
                     assembly::public_key(encryption, quorum, bound, theta, values)
                 })?;
                 true
             }
             Phase::Trial => {
                 let ending = self.ending.as_mut().expect("θ comes before the trial");
-                ending.fold_trial(&self.board, step)?;
-                self.board.open(Some(Step::first(Phase::Key, 0)));
+                ending.fold_trial(&self.transcript, step)?;
+                self.transcript.open(Some(Step::first(Phase::Key, 0)));
                 return Ok(());
             }
             _ => self.fold_opening(step)?,
         };
         let next = match goes_on {
-            true => self.board.after(step),
+            true => self.transcript.after(step),
             false
                 if self.candidates >= self.most_candidates()
                     || step.round + 1 == KeyGeneration::MAX_BATCHES =>
@@ -291,7 +293,7 @@ impl Generation {
             }
             false => Some(Step::first(Phase::Units, step.round + 1)),
         };
-        self.board.open(next);
+        self.transcript.open(next);
         Ok(())
     }
 }
@@ -304,18 +306,18 @@ impl Protocol for Generation {
         let Kind::KeyGeneration(params) = &job.params.kind else {
             return Err(Fault::Input(format!("a {} job is no key generation", job.params.kind.name())));
         };
-        let board = Board::new(job, role)?;
+        let transcript = StepTranscript::new(job, role)?;
         let multiplication = match params.against {
             Collusion::Minority => Multiplication::Minority,
             Collusion::AllButOne => Multiplication::Pairwise,
         };
         let parties = job.params.parties();
-        let plan = Group::with(multiplication, parties, board.me().unwrap_or(0))
+        let plan = Group::with(multiplication, parties, transcript.me().unwrap_or(0))
             .and_then(|group| Plan::new(group, params.key_bits.into()))
             .map_err(|e| Fault::Input(e.to_string()))?;
         Ok(Self {
             params: params.clone(),
-            board,
+            transcript,
             sizes: params.sizes(parties),
             plan,
             hpke: Vec::new(),
@@ -328,11 +330,11 @@ impl Protocol for Generation {
     }
 
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
-        let complete = self.board.fold(committed)?;
-        ending::check_key(self.ending.as_ref(), &self.board, &committed.record)?;
+        let complete = self.transcript.fold(committed)?;
+        ending::check_key(self.ending.as_ref(), &self.transcript, &committed.record)?;
         match complete {
             Some(step) if step.phase == Phase::Key => {
-                self.board.open(None);
+                self.transcript.open(None);
                 Ok(())
             }
             Some(step) => self.complete(step),
@@ -341,7 +343,7 @@ impl Protocol for Generation {
     }
 
     fn owed(&self) -> Vec<Slot> {
-        self.board.owed()
+        self.transcript.owed()
     }
 
     fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
@@ -350,14 +352,14 @@ impl Protocol for Generation {
         let ending = || self.ending.as_ref().expect("θ comes before the key's end");
         match slot.phase {
             Phase::Keys => Ok(Body::Keys(member.keys())),
-            Phase::Trial => ending().trial(&self.board, slot, &self.params.purpose, private, rng),
+            Phase::Trial => ending().trial(&self.transcript, slot, &self.params.purpose, private, rng),
             Phase::Key => {
                 let key = ending().key().expect("the trial comes before the key");
                 Ok(Body::Key(forms::threshold_key(key)))
             }
             _ => {
-                let payload = member.payload(self.board.step_of(&slot))?;
-                let range = self.board.rules.chunk_range(slot.phase, slot.chunk);
+                let payload = member.payload(self.transcript.step_of(&slot))?;
+                let range = self.transcript.rules().chunk_range(slot.phase, slot.chunk);
                 let part = payload.get(range.start..range.end.min(payload.len())).unwrap_or_default();
                 Ok(Body::Part(Bytes(part.to_vec())))
             }
@@ -365,10 +367,10 @@ impl Protocol for Generation {
     }
 
     fn inputs(&self, slot: Slot, _: &Private) -> [u8; 32] {
-        self.board.digest_before(self.board.step_of(&slot))
+        self.transcript.digest_before(self.transcript.step_of(&slot))
     }
 
     fn status(&self) -> Status<Output> {
-        ending::status(self.ending.as_ref(), &self.board, self.candidates)
+        ending::status(self.ending.as_ref(), &self.transcript, self.candidates)
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct Member<'a> {
 
 impl<'a> Member<'a> {
     pub(crate) fn new(generation: &'a Generation, private: &'a Private, me: u32, memo: &'a mut Memo) -> Self {
-        let keys = Keys::derive(&private.secret, generation.board.job());
+        let keys = Keys::derive(&private.secret, generation.transcript.job());
         Self { generation, private, me, keys, memo }
     }
 
@@ -71,20 +71,21 @@ impl<'a> Member<'a> {
 
     /// Randomness for one purpose in a step: of the job's secret, the step, and everything that was posted before it.
     fn rng(&self, step: Step, purpose: &str) -> StepRng {
-        let board = &self.generation.board;
-        let chunk = board.rules.pass(step.phase, step.pass).start;
+        let transcript = &self.generation.transcript;
+        let chunk = transcript.rules().pass(step.phase, step.pass).start;
         let slot = Slot { phase: step.phase, round: step.round, party: self.me, chunk };
-        let inputs = Sha256::new().chain_update(board.digest_before(step)).chain_update(purpose);
-        StepRng::new(&self.private.secret, board.job(), slot, &inputs.finalize().into())
+        let inputs = Sha256::new().chain_update(transcript.digest_before(step)).chain_update(purpose);
+        StepRng::new(&self.private.secret, transcript.job(), slot, &inputs.finalize().into())
     }
 
     fn fault(&self, step: Step) -> impl Fn(paillier::keygen::Fault) -> Fault {
-        move |fault| fault_of(&self.generation.board, step, fault)
+        move |fault| fault_of(&self.generation.transcript, step, fault)
     }
 
     /// The member's record of keys.
     pub(crate) fn keys(&mut self) -> MemberKeys {
-        let (job, me, width) = (self.generation.board.job(), self.me, self.generation.sizes.ciphertext / 2);
+        let (job, me, width) =
+            (self.generation.transcript.job(), self.me, self.generation.sizes.ciphertext / 2);
         if !self.is_pairwise() {
             return self.keys.record(job, me, None, None);
         }
@@ -99,7 +100,7 @@ impl<'a> Member<'a> {
     fn own_key(&mut self) -> &OwnKey {
         // The same in all rounds.
         let slot = Slot { phase: Phase::Keys, round: 0, party: self.me, chunk: 0 };
-        let mut rng = StepRng::new(&self.private.secret, self.generation.board.job(), slot, &[0; 32]);
+        let mut rng = StepRng::new(&self.private.secret, self.generation.transcript.job(), slot, &[0; 32]);
         self.memo.own.get_or_insert_with(|| OwnKey::generate(&self.generation.plan, &mut rng))
     }
 
@@ -175,11 +176,11 @@ impl<'a> Member<'a> {
                 let opened = opening.open(&generation.batch.theta_shares).map_err(self.fault(step))?;
                 let mut rng = self.rng(step, "deal");
                 let shares = ending.sharing().share(&opened.1, &mut rng);
-                ending.deal(&generation.board, self.me, &shares, &generation.hpke, &mut rng)
+                ending.deal(&generation.transcript, self.me, &shares, &generation.hpke, &mut rng)
             }
             Verification => {
                 let ending = self.generation.ending.as_ref().expect("θ comes before the verification keys");
-                ending.verification(&self.generation.board, self.me, self.private)
+                ending.verification(&self.generation.transcript, self.me, self.private)
             }
             other => Err(Fault::Input(format!("{other} has no parts"))),
         }
@@ -230,14 +231,16 @@ impl<'a> Member<'a> {
     /// The messages of a step to the others, each sealed to its recipient.
     fn seal(&mut self, step: Step) -> Result<Vec<u8>, Fault> {
         let sent = self.sent(step)?;
-        let (width, name, job) = (self.width(step.phase), step.name(), self.generation.board.job());
+        let (width, name, job) = (self.width(step.phase), step.name(), self.generation.transcript.job());
         let mut rng = self.rng(step, "seal");
         let mut payload = Vec::new();
         for (to, message) in (0..).zip(sent.iter()).filter(|(to, _)| *to != self.me) {
             let place = MessageContext { of: job, step: &name, from: self.me, to };
             let message = Zeroizing::new(wire::encode(message, width));
             let sealed = sealed::seal(&self.generation.hpke[to as usize], &place, &message, &mut rng);
-            payload.extend(sealed.ok_or_else(|| self.generation.board.blame(to, "its HPKE key is no key"))?);
+            payload.extend(
+                sealed.ok_or_else(|| self.generation.transcript.blame(to, "its HPKE key is no key"))?,
+            );
         }
         Ok(payload)
     }
@@ -247,21 +250,23 @@ impl<'a> Member<'a> {
         if from == self.me {
             return Ok(self.sent(step)?[self.me as usize].clone());
         }
-        let board = &self.generation.board;
-        let payload = board.payload(step, from);
+        let transcript = &self.generation.transcript;
+        let payload = transcript.payload(step, from);
         let others = self.parties() as usize - 1;
         let place = self.me - u32::from(self.me > from);
         let length = payload.len() / others;
         let sealed = &payload[place as usize * length..][..length];
         let name = step.name();
-        let place = MessageContext { of: board.job(), step: &name, from, to: self.me };
+        let place = MessageContext { of: transcript.job(), step: &name, from, to: self.me };
         let opened = self.keys.open(&place, sealed);
         let numbers = opened.and_then(|bytes| wire::decode(&bytes, self.width(step.phase)));
-        numbers.ok_or_else(|| board.blame(from, format!("{name}: its message to this member does not open")))
+        numbers.ok_or_else(|| {
+            transcript.blame(from, format!("{name}: its message to this member does not open"))
+        })
     }
 
     fn inbox(&mut self, step: Step) -> Result<Vec<Message>, Fault> {
-        let authors = self.generation.board.rules.authors(step.phase);
+        let authors = self.generation.transcript.rules().authors(step.phase);
         authors.into_iter().map(|from| self.received(step, from)).collect()
     }
 
@@ -272,7 +277,7 @@ impl<'a> Member<'a> {
         let checked = self.generation.plan.check_units(std::slice::from_ref(&units), 2 * self.count());
         checked.map_err(|_| {
             let reason = format!("{}: units out of range", step.name());
-            self.generation.board.blame(contributor, reason)
+            self.generation.transcript.blame(contributor, reason)
         })?;
         Ok(units)
     }
@@ -313,12 +318,12 @@ impl<'a> Member<'a> {
 
     /// What the member shares with each other one.
     fn seeds(&self) -> Result<Vec<[u8; 32]>, Fault> {
-        let board = &self.generation.board;
+        let transcript = &self.generation.transcript;
         let seed = |(party, key)| match party == self.me {
             true => Ok([0; 32]),
             false => {
-                let seed = self.keys.seed(board.job(), key);
-                seed.ok_or_else(|| board.blame(party, "its HPKE key is of low order"))
+                let seed = self.keys.seed(transcript.job(), key);
+                seed.ok_or_else(|| transcript.blame(party, "its HPKE key is of low order"))
             }
         };
         (0..).zip(&self.generation.hpke).map(seed).collect()
@@ -365,10 +370,10 @@ impl<'a> Member<'a> {
         let (product, peers) = (self.product(step)?, self.peers()?);
         let offer = Step { pass: step.pass - 1, ..step };
         let width = self.generation.sizes.ciphertext;
-        let board = &self.generation.board;
+        let transcript = &self.generation.transcript;
         let offers = (0..self.parties()).map(|party| {
-            let offers = wire::decode(&board.payload(offer, party), width);
-            offers.ok_or_else(|| board.blame(party, format!("{}: not ciphertexts", offer.name())))
+            let offers = wire::decode(&transcript.payload(offer, party), width);
+            offers.ok_or_else(|| transcript.blame(party, format!("{}: not ciphertexts", offer.name())))
         });
         let offers = offers.collect::<Result<Vec<_>, _>>()?;
         let replied =
@@ -381,16 +386,16 @@ impl<'a> Member<'a> {
     /// Pairwise: the member's summands of the products, from the replies of a step.
     fn multiplied(&mut self, step: Step) -> Result<Message, Fault> {
         let (replied, peers) = (self.replied(step)?, self.peers()?);
-        let board = &self.generation.board;
+        let transcript = &self.generation.transcript;
         let width = self.generation.sizes.ciphertext;
         let inbox = (0..self.parties()).map(|from| {
             if from == self.me {
                 return Ok(Message::new());
             }
-            let payload = board.payload(step, from);
+            let payload = transcript.payload(step, from);
             let place = (self.me - u32::from(self.me > from)) as usize;
             let message = wire::split(&payload).and_then(|parts| wire::decode(parts.get(place)?, width));
-            message.ok_or_else(|| board.blame(from, format!("{}: not ciphertexts", step.name())))
+            message.ok_or_else(|| transcript.blame(from, format!("{}: not ciphertexts", step.name())))
         });
         let inbox = inbox.collect::<Result<Vec<_>, _>>()?;
         replied.1.finish(&peers, &inbox).map_err(self.fault(step))

@@ -5,7 +5,9 @@ use crate::{
     ending::{self, Ending},
 };
 use paillier::{KeyError, KeyShare, PublicKey, keygen::refresh};
-use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, forms, sealed::Keys};
+use protocol::{
+    Committed, Fault, Protocol, Role, Status, Step, StepRng, StepTranscript, forms, sealed::Keys,
+};
 use records::{Body, Bytes, Job, KeyRefresh, Kind, Phase, Slot};
 
 /// Checks that a share is the one with which a party deals in a refresh.
@@ -39,7 +41,7 @@ pub fn check_share(params: &KeyRefresh, party: u32, share: &KeyShare) -> Result<
 /// One party's side of a refresh: an old member who deals, a new member, both, or an observer.
 pub struct Refresh {
     params: KeyRefresh,
-    board: Board,
+    transcript: StepTranscript,
     hpke: Vec<[u8; 32]>,
     refresh: Option<refresh::Refresh>,
     ending: Option<Ending>,
@@ -49,13 +51,13 @@ impl Refresh {
     /// All HPKE keys are there, and the old public key.
     fn begin(&mut self) -> Result<(), Fault> {
         let mut old = None;
-        self.hpke = self.board.hpke()?;
-        for (party, keys) in (0..).zip(self.board.keys()?) {
+        self.hpke = self.transcript.hpke()?;
+        for (party, keys) in (0..).zip(self.transcript.keys()?) {
             let Some(threshold) = &keys.threshold else { continue };
             let key = forms::public_key(threshold, self.params.key_bits.into());
-            let key = key.map_err(|e| self.board.blame(party, format!("the old key: {e}")))?;
+            let key = key.map_err(|e| self.transcript.blame(party, format!("the old key: {e}")))?;
             if forms::fingerprint(&key) != self.params.key {
-                return Err(self.board.blame(party, "its key is not the one of this job"));
+                return Err(self.transcript.blame(party, "its key is not the one of this job"));
             }
             old = Some(key);
         }
@@ -83,17 +85,17 @@ impl Refresh {
     fn complete(&mut self, step: Step) -> Result<(), Fault> {
         match (step.phase, &mut self.ending) {
             (Phase::Keys, _) => self.begin()?,
-            (Phase::Deal, Some(ending)) => ending.fold_dealt(&self.board),
+            (Phase::Deal, Some(ending)) => ending.fold_dealt(&self.transcript),
             (Phase::Verification, Some(ending)) => {
                 let refresh = self.refresh.as_ref().expect("the keys come first");
                 let assemble =
                     |_: &_, values: &[&[u8]]| -> Result<PublicKey, KeyError> { refresh.public_key(values) };
-                ending.fold_verification(&self.board, step, assemble)?;
+                ending.fold_verification(&self.transcript, step, assemble)?;
             }
-            (Phase::Trial, Some(ending)) => ending.fold_trial(&self.board, step)?,
+            (Phase::Trial, Some(ending)) => ending.fold_trial(&self.transcript, step)?,
             _ => {}
         }
-        self.board.open(self.board.after(step));
+        self.transcript.open(self.transcript.after(step));
         Ok(())
     }
 }
@@ -106,18 +108,18 @@ impl Protocol for Refresh {
         let Kind::KeyRefresh(params) = &job.params.kind else {
             return Err(Fault::Input(format!("a {} job is no refresh", job.params.kind.name())));
         };
-        let board = Board::new(job, role)?;
-        Ok(Self { params: params.clone(), board, hpke: Vec::new(), refresh: None, ending: None })
+        let transcript = StepTranscript::new(job, role)?;
+        Ok(Self { params: params.clone(), transcript, hpke: Vec::new(), refresh: None, ending: None })
     }
 
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
-        let complete = self.board.fold(committed)?;
-        ending::check_key(self.ending.as_ref(), &self.board, &committed.record)?;
+        let complete = self.transcript.fold(committed)?;
+        ending::check_key(self.ending.as_ref(), &self.transcript, &committed.record)?;
         complete.map_or(Ok(()), |step| self.complete(step))
     }
 
     fn owed(&self) -> Vec<Slot> {
-        self.board.owed()
+        self.transcript.owed()
     }
 
     fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
@@ -135,33 +137,35 @@ impl Protocol for Refresh {
                     }
                     _ => None,
                 };
-                let keys = Keys::derive(&private.secret, self.board.job());
-                return Ok(Body::Keys(keys.record(self.board.job(), slot.party, None, threshold)));
+                let keys = Keys::derive(&private.secret, self.transcript.job());
+                return Ok(Body::Keys(keys.record(self.transcript.job(), slot.party, None, threshold)));
             }
             Phase::Deal => {
                 let (Some(refresh), Some(share)) = (&self.refresh, &private.share) else {
                     return Err(Fault::Input("there is no share of the key to be refreshed".into()));
                 };
                 let shares = refresh.deal(share, rng).map_err(|e| Fault::Input(e.to_string()))?;
-                ending().deal(&self.board, slot.party, &shares, &self.hpke, rng)?
+                ending().deal(&self.transcript, slot.party, &shares, &self.hpke, rng)?
             }
-            Phase::Verification => ending().verification(&self.board, slot.party, private)?,
-            Phase::Trial => return ending().trial(&self.board, slot, &self.params.purpose, private, rng),
+            Phase::Verification => ending().verification(&self.transcript, slot.party, private)?,
+            Phase::Trial => {
+                return ending().trial(&self.transcript, slot, &self.params.purpose, private, rng);
+            }
             _ => {
                 let key = ending().key().expect("the trial comes before the key");
                 return Ok(Body::Key(forms::threshold_key(key)));
             }
         };
-        let range = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        let range = self.transcript.rules().chunk_range(slot.phase, slot.chunk);
         Ok(Body::Part(Bytes(payload[range].to_vec())))
     }
 
     /// The old share is the one that the parameters name, or nothing is made.
     fn inputs(&self, slot: Slot, _: &Private) -> [u8; 32] {
-        self.board.digest_before(self.board.step_of(&slot))
+        self.transcript.digest_before(self.transcript.step_of(&slot))
     }
 
     fn status(&self) -> Status<Output> {
-        ending::status(self.ending.as_ref(), &self.board, 0)
+        ending::status(self.ending.as_ref(), &self.transcript, 0)
     }
 }

@@ -1,6 +1,6 @@
 //! Ciphertexts that a quorum decrypts, by records with proofs (DV).
 
-use crate::{Book, Fault, StepRng, forms};
+use crate::{Fault, QuorumTranscript, StepRng, forms};
 use num_bigint::BigInt;
 use paillier::{Ciphertext, Contribution, KeyShare, Partial, Proof, ProofContext, PublicKey};
 use records::{Bytes, Dv, JobId, Phase, Rules, Slot};
@@ -26,10 +26,10 @@ pub struct Decryption {
 
 impl Decryption {
     /// Before the first round.
-    pub fn new(book: &Book, key: PublicKey) -> Self {
+    pub fn new(transcript: &QuorumTranscript, key: PublicKey) -> Self {
         Self {
-            job: book.job().clone(),
-            rules: book.rules().clone(),
+            job: transcript.job().clone(),
+            rules: transcript.rules().clone(),
             key,
             ciphertexts: Vec::new(),
             partials: BTreeMap::new(),
@@ -96,10 +96,10 @@ impl Decryption {
     ///
     /// # Errors
     /// A proof that does not hold, with its author.
-    pub fn decide(&mut self, round: u32, book: &mut Book) -> Result<Vec<BigInt>, Fault> {
-        let used = book.decide(round);
+    pub fn decide(&mut self, round: u32, transcript: &mut QuorumTranscript) -> Result<Vec<BigInt>, Fault> {
+        let used = transcript.decide(round);
         self.partials.retain(|slot, _| used.contains(&slot.party));
-        self.verify().map_err(|wrong| book.blame(wrong.index, format!("round {round}: {wrong}")))?;
+        self.verify().map_err(|wrong| transcript.blame(wrong.index, format!("round {round}: {wrong}")))?;
         self.proofs += self.partials.len() as u64;
         let mut members: BTreeMap<u32, Vec<Partial>> = BTreeMap::new();
         for (slot, (partials, _)) in std::mem::take(&mut self.partials) {

@@ -5,26 +5,28 @@
 //! of it, without I/O, clock or randomness of the operating system; a driver (the node's, or [`simulate`]) carries
 //! its records to the ledger and back. An observer folds the same records without owing any.
 
-mod board;
-mod book;
 mod context;
 mod decryption;
 mod digest;
 mod fault;
 pub mod forms;
 pub mod possession;
+mod quorum;
 mod rng;
 pub mod sealed;
 mod simulator;
+mod steps;
+mod transcript;
 
-pub use board::{Board, Step};
-pub use book::Book;
 pub use context::Context;
 pub use decryption::Decryption;
 pub use digest::digest;
 pub use fault::Fault;
+pub use quorum::QuorumTranscript;
 pub use rng::{JobSecret, StepRng};
 pub use simulator::{Trace, simulate};
+pub use steps::{Step, StepTranscript};
+pub use transcript::Transcript;
 
 use records::{Body, Job, Record, Slot};
 

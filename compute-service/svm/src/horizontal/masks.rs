@@ -1,7 +1,7 @@
 //! Pairwise masks: each two providers add and subtract the same numbers, so that a sum over all shows nothing else.
 
 use num_bigint::BigUint;
-use protocol::{Board, Fault, JobSecret, sealed::Keys};
+use protocol::{Fault, JobSecret, StepTranscript, sealed::Keys};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
@@ -16,20 +16,20 @@ pub(super) struct Masks {
 impl Masks {
     /// The seeds of party `me` with the other `providers`, from the keys that all have posted.
     pub(super) fn new(
-        board: &Board,
+        transcript: &StepTranscript,
         me: u32,
         secret: &JobSecret,
         providers: &[u32],
         hpke: &[[u8; 32]],
     ) -> Result<Self, Fault> {
-        let keys = Keys::derive(secret, board.job());
+        let keys = Keys::derive(secret, transcript.job());
         if hpke[me as usize] != keys.public() {
             return Err(Fault::Input("the own key on the ledger was made with another job secret".into()));
         }
         let others = providers.iter().filter(|party| **party != me);
-        let seed = |&party: &u32| match keys.seed(board.job(), &hpke[party as usize]) {
+        let seed = |&party: &u32| match keys.seed(transcript.job(), &hpke[party as usize]) {
             Some(seed) => Ok((party, Zeroizing::new(seed))),
-            None => Err(board.blame(party, "its HPKE key is no key")),
+            None => Err(transcript.blame(party, "its HPKE key is no key")),
         };
         Ok(Self { me, seeds: others.map(seed).collect::<Result<_, _>>()? })
     }

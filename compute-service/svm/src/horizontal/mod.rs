@@ -35,7 +35,7 @@ use noise::Gaussian;
 use num_bigint::{BigInt, BigUint};
 use paillier::{Ciphertext, EncryptionKey, Encryptor, PrivateKey, Randomness};
 use parties::{Analyst, Prepared};
-use protocol::{Board, Committed, Fault, Protocol, Role, Status, Step, StepRng, sealed::Keys};
+use protocol::{Committed, Fault, Protocol, Role, Status, Step, StepRng, StepTranscript, sealed::Keys};
 use provider::{Plan, Provider, Slots, gradient_packing};
 use records::{
     Body, Bytes, Comparison, HorizontalResult, HorizontalSvm as Params, Job, Kind, Model, Phase, Publication,
@@ -59,7 +59,7 @@ struct Memo {
 pub struct HorizontalSvm {
     job: Job,
     params: Params,
-    board: Board,
+    transcript: StepTranscript,
     providers: Vec<u32>,
     hpke: Vec<[u8; 32]>,
     /// Of the analyst's public key.
@@ -118,12 +118,12 @@ impl HorizontalSvm {
     }
 
     fn is_analyst(&self) -> bool {
-        self.board.me() == Some(self.params.analyst)
+        self.transcript.me() == Some(self.params.analyst)
     }
 
     /// The ciphertexts that a party posted in a complete step, as bytes.
     fn posted(&self, step: Step, party: u32) -> impl Iterator<Item = &[u8]> {
-        let lists = self.board.bodies(step, party).filter_map(|body| match body {
+        let lists = self.transcript.bodies(step, party).filter_map(|body| match body {
             Body::Ciphertexts(list) => Some(list),
             _ => None,
         });
@@ -138,7 +138,7 @@ impl HorizontalSvm {
 
     fn take(&self, step: Step, party: u32, bytes: &[&[u8]]) -> Result<Vec<Ciphertext>, Fault> {
         let taken = Ciphertext::from_bytes_batch(self.encryptor().key(), bytes);
-        taken.map_err(|e| self.board.blame(party, format!("{} round {}: {e}", step.phase, step.round)))
+        taken.map_err(|e| self.transcript.blame(party, format!("{} round {}: {e}", step.phase, step.round)))
     }
 
     fn write(&self, list: Vec<Ciphertext>) -> Body {
@@ -147,10 +147,10 @@ impl HorizontalSvm {
     }
 
     fn fold_keys(&mut self) -> Result<(), Fault> {
-        self.hpke = self.board.hpke()?;
+        self.hpke = self.transcript.hpke()?;
         let analyst = self.params.analyst;
-        let n = self.board.keys()?[analyst as usize].paillier.as_ref().expect("checked by the rules");
-        let blame = |reason: String| self.board.blame(analyst, reason);
+        let n = self.transcript.keys()?[analyst as usize].paillier.as_ref().expect("checked by the rules");
+        let blame = |reason: String| self.transcript.blame(analyst, reason);
         let key =
             EncryptionKey::new(&BigUint::from_bytes_be(&n.0)).map_err(|e| blame(format!("paillier: {e}")))?;
         if key.bits() != u64::from(self.params.key_bits) {
@@ -166,7 +166,7 @@ impl HorizontalSvm {
 
     fn fold_moments(&mut self, step: Step) -> Result<(), Fault> {
         let posted: Vec<Vec<u8>> =
-            self.providers.iter().map(|party| self.board.payload(step, *party)).collect();
+            self.providers.iter().map(|party| self.transcript.payload(step, *party)).collect();
         let pooled = Pooled::new(&self.params.columns, &Units::of(&self.params), &posted);
         self.scaling = Some(pooled.map_err(|e| Fault::Disagreement(format!("over all providers, {e}")))?);
         Ok(())
@@ -174,13 +174,13 @@ impl HorizontalSvm {
 
     fn fold_seed(&mut self, step: Step) -> Result<(), Fault> {
         let job = &self.job.id;
-        for party in 0..self.board.rules.parties() {
-            let folded = match self.board.bodies(step, party).next() {
+        for party in 0..self.transcript.rules().parties() {
+            let folded = match self.transcript.bodies(step, party).next() {
                 Some(Body::SeedCommit(commit)) => self.joint.fold_commitment(party, commit),
                 Some(Body::SeedOpen(open)) => self.joint.fold_opening(job, party, open),
                 _ => unreachable!("the step is complete"),
             };
-            folded.map_err(|e| self.board.blame(party, format!("{}: {e}", step.phase)))?;
+            folded.map_err(|e| self.transcript.blame(party, format!("{}: {e}", step.phase)))?;
         }
         self.seed = (step.phase == Phase::SeedOpen).then(|| self.joint.value(job));
         Ok(())
@@ -189,12 +189,12 @@ impl HorizontalSvm {
     /// What the analyst's answer says of the own margins.
     fn fold_indicators(&mut self, step: Step) -> Result<(), Fault> {
         let active = self.params.active() as usize;
-        let own = self.board.me().and_then(|me| self.providers.iter().position(|party| *party == me));
+        let own = self.transcript.me().and_then(|me| self.providers.iter().position(|party| *party == me));
         let range =
             own.map_or(0..self.providers.len() * active, |place| place * active..(place + 1) * active);
         let analyst = self.params.analyst;
         if self.is_paper() {
-            let lists = self.board.bodies(step, analyst).filter_map(|body| match body {
+            let lists = self.transcript.bodies(step, analyst).filter_map(|body| match body {
                 Body::Indicators(list) => Some(list),
                 _ => None,
             });
@@ -223,10 +223,10 @@ impl HorizontalSvm {
 
     fn fold_model(&mut self, step: Step) -> Result<(), Fault> {
         let analyst = self.params.analyst;
-        let Some(Body::Model(model)) = self.board.bodies(step, analyst).next().cloned() else {
+        let Some(Body::Model(model)) = self.transcript.bodies(step, analyst).next().cloned() else {
             unreachable!("the step is complete")
         };
-        let blame = |reason: String| Err(self.board.blame(analyst, reason));
+        let blame = |reason: String| Err(self.transcript.blame(analyst, reason));
         if let Some(weights) = published(&model) {
             if weights.len() != self.params.weights() {
                 return blame(format!("{} weights instead of {}", weights.len(), self.params.weights()));
@@ -241,12 +241,12 @@ impl HorizontalSvm {
 
     fn closing(&self) -> HorizontalResult {
         let model = self.model.as_ref().expect("the model comes before the result");
-        HorizontalResult { transcript: self.board.digest().into(), model: model.digest }
+        HorizontalResult { transcript: self.transcript.digest().into(), model: model.digest }
     }
 
     /// Takes in a complete step; the next one.
     fn complete(&mut self, step: Step) -> Result<Option<Step>, Fault> {
-        let observes = self.board.me().is_none();
+        let observes = self.transcript.me().is_none();
         match step.phase {
             Phase::Keys => self.fold_keys()?,
             Phase::Moments => self.fold_moments(step)?,
@@ -255,7 +255,7 @@ impl HorizontalSvm {
                 self.weights = self.read(step, self.params.analyst)?;
                 if !self.weights.is_empty() && self.weights.len() != self.params.weights() {
                     return Err(self
-                        .board
+                        .transcript
                         .blame(self.params.analyst, "it ended training in a part of its records only"));
                 }
                 if self.weights.is_empty() {
@@ -282,7 +282,7 @@ impl HorizontalSvm {
             }
             _ => return Ok(None),
         }
-        Ok(self.board.after(step))
+        Ok(self.transcript.after(step))
     }
 
     /// Runs something with the analyst's secrets, all gradients so far taken in.
@@ -300,7 +300,7 @@ impl HorizontalSvm {
             return Err(Fault::Input("the own key on the ledger was made with another job secret".into()));
         }
         // Under their masks nobody can say whose part of a sum it was; and the model is everybody's.
-        let followed = analyst.follow(&self.params, self.board.rules.parties(), &self.gradients);
+        let followed = analyst.follow(&self.params, self.transcript.rules().parties(), &self.gradients);
         followed.map_err(Fault::Disagreement)?;
         run(analyst, times)
     }
@@ -316,7 +316,7 @@ impl HorizontalSvm {
             moments::check_scaled(&Units::of(&self.params), table, scaling).map_err(Fault::Input)?;
         }
         let rows = Rows::new(&self.params, table, &scaling.scaler).map_err(Fault::Input)?;
-        let masks = Masks::new(&self.board, me, &private.secret, &self.providers, &self.hpke)?;
+        let masks = Masks::new(&self.transcript, me, &private.secret, &self.providers, &self.hpke)?;
         let schedule = self.params.batch.map(|batch| {
             batches(
                 &self.job,
@@ -347,7 +347,7 @@ impl HorizontalSvm {
         };
         // The same for the margins and the gradient of a round.
         let first = Slot { phase: Phase::Margins, chunk: 0, ..slot };
-        let before = self.board.digest_before(self.board.step_of(&first));
+        let before = self.transcript.digest_before(self.transcript.step_of(&first));
         let inputs = digest::digest("plan", &self.job.id, [before, private.digest]);
         let mut rng = StepRng::new(&private.secret, &self.job.id, first, &inputs);
         let plan = Plan::draw(&batch, self.params.active() as usize, &mut rng);
@@ -371,7 +371,7 @@ impl HorizontalSvm {
     }
 
     fn make_margins(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
-        let chunk = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        let chunk = self.transcript.rules().chunk_range(slot.phase, slot.chunk);
         self.with_provider(slot, private, |provider, _, batch| match self.is_paper() {
             true => paper::pairs(provider, &self.weights, batch, chunk, rng),
             false => provider.blinded(self.slots(), &self.weights, chunk, rng),
@@ -379,13 +379,13 @@ impl HorizontalSvm {
     }
 
     fn make_gradient(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
-        let chunk = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        let chunk = self.transcript.rules().chunk_range(slot.phase, slot.chunk);
         self.with_provider(slot, private, |provider, prepared, batch| {
             let all = if self.is_paper() {
                 paper::gradient(provider, &self.weights, batch, &self.indicators, rng)
             } else {
                 let packing =
-                    gradient_packing(&self.params, self.board.rules.parties(), self.encryptor().key());
+                    gradient_packing(&self.params, self.transcript.rules().parties(), self.encryptor().key());
                 let mut noise = vec![0; self.params.weights()];
                 if let (Some(gaussian), Some(params)) = (&prepared.noise, &self.params.gradient_noise) {
                     noise.fill_with(|| {
@@ -397,7 +397,7 @@ impl HorizontalSvm {
                         }
                     });
                 }
-                let step = self.board.step_of(&slot).name();
+                let step = self.transcript.step_of(&slot).name();
                 provider.gradient(&packing, &self.comparisons, (&prepared.masks, &step), &noise, rng)
             };
             all[chunk].to_vec()
@@ -405,7 +405,7 @@ impl HorizontalSvm {
     }
 
     fn make_weights(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
-        let range = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        let range = self.transcript.rules().chunk_range(slot.phase, slot.chunk);
         let list = self.with_analyst(private, |analyst, _| {
             if slot.round == self.params.iterations || analyst.model.has_converged() {
                 return Ok(Vec::new());
@@ -418,7 +418,7 @@ impl HorizontalSvm {
 
     fn make_indicators(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
         let active = self.params.active() as usize;
-        let range = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        let range = self.transcript.rules().chunk_range(slot.phase, slot.chunk);
         self.with_analyst(private, |analyst, times| {
             let start = Instant::now();
             let mut bits = Vec::new();
@@ -458,7 +458,7 @@ impl HorizontalSvm {
             return Ok(paper::compare(key, margins));
         }
         let found = analyst::compare(key, self.slots(), margins, self.params.active() as usize);
-        found.map_err(|e| self.board.blame(self.providers[place], e))
+        found.map_err(|e| self.transcript.blame(self.providers[place], e))
     }
 
     fn make_model(&self, private: &Private) -> Result<Body, Fault> {
@@ -483,10 +483,10 @@ impl HorizontalSvm {
     fn make_moments(&self, slot: Slot, private: &Private) -> Result<Body, Fault> {
         let table = private.table.as_ref().ok_or_else(|| Fault::Input("this provider has no rows".into()))?;
         let sums = moments::sums(&Units::of(&self.params), table);
-        let masks = Masks::new(&self.board, slot.party, &private.secret, &self.providers, &self.hpke)?;
-        let step = self.board.step_of(&slot).name();
+        let masks = Masks::new(&self.transcript, slot.party, &private.secret, &self.providers, &self.hpke)?;
+        let step = self.transcript.step_of(&slot).name();
         let payload = moments::encode(&sums, &masks.draw(&step, &moments::modulus(), sums.len()));
-        let range = self.board.rules.chunk_range(slot.phase, slot.chunk);
+        let range = self.transcript.rules().chunk_range(slot.phase, slot.chunk);
         Ok(Body::Moments(Bytes(payload[range].to_vec())))
     }
 }
@@ -515,12 +515,12 @@ impl Protocol for HorizontalSvm {
 
     fn start(job: &Job, role: Role) -> Result<Self, Fault> {
         let params = params_of(job)?.clone();
-        let board = Board::new(job, role)?;
+        let transcript = StepTranscript::new(job, role)?;
         let providers = (0..job.params.parties()).filter(|party| *party != params.analyst).collect();
         Ok(Self {
             job: job.clone(),
             params,
-            board,
+            transcript,
             providers,
             hpke: Vec::new(),
             encryptor: None,
@@ -543,17 +543,19 @@ impl Protocol for HorizontalSvm {
         if let (Body::Closing(closing), Some(_)) = (&record.body, &self.model)
             && *closing != self.closing()
         {
-            return Err(self.board.blame(record.slot.party, "its result differs from what the records give"));
+            return Err(self
+                .transcript
+                .blame(record.slot.party, "its result differs from what the records give"));
         }
-        if let Some(step) = self.board.fold(committed)? {
+        if let Some(step) = self.transcript.fold(committed)? {
             let next = self.complete(step)?;
-            self.board.open(next);
+            self.transcript.open(next);
         }
         Ok(())
     }
 
     fn owed(&self) -> Vec<Slot> {
-        self.board.owed()
+        self.transcript.owed()
     }
 
     fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
@@ -576,12 +578,12 @@ impl Protocol for HorizontalSvm {
     }
 
     fn inputs(&self, slot: Slot, private: &Private) -> [u8; 32] {
-        let before = self.board.digest_before(self.board.step_of(&slot));
+        let before = self.transcript.digest_before(self.transcript.step_of(&slot));
         digest::digest("inputs", &self.job.id, [before, private.digest])
     }
 
     fn status(&self) -> Status<Output> {
-        let waiting_for = self.board.open_slots();
+        let waiting_for = self.transcript.open_slots();
         if !waiting_for.is_empty() {
             return Status::Running { waiting_for };
         }

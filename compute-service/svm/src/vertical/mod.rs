@@ -30,7 +30,7 @@ use crate::{
 };
 use agreement::Agreement;
 use key::Key;
-use protocol::{Book, Committed, Fault, Protocol, Role, Status, StepRng};
+use protocol::{Committed, Fault, Protocol, QuorumTranscript, Role, Status, StepRng};
 use records::{Body, Digest, Job, JobParams, Judge, Kind, Model, Phase, Publication, Slot};
 use rounds::Rounds;
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ impl Output {
 
 /// One party's side of a vertical training job.
 pub struct VerticalSvm {
-    book: Book,
+    transcript: QuorumTranscript,
     params: JobParams,
     blinding: Option<Blinding>,
     agreement: Agreement,
@@ -85,12 +85,12 @@ impl VerticalSvm {
 
     /// Number of finished iterations.
     pub fn iterations(&self) -> u32 {
-        self.book.round()
+        self.transcript.round()
     }
 
     /// Number of records folded so far, and of all records of the job.
     pub fn progress(&self) -> (usize, usize) {
-        self.book.progress()
+        self.transcript.progress()
     }
 
     fn fold_model(&mut self, party: u32, model: &Model) -> Result<(), String> {
@@ -99,7 +99,7 @@ impl VerticalSvm {
             if weights.len() != features {
                 return Err(format!("{} weights for {features} features", weights.len()));
             }
-            if digest::model(self.book.job(), party, &weights, None) != model.digest {
+            if digest::model(self.transcript.job(), party, &weights, None) != model.digest {
                 return Err("the digest is not that of the weights".into());
             }
         }
@@ -147,7 +147,7 @@ impl Protocol for VerticalSvm {
         let Kind::VerticalSvm(training) = &job.params.kind else {
             return Err(Fault::Input(format!("a {} job is no training", job.params.kind.name())));
         };
-        let book = Book::new(job, role, training.quorum)?;
+        let transcript = QuorumTranscript::new(job, role, training.quorum)?;
         let n = job.params.parties();
         let blinding = match training.judge {
             Judge::Paper => None,
@@ -156,7 +156,7 @@ impl Protocol for VerticalSvm {
             }
         };
         Ok(Self {
-            book,
+            transcript,
             params: job.params.clone(),
             blinding: blinding.transpose().map_err(|e| Fault::Input(e.to_string()))?,
             agreement: Agreement::new(n),
@@ -170,14 +170,14 @@ impl Protocol for VerticalSvm {
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
         let record = &committed.record;
         let slot = record.slot;
-        if !self.book.admit(record)? {
+        if !self.transcript.admit(record)? {
             return Ok(());
         }
         let instances = self.params.training().instances;
         let folded = match (&record.body, &mut self.rounds) {
             (Body::Setup(setup), _) => self.agreement.fold_setup(slot.party, setup, instances),
             (Body::SeedCommit(commit), _) => self.seed.fold_commitment(slot.party, commit),
-            (Body::SeedOpen(open), _) => self.seed.fold_opening(self.book.job(), slot.party, open),
+            (Body::SeedOpen(open), _) => self.seed.fold_opening(self.transcript.job(), slot.party, open),
             (Body::Model(model), Some(_)) => self.fold_model(slot.party, model),
             (Body::Result(result), Some(_)) => match self.result().as_ref() == Some(result) {
                 true => Ok(()),
@@ -186,20 +186,20 @@ impl Protocol for VerticalSvm {
             (body, Some(rounds)) => rounds.fold(slot, body),
             _ => unreachable!("refused by the rules, or due after the set-up only"),
         };
-        match self.book.settle(record, folded)? {
+        match self.transcript.commit_folded(record, folded)? {
             true => self.complete(slot),
             false => Ok(()),
         }
     }
 
     fn owed(&self) -> Vec<Slot> {
-        self.book.owed()
+        self.transcript.owed()
     }
 
     fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
-        self.book.check_owed(&slot)?;
+        self.transcript.check_owed(&slot)?;
         let overflow = |e: FixedError| Fault::Input(e.to_string());
-        let job = self.book.job();
+        let job = self.transcript.job();
         let rounds = || self.rounds.as_ref().expect("what needs the key comes after the set-up");
         let weights = || {
             let rounds = rounds();
@@ -211,7 +211,7 @@ impl Protocol for VerticalSvm {
             Phase::SeedOpen => Body::SeedOpen(seed::open(private.contribution())),
             Phase::Iv => {
                 let batch = &rounds().schedule()[slot.round as usize];
-                let range = self.book.rules().chunk_range(Phase::Iv, slot.chunk);
+                let range = self.transcript.rules().chunk_range(Phase::Iv, slot.chunk);
                 let margins = private.margins(&self.params, &weights()?, &batch[range]).map_err(overflow)?;
                 Body::Iv(rounds().iv(slot, &margins, rng))
             }
@@ -222,16 +222,16 @@ impl Protocol for VerticalSvm {
     }
 
     fn used(&self, slot: Slot) -> Vec<u32> {
-        self.book.used(&slot)
+        self.transcript.used(&slot)
     }
 
     fn inputs(&self, slot: Slot, private: &Private) -> [u8; 32] {
-        self.book.inputs(slot, private.digest())
+        self.transcript.inputs(slot, private.digest())
     }
 
     fn status(&self) -> Status<Output> {
-        let done = self.book.is_complete(Phase::Result, 0).then(|| self.output()).flatten();
-        done.map_or_else(|| Status::Running { waiting_for: self.book.open_slots() }, Status::Done)
+        let done = self.transcript.is_complete(Phase::Result, 0).then(|| self.output()).flatten();
+        done.map_or_else(|| Status::Running { waiting_for: self.transcript.open_slots() }, Status::Done)
     }
 }
 
@@ -241,25 +241,25 @@ impl VerticalSvm {
         let training = self.params.training();
         match (slot.phase, &mut self.rounds) {
             (Phase::Setup, _) => {
-                self.key = Some(self.agreement.key(self.book.participants(), training.key_bits)?);
+                self.key = Some(self.agreement.key(self.transcript.participants(), training.key_bits)?);
                 Ok(())
             }
             (Phase::SeedOpen, _) => {
                 let key = self.key.take().expect("the set-up comes before the seed");
-                let seed = self.seed.value(self.book.job());
+                let seed = self.seed.value(self.transcript.job());
                 let judge: Box<dyn judge::Judge> = match self.blinding {
                     Some(blinding) => {
                         let schedule =
                             schedule(&seed, training.instances, training.iterations, training.batch);
-                        let rules = self.book.rules().clone();
+                        let rules = self.transcript.rules().clone();
                         Box::new(judge::Blinded::new(rules, blinding, schedule, ONE))
                     }
                     None => Box::new(judge::Paper::new(training, &key, &seed)),
                 };
-                self.rounds = Some(Rounds::new(&self.book, key, judge));
+                self.rounds = Some(Rounds::new(&self.transcript, key, judge));
                 Ok(())
             }
-            (_, Some(rounds)) => rounds.complete(slot, &mut self.book),
+            (_, Some(rounds)) => rounds.complete(slot, &mut self.transcript),
             _ => Ok(()),
         }
     }

@@ -17,7 +17,7 @@ use crate::{
 };
 use dataset::Label;
 use paillier::KeyShare;
-use protocol::{Book, Committed, Fault, Protocol, Role, Status, StepRng, forms};
+use protocol::{Committed, Fault, Protocol, QuorumTranscript, Role, Status, StepRng, forms};
 use records::{Body, DataDigest, Job, JobParams, Kind, Phase, Setup, Slot, VerticalPredict};
 use std::fmt;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
@@ -125,7 +125,7 @@ impl Parts {
 
 /// One party's side of predictions.
 pub struct Prediction {
-    book: Book,
+    transcript: QuorumTranscript,
     params: VerticalPredict,
     blinding: Blinding,
     agreement: Agreement,
@@ -164,14 +164,14 @@ impl Prediction {
     fn complete(&mut self, slot: Slot) -> Result<(), Fault> {
         match (&mut self.rounds, slot.phase) {
             (None, _) => {
-                let key = self.agreement.key(self.book.participants(), self.params.key_bits)?;
-                let rules = self.book.rules().clone();
+                let key = self.agreement.key(self.transcript.participants(), self.params.key_bits)?;
+                let rules = self.transcript.rules().clone();
                 let all = vec![(0..self.params.instances).collect()];
                 let judge = judge::Blinded::new(rules, self.blinding, all, 0);
-                self.rounds = Some(Rounds::new(&self.book, key, Box::new(judge)));
+                self.rounds = Some(Rounds::new(&self.transcript, key, Box::new(judge)));
                 Ok(())
             }
-            (Some(rounds), _) => rounds.complete(slot, &mut self.book),
+            (Some(rounds), _) => rounds.complete(slot, &mut self.transcript),
         }
     }
 }
@@ -183,16 +183,16 @@ impl Protocol for Prediction {
 
     fn start(job: &Job, role: Role) -> Result<Self, Fault> {
         let params = params_of(&job.params)?.clone();
-        let book = Book::new(job, role, params.quorum)?;
+        let transcript = QuorumTranscript::new(job, role, params.quorum)?;
         let n = job.params.parties();
         let blinding = Self::blinding(&params, n).map_err(|e| Fault::Input(e.to_string()))?;
-        Ok(Self { book, params, blinding, agreement: Agreement::new(n), rounds: None })
+        Ok(Self { transcript, params, blinding, agreement: Agreement::new(n), rounds: None })
     }
 
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
         let record = &committed.record;
         let slot = record.slot;
-        if !self.book.admit(record)? {
+        if !self.transcript.admit(record)? {
             return Ok(());
         }
         let folded = match (&record.body, &mut self.rounds) {
@@ -204,18 +204,18 @@ impl Protocol for Prediction {
             (body, Some(rounds)) => rounds.fold(slot, body),
             _ => unreachable!("refused by the rules, or due after the set-up only"),
         };
-        match self.book.settle(record, folded)? {
+        match self.transcript.commit_folded(record, folded)? {
             true => self.complete(slot),
             false => Ok(()),
         }
     }
 
     fn owed(&self) -> Vec<Slot> {
-        self.book.owed()
+        self.transcript.owed()
     }
 
     fn make(&self, slot: Slot, private: &Parts, rng: &mut StepRng) -> Result<Body, Fault> {
-        self.book.check_owed(&slot)?;
+        self.transcript.check_owed(&slot)?;
         let rounds = || self.rounds.as_ref().expect("what needs the key comes after the set-up");
         match slot.phase {
             Phase::Setup => Ok(Body::Setup(Setup {
@@ -223,7 +223,7 @@ impl Protocol for Prediction {
                 data: private.data.clone(),
             })),
             Phase::Iv => {
-                let range = self.book.rules().chunk_range(Phase::Iv, slot.chunk);
+                let range = self.transcript.rules().chunk_range(Phase::Iv, slot.chunk);
                 Ok(Body::Iv(rounds().iv(slot, &private.scores[range], rng)))
             }
             Phase::Result => Ok(Body::Result(self.result().expect("all partial decryptions come before"))),
@@ -232,17 +232,17 @@ impl Protocol for Prediction {
     }
 
     fn used(&self, slot: Slot) -> Vec<u32> {
-        self.book.used(&slot)
+        self.transcript.used(&slot)
     }
 
     fn inputs(&self, slot: Slot, private: &Parts) -> [u8; 32] {
-        self.book.inputs(slot, &private.digest)
+        self.transcript.inputs(slot, &private.digest)
     }
 
     fn status(&self) -> Status<Vec<Label>> {
-        match self.signs().filter(|_| self.book.is_complete(Phase::Result, 0)) {
+        match self.signs().filter(|_| self.transcript.is_complete(Phase::Result, 0)) {
             Some(signs) => Status::Done(signs.iter().map(|negative| Label::of_sign(*negative)).collect()),
-            None => Status::Running { waiting_for: self.book.open_slots() },
+            None => Status::Running { waiting_for: self.transcript.open_slots() },
         }
     }
 }

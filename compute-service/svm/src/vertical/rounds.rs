@@ -3,7 +3,7 @@
 use super::judge::Judge;
 use super::key::Key;
 use paillier::KeyShare;
-use protocol::{Book, Decryption, Fault, StepRng};
+use protocol::{Decryption, Fault, QuorumTranscript, StepRng};
 use records::{Body, Iv, Phase, Rules, Slot};
 
 /// Everything from the moment when key and schedule are known.
@@ -16,10 +16,10 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn new(book: &Book, key: Key, judge: Box<dyn Judge>) -> Self {
+    pub(super) fn new(transcript: &QuorumTranscript, key: Key, judge: Box<dyn Judge>) -> Self {
         Self {
-            rules: book.rules().clone(),
-            decryption: Decryption::new(book, key.public.clone()),
+            rules: transcript.rules().clone(),
+            decryption: Decryption::new(transcript, key.public.clone()),
             key,
             judge,
             indicators: Vec::new(),
@@ -69,11 +69,11 @@ impl Rounds {
     ///
     /// # Errors
     /// A proof that does not hold, with its author.
-    pub(super) fn complete(&mut self, slot: Slot, book: &mut Book) -> Result<(), Fault> {
+    pub(super) fn complete(&mut self, slot: Slot, transcript: &mut QuorumTranscript) -> Result<(), Fault> {
         match slot.phase {
             Phase::Iv => self.decryption.begin(self.judge.close(&self.key)),
             Phase::Dv => {
-                let values = self.decryption.decide(slot.round, book)?;
+                let values = self.decryption.decide(slot.round, transcript)?;
                 self.indicators.push(self.judge.decide(&values));
             }
             _ => {}

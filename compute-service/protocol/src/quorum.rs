@@ -1,17 +1,13 @@
 //! What has come in of a job in whose rounds a quorum decrypts, and what may come next.
 
-use crate::{Fault, Role, digest};
-use records::{Job, JobId, MspId, Phase, Record, Rules, Slot, Violation};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::{Fault, Role, Transcript, digest};
+use records::{Job, Phase, Record, Slot};
+use std::{collections::BTreeMap, ops::Deref};
 
-/// The records of a job whose rounds end with the partial decryptions (DV) of a quorum.
-pub struct Book {
-    job: JobId,
-    participants: Vec<MspId>,
-    rules: Rules,
-    role: Role,
+/// The transcript of a job whose rounds end with the partial decryptions (DV) of a quorum.
+pub struct QuorumTranscript {
+    transcript: Transcript,
     quorum: u32,
-    seen: BTreeSet<Slot>,
     /// Records seen of each phase and round.
     counts: BTreeMap<(Phase, u32), usize>,
     /// Digest of the stages that are complete, and the digests of records after them.
@@ -21,50 +17,28 @@ pub struct Book {
     used: Vec<Vec<u32>>,
 }
 
-impl Book {
+impl Deref for QuorumTranscript {
+    type Target = Transcript;
+
+    fn deref(&self) -> &Transcript {
+        &self.transcript
+    }
+}
+
+impl QuorumTranscript {
     /// Before the first record of a job in which a quorum of members decrypts.
     ///
     /// # Errors
-    /// Parameters that are not valid, or a party that the job has not.
+    /// As [`Transcript::new`].
     pub fn new(job: &Job, role: Role, quorum: u32) -> Result<Self, Fault> {
-        let params = &job.params;
-        params.validate().map_err(|e| Fault::Input(e.to_string()))?;
-        if job.id != params.id() {
-            return Err(Fault::Input("the job's identifier is not that of its parameters".into()));
-        }
-        let n = params.parties();
-        if let Role::Member(party) = role
-            && party >= n
-        {
-            return Err(Fault::Input(format!("party {party} of a job of {n}")));
-        }
         Ok(Self {
-            job: job.id.clone(),
-            participants: params.participants.clone(),
-            rules: Rules::new(params),
-            role,
+            transcript: Transcript::new(job, role)?,
             quorum,
-            seen: BTreeSet::new(),
             counts: BTreeMap::new(),
             history: [0; 32],
             recent: BTreeMap::new(),
             used: Vec::new(),
         })
-    }
-
-    /// The job.
-    pub fn job(&self) -> &JobId {
-        &self.job
-    }
-
-    /// MSP identifiers by party.
-    pub fn participants(&self) -> &[MspId] {
-        &self.participants
-    }
-
-    /// Who posts what, after what.
-    pub fn rules(&self) -> &Rules {
-        &self.rules
     }
 
     /// The current round, which is the number of decided ones.
@@ -74,25 +48,19 @@ impl Book {
 
     /// Number of records folded so far, and of all records of the job.
     pub fn progress(&self) -> (usize, usize) {
-        let of = |phase| self.rules.rounds(phase) as usize * self.rules.chunks(phase) as usize;
-        let all: usize = self.rules.phases().into_iter().map(of).sum();
-        (self.seen.len(), all * self.rules.parties() as usize)
-    }
-
-    /// A fault of a party.
-    pub fn blame(&self, party: u32, reason: impl Into<String>) -> Fault {
-        let msp_id = self.participants[party as usize].clone();
-        Fault::Participant { party, msp_id, reason: reason.into() }
+        let of = |phase| self.rules().rounds(phase) as usize * self.rules().chunks(phase) as usize;
+        let all: usize = self.rules().phases().into_iter().map(of).sum();
+        (self.len(), all * self.rules().parties() as usize)
     }
 
     /// The members all of whose partial decryptions of a round are in.
     fn decrypted(&self, round: u32) -> Vec<u32> {
         let all = |party: &u32| {
             let party = *party;
-            (0..self.rules.chunks(Phase::Dv))
-                .all(|chunk| self.seen.contains(&Slot { phase: Phase::Dv, round, party, chunk }))
+            (0..self.rules().chunks(Phase::Dv))
+                .all(|chunk| self.has(&Slot { phase: Phase::Dv, round, party, chunk }))
         };
-        (0..self.rules.parties()).filter(all).collect()
+        (0..self.rules().parties()).filter(all).collect()
     }
 
     /// Whether all records of a round of a phase are in; of partial decryptions, those of a quorum.
@@ -100,17 +68,17 @@ impl Book {
         if phase == Phase::Dv {
             return self.decrypted(round).len() == self.quorum as usize;
         }
-        let all = (self.rules.parties() * self.rules.chunks(phase)) as usize;
+        let all = (self.rules().parties() * self.rules().chunks(phase)) as usize;
         self.counts.get(&(phase, round)) == Some(&all)
     }
 
     /// Unseen slots of all parties whose needs are met.
     pub fn open_slots(&self) -> Vec<Slot> {
         let mut open = Vec::new();
-        for phase in self.rules.phases() {
+        for phase in self.rules().phases() {
             let round = if matches!(phase, Phase::Iv | Phase::Dv) { self.round() } else { 0 };
-            if round < self.rules.rounds(phase) && !self.is_complete(phase, round) {
-                let slots = self.rules.round_slots(phase, round).into_iter();
+            if round < self.rules().rounds(phase) && !self.is_complete(phase, round) {
+                let slots = self.rules().round_slots(phase, round).into_iter();
                 open.extend(slots.filter(|slot| self.is_open(slot)));
             }
         }
@@ -119,8 +87,7 @@ impl Book {
 
     /// Those of the member.
     pub fn owed(&self) -> Vec<Slot> {
-        let Role::Member(me) = self.role else { return Vec::new() };
-        self.open_slots().into_iter().filter(|slot| slot.party == me).collect()
+        self.open_slots().into_iter().filter(|slot| Some(slot.party) == self.me()).collect()
     }
 
     /// That a slot is the member's to fill now.
@@ -128,20 +95,15 @@ impl Book {
     /// # Errors
     /// [`Fault::Input`].
     pub fn check_owed(&self, slot: &Slot) -> Result<(), Fault> {
-        match self.role == Role::Member(slot.party) && self.is_open(slot) {
+        match self.me() == Some(slot.party) && self.is_open(slot) {
             true => Ok(()),
             false => Err(Fault::Input(format!("{slot} is not owed"))),
         }
     }
 
     fn is_open(&self, slot: &Slot) -> bool {
-        let decided = self.rules.quorum(slot).is_none_or(|(_, round, _)| round < self.round());
-        decided && self.follows(slot, &self.used(slot))
-    }
-
-    /// Whether a slot is free and what it builds on is there.
-    fn follows(&self, slot: &Slot, used: &[u32]) -> bool {
-        !self.seen.contains(slot) && self.rules.needs(slot, used).iter().all(|need| self.seen.contains(need))
+        let decided = self.rules().quorum(slot).is_none_or(|(_, round, _)| round < self.round());
+        decided && self.is_free(slot, &self.used(slot))
     }
 
     /// Whether a record's content is to be folded: it was not before, and does not come too late to matter, a quorum
@@ -151,13 +113,12 @@ impl Book {
     /// What can be said against a record before its content is looked at.
     pub fn admit(&mut self, record: &Record) -> Result<bool, Fault> {
         let slot = record.slot;
-        if record.job == self.job && self.seen.contains(&slot) {
+        if !self.check(record)? {
             return Ok(false);
         }
-        self.check(record)?;
         let late = slot.phase == Phase::Dv && slot.round < self.round();
         if late {
-            self.seen.insert(slot);
+            self.transcript.commit(slot);
         }
         Ok(!late)
     }
@@ -166,42 +127,23 @@ impl Book {
     ///
     /// # Errors
     /// [`Fault::Participant`] with what was wrong.
-    pub fn settle(&mut self, record: &Record, folded: Result<(), String>) -> Result<bool, Fault> {
+    pub fn commit_folded(&mut self, record: &Record, folded: Result<(), String>) -> Result<bool, Fault> {
         let slot = record.slot;
         folded.map_err(|reason| self.blame(slot.party, format!("{slot}: {reason}")))?;
         self.note(record);
         Ok(self.is_complete(slot.phase, slot.round))
     }
 
-    fn check(&self, record: &Record) -> Result<(), Fault> {
-        let slot = &record.slot;
-        if record.job != self.job || slot.party >= self.rules.parties() {
-            return Err(Fault::Input(format!("a record of job {:?} party {}", record.job, slot.party)));
-        }
-        if record.msp_id != self.participants[slot.party as usize] {
-            return Err(self.blame(slot.party, format!("{slot} was posted by {}", record.msp_id)));
-        }
-        let checked = self.rules.check(slot, &record.body, &record.used);
-        checked.map_err(|violation| match violation {
-            Violation::NoSlot { .. } => self.blame(slot.party, format!("{slot} is not part of the job")),
-            other => self.blame(slot.party, format!("{slot}: {other}")),
-        })?;
-        match self.follows(slot, &record.used) {
-            true => Ok(()),
-            false => Err(self.blame(slot.party, format!("{slot} was posted before what it needs"))),
-        }
-    }
-
     /// Notes a folded record; completes its stage where it is the last of it.
     fn note(&mut self, record: &Record) {
         let slot = record.slot;
-        self.seen.insert(slot);
+        self.transcript.commit(slot);
         *self.counts.entry((slot.phase, slot.round)).or_insert(0) += 1;
-        self.recent.insert(slot, digest("record", &self.job, [record.to_json()]));
+        self.recent.insert(slot, digest("record", self.job(), [record.to_json()]));
         // Chain and noise are one stage: a member may be at the noise of one chunk and the chain of another.
         if slot.phase != Phase::Chain && self.is_complete(slot.phase, slot.round) {
             let stage = std::iter::once(&self.history).chain(self.recent.values());
-            self.history = digest("history", &self.job, stage);
+            self.history = digest("history", self.job(), stage);
             self.recent.clear();
         }
     }
@@ -215,7 +157,7 @@ impl Book {
 
     /// See [`Protocol::used`](crate::Protocol::used).
     pub fn used(&self, slot: &Slot) -> Vec<u32> {
-        let decided = self.rules.quorum(slot).and_then(|(_, round, _)| self.used.get(round as usize));
+        let decided = self.rules().quorum(slot).and_then(|(_, round, _)| self.used.get(round as usize));
         decided.cloned().unwrap_or_default()
     }
 
@@ -233,6 +175,6 @@ impl Book {
                 phase => phase == Phase::Noise,
             })
             .map(|(_, digest)| &digest[..]);
-        digest("inputs", &self.job, own.into_iter().chain(chain))
+        digest("inputs", self.job(), own.into_iter().chain(chain))
     }
 }

@@ -1,9 +1,9 @@
 //! The records of a job whose parties go on together, step after step.
 
-use crate::{Committed, Fault, Role, possession};
-use records::{Body, Job, JobId, MemberKeys, MspId, Phase, Record, Rules, Slot};
+use crate::{Committed, Fault, Role, Transcript, possession};
+use records::{Body, Job, MemberKeys, Phase, Record, Slot};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref};
 
 /// One exchange: everybody posts, then everybody goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,76 +28,42 @@ impl Step {
     }
 }
 
-/// The open step, and what was posted in the steps of its round before.
-pub struct Board {
-    job: JobId,
-    participants: Vec<MspId>,
-    /// Who posts what, after what.
-    pub rules: Rules,
-    role: Role,
+/// The transcript of a job whose parties go on together: the open step, and what was posted in the steps of its round
+/// before.
+pub struct StepTranscript {
+    transcript: Transcript,
     step: Option<Step>,
-    /// Each with its place in the order of the ledger.
-    seen: BTreeMap<Slot, usize>,
     bodies: BTreeMap<Slot, Body>,
     /// Digest of all records of earlier rounds, and of the complete steps of this one.
     past: [u8; 32],
     digests: BTreeMap<Step, [u8; 32]>,
 }
 
-impl Board {
+impl Deref for StepTranscript {
+    type Target = Transcript;
+
+    fn deref(&self) -> &Transcript {
+        &self.transcript
+    }
+}
+
+impl StepTranscript {
     /// Before the first record.
     ///
     /// # Errors
-    /// Parameters that are not valid, or a party that the job has not.
+    /// As [`Transcript::new`].
     pub fn new(job: &Job, role: Role) -> Result<Self, Fault> {
-        job.params.validate().map_err(|e| Fault::Input(e.to_string()))?;
-        if job.id != job.params.id() {
-            return Err(Fault::Input("the job's identifier is not that of its parameters".into()));
-        }
-        if let Role::Member(party) = role
-            && party >= job.params.parties()
-        {
-            return Err(Fault::Input(format!("party {party} of a job of {}", job.params.parties())));
-        }
-        let rules = Rules::new(&job.params);
-        let step = Step::first(rules.first_phase(), 0);
-        Ok(Self {
-            job: job.id.clone(),
-            participants: job.params.participants.clone(),
-            rules,
-            role,
-            step: Some(step),
-            seen: BTreeMap::new(),
-            bodies: BTreeMap::new(),
-            past: [0; 32],
-            digests: BTreeMap::new(),
-        })
-    }
-
-    /// The job.
-    pub fn job(&self) -> &JobId {
-        &self.job
-    }
-
-    /// The member's index; an observer has none.
-    pub fn me(&self) -> Option<u32> {
-        match self.role {
-            Role::Member(party) => Some(party),
-            Role::Observer => None,
-        }
-    }
-
-    /// A fault of a party.
-    pub fn blame(&self, party: u32, reason: impl Into<String>) -> Fault {
-        let msp_id = self.participants[party as usize].clone();
-        Fault::Participant { party, msp_id, reason: reason.into() }
+        let transcript = Transcript::new(job, role)?;
+        let step = Some(Step::first(transcript.rules().first_phase(), 0));
+        let (bodies, past, digests) = (BTreeMap::new(), [0; 32], BTreeMap::new());
+        Ok(Self { transcript, step, bodies, past, digests })
     }
 
     /// The slots of a step.
     fn slots(&self, step: Step) -> Vec<Slot> {
-        let chunks = self.rules.pass(step.phase, step.pass);
+        let chunks = self.rules().pass(step.phase, step.pass);
         let Step { round, phase, .. } = step;
-        self.rules
+        self.rules()
             .authors(phase)
             .into_iter()
             .flat_map(|party| chunks.clone().map(move |chunk| Slot { phase, round, party, chunk }))
@@ -107,7 +73,7 @@ impl Board {
     /// Slots of the open step that were not seen.
     pub fn open_slots(&self) -> Vec<Slot> {
         let slots = self.step.map(|step| self.slots(step)).unwrap_or_default();
-        slots.into_iter().filter(|slot| !self.seen.contains_key(slot)).collect()
+        slots.into_iter().filter(|slot| !self.has(slot)).collect()
     }
 
     /// Those of the member.
@@ -117,37 +83,27 @@ impl Board {
 
     /// The step to which a slot belongs.
     pub fn step_of(&self, slot: &Slot) -> Step {
-        Step { round: slot.round, phase: slot.phase, pass: self.rules.place(slot).0 }
+        Step { round: slot.round, phase: slot.phase, pass: self.rules().place(slot).0 }
     }
 
     /// Takes a record; the step that it completes, if it does.
     ///
     /// # Errors
-    /// A record that is not due or of the wrong form.
+    /// A record that is not admitted, or not of the open step.
     pub fn fold(&mut self, committed: &Committed) -> Result<Option<Step>, Fault> {
         let record: &Record = &committed.record;
         let slot = record.slot;
-        if record.job != self.job || slot.party as usize >= self.participants.len() {
-            return Err(Fault::Input(format!("a record of job {:?} party {}", record.job, slot.party)));
-        }
-        if self.seen.contains_key(&slot) {
+        if !self.check(record)? {
             return Ok(None);
         }
-        let refuse = |reason: String| Err(self.blame(slot.party, format!("{slot}: {reason}")));
-        if record.msp_id != self.participants[slot.party as usize] {
-            return refuse(format!("posted by {}", record.msp_id));
-        }
-        if !self.rules.exists(&slot) || self.step != Some(self.step_of(&slot)) {
-            return refuse("not due".into());
-        }
         let step = self.step_of(&slot);
-        if let Err(violation) = self.rules.check(&slot, &record.body, &record.used) {
-            return refuse(violation.to_string());
+        if self.step != Some(step) {
+            return Err(self.blame(slot.party, format!("{slot}: not due")));
         }
-        self.seen.insert(slot, self.seen.len());
+        self.transcript.commit(slot);
         self.bodies.insert(slot, record.body.clone());
         let slots = self.slots(step);
-        if !slots.iter().all(|slot| self.seen.contains_key(slot)) {
+        if !slots.iter().all(|slot| self.has(slot)) {
             return Ok(None);
         }
         let mut hash = Sha256::new();
@@ -173,10 +129,10 @@ impl Board {
 
     /// The step after one: the next pass, or the next phase.
     pub fn after(&self, step: Step) -> Option<Step> {
-        if step.pass + 1 < self.rules.passes(step.phase) {
+        if step.pass + 1 < self.rules().passes(step.phase) {
             return Some(Step { pass: step.pass + 1, ..step });
         }
-        let phases = self.rules.phases();
+        let phases = self.rules().phases();
         let place = phases.iter().position(|phase| *phase == step.phase)?;
         phases.get(place + 1).map(|phase| Step::first(*phase, step.round))
     }
@@ -198,7 +154,7 @@ impl Board {
     /// What a party posted in a step of the current round, chunk after chunk.
     pub fn bodies(&self, step: Step, party: u32) -> impl Iterator<Item = &Body> {
         let Step { round, phase, .. } = step;
-        let chunks = self.rules.pass(phase, step.pass);
+        let chunks = self.rules().pass(phase, step.pass);
         chunks.filter_map(move |chunk| self.bodies.get(&Slot { phase, round, party, chunk }))
     }
 
@@ -220,7 +176,7 @@ impl Board {
             Some(Body::Keys(keys)) => Ok(keys),
             _ => Err(self.blame(party, "no keys")),
         };
-        (0..self.rules.parties()).map(of).collect()
+        (0..self.rules().parties()).map(of).collect()
     }
 
     /// Everybody's HPKE key, each its own.
@@ -231,7 +187,7 @@ impl Board {
         let mut all: Vec<[u8; 32]> = Vec::new();
         for (party, keys) in (0..).zip(self.keys()?) {
             let hpke = keys.hpke.0.as_slice().try_into().expect("checked by the rules");
-            let statement = possession::statement(&self.job, party, keys);
+            let statement = possession::statement(self.job(), party, keys);
             match &keys.possession {
                 Some(shown) if !possession::holds(&hpke, &statement, &shown.hpke.0) => {
                     return Err(self.blame(party, "does not prove that its HPKE key is its own"));
@@ -252,16 +208,15 @@ impl Board {
     pub fn check_distinct(&self, what: &str, distinct: impl Fn(u32, u32) -> bool) -> Result<(), Fault> {
         let keys = self.keys()?;
         let proves = |party: u32| keys[party as usize].possession.is_some();
-        let place =
-            |party: &u32| self.seen.get(&Slot { phase: Phase::Keys, round: 0, party: *party, chunk: 0 });
-        let mut parties: Vec<u32> = (0..self.rules.parties()).collect();
+        let place = |party: &u32| self.place(&Slot { phase: Phase::Keys, round: 0, party: *party, chunk: 0 });
+        let mut parties: Vec<u32> = (0..self.rules().parties()).collect();
         parties.sort_by_key(place);
         for (before, &later) in parties.iter().enumerate() {
             let Some(&first) = parties[..before].iter().find(|first| !distinct(**first, later)) else {
                 continue;
             };
             let (copier, of) = if proves(later) && !proves(first) { (first, later) } else { (later, first) };
-            let of = &self.participants[of as usize];
+            let of = &self.participants()[of as usize];
             return Err(self.blame(copier, format!("its {what} is that of {of}")));
         }
         Ok(())
