@@ -2,15 +2,11 @@
 
 mod fixture;
 
+use experiment::Participants;
 use fixture::{Ledger, confab, run_until};
 use gateway_client::Call;
 use launcher::Kind;
-use node::{
-    config::Config,
-    consent::Minimum,
-    experiment::{self, Participants},
-    keyring::Keyring,
-};
+use node::{config::Config, consent::Minimum, keyring::Keyring, proposal};
 use records::{Collusion, JobId, JobParams, JobView, Judge, Kind as Protocol, Outcome};
 use serde_json::Value;
 use std::{fs, process::Output};
@@ -42,7 +38,7 @@ fn set_minimum(members: &Participants, party: usize, minimum: Minimum) {
 /// Proposes a job in the name of the first organisation, by the command.
 fn propose(ledger: &Ledger, members: &Participants, kind: Protocol) -> JobId {
     let names = members.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
-    let params: JobParams = experiment::job_params(kind, names).unwrap();
+    let params: JobParams = proposal::job_params(kind, names).unwrap();
     let file = ledger.dir().join(format!("{}.json", params.id()));
     fs::write(&file, serde_json::to_vec(&params).unwrap()).unwrap();
     let output = confab(members, 0, &["job", "propose", "--params", file.to_str().unwrap()]);
@@ -81,7 +77,7 @@ async fn has_accepted(ledger: &Ledger, job: &JobId, party: usize) -> bool {
 /// A key that can be broken, and that two of four open. The second organisation's node has the default minima.
 async fn a_weak_key_needs_consent(ledger: &Ledger, members: &Participants) -> String {
     set_minimum(members, 1, Minimum::default());
-    let generation = experiment::key_generation(256, true, 2, Collusion::Minority);
+    let generation = proposal::key_generation(256, true, 2, Collusion::Minority);
     let job = propose(ledger, members, Protocol::KeyGeneration(generation));
 
     let (shown, success) = accept(members, 1, &job, &["--dry-run"]);
@@ -139,7 +135,7 @@ async fn a_weak_training_needs_consent(ledger: &Ledger, members: &Participants, 
         ..Minimum::default()
     };
     set_minimum(members, 1, least);
-    let mut training = experiment::template(30, ledger.members(4)).unwrap().training().clone();
+    let mut training = proposal::template(30, ledger.members(4)).unwrap().training().clone();
     (training.key_bits, training.insecure_key_bits, training.quorum) = (256, true, 2);
     (training.key, training.judge) = (Some(key.parse().unwrap()), Judge::Paper);
     let job = propose(ledger, members, Protocol::VerticalSvm(training));

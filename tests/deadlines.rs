@@ -4,16 +4,10 @@
 
 mod fixture;
 
+use experiment::{Deployment, Participants};
 use fixture::{Ledger, Size, program, say};
 use launcher::Kind;
-use node::{
-    answer,
-    config::Config,
-    experiment::{Key, Participants, Prepared},
-    ledger,
-    run::Event,
-    wait::Cause,
-};
+use node::{answer, config::Config, ledger, run::Event, wait::Cause};
 use records::{Deadlines, Debt, Ending, Job, JobId, JobView, Judge, MspId, Outcome, Phase, Rules};
 use std::{
     path::Path,
@@ -68,11 +62,11 @@ async fn on(ledger: Option<Ledger>) {
     ));
 }
 
-fn prepare(ledger: &Ledger, name: &str, size: &Size, deadlines: Deadlines) -> Prepared {
-    let plan = ledger.plan(name, size);
+fn prepare(ledger: &Ledger, name: &str, size: &Size, deadlines: Deadlines) -> Deployment {
+    let experiment = ledger.experiment(name, size);
     let folder = ledger.dir().join("jobs").join(name).join("participants");
-    let participants = Participants { deadlines, ..plan.participants(&folder).unwrap() };
-    plan.lay_out(&participants, &Key::Dealt(plan.deal().unwrap())).unwrap()
+    let participants = Participants { deadlines, ..ledger.participants_in(&folder, 3) };
+    experiment.deploy(&participants, &experiment.deal().unwrap()).unwrap()
 }
 
 /// A node as a process of its own.
@@ -84,11 +78,11 @@ struct Node {
 }
 
 impl Node {
-    fn start(prepared: &Prepared, party: usize) -> Self {
+    fn start(prepared: &Deployment, party: usize) -> Self {
         Self::start_as(Command::new(program()), prepared, party)
     }
 
-    fn start_as(command: Command, prepared: &Prepared, party: usize) -> Self {
+    fn start_as(command: Command, prepared: &Deployment, party: usize) -> Self {
         let mut child = prepared.participants.spawn_node(command, party, &prepared.params.id()).unwrap();
         let stdin = child.stdin.take().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -153,7 +147,7 @@ async fn watched(config: &Path, job: &JobId) -> String {
 }
 
 /// Accepts a job as `confab job accept` does.
-async fn accept(prepared: &Prepared, party: usize) {
+async fn accept(prepared: &Deployment, party: usize) {
     let config = Config::load(&prepared.configs()[party]).unwrap();
     let gateway = ledger::connect(&config).unwrap();
     let contract = gateway.network(&config.channel).contract(&config.chaincode);
@@ -174,7 +168,7 @@ async fn accept(prepared: &Prepared, party: usize) {
 }
 
 /// The survivors agree on how the job ended; whom they blame.
-fn agree(prepared: &Prepared, ends: [&Ending; 2]) -> Vec<Debt> {
+fn agree(prepared: &Deployment, ends: [&Ending; 2]) -> Vec<Debt> {
     assert_eq!(ends[0], ends[1]);
     let by = prepared.params.party(&ends[0].by).unwrap();
     assert_ne!(by as usize, SILENT);

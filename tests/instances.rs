@@ -2,12 +2,12 @@
 
 mod fixture;
 
+use experiment::Participants;
 use fixture::{Ledger, program, submit};
 use gateway_client::{Call, TxValidationCode};
 use launcher::Kind;
 use node::{
     config::Config,
-    experiment::Participants,
     instances::{AnalystKeys, Problem, Sharing},
 };
 use num_bigint::{BigInt, BigUint};

@@ -5,16 +5,12 @@ mod deviation;
 mod fixture;
 
 use deviation::Deviating;
+use experiment::{Key, Participants};
 use fixture::{Finished, Ledger, Size, confab, play, program, run, spawn_quiet, submit};
 use gateway_client::Call;
 use key_generation::Opening;
 use launcher::Kind;
-use node::{
-    config::Config,
-    experiment::{self, Key, Participants},
-    keyring::Keyring,
-    worker::KeyReport,
-};
+use node::{config::Config, keyring::Keyring, proposal, worker::KeyReport};
 use paillier::KeyShare;
 use records::{
     Code, Collusion, Dealer, JobParams, Judge, KeyEntry, KeyRefresh, MspId, Outcome, Phase, TRAINING,
@@ -90,9 +86,9 @@ async fn a_key_is_negotiated_though_a_node_is_killed(
     ledger: &Ledger,
     members: &Participants,
 ) -> (JobParams, KeyReport) {
-    let generation = experiment::key_generation(BITS, true, 2, Collusion::Minority);
+    let generation = proposal::key_generation(BITS, true, 2, Collusion::Minority);
     let kind = records::Kind::KeyGeneration(generation);
-    let params = experiment::job_params(kind, names(members)).unwrap();
+    let params = proposal::job_params(kind, names(members)).unwrap();
     let killed = [(1, Duration::from_millis(1500))];
     let mut reports: Vec<KeyReport> = run(members, &params, &killed).await;
     let key = reports[0].key.to_string();
@@ -112,11 +108,10 @@ async fn a_key_is_negotiated_though_a_node_is_killed(
 
 async fn a_training_uses_it_with_a_quorum(ledger: &Ledger, members: &Participants, key: &str) {
     let size = Size { judge: Judge::Blinded, rows: 120, iterations: 4, batch: 6, key_bits: BITS };
-    let mut plan = ledger.plan("negotiated", &size);
-    plan.training.quorum = 2;
+    let experiment = ledger.experiment_with("negotiated", &size, |options| options.quorum = Some(2));
     let key = Key::Negotiated { fingerprint: key.parse().unwrap(), seconds: 0.0, bound: 1 };
-    let prepared = plan.lay_out(members, &key).unwrap();
-    let finished = Finished::run(prepared, ledger).await;
+    let deployment = experiment.deploy(members, &key).unwrap();
+    let finished = Finished::run(deployment, ledger).await;
     let report = &finished.report;
     assert!(report.identical_indicators && report.identical_predictions && report.identical_weights);
     let records = ledger.records(&finished.id()).await;
@@ -134,7 +129,7 @@ async fn refused(ledger: &Ledger, params: &JobParams) -> Code {
 
 async fn the_contract_refuses_a_key_of_others(ledger: &Ledger, key: &str) {
     let with = |participants: Vec<MspId>, key: &str| {
-        let mut params = experiment::template(100, participants).unwrap();
+        let mut params = proposal::template(100, participants).unwrap();
         let training = params.training_mut();
         (training.key_bits, training.insecure_key_bits) = (BITS, true);
         (training.quorum, training.key) = (2, Some(key.parse().unwrap()));
@@ -202,13 +197,11 @@ async fn keys_are_under_a_passphrase(ledger: &Ledger, members: &Participants, ke
 
     // A training with the protected share, and a new key; the node says at its start that it needs the passphrase.
     let size = Size { judge: Judge::Blinded, rows: 60, iterations: 2, batch: 4, key_bits: BITS };
-    let mut plan = ledger.plan("protected", &size);
-    plan.training.quorum = 2;
+    let experiment = ledger.experiment_with("protected", &size, |options| options.quorum = Some(2));
     let named = Key::Negotiated { fingerprint: key.parse().unwrap(), seconds: 0.0, bound: 1 };
-    let training = plan.lay_out(members, &named).unwrap().params;
-    let generation = experiment::key_generation(256, true, 3, Collusion::Minority);
-    let negotiation =
-        experiment::job_params(records::Kind::KeyGeneration(generation), names(members)).unwrap();
+    let training = experiment.deploy(members, &named).unwrap().params;
+    let generation = proposal::key_generation(256, true, 3, Collusion::Minority);
+    let negotiation = proposal::job_params(records::Kind::KeyGeneration(generation), names(members)).unwrap();
     for params in [training, negotiation] {
         let job = params.id();
         members.accept(&job).unwrap();
@@ -252,7 +245,7 @@ async fn a_refresh_changes_the_members(ledger: &Ledger, all: &Participants, key:
         quorum: 3,
     };
     let other_purpose = KeyRefresh { purpose: "retrieval".into(), ..refresh.clone() };
-    let params = |refresh| experiment::job_params(records::Kind::KeyRefresh(refresh), names(all)).unwrap();
+    let params = |refresh| proposal::job_params(records::Kind::KeyRefresh(refresh), names(all)).unwrap();
     assert_eq!(refused(ledger, &params(other_purpose)).await, Code::BadInput);
     let params = params(refresh);
     let reports: Vec<KeyReport> = run(all, &params, &[]).await;
@@ -267,8 +260,8 @@ async fn a_refresh_changes_the_members(ledger: &Ledger, all: &Participants, key:
 
 async fn two_members_have_a_key_too(ledger: &Ledger, all: &Participants) {
     let two = some(all, 2..4);
-    let generation = experiment::key_generation(256, true, 2, Collusion::AllButOne);
-    let params = experiment::job_params(records::Kind::KeyGeneration(generation), names(&two)).unwrap();
+    let generation = proposal::key_generation(256, true, 2, Collusion::AllButOne);
+    let params = proposal::job_params(records::Kind::KeyGeneration(generation), names(&two)).unwrap();
     let killed = [(0, Duration::from_millis(1500))];
     let reports: Vec<KeyReport> = run(&two, &params, &killed).await;
     assert_eq!(share(&two, 1, &reports[0].key.to_string()).key().collusion_bound(), 1);
@@ -281,8 +274,8 @@ async fn two_members_have_a_key_too(ledger: &Ledger, all: &Participants) {
 
 /// The last of three shares zeros instead of its factors: the job ends without a name, and the opened secrets give it.
 async fn who_spoils_a_negotiation_is_named(ledger: &Ledger, members: &Participants) {
-    let generation = experiment::key_generation(256, true, 2, Collusion::Minority);
-    let params = experiment::job_params(records::Kind::KeyGeneration(generation), names(members)).unwrap();
+    let generation = proposal::key_generation(256, true, 2, Collusion::Minority);
+    let params = proposal::job_params(records::Kind::KeyGeneration(generation), names(members)).unwrap();
     let id = params.id();
     members.accept(&id).unwrap();
     let mut nodes = [0, 1].map(|party| spawn_quiet(members, party, &params));

@@ -9,8 +9,8 @@ use gateway_client::{
 };
 use launcher::Kind;
 use node::{
-    experiment,
     facts::Fact,
+    proposal,
     verify::{Replay, Verification},
 };
 use records::{
@@ -113,7 +113,7 @@ struct Book {
 
 /// Three of the four organisations; the paper's judge has no preparation, and a batch that fills a record.
 async fn a_job_is_proposed_and_accepted(ledger: &Ledger) -> Book {
-    let mut params = experiment::template(100, ledger.members(3)).unwrap();
+    let mut params = proposal::template(100, ledger.members(3)).unwrap();
     let training = params.training_mut();
     training.judge = Judge::Paper;
     training.iterations = 2;
@@ -323,7 +323,7 @@ async fn a_tampered_run_is_not_clean(ledger: &Ledger, finished: &Finished) {
         Ok(Some(Fact::Posted(record))) => record.job == id && record.slot == slot,
         _ => false,
     };
-    let last = finished.prepared.params.parties() - 1;
+    let last = finished.deployment.params.parties() - 1;
     let slot = |phase, party| Slot { phase, round: 0, party, chunk: 0 };
     let blocks = ledger.blocks(0).await;
     let replay = |change: &dyn Fn(&mut Block)| {
@@ -338,7 +338,7 @@ async fn a_tampered_run_is_not_clean(ledger: &Ledger, finished: &Finished) {
     assert!(replay(&|_| {}).complete, "what was not touched is clean");
 
     // In what was read, behind the signatures: proofs, openings and digests do not fit any more.
-    for phase in Rules::new(&finished.prepared.params).phases() {
+    for phase in Rules::new(&finished.deployment.params).phases() {
         let found = replay(&|block| {
             let writes = block.transactions.iter_mut().flat_map(|t| &mut t.writes);
             writes.filter(|write| is_in(slot(phase, last), write)).for_each(|write| flip(&mut write.value));

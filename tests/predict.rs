@@ -4,14 +4,14 @@
 mod fixture;
 
 use dataset::generate;
+use experiment::SplitRun;
 use fixture::{Finished, Ledger, Running, Size, run};
 use launcher::Kind;
 use node::{
     config::Config,
-    experiment::{job_params, key_generation},
     model::Query,
     predictions::{self, Answered, MOST},
-    split::SplitRun,
+    proposal::{job_params, key_generation},
     worker::{KeyReport, PredictReport, check, report_path},
 };
 use records::{Collusion, Job, JobParams, Judge, Kind as Protocol, Publication, VERSION};
@@ -44,16 +44,16 @@ async fn on(ledger: Option<Ledger>) {
 
 /// A training whose participants keep their parts.
 async fn trained(ledger: &Ledger) -> SplitRun {
-    let mut plan = ledger.plan("split", &SIZE);
-    plan.training.model = Publication::Split;
-    let prepared = plan.prepare(&ledger.network.dir.join("jobs/split/participants")).unwrap();
-    let finished = Finished::run(prepared, ledger).await;
+    let experiment = ledger.experiment_with("split", &SIZE, |options| options.model = Publication::Split);
+    let participants = ledger.participants_in(&ledger.network.dir.join("jobs/split/participants"), 3);
+    let deployment = experiment.deploy(&participants, &experiment.deal().unwrap()).unwrap();
+    let finished = Finished::run(deployment, ledger).await;
     assert!(finished.report.identical_indicators);
     assert!(finished.reports.iter().all(|report| report.published.is_none()));
     SplitRun {
-        model: finished.prepared.model(&finished.reports),
+        model: finished.deployment.vertical_model(&finished.reports),
         training: finished.id(),
-        participants: finished.prepared.participants.clone(),
+        participants: finished.deployment.participants.clone(),
     }
 }
 
@@ -103,7 +103,7 @@ fn job(params: &JobParams) -> Job {
 
 async fn few_rows_and_the_same_again(ledger: &Ledger, split: &SplitRun) {
     let first = rows(ledger, "first", 12);
-    let params = split.lay_out(&first, None).unwrap().expect("nothing is known yet");
+    let params = split.deploy(&first, None).unwrap().expect("nothing is known yet");
     let reports: Vec<PredictReport> = run(&split.participants, &params, &[]).await;
     assert_answered(split, &first);
     assert!(reports.iter().all(|report| report.classes == reports[0].classes && report.classes.len() == 12));
@@ -113,12 +113,12 @@ async fn few_rows_and_the_same_again(ledger: &Ledger, split: &SplitRun) {
 
     // Three more rows; the others are not asked about again.
     let more = rows(ledger, "more", 15);
-    let params = split.lay_out(&more, None).unwrap().expect("three are new");
+    let params = split.deploy(&more, None).unwrap().expect("three are new");
     let Protocol::VerticalPredict(predict) = &params.kind else { panic!() };
     assert_eq!(predict.instances, 3);
     let _: Vec<PredictReport> = run(&split.participants, &params, &[]).await;
     assert_answered(split, &more);
-    assert_eq!(split.lay_out(&first, None).unwrap(), None, "all are in the record");
+    assert_eq!(split.deploy(&first, None).unwrap(), None, "all are in the record");
     for party in 0..3 {
         let answered = Answered::load(&config(split, party), &split.training).unwrap();
         assert_eq!((answered.left(MOST, None), answered.answers.len()), (MOST - 15, 15));
@@ -128,7 +128,7 @@ async fn few_rows_and_the_same_again(ledger: &Ledger, split: &SplitRun) {
 async fn what_does_not_fit_is_refused(ledger: &Ledger, split: &SplitRun) {
     // Six rows are more than the limit leaves, for every node by itself.
     let beyond = rows(ledger, "beyond", 21);
-    let params = split.lay_out(&beyond, None).unwrap().unwrap();
+    let params = split.deploy(&beyond, None).unwrap().unwrap();
     for party in 0..3 {
         let fault = check(&config(split, party), &job(&params), party as u32).unwrap_err().to_string();
         assert!(fault.contains("6 rows, 5 of 20 are left"), "{fault}");
@@ -136,7 +136,7 @@ async fn what_does_not_fit_is_refused(ledger: &Ledger, split: &SplitRun) {
 
     // Other digests than those with which training ended: the contract, and each node.
     let within = rows(ledger, "within", 18);
-    let params = split.lay_out(&within, None).unwrap().unwrap();
+    let params = split.deploy(&within, None).unwrap().unwrap();
     check(&config(split, 1), &job(&params), 1).unwrap();
     let mut other = params.clone();
     let Protocol::VerticalPredict(predict) = &mut other.kind else { panic!() };
@@ -170,7 +170,7 @@ async fn another_key_is_refused(ledger: &Ledger, split: &SplitRun) {
     let generation = key_generation(SIZE.key_bits, true, 2, Collusion::Minority);
     let params = job_params(Protocol::KeyGeneration(generation), ledger.members(3)).unwrap();
     let reports: Vec<KeyReport> = run(&split.participants, &params, &[]).await;
-    let mut params = split.lay_out(&rows(ledger, "other", 18), None).unwrap().unwrap();
+    let mut params = split.deploy(&rows(ledger, "other", 18), None).unwrap().unwrap();
     let Protocol::VerticalPredict(predict) = &mut params.kind else { panic!() };
     predict.key = Some(reports[0].key);
     let refused = split.participants.propose(&params).await.unwrap_err().to_string();
@@ -184,7 +184,7 @@ async fn another_key_is_refused(ledger: &Ledger, split: &SplitRun) {
     let generation = key_generation(SIZE.key_bits, true, 3, Collusion::AllButOne);
     let params = job_params(Protocol::KeyGeneration(generation), ledger.members(3)).unwrap();
     let reports: Vec<KeyReport> = run(&split.participants, &params, &[]).await;
-    let mut params = split.lay_out(&rows(ledger, "other", 18), None).unwrap().unwrap();
+    let mut params = split.deploy(&rows(ledger, "other", 18), None).unwrap().unwrap();
     let Protocol::VerticalPredict(predict) = &mut params.kind else { panic!() };
     predict.key = Some(reports[0].key);
     let refused = split.participants.propose(&params).await.unwrap_err().to_string();
@@ -207,7 +207,7 @@ fn read(path: &Path) -> String {
 
 async fn many_rows_though_nodes_are_killed(ledger: &Ledger, split: &SplitRun) {
     let many = rows(ledger, "many", 315);
-    let params = split.lay_out(&many, Some(400)).unwrap().unwrap();
+    let params = split.deploy(&many, Some(400)).unwrap().unwrap();
     let running = Running::start(&split.participants, &params).await;
     // In the set-up, and while the rows are being blinded.
     for (records, killed) in [(1, 1), (10, 2)] {

@@ -4,18 +4,15 @@
 mod fixture;
 
 use dataset::generate;
+use experiment::{Experiment, Key, Participants, Source, SplitRun, TrainingOptions};
 use fixture::{Ledger, Size, run};
 use launcher::Kind;
 use node::{
     config::{Config, Words},
-    experiment::{Key, Participants, Source, job_params, key_generation},
     model::Query,
-    rows::RowsPlan,
-    split::SplitRun,
+    proposal::{HorizontalOptions, job_params, key_generation},
 };
-use records::{
-    Collusion, Comparison, HorizontalSvm, JobId, JobParams, Judge, Kind as Protocol, Publication, SCALE,
-};
+use records::{Collusion, JobId, JobParams, Judge, Kind as Protocol, Publication};
 use serde_json::Value;
 use std::fs;
 
@@ -112,10 +109,9 @@ async fn a_negotiation(ledger: &Ledger, members: &Participants) -> String {
 
 /// Two of the organisations have words of their own for the classes, and columns of one name.
 async fn a_training_by_columns(ledger: &Ledger, members: &Participants, fingerprint: String) -> SplitRun {
-    let mut plan = ledger.plan("columns", &SIZE);
-    plan.training.model = Publication::Split;
+    let experiment = ledger.experiment_with("columns", &SIZE, |options| options.model = Publication::Split);
     let key = Key::Negotiated { fingerprint: fingerprint.parse().unwrap(), seconds: 0.0, bound: 1 };
-    let prepared = plan.lay_out(members, &key).unwrap();
+    let deployment = experiment.deploy(members, &key).unwrap();
     for (party, words) in [(1, ["ill", "well"]), (2, ["1.0", "0.0"])] {
         let file = members.configs[party].with_file_name("data.csv");
         let [positive, negative] = words.map(|word| format!(",\"{word}\","));
@@ -132,7 +128,7 @@ async fn a_training_by_columns(ledger: &Ledger, members: &Participants, fingerpr
         };
         fs::write(&members.configs[party], config.to_toml()).unwrap();
     }
-    let reports = compared(ledger, members, &prepared.params, &["/model/parts"]).await;
+    let reports = compared(ledger, members, &deployment.params, &["/model/parts"]).await;
     for (party, report) in reports.iter().enumerate() {
         let own = &report["model"]["parts"];
         assert_eq!(
@@ -146,7 +142,7 @@ async fn a_training_by_columns(ledger: &Ledger, members: &Participants, fingerpr
     }
     let typed: Vec<node::worker::JobReport> =
         reports.into_iter().map(|report| serde_json::from_value(report).unwrap()).collect();
-    let model = prepared.model(&typed);
+    let model = deployment.vertical_model(&typed);
     // Parts that several organisations kept are one model.
     let dir = tempfile::tempdir().unwrap();
     let parts: Vec<_> = typed
@@ -158,14 +154,14 @@ async fn a_training_by_columns(ledger: &Ledger, members: &Participants, fingerpr
         })
         .collect();
     assert_eq!(node::model::Model::load_parts(&parts).unwrap(), model);
-    SplitRun { model, training: prepared.params.id(), participants: members.clone() }
+    SplitRun { model, training: deployment.params.id(), participants: members.clone() }
 }
 
 async fn a_prediction(ledger: &Ledger, split: &SplitRun) {
     let file = ledger.network.dir.join("new.csv");
     fs::write(&file, generate::patients(8, 77)).unwrap();
     let query = Query { id: Some(generate::ID.into()), ..Query::of(file) };
-    let params = split.lay_out(&query, None).unwrap().expect("nothing was answered before");
+    let params = split.deploy(&query, None).unwrap().expect("nothing was answered before");
     let reports = compared(ledger, &split.participants, &params, &[]).await;
     let classes = reports[1]["classes"].as_array().unwrap();
     assert_eq!(classes.len(), 8);
@@ -173,34 +169,21 @@ async fn a_prediction(ledger: &Ledger, split: &SplitRun) {
 }
 
 async fn a_training_by_rows(ledger: &Ledger) {
-    let training = HorizontalSvm {
-        comparison: Comparison::Hidden,
-        analyst: 0,
-        columns: Vec::new(),
-        positive: String::new(),
-        negative: String::new(),
-        standardise: true,
-        units: Vec::new(),
-        rows: 0,
+    let options = HorizontalOptions {
         batch: Some(6),
         iterations: 3,
-        tolerance: None,
-        learning_rate: records::Decimal::from_units(SCALE / 2),
-        lambda: records::Decimal::from_units(SCALE / 1000),
-        c: records::Decimal::from_units(SCALE),
-        intercept: true,
-        gradient_noise: None,
         key_bits: 512,
         insecure_key_bits: true,
-        margin_bits: 50,
         weak_blinding: true,
-        model: Publication::Published,
+        ..HorizontalOptions::default()
     };
-    let source = Source::generated(&ledger.network.dir.join("rows.csv"), 60).unwrap();
+    let experiment = Experiment {
+        source: Source::generated(&ledger.network.dir.join("rows.csv"), 60).unwrap(),
+        training: TrainingOptions::Horizontal(options),
+        holders: 2,
+    };
     let nodes = ledger.participants("by-rows", 3);
-    let prepared = RowsPlan { source, c: None, training }.lay_out(&nodes).unwrap();
-    let reports = compared(ledger, &nodes, &prepared.params, &[]).await;
-    assert!(
-        reports.iter().all(|report| report["model"]["parts"][0]["msp_id"] == ledger.members(3)[2].as_str())
-    );
+    let deployment = experiment.deploy(&nodes, &Key::Analyst).unwrap();
+    let reports = compared(ledger, &nodes, &deployment.params, &[]).await;
+    assert!(reports.iter().all(|report| report["model"]["parts"][0]["msp_id"] == ledger.members(3)[2].as_str()));
 }

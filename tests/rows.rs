@@ -4,6 +4,7 @@
 mod fixture;
 
 use dataset::{Label, split};
+use experiment::{Experiment, HorizontalReport, Key, Source, TrainingOptions};
 use fixture::{
     Ledger, Running,
     organisations::{error, ok},
@@ -11,8 +12,8 @@ use fixture::{
 };
 use gateway_client::Call;
 use launcher::Kind;
-use node::{experiment::Source, rows::RowsPlan, worker::RowsReport};
-use records::{Body, Code, Comparison, Decimal, HorizontalSvm, JobId, Phase, Publication, Rules, Slot};
+use node::{proposal::HorizontalOptions, worker::RowsReport};
+use records::{Body, Code, Comparison, Decimal, JobId, Phase, Publication, Rules, Slot};
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,32 +36,22 @@ fn decimal(text: &str) -> Decimal {
     text.parse().unwrap()
 }
 
-fn plan(ledger: &Ledger, name: &str, comparison: Comparison, model: Publication) -> RowsPlan {
-    let training = HorizontalSvm {
-        comparison,
-        analyst: 0,
-        columns: Vec::new(),
-        positive: String::new(),
-        negative: String::new(),
-        standardise: true,
-        units: Vec::new(),
-        rows: 0,
-        batch: None,
+fn experiment(ledger: &Ledger, name: &str, options: HorizontalOptions) -> Experiment {
+    let options = HorizontalOptions {
         iterations: ITERATIONS,
-        tolerance: None,
         learning_rate: decimal("0.5"),
         lambda: decimal("0.001"),
-        c: decimal("1"),
-        intercept: true,
-        gradient_noise: None,
         key_bits: 512,
         insecure_key_bits: true,
-        margin_bits: 50,
         weak_blinding: true,
-        model,
+        ..options
     };
     let table = ledger.network.dir.join(format!("{name}.csv"));
-    RowsPlan { source: Source::generated(&table, 70).unwrap(), c: None, training }
+    Experiment {
+        source: Source::generated(&table, 70).unwrap(),
+        training: TrainingOptions::Horizontal(options),
+        holders: 3,
+    }
 }
 
 /// In every phase somebody is killed when the phase before is complete, or a moment later.
@@ -68,11 +59,11 @@ async fn the_model_is_that_of_the_pooled_rows_though_nodes_are_killed(ledger: &L
     const ANALYST: usize = 3;
     for (name, killed) in [("provider", 1), ("analyst", ANALYST)] {
         let nodes = ledger.participants(name, 4);
-        let mut plan = plan(ledger, name, Comparison::Hidden, Publication::Split);
-        plan.training.batch = Some(12);
-        let prepared = plan.lay_out(&nodes).unwrap();
-        let running = Running::start(&nodes, &prepared.params).await;
-        let rules = Rules::new(&prepared.params);
+        let options =
+            HorizontalOptions { batch: Some(12), model: Publication::Split, ..HorizontalOptions::default() };
+        let deployment = experiment(ledger, name, options).deploy(&nodes, &Key::Analyst).unwrap();
+        let running = Running::start(&nodes, &deployment.params).await;
+        let rules = Rules::new(&deployment.params);
         let (mut before, mut met) = (0, BTreeSet::new());
         for (index, (phase, round)) in steps().into_iter().enumerate() {
             // One round of each phase: the first steps have but one, then an iteration later each time.
@@ -80,7 +71,7 @@ async fn the_model_is_that_of_the_pooled_rows_though_nodes_are_killed(ledger: &L
             if later.is_none_or(|place| round as usize == place + 1) && met.insert(phase) {
                 running.reach(before).await;
                 if phase == Phase::Gradient && name == "provider" {
-                    nobody_posts_for_a_round_that_is_over(ledger, ANALYST, &prepared.params.id()).await;
+                    nobody_posts_for_a_round_that_is_over(ledger, ANALYST, &deployment.params.id()).await;
                 }
                 tokio::time::sleep(Duration::from_millis(2 * index as u64)).await;
                 running.kill_node(killed, Duration::from_millis(50)).await;
@@ -89,7 +80,7 @@ async fn the_model_is_that_of_the_pooled_rows_though_nodes_are_killed(ledger: &L
         }
         assert_eq!(met.len(), rules.phases().len());
         let (reports, _) = running.end::<RowsReport>().await;
-        let summary = prepared.summary(&reports, ledger.name(), 0.0).unwrap();
+        let summary = HorizontalReport::new(&deployment, &reports, ledger.name(), 0.0).unwrap();
         assert_eq!(summary.identical_weights, Some(true), "{name} killed");
         assert_eq!(summary.identical_predictions, Some(true), "{name} killed");
         assert_eq!(summary.iterations, (ITERATIONS, ITERATIONS));
@@ -97,7 +88,7 @@ async fn the_model_is_that_of_the_pooled_rows_though_nodes_are_killed(ledger: &L
         // The model stays with the analyst.
         let has_model: Vec<bool> = reports.iter().map(|report| report.model.is_some()).collect();
         assert_eq!(has_model, [false, false, false, true]);
-        let found = ledger.verify(&prepared.params.id()).await;
+        let found = ledger.verify(&deployment.params.id()).await;
         assert!(found.complete, "{:?}", found.defects);
     }
 }
@@ -139,13 +130,13 @@ async fn nobody_posts_for_a_round_that_is_over(ledger: &Ledger, analyst: usize, 
 
 async fn the_papers_protocol_comes_to_the_same(ledger: &Ledger) {
     let nodes = ledger.participants("paper", 4);
-    let plan = plan(ledger, "paper", Comparison::Paper, Publication::Published);
-    let prepared = plan.lay_out(&nodes).unwrap();
-    let reports: Vec<RowsReport> = run(&nodes, &prepared.params, &[]).await;
-    let summary = prepared.summary(&reports, ledger.name(), 0.0).unwrap();
+    let options = HorizontalOptions { comparison: Comparison::Paper, ..HorizontalOptions::default() };
+    let deployment = experiment(ledger, "paper", options).deploy(&nodes, &Key::Analyst).unwrap();
+    let reports: Vec<RowsReport> = run(&nodes, &deployment.params, &[]).await;
+    let summary = HorizontalReport::new(&deployment, &reports, ledger.name(), 0.0).unwrap();
     assert_eq!(summary.identical_weights, Some(true));
     assert!(reports.iter().all(|report| report.model.is_some()));
-    assert!(ledger.verify(&prepared.params.id()).await.complete);
+    assert!(ledger.verify(&deployment.params.id()).await.complete);
 }
 
 const SMALL: [&str; 3] = ["--key-bits", "512", "--insecure-key-bits"];

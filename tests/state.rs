@@ -5,12 +5,13 @@
 
 mod fixture;
 
+use experiment::Participants;
 use fixture::{Ledger, Size, program, say};
 use launcher::Kind;
 use node::{
     answer,
     config::Config,
-    experiment::{self, Participants},
+    proposal,
     run::Event,
     worker::{KeyReport, report_path},
 };
@@ -103,8 +104,8 @@ async fn late_members_begin_at_the_end(ledger: &Ledger) {
     let height = ledger.channel(0).height().await.unwrap();
     let first_block = |path: &PathBuf| Config::load(path).unwrap().first_block;
     assert!(members.configs.iter().all(|path| (1..=height).contains(&first_block(path))));
-    let generation = experiment::key_generation(256, true, 2, Collusion::Minority);
-    let params = experiment::job_params(Protocol::KeyGeneration(generation), ledger.members(3)).unwrap();
+    let generation = proposal::key_generation(256, true, 2, Collusion::Minority);
+    let params = proposal::job_params(Protocol::KeyGeneration(generation), ledger.members(3)).unwrap();
     let reports: Vec<KeyReport> = fixture::run(&members, &params, &[]).await;
     assert!(reports.iter().all(|report| report.key == reports[0].key));
     // What has a state goes on where it was.
@@ -152,7 +153,7 @@ fn start(path: &Path) -> Node {
 fn params(training: &JobParams, job: usize) -> JobParams {
     let nonce = Bytes((job as u128).to_be_bytes().to_vec());
     let kind = match job % 5 {
-        0 => Protocol::KeyGeneration(experiment::key_generation(256, true, 2, Collusion::Minority)),
+        0 => Protocol::KeyGeneration(proposal::key_generation(256, true, 2, Collusion::Minority)),
         _ => training.kind.clone(),
     };
     JobParams { nonce, kind, ..training.clone() }

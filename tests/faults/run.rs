@@ -5,9 +5,10 @@ use super::{
     fixture::{faketime, program, with_clock},
     say,
 };
+use experiment::Source;
 use gateway_client::Checkpoint;
 use launcher::{Kind, State};
-use node::{experiment::Source, facts::Fact, ledger};
+use node::{facts::Fact, ledger};
 use records::Phase;
 use std::{
     fs,

@@ -4,8 +4,11 @@
 
 #[macro_use]
 mod output;
+mod args;
 mod commands;
-mod evaluation;
+mod error;
+mod program;
+mod render;
 mod shutdown;
 
 use clap::{Parser, Subcommand};

@@ -3,7 +3,8 @@
 //! All of it goes through here, because others wrote parts of it: names, reasons, file names, messages of peers. Lines
 //! are shown with [`Escaped`], so that nothing acts on the terminal and one line stays one line.
 
-use crate::commands::Done;
+use crate::error::Done;
+use experiment::Progress;
 use files::{Access, Outputs, STDOUT};
 use indicatif::{ProgressBar, ProgressStyle};
 use records::text::{self, Escaped};
@@ -150,8 +151,6 @@ fn on_a_terminal(line: &str) -> String {
 pub struct Steps {
     bar: ProgressBar,
     terminal: bool,
-    /// What all steps are part of.
-    part: String,
 }
 
 impl Steps {
@@ -162,20 +161,14 @@ impl Steps {
         if terminal {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { bar, terminal, part: String::new() }
-    }
-
-    /// Names what the next steps are part of; it is shown before each.
-    pub fn part(&mut self, name: &str) {
-        self.part = format!("{name}: ");
+        Self { bar, terminal }
     }
 
     /// Says what is going on now.
     pub fn step(&self, what: &str) {
-        let what = format!("{}{what}", self.part);
         if self.terminal {
             self.bar.set_style(ProgressStyle::default_spinner());
-            self.bar.set_message(Escaped(&what).to_string());
+            self.bar.set_message(Escaped(what).to_string());
         } else {
             tell!("{what}");
         }
@@ -192,13 +185,27 @@ impl Steps {
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             self.bar.set_style(style.progress_chars("=> "));
         }
-        self.bar.set_message(Escaped(&format!("{}{what}", self.part)).to_string());
+        self.bar.set_message(Escaped(what).to_string());
         self.bar.set_position(done);
     }
 
     /// Takes the line away.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Steps {
+    fn step(&self, what: &str) {
+        self.step(what);
+    }
+
+    fn count(&self, what: &str, done: u64, of: u64) {
+        self.count(what, done, of);
+    }
+
+    fn remark(&self, text: &str) {
+        tell!("{text}");
     }
 }
 

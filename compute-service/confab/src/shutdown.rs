@@ -1,5 +1,6 @@
 //! When to stop: Ctrl-C, SIGTERM, the end of the terminal, or the end of standard input.
 
+use crate::error::Done;
 use std::{fs, future::Future, io::Read};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -46,4 +47,15 @@ pub async fn stdin_closed() {
         let _ = closed.send(());
     });
     let _ = on_closed.await;
+}
+
+/// What is said of a run whose nodes and ledger were started for it.
+pub const STOPPED: &str = "interrupted; nodes and ledger were stopped";
+
+/// Does a command's work, unless it is told to stop before: then the work is dropped, and `what` says what became of it.
+pub async fn or_interrupted<T>(work: impl Future<Output = Done<T>>, what: &'static str) -> Done<T> {
+    tokio::select! {
+        done = work => done,
+        () = requested() => Err(what.into()),
+    }
 }

@@ -313,7 +313,7 @@ pub(crate) fn shown(word: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::{job_params, key_generation, template};
+    use crate::proposal::{job_params, key_generation, template};
     use proptest::prelude::*;
     use records::{
         Collusion, Comparison, Dealer, GradientNoise, HorizontalSvm, KeyRefresh, Kind, VerticalPredict,

@@ -2,9 +2,9 @@
 
 use crate::{
     config::{Config, Data, NewRows, Words},
-    experiment::class_names,
     keyring::Keyring,
     model::{Model, Part},
+    proposal::class_names,
     protected,
 };
 use dataset::{

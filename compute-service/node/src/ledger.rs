@@ -298,7 +298,7 @@ mod tests {
 
     fn job() -> Job {
         let names = (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect();
-        let params = crate::experiment::template(10, names).unwrap();
+        let params = crate::proposal::template(10, names).unwrap();
         Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 }
     }
 

@@ -9,8 +9,8 @@
 use crate::{
     config::Config,
     data::{digest, in_file, new_rows, share},
-    experiment::{ExperimentError, input, job_params},
     model::ModelError,
+    proposal::job_params,
     worker::{JobReport, report_path},
 };
 use dataset::{Label, table::Overview};
@@ -170,18 +170,18 @@ fn fresh(config: &Config, training: &JobId, report: &JobReport, job: Option<&Job
 ///
 /// # Errors
 /// No part of such a model, rows that do not fit, or none that were not answered before.
-pub fn template(config: &Config, training: &JobId) -> Result<JobParams, ExperimentError> {
-    let report = trained(config, training).map_err(input)?;
-    let fresh = fresh(config, training, &report, None).map_err(input)?;
+pub fn template(config: &Config, training: &JobId) -> Result<JobParams, Fault> {
+    let report = trained(config, training)?;
+    let fresh = fresh(config, training, &report, None)?;
     if fresh.ids.is_empty() {
         let path = path(config, training);
-        return Err(input(format!("every row was answered before; the record is {}", path.display())));
+        return Err(Fault::Input(format!("every row was answered before; the record is {}", path.display())));
     }
     let params = report.job.params;
     let digests = report.digests;
     let predict =
         VerticalPredict::after(training.clone(), params.training(), digests, fresh.ids.len() as u32);
-    job_params(Kind::VerticalPredict(predict), params.participants)
+    job_params(Kind::VerticalPredict(predict), params.participants).map_err(|e| Fault::Input(e.to_string()))
 }
 
 /// What an organisation brings to a job of predictions.

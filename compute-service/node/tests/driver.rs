@@ -27,9 +27,9 @@ struct Running {
 
 impl Running {
     fn start() -> Self {
-        let generation = node::experiment::key_generation(512, true, 3, Collusion::Minority);
+        let generation = node::proposal::key_generation(512, true, 3, Collusion::Minority);
         let names = (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect();
-        let params = node::experiment::job_params(Kind::KeyGeneration(generation), names).unwrap();
+        let params = node::proposal::job_params(Kind::KeyGeneration(generation), names).unwrap();
         // Reminders are due after a quarter of a second.
         let params = JobParams { deadlines: Some(Deadlines { accept: 1, step: 1 }), ..params };
         let job = Job {

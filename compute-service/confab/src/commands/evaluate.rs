@@ -1,33 +1,20 @@
-use super::{
-    Done,
-    nodes::participants,
-    rows,
-    train::{self, RunArgs, kind_name, tell_table},
-    training::{DataArgs, PartitionArg, ScheduleArgs},
-};
+//! `confab evaluate`.
+
 use crate::{
-    evaluation::{Data, Evaluation, Seconds, Secure, SecureFold, html, show},
+    args::{DataArgs, RunArgs, ScheduleArgs},
+    error::Done,
     output::{self, Steps, is_stdout, outputs, write_json},
+    program::program,
+    render::tell_table,
     shutdown,
 };
 use clap::Args;
-use dataset::table::Table;
-use node::{
-    experiment::{Plan, Source},
-    report::Times,
-    rows::RowsPlan,
+use experiment::{
+    Experiment, Runner,
+    evaluation::{Evaluation, SecureFolds, html, measures, spread},
 };
-use rayon::prelude::*;
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
-use svm::evaluation::{CrossValidation, Fold, Place, Setting};
-use tokio::sync::mpsc;
+use std::path::PathBuf;
+use svm::evaluation::CrossValidation;
 
 /// Says how well a training does: repeated, stratified cross-validation of the plaintext reference, and of the same training
 /// in floating point.
@@ -69,11 +56,9 @@ fn secure_folds(text: &str) -> Result<u32, String> {
 
 pub async fn run(args: EvaluateArgs) -> Done {
     args.check()?;
-    let mut steps = Steps::new();
-    let done = tokio::select! {
-        done = conduct(&args, &mut steps) => done,
-        () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped, no report was written".into()),
-    };
+    let steps = Steps::new();
+    let interrupted = "interrupted; nodes and ledger were stopped, no report was written";
+    let done = shutdown::or_interrupted(conduct(&args, &steps), interrupted).await;
     steps.clear();
     let evaluation = done?;
     if !is_stdout(args.run.json.as_deref()) && !is_stdout(args.html.as_deref()) {
@@ -95,10 +80,20 @@ pub async fn run(args: EvaluateArgs) -> Done {
     }
 }
 
-/// What is trained in a fold: one of the experiments of `confab train`.
-enum Experiment {
-    Columns(Plan),
-    Rows(RowsPlan),
+async fn conduct(args: &EvaluateArgs, steps: &Steps) -> Done<Evaluation> {
+    let of = CrossValidation { folds: args.folds, repeats: args.repeats, seed: args.run.seed };
+    let first = of.places().next().ok_or("there is no fold")?;
+    let experiment = Experiment {
+        source: args.data.source(first.division()),
+        training: args.run.options(&args.schedule),
+        holders: args.run.participants,
+    };
+    let table = experiment.source.table()?;
+    tell_table(&table.2);
+    let secure = args.secure.map(|most| SecureFolds { most, site: args.run.site(), verify: args.run.verify });
+    let program = program()?;
+    let runner = Runner { program: &program, progress: steps };
+    Ok(runner.evaluate(&experiment, table, of, secure.as_ref()).await?)
 }
 
 impl EvaluateArgs {
@@ -114,175 +109,70 @@ impl EvaluateArgs {
         let outputs = outputs().reads(&self.data.data).writes("--json", self.run.json.as_deref());
         Ok(outputs.writes("--html", self.html.as_deref()).check()?)
     }
-
-    fn experiment(&self, source: Source) -> Experiment {
-        match self.schedule.partition {
-            PartitionArg::Columns => {
-                let training = self.schedule.by_columns(&self.run.training, self.run.participants);
-                Experiment::Columns(self.run.plan(source, training))
-            }
-            PartitionArg::Rows => {
-                let (training, c) = self.schedule.by_rows(&self.run.training);
-                Experiment::Rows(RowsPlan { source, c, training })
-            }
-        }
-    }
 }
 
-impl Experiment {
-    /// Whether a fold could be trained on encrypted.
-    fn check(&self, table: &Table, place: &Place, participants: u32) -> Result<(), String> {
-        let prepared = match self {
-            Self::Columns(plan) => plan.preparation(table, place.division(), participants),
-            Self::Rows(plan) => plan.preparation(table, place.division(), participants),
+/// Shows the report on the terminal.
+pub fn show(e: &Evaluation) {
+    let data = &e.data;
+    say!("data          {}: {} rows {}", data.file, data.rows, data.about_classes());
+    say!("gaps          {}", data.about_gaps());
+    say!("training      {}", e.about_training());
+    say!("scaling       {}", e.about_scaling());
+    say!("folds         {}; {:.1} s", e.about_folds(), e.seconds);
+    say!("");
+    let class = measures(e).iter().map(|row| row[1].chars().count()).max().unwrap_or(0).max("positive".len());
+    say!(
+        "{:<28}{:<class$} {:>16} {:>16} {:>16} {:>16}",
+        "mean ± standard deviation",
+        "positive",
+        "accuracy",
+        "precision",
+        "recall",
+        "F1"
+    );
+    for [model, positive, accuracy, precision, recall, f1] in measures(e) {
+        say!("{model:<28}{positive:<class$} {accuracy:>16} {precision:>16} {recall:>16} {f1:>16}");
+    }
+    say!("");
+    say!("area under the ROC curve    {}", spread(&e.auc));
+    let c = &e.confusion;
+    say!(
+        "confusion, all folds        class {}: {} right, {} wrong; class {}: {} right, {} wrong",
+        data.positive,
+        c.true_positive,
+        c.false_negative,
+        data.negative,
+        c.true_negative,
+        c.false_positive
+    );
+    if let (Some(first), Some(last)) = (e.objective.mean.first(), e.objective.mean.last()) {
+        say!("objective                   {first:.4} at the start, {last:.4} in the end");
+    }
+    for remark in e.remarks() {
+        say!("- {remark}");
+    }
+    let Some(secure) = &e.secure else { return };
+    say!("");
+    say!("secure        {}", e.about_secure(secure));
+    if let Some(key) = secure.about_key() {
+        say!("key           {key}");
+    }
+    for fold in &secure.folds {
+        let list = |parts: Vec<(&str, f64)>| {
+            parts.iter().map(|(name, seconds)| format!("{name} {seconds:.1}")).collect::<Vec<_>>().join(", ")
         };
-        prepared.map(drop).map_err(|e| format!("{e} ({})", name(place)))
+        say!(
+            "  repeat {}, fold {}: accuracy {:.4}, reference {:.4}; {:.1} s: {}; {}",
+            fold.repeat,
+            fold.fold,
+            fold.secure.scores.accuracy,
+            fold.reference.scores.accuracy,
+            fold.seconds.total(),
+            list(fold.seconds.parts()),
+            list(fold.seconds.beside())
+        );
     }
-
-    fn setting(&self, participants: u32) -> Setting {
-        match self {
-            Self::Columns(plan) => Setting::by_columns(&plan.training, plan.scale),
-            Self::Rows(plan) => Setting::by_rows(&plan.training, participants, plan.c),
-        }
+    if let Some(first) = secure.folds.first() {
+        say!("  (parts are seconds {})", first.seconds.of_parts());
     }
-}
-
-async fn conduct(args: &EvaluateArgs, steps: &mut Steps) -> Done<Evaluation> {
-    let of = CrossValidation { folds: args.folds, repeats: args.repeats, seed: args.run.seed };
-    let places: Vec<Place> = of.places().collect();
-    let source = args.data.source(places[0].division());
-    let (table, dropped, overview) = source.table()?;
-    tell_table(&overview);
-    let data = Data::new(&source, &table, dropped, overview);
-    let experiment = Arc::new(args.experiment(source));
-    let setting = experiment.setting(args.run.participants);
-    let start = Instant::now();
-    let folds =
-        in_parallel(Arc::new(table), experiment.clone(), args.run.participants, places.clone(), steps)
-            .await?;
-    let seconds = start.elapsed().as_secs_f64();
-    let secure = match args.secure {
-        None => None,
-        Some(most) => {
-            let places = &places[..places.len().min(most as usize)];
-            Some(match &*experiment {
-                Experiment::Columns(plan) => by_columns(args, plan.clone(), places, steps).await?,
-                Experiment::Rows(plan) => by_rows(args, plan, places, steps).await?,
-            })
-        }
-    };
-    Ok(Evaluation::new(data, setting, args.run.participants, of, folds, seconds, secure))
-}
-
-/// Sets a flag when it is dropped: when somebody has interrupted the command.
-struct OnDrop(Arc<AtomicBool>);
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Evaluates all folds in plaintext, on all cores.
-async fn in_parallel(
-    table: Arc<Table>,
-    experiment: Arc<Experiment>,
-    participants: u32,
-    places: Vec<Place>,
-    steps: &Steps,
-) -> Done<Vec<Fold>> {
-    let (count, what) = (places.len() as u64, "folds");
-    let stopped = Arc::new(AtomicBool::new(false));
-    let _guard = OnDrop(stopped.clone());
-    let (done, mut on_done) = mpsc::unbounded_channel();
-    steps.step(&format!("evaluating {count} folds in plaintext"));
-    let folds = tokio::task::spawn_blocking(move || {
-        let evaluate = |place: &Place| {
-            // None where nobody waits for it any more.
-            let fold = (!stopped.load(Ordering::Relaxed)).then(|| {
-                experiment.check(&table, place, participants)?;
-                let setting = experiment.setting(participants);
-                place.evaluate(&table, &setting, participants).map_err(|e| e.to_string())
-            });
-            let _ = done.send(());
-            fold
-        };
-        places.par_iter().filter_map(evaluate).collect::<Result<Vec<Fold>, String>>()
-    });
-    let mut finished = 0;
-    while on_done.recv().await.is_some() {
-        finished += 1;
-        steps.count(what, finished, count);
-    }
-    Ok(folds.await??)
-}
-
-fn name(place: &Place) -> String {
-    format!("repeat {}, fold {} of {}", place.repeat + 1, place.fold + 1, place.of.folds)
-}
-
-async fn by_columns(
-    args: &EvaluateArgs,
-    mut plan: Plan,
-    places: &[Place],
-    steps: &mut Steps,
-) -> Done<Secure> {
-    let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
-    let borrowed = args.run.network(temporary.path(), args.run.participants as usize, steps).await?;
-    let network = &borrowed.network;
-    let (nodes, key) =
-        args.run.members(&mut plan, network, &temporary.path().join("participants"), steps).await?;
-    let mut folds = Vec::new();
-    for place in places {
-        steps.part(&name(place));
-        let source = Source { division: place.division(), ..plan.source.clone() };
-        let plan = Plan { source, ..plan.clone() };
-        let (prepared, _, report) = train::run_plan(&plan, &nodes, &key, network.kind, steps).await?;
-        // The key was made once, for all folds.
-        let seconds = Times { keys: report.seconds.keys - key.seconds(), ..report.seconds };
-        folds.push(SecureFold {
-            repeat: place.repeat + 1,
-            fold: place.fold + 1,
-            verified: args.run.replay(network, &prepared.params.id(), steps).await?,
-            job: report.job,
-            identical: report.identical_indicators
-                && report.identical_predictions
-                && report.identical_weights,
-            secure: report.secure,
-            reference: report.plaintext,
-            ledger: report.ledger,
-            seconds: Seconds::Columns(seconds),
-        });
-    }
-    let secure = Secure::new(folds, kind_name(network.kind), plan.training.key_bits);
-    Ok(Secure { key_origin: Some(key.origin()), key_seconds: Some(key.seconds()), ..secure })
-}
-
-async fn by_rows(args: &EvaluateArgs, plan: &RowsPlan, places: &[Place], steps: &mut Steps) -> Done<Secure> {
-    let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
-    let orgs = rows::organisations(&args.run);
-    let borrowed = args.run.network(temporary.path(), orgs, steps).await?;
-    let network = &borrowed.network;
-    let nodes =
-        participants(network, orgs as u32, &temporary.path().join("participants"), args.run.deadlines())?;
-    let mut folds = Vec::new();
-    for place in places {
-        steps.part(&name(place));
-        let source = Source { division: place.division(), ..plan.source.clone() };
-        let plan = RowsPlan { source, ..plan.clone() };
-        let (prepared, _, summary) = rows::run_plan(&plan, &nodes, network.kind, steps).await?;
-        folds.push(SecureFold {
-            repeat: place.repeat + 1,
-            fold: place.fold + 1,
-            verified: args.run.replay(network, &prepared.params.id(), steps).await?,
-            job: summary.job,
-            // Both are compared where there is no noise.
-            identical: summary.identical_weights == Some(true) && summary.identical_predictions == Some(true),
-            secure: summary.secure,
-            reference: summary.plaintext,
-            ledger: summary.ledger,
-            seconds: Seconds::Rows(summary.seconds),
-        });
-    }
-    Ok(Secure::new(folds, kind_name(network.kind), plan.training.key_bits))
 }

@@ -1,11 +1,9 @@
-use super::{
-    Done,
-    job::NodeFile,
-    key::SizeArgs,
-    train::tell_table,
-    training::{ClassArgs, ReadingArgs},
+use super::{Done, job::NodeFile, key::SizeArgs};
+use crate::{
+    args::{ClassArgs, ReadingArgs},
+    output::{Steps, is_stdout, outputs, replaces, write_json},
+    render::tell_table,
 };
-use crate::output::{Steps, is_stdout, outputs, replaces, write_json};
 use clap::{Args, Subcommand};
 use dataset::table::{Columns, Overview, Table};
 use node::{

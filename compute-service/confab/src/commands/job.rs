@@ -1,29 +1,28 @@
 use super::{
     Done,
     accept::{self, AcceptArgs},
-    training::{DeadlineArgs, PartitionArg, ScheduleArgs, TrainingArgs},
     watch,
 };
-use crate::output::{is_stdout, outputs, write_json, write_private_json};
+use crate::{
+    args::{DeadlineArgs, PartitionArg, ScheduleArgs, TrainingArgs},
+    output::{is_stdout, outputs, write_json, write_private_json},
+};
 use clap::{Args, Subcommand};
 use files::Outputs;
 use gateway_client::{Call, Contract, Network};
 use node::{
     config::Config,
-    data, experiment,
+    data,
     ledger::{self, MembersError},
     model::Model,
-    predictions, wait, worker,
+    predictions, proposal, wait, worker,
 };
-use records::{
-    Code, Deadlines, Fingerprint, HorizontalSvm, JobId, JobParams, JobView, Kind, MspId, Outcome, VerticalSvm,
-};
+use records::{Code, Deadlines, Fingerprint, JobId, JobParams, JobView, Kind, MspId, Outcome};
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use svm::{Hyperparameters, horizontal};
 
 #[derive(Subcommand)]
 pub enum JobCommand {
@@ -285,7 +284,7 @@ fn training_template(args: TemplateArgs) -> Done<JobParams> {
         PartitionArg::Columns => by_columns(args)?,
         PartitionArg::Rows => by_rows(args)?,
     };
-    Ok(experiment::job_params(kind, participants)?)
+    Ok(proposal::job_params(kind, participants)?)
 }
 
 fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
@@ -311,17 +310,9 @@ fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
             .ok_or_else(|| format!("--analyst {name} is not among the participants"))?,
     };
     let room = args.room.unwrap_or(table.rows.len() as u32);
-    let (training, c) = args.schedule.by_rows(&args.training);
-    let training = HorizontalSvm {
-        analyst: analyst as u32,
-        columns: table.columns.clone(),
-        units: if training.standardise { horizontal::units(&table) } else { Vec::new() },
-        positive: classes.positive_name(),
-        negative: classes.negative_name(),
-        rows: room,
-        c: c.unwrap_or_else(|| Hyperparameters::mean_c(room as usize * (participants.len() - 1))),
-        ..training
-    };
+    let rows = room as usize * (participants.len() - 1);
+    let training =
+        args.schedule.horizontal(&args.training).params(analyst as u32, &table, classes, room, rows);
     Ok((Kind::HorizontalSvm(Box::new(training)), participants))
 }
 
@@ -335,7 +326,7 @@ fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
                 (Some(instances), None) => (instances, None),
                 (_, data) => {
                     let (table, _) = data::table(data.as_ref().ok_or_else(data::no_data)?)?;
-                    let classes = table.classes.as_ref().map(experiment::class_names);
+                    let classes = table.classes.as_ref().map(proposal::class_names);
                     (given.unwrap_or(table.rows.len() as u32), classes)
                 }
             }
@@ -343,8 +334,8 @@ fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
         (None, None) => return Err("say how many instances: --instances or --config".into()),
     };
     let n = args.participants.len() as u32;
-    let training = args.schedule.by_columns(&args.training, n);
-    Ok((Kind::VerticalSvm(VerticalSvm { instances, key: args.key, classes, ..training }), args.participants))
+    let training = args.schedule.vertical(&args.training).params(n, instances, args.key, classes);
+    Ok((Kind::VerticalSvm(training), args.participants))
 }
 
 async fn follow(node: &NodeFile, job: Option<JobId>, once: bool, json: Option<PathBuf>) -> Done {

@@ -2,23 +2,22 @@ use super::{
     Done,
     audit::{self, AuditArgs, OpenArgs},
     job::{self, NodeFile},
-    nodes::{negotiate, participants},
     protect::{self, ProtectArgs},
-    train::{LedgerArg, borrow_network},
-    training::{AgainstArg, DeadlineArgs},
     watch,
 };
 use crate::{
+    args::{AgainstArg, DeadlineArgs, LedgerArg},
     output::{Steps, is_stdout, outputs, write_json},
+    program::program,
     shutdown,
 };
 use clap::{Args, Subcommand};
+use experiment::{Participants, Runner};
 use gateway_client::{Call, Contract};
 use node::{
     config::Config,
-    experiment,
     keyring::{Keyring, KeyringError},
-    ledger, protected,
+    ledger, proposal, protected,
 };
 use paillier::KeyShare;
 use protocol::forms;
@@ -314,7 +313,7 @@ impl NegotiateArgs {
     fn generation(&self, parties: u32) -> records::KeyGeneration {
         let against = AgainstArg::collusion(self.against, parties);
         let quorum = self.quorum.unwrap_or(parties);
-        experiment::key_generation(self.size.key_bits, self.size.insecure_key_bits, quorum, against)
+        proposal::key_generation(self.size.key_bits, self.size.insecure_key_bits, quorum, against)
     }
 }
 
@@ -335,7 +334,7 @@ async fn conclude(
     deadlines: DeadlineArgs,
     json: Option<&Path>,
 ) -> Done {
-    let mut params = experiment::job_params(kind, participants)?;
+    let mut params = proposal::job_params(kind, participants)?;
     params.deadlines = Some(deadlines.or(Deadlines::PEOPLE));
     params.validate()?;
     let contract = job::propose(node, &params).await?;
@@ -358,26 +357,31 @@ async fn conclude(
 /// All members on this machine.
 async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
     args.size.check()?;
-    let names = (1..=parties).map(|member| format!("Member{member}").parse()).collect::<Result<_, _>>()?;
-    experiment::job_params(Kind::KeyGeneration(args.generation(parties)), names)?.validate()?;
+    let names = (1..=parties).map(|member| format!("Member{member}")).collect();
+    proposal::job_params(Kind::KeyGeneration(args.generation(parties)), names)?.validate()?;
     outputs().fills("--out", Some(out), &[]).writes("--json", args.json.as_deref()).check()?;
     prepare_folder(out, parties)?;
     let steps = Steps::new();
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
     let deadlines = args.deadlines.or(Deadlines::EXPERIMENT);
-    let made = tokio::select! {
-        made = async {
-            let dir = temporary.path().join("ledger");
-            let borrowed = borrow_network(args.ledger.kind(), &dir, parties as usize, &steps).await?;
-            let nodes = participants(&borrowed.network, parties, &temporary.path().join("members"), deadlines)?;
-            let reports = negotiate(&nodes, args.generation(parties), &steps).await?;
-            nodes.configs.iter().map(|config| {
+    let program = program()?;
+    let runner = Runner { program: &program, progress: &steps };
+    let making = async {
+        let dir = temporary.path().join("ledger");
+        let borrowed = runner.borrow_network(args.ledger.kind(), &dir, parties as usize).await?;
+        let folder = temporary.path().join("members");
+        let members = Participants::on(&borrowed.network, parties, &folder, deadlines)?;
+        let reports = runner.negotiate(&members, args.generation(parties)).await?;
+        members
+            .configs
+            .iter()
+            .map(|config| {
                 let keyring = Keyring::of(&Config::load(config)?);
                 Ok(keyring.find(&reports[0].key.to_string())?)
-            }).collect::<Done<Vec<KeyShare>>>()
-        } => made,
-        () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
+            })
+            .collect::<Done<Vec<KeyShare>>>()
     };
+    let made = shutdown::or_interrupted(making, shutdown::STOPPED).await;
     steps.clear();
     let shares = made?;
     for (member, share) in (1..).zip(&shares) {

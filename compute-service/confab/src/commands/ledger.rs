@@ -1,12 +1,11 @@
 use super::{
-    Done, chaincode_command,
     inspect::{self, InspectArgs},
     network::{self, Inspect},
-    program,
 };
-use crate::{output::Steps, shutdown};
+use crate::{error::Done, output::Steps, program::program, shutdown};
 use clap::Subcommand;
-use launcher::{GuestChaincode, Network, Options, ledger::LedgerCommand as Launch};
+use experiment::start_ledger;
+use launcher::{GuestChaincode, Network, Options};
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -72,12 +71,13 @@ pub async fn run(command: LedgerCommand) -> Done {
     match command {
         LedgerCommand::Start { orgs, dir, base_port, endorsement_timeout, chaincode } => {
             let guests = chaincode.iter().map(|file| GuestChaincode::load(file)).collect::<Result<_, _>>()?;
-            let choices = Choices { base_port, endorsement_timeout, guests };
-            let steps = Steps::new();
-            let started = tokio::select! {
-                started = start(&dir, usize::from(orgs), choices, &steps) => started,
-                () = shutdown::requested() => Err("interrupted; what had been started was stopped".into()),
-            };
+            let endorsement_timeout = endorsement_timeout.map(|seconds| Duration::from_secs(seconds.into()));
+            let choose = |options| Options { base_port, endorsement_timeout, guests, ..options };
+            let (program, steps) = (program()?, Steps::new());
+            let starting =
+                async { Ok(start_ledger(&program, &dir, usize::from(orgs), choose, &steps).await?) };
+            let interrupted = "interrupted; what had been started was stopped";
+            let started = shutdown::or_interrupted(starting, interrupted).await;
             steps.clear();
             network::show(&started?);
             Ok(())
@@ -87,30 +87,6 @@ pub async fn run(command: LedgerCommand) -> Done {
         LedgerCommand::Stop { dir, purge } => network::down(&dir, purge),
         LedgerCommand::Run { dir, delay_commits } => serve(&dir, &delay_commits).await,
     }
-}
-
-/// What may be chosen for a development ledger.
-#[derive(Default)]
-pub struct Choices {
-    /// The first of the consecutive ports to use.
-    pub base_port: Option<u16>,
-    /// For how many seconds a peer waits for another one's endorsement.
-    pub endorsement_timeout: Option<u16>,
-    /// Chaincodes of others.
-    pub guests: Vec<GuestChaincode>,
-}
-
-/// Starts what is missing of a development ledger.
-pub async fn start(dir: &Path, orgs: usize, choices: Choices, steps: &Steps) -> Done<Network> {
-    let Choices { base_port, endorsement_timeout, guests } = choices;
-    std::fs::create_dir_all(dir).map_err(|e| format!("cannot make {}: {e}", dir.display()))?;
-    let dir = std::fs::canonicalize(dir)?;
-    let args = vec!["ledger".into(), "run".into(), "--dir".into(), dir.display().to_string()];
-    let launch = Launch { program: program()?, args };
-    let endorsement_timeout = endorsement_timeout.map(|seconds| Duration::from_secs(seconds.into()));
-    let own = Options::new(dir, orgs, chaincode_command()?);
-    let options = Options { base_port, endorsement_timeout, guests, ..own };
-    Ok(launcher::ledger::up(&options, &launch, &mut |step| steps.step(step)).await?)
 }
 
 async fn serve(dir: &Path, delays: &[(String, Duration)]) -> Done {

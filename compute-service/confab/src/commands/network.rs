@@ -1,6 +1,8 @@
-use super::{Done, chaincode_command, join, org};
+use super::{join, org};
 use crate::{
+    error::Done,
     output::{Steps, is_stdout, outputs, write_json},
+    program::chaincode_command,
     shutdown,
 };
 use clap::Subcommand;

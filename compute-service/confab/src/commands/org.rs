@@ -1,6 +1,8 @@
-use super::{Done, chaincode_command, network::show};
+use super::network::show;
 use crate::{
+    error::Done,
     output::{Steps, outputs, write_json},
+    program::chaincode_command,
     shutdown,
 };
 use clap::{Args, Subcommand};

@@ -2,14 +2,15 @@ use super::{
     Done,
     model::ModelArgs,
     split::{self, SplitArgs},
-    train::{show_metrics, tell_table},
-    training::ReadingArgs,
 };
-use crate::output::{is_stdout, put, write, write_json};
+use crate::{
+    args::ReadingArgs,
+    output::{is_stdout, write_json},
+    render::{show_predictions, tell_table, write_csv},
+};
 use clap::Args;
-use files::Access;
-use node::model::{Prediction, Predictions, Query};
-use std::path::{Path, PathBuf};
+use node::model::{Prediction, Query};
+use std::path::PathBuf;
 
 /// Predicts the class of new rows with a trained model.
 ///
@@ -68,46 +69,10 @@ pub async fn run(args: PredictArgs) -> Done {
             say!("{:>6}  {:<16} {:<12} {:+.4}", p.line, p.id.as_deref().unwrap_or("-"), p.class, p.score);
         }
     }
-    show(&found);
+    show_predictions(&found);
     Ok(())
 }
 
 fn id(p: &Prediction) -> String {
     p.id.clone().unwrap_or_default()
-}
-
-/// What predictions say of a table as a whole.
-pub fn show(found: &Predictions) {
-    if found.filled > 0 {
-        say!("{} empty cells were filled with the training rows' mean", found.filled);
-    }
-    let Some(measures) = &found.measures else { return };
-    let counts = &measures.confusion;
-    show_metrics("on these rows", &[("the model", measures)]);
-    say!(
-        "right: {} positive, {} negative; wrong: {} of the negative, {} of the positive",
-        counts.true_positive,
-        counts.true_negative,
-        counts.false_positive,
-        counts.false_negative
-    );
-}
-
-/// Writes a table, for its owner's eyes only.
-pub fn write_csv<const N: usize>(
-    path: &Path,
-    header: [&str; N],
-    rows: impl Iterator<Item = [String; N]>,
-) -> Done {
-    let failed = |e: csv::Error| format!("cannot write {}: {e}", path.display());
-    let mut text = csv::Writer::from_writer(Vec::new());
-    text.write_record(header).map_err(failed)?;
-    for row in rows {
-        text.write_record(row).map_err(failed)?;
-    }
-    let text = text.into_inner().map_err(|e| e.into_error())?;
-    match is_stdout(Some(path)) {
-        true => write(path, &text),
-        false => put(path, &text, Access::Owner),
-    }
 }

@@ -1,25 +1,20 @@
 //! `confab predict --split`: new rows of an experiment whose participants kept their parts of the model.
 
-use super::{
-    Done,
-    nodes::run_job,
-    predict::{show, write_csv},
-    train::{borrow_network, tell_table},
-    verify,
-};
 use crate::{
+    error::Done,
     output::{Steps, is_stdout, write_json},
+    program::program,
+    render::{show_predictions, tell_table, write_csv},
     shutdown,
 };
 use clap::Args;
 use dataset::{Label, metrics::Metrics, table::Overview};
+use experiment::{Participants, Runner, SplitRun, observe};
 use launcher::Network;
 use node::{
     config::Config,
-    experiment::Participants,
     model::Query,
     predictions::{self, Answered},
-    split::SplitRun,
 };
 use records::{JobId, JobParams, Kind};
 use serde::Serialize;
@@ -88,13 +83,11 @@ pub async fn run(args: &SplitArgs, query: &Query, out: Option<&Path>, json: Opti
     let whole = run.model.predict(query)?;
     tell_table(&whole.table);
     let steps = Steps::new();
-    let asked = run.lay_out(query, args.most)?;
+    let asked = run.deploy(query, args.most)?;
     let mut verified = None;
     if let Some(params) = &asked {
-        let done = tokio::select! {
-            done = ask(args, &run.participants, params, &steps) => done,
-            () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
-        };
+        let asking = ask(args, &run.participants, params, &steps);
+        let done = shutdown::or_interrupted(asking, shutdown::STOPPED).await;
         steps.clear();
         verified = done?;
     }
@@ -133,7 +126,7 @@ pub async fn run(args: &SplitArgs, query: &Query, out: Option<&Path>, json: Opti
     }
     if !is_stdout(json) && !is_stdout(out) {
         tell(&report, out.is_none() && json.is_none(), verified);
-        show(&whole);
+        show_predictions(&whole);
     }
     match (identical, verified) {
         (false, _) => Err("a class differs from the whole model's; this is a defect of Confab".into()),
@@ -171,12 +164,17 @@ async fn ask(
     params: &JobParams,
     steps: &Steps,
 ) -> Done<Option<bool>> {
-    let Some(dir) = &args.dir else { return run_job(participants, params, steps).await.map(|()| None) };
-    let kind = Network::load(dir).map_err(|e| format!("{}: {e}", dir.display()))?.kind;
-    let borrowed = borrow_network(kind, dir, participants.configs.len(), steps).await?;
-    run_job(participants, params, steps).await?;
-    if !args.verify {
+    let program = program()?;
+    let runner = Runner { program: &program, progress: steps };
+    let Some(dir) = &args.dir else {
+        runner.run_job(participants, params).await?;
         return Ok(None);
+    };
+    let kind = Network::load(dir).map_err(|e| format!("{}: {e}", dir.display()))?.kind;
+    let borrowed = runner.borrow_network(kind, dir, participants.configs.len()).await?;
+    runner.run_job(participants, params).await?;
+    match args.verify {
+        true => Ok(Some(observe(&borrowed.network, &params.id(), steps).await?.complete)),
+        false => Ok(None),
     }
-    verify::observe(&borrowed.network, &params.id(), steps).await.map(Some)
 }

@@ -1,35 +1,24 @@
-use super::{
-    Done, ledger,
-    nodes::{negotiate, run_job},
-    rows,
-    training::{DataArgs, DeadlineArgs, KeyArg, KeyArgs, PartitionArg, ScheduleArgs, TrainingArgs},
-    verify,
-};
+//! `confab train` and `confab demo`.
+
 use crate::{
+    args::{DataArgs, RunArgs, ScheduleArgs},
+    error::Done,
     output::{Steps, is_stdout, outputs, write_json, write_private_json},
+    program::program,
+    render::{show_metrics, tell_table},
     shutdown,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use dataset::{
     generate,
-    metrics::Metrics,
-    scaling::Scaling,
     split::Division,
-    table::{Columns, Missing, Overview},
+    table::{Columns, Missing},
 };
-use launcher::{Kind, Network, Options};
-use node::{
-    experiment::{Key, Participants, Plan, Prepared, Source},
-    report::{LedgerReport, Report},
-    rows::RowsPlan,
-    worker::JobReport,
+use experiment::{
+    Experiment, HorizontalReport, LedgerReport, Runner, Source, TrainingReport, VerticalReport,
 };
-use records::{Deadlines, JobId, VerticalSvm};
-use std::{
-    fs::{File, TryLockError},
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use node::proposal::VerticalOptions;
+use std::path::{Path, PathBuf};
 
 /// Trains on a table that is split by columns, for the experiment, among participants that show each other nothing.
 ///
@@ -72,39 +61,6 @@ pub struct DemoArgs {
     single: SingleArgs,
 }
 
-/// Who trains, and where, in every command that runs an experiment.
-#[derive(Args, Clone)]
-pub struct RunArgs {
-    /// Which ledger.
-    #[arg(long, value_enum, default_value = "dev")]
-    ledger: LedgerArg,
-    /// The folder of a network on this machine. One that runs is used and left running; else it is started there and
-    /// stopped afterwards. A temporary one unless given.
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// Number of participants; an organisation each.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=64))]
-    pub participants: u32,
-    #[command(flatten)]
-    pub training: TrainingArgs,
-    #[command(flatten)]
-    key: KeyArgs,
-    #[command(flatten)]
-    deadlines: DeadlineArgs,
-    /// How columns are scaled, by each participant alone: mean 0 and deviation 1, to [-1, 1], or not at all.
-    #[arg(long, value_enum, default_value = "std")]
-    scale: ScaleArg,
-    /// Decides which rows are kept for the test.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Replay the job as an observer afterwards (`confab verify`).
-    #[arg(long)]
-    pub verify: bool,
-    /// Write the report as JSON, `-` for standard output.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-}
-
 /// What `demo` and `train` have in common beside [`RunArgs`]: one test, and one model.
 #[derive(Args, Clone)]
 pub struct SingleArgs {
@@ -116,27 +72,14 @@ pub struct SingleArgs {
     pub out: Option<PathBuf>,
 }
 
-/// What keeps the ledger.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LedgerArg {
-    /// The embedded development ledger.
-    Dev,
-    /// Hyperledger Fabric.
-    Fabric,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ScaleArg {
-    Std,
-    Unit,
-    None,
-}
+/// What the measures are of.
+const ON_TEST: &str = "on the test instances";
 
 /// Rows of the generated table.
 const DEMO_ROWS: usize = 400;
 
 pub async fn demo(args: DemoArgs) -> Done {
-    args.run.check_outputs(&args.single, args.data.as_deref())?;
+    args.single.check(&args.run, args.data.as_deref())?;
     let folder = tempfile::tempdir()?;
     let (data, label, id) = match (args.data, args.label) {
         (Some(data), Some(label)) => (data, label, args.id),
@@ -147,51 +90,46 @@ pub async fn demo(args: DemoArgs) -> Done {
         }
     };
     let (iterations, batch) = if args.full { (1500, 1) } else { (24, 16) };
-    let run = RunArgs { verify: true, ..args.run };
-    let source = Source {
-        data: data.into(),
-        columns: Columns { label: Some(label), id, ..Columns::default() },
-        missing: Missing::Drop,
-        division: args.single.division(run.seed),
+    let mut run = args.run;
+    run.verify = true;
+    let experiment = Experiment {
+        source: Source {
+            data: data.into(),
+            columns: Columns { label: Some(label), id, ..Columns::default() },
+            missing: Missing::Drop,
+            division: args.single.division(run.seed),
+        },
+        training: run.vertical(VerticalOptions { iterations, batch, ..run.training.vertical() }),
+        holders: run.participants,
     };
-    let training = run.training.parameters(0, iterations, batch, run.participants);
-    by_columns(source, training, run, &args.single).await
+    report(&experiment, &run, &args.single).await
 }
 
 pub async fn train(args: TrainArgs) -> Done {
     let TrainArgs { data, run, single, schedule } = args;
     run.check(&schedule)?;
-    run.check_outputs(&single, Some(&data.data))?;
-    let source = data.source(single.division(run.seed));
-    match schedule.partition {
-        PartitionArg::Columns => {
-            let training = schedule.by_columns(&run.training, run.participants);
-            by_columns(source, training, run, &single).await
-        }
-        PartitionArg::Rows => {
-            let (training, c) = schedule.by_rows(&run.training);
-            rows::train(&RowsPlan { source, c, training }, &run, &single).await
-        }
-    }
+    single.check(&run, Some(&data.data))?;
+    let experiment = Experiment {
+        source: data.source(single.division(run.seed)),
+        training: run.options(&schedule),
+        holders: run.participants,
+    };
+    report(&experiment, &run, &single).await
 }
 
-async fn by_columns(source: Source, training: VerticalSvm, run: RunArgs, single: &SingleArgs) -> Done {
-    let json = run.json.clone();
+/// Trains, and shows what came out.
+async fn report(experiment: &Experiment, run: &RunArgs, single: &SingleArgs) -> Done {
     let steps = Steps::new();
-    let plan = run.plan(source, training);
-    let done = tokio::select! {
-        done = conduct(plan, &run, single, &steps) => done,
-        () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
-    };
+    let done = shutdown::or_interrupted(conduct(experiment, run, single, &steps), shutdown::STOPPED).await;
     steps.clear();
     let (report, verified) = done?;
-    if !is_stdout(json.as_deref()) {
+    if !is_stdout(run.json.as_deref()) {
         show(&report, verified);
     }
-    if let Some(path) = json {
-        write_json(&path, &report)?;
+    if let Some(path) = &run.json {
+        write_json(path, &report)?;
     }
-    if !(report.identical_indicators && report.identical_predictions) {
+    if !report.is_identical() {
         return Err("the secure run differs from the plaintext reference; this is a defect of Confab".into());
     }
     match verified {
@@ -200,90 +138,30 @@ async fn by_columns(source: Source, training: VerticalSvm, run: RunArgs, single:
     }
 }
 
-/// Longest wait for a peer that lags or is gone, in seconds.
-pub const PATIENCE_SECS: u64 = 600;
-
-impl RunArgs {
-    /// Refuses options of the other partition.
-    pub fn check(&self, schedule: &ScheduleArgs) -> Done {
-        schedule.check(&self.training, self.scale != ScaleArg::Std)
+/// What came out, and whether an observer's replay found nothing wrong, where it was asked for.
+async fn conduct(
+    experiment: &Experiment,
+    run: &RunArgs,
+    single: &SingleArgs,
+    steps: &Steps,
+) -> Done<(TrainingReport, Option<bool>)> {
+    // What is wrong with the input shows before anything is started.
+    tell_table(&experiment.check()?);
+    let out = single.folder()?;
+    let participants = out.as_ref().map(|out| out.join("participants"));
+    let program = program()?;
+    let runner = Runner { program: &program, progress: steps };
+    let session = runner.begin(experiment, &run.site(), participants.as_deref()).await?;
+    let (deployment, trained) = session.train(experiment).await?;
+    if let Some(out) = out {
+        write_private_json(&out.join("model.json"), &trained.model)?;
+        write_private_json(&out.join("report.json"), &trained.report)?;
     }
-
-    /// Checks what a training is going to write.
-    fn check_outputs(&self, single: &SingleArgs, table: Option<&Path>) -> Done {
-        single.out.as_deref().map_or(Ok(()), is_new_run)?;
-        let outputs = table.into_iter().fold(outputs(), |outputs, table| outputs.reads(table));
-        let outputs = outputs.fills("--out", single.out.as_deref(), &["model.json", "report.json"]);
-        Ok(outputs.writes("--json", self.json.as_deref()).check()?)
-    }
-
-    /// A training by columns; who takes part is still to be said.
-    pub fn plan(&self, source: Source, training: VerticalSvm) -> Plan {
-        Plan {
-            source,
-            scale: match self.scale {
-                ScaleArg::Std => Scaling::Std,
-                ScaleArg::Unit => Scaling::Unit,
-                ScaleArg::None => Scaling::None,
-            },
-            training,
-            organisations: Vec::new(),
-            channel: String::new(),
-            chaincode: String::new(),
-            patience_secs: PATIENCE_SECS,
-        }
-    }
-
-    /// The participants' nodes, in a new folder, for a training by columns, with a threshold key of theirs. The plan is told
-    /// who they are.
-    pub async fn members(
-        &self,
-        plan: &mut Plan,
-        network: &Network,
-        folder: &Path,
-        steps: &Steps,
-    ) -> Done<(Participants, Key)> {
-        plan.organisations = node::experiment::named(network.organisations(self.participants as usize))?;
-        plan.channel = network.channel.clone();
-        plan.chaincode = network.chaincode.name.clone();
-        let nodes = Participants { deadlines: self.deadlines(), ..plan.participants(folder)? };
-        let key = match self.key.key {
-            KeyArg::Deal => {
-                steps.step("dealing a threshold key locally (this command holds the whole key meanwhile)");
-                let plan = plan.clone();
-                // Nothing is written in the background, where an interruption would leave key shares behind.
-                Key::Dealt(tokio::task::spawn_blocking(move || plan.deal()).await??)
-            }
-            KeyArg::Negotiate => {
-                let generation = self.key.generation(&plan.training, self.participants);
-                let bound = generation.collusion_bound(self.participants);
-                let start = Instant::now();
-                let reports = negotiate(&nodes, generation, steps).await?;
-                let fingerprint = reports[0].key;
-                Key::Negotiated { fingerprint, seconds: start.elapsed().as_secs_f64(), bound }
-            }
-        };
-        Ok((nodes, key))
-    }
-
-    /// How long the participants wait for each other.
-    pub fn deadlines(&self) -> Deadlines {
-        self.deadlines.or(Deadlines::EXPERIMENT)
-    }
-
-    /// The network of this run, of so many organisations.
-    pub async fn network(&self, temporary: &Path, orgs: usize, steps: &Steps) -> Done<Borrowed> {
-        let dir = self.dir.clone().unwrap_or_else(|| temporary.join("ledger"));
-        borrow_network(self.ledger.kind(), &dir, orgs, steps).await
-    }
-
-    /// Replays the job where that was asked for; whether all is well.
-    pub async fn replay(&self, network: &Network, job: &JobId, steps: &Steps) -> Done<Option<bool>> {
-        if !self.verify {
-            return Ok(None);
-        }
-        verify::observe(network, job, steps).await.map(Some)
-    }
+    let verified = match run.verify {
+        true => Some(session.replay(&deployment.params.id()).await?.complete),
+        false => None,
+    };
+    Ok((trained.report, verified))
 }
 
 impl SingleArgs {
@@ -291,18 +169,21 @@ impl SingleArgs {
         Division::Share { test_fraction: self.test_fraction, seed }
     }
 
-    /// The folder for what the run makes, and that of the participants in it, which must not be there yet.
-    pub fn folders(&self, temporary: &Path) -> Done<(PathBuf, PathBuf)> {
-        let work = match &self.out {
-            Some(out) => {
-                std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?;
-                std::fs::canonicalize(out)?
-            }
-            None => temporary.to_path_buf(),
-        };
-        is_new_run(&work)?;
-        let participants = work.join("participants");
-        Ok((work, participants))
+    /// Checks what a training is going to write.
+    fn check(&self, run: &RunArgs, table: Option<&Path>) -> Done {
+        self.out.as_deref().map_or(Ok(()), is_new_run)?;
+        let outputs = table.into_iter().fold(outputs(), |outputs, table| outputs.reads(table));
+        let outputs = outputs.fills("--out", self.out.as_deref(), &["model.json", "report.json"]);
+        Ok(outputs.writes("--json", run.json.as_deref()).check()?)
+    }
+
+    /// The folder for what the run makes, where it is kept; no participants are in it yet.
+    fn folder(&self) -> Done<Option<PathBuf>> {
+        let Some(out) = &self.out else { return Ok(None) };
+        std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?;
+        let out = std::fs::canonicalize(out)?;
+        is_new_run(&out)?;
+        Ok(Some(out))
     }
 }
 
@@ -318,173 +199,14 @@ fn is_new_run(out: &Path) -> Done {
     }
 }
 
-impl LedgerArg {
-    /// As the launcher has it.
-    pub fn kind(self) -> Kind {
-        match self {
-            Self::Dev => Kind::Dev,
-            Self::Fabric => Kind::Fabric,
-        }
+fn show(report: &TrainingReport, verified: Option<bool>) {
+    match report {
+        TrainingReport::Vertical(report) => show_vertical(report, verified),
+        TrainingReport::Horizontal(report) => show_horizontal(report, verified),
     }
 }
 
-/// A network that is stopped again when this is dropped, if it was started here and nobody else uses it meanwhile.
-pub struct Borrowed {
-    /// The network.
-    pub network: Network,
-    started: bool,
-    /// Locked, shared, by everybody who uses the network.
-    users: File,
-}
-
-impl Drop for Borrowed {
-    fn drop(&mut self) {
-        if !self.started {
-            return;
-        }
-        let dir = &self.network.dir;
-        if let Err(TryLockError::WouldBlock) = self.users.try_lock() {
-            let stop = match self.network.kind {
-                Kind::Dev => "ledger stop",
-                Kind::Fabric => "network down",
-            };
-            let dir = dir.display();
-            tell!(
-                "another run uses the ledger in {dir}: it is left running; `confab {stop} --dir {dir}` stops it"
-            );
-        } else if let Err(e) = launcher::down(dir, false) {
-            tracing::error!("stopping the ledger: {e}");
-        }
-    }
-}
-
-/// Makes this process a user of the network in a folder; waits while somebody stops it.
-fn use_network(dir: &Path) -> Done<File> {
-    let path = dir.join("run/users");
-    let users = File::options().create(true).append(true).open(&path);
-    Ok(users
-        .and_then(|file| file.lock_shared().map(|()| file))
-        .map_err(|e| format!("{}: {e}", path.display()))?)
-}
-
-/// The network that runs in a folder, or one that is started there.
-pub async fn borrow_network(kind: Kind, dir: &Path, orgs: usize, steps: &Steps) -> Done<Borrowed> {
-    let users = match Network::load(dir) {
-        Ok(_) => Some(use_network(dir)?),
-        Err(_) => None,
-    };
-    if let Some(users) = users
-        && let Ok(status) = launcher::status(dir).await
-        && status.is_healthy()
-    {
-        let network = status.network;
-        if network.kind != kind {
-            return Err(
-                format!("{} holds a network of the other kind; name another --dir", dir.display()).into()
-            );
-        }
-        if network.orgs.len() < orgs {
-            let has = network.orgs.len();
-            return Err(format!("{} has {has} organisations, {orgs} are needed", dir.display()).into());
-        }
-        return Ok(Borrowed { network, started: false, users });
-    }
-    let network = match kind {
-        Kind::Dev => ledger::start(dir, orgs, ledger::Choices::default(), steps).await?,
-        Kind::Fabric => {
-            let options = Options::new(dir, orgs, super::chaincode_command()?);
-            launcher::fabric::up(&options, &mut |step| steps.step(step)).await?
-        }
-    };
-    let users = use_network(dir)?;
-    Ok(Borrowed { network, started: true, users })
-}
-
-async fn conduct(
-    mut plan: Plan,
-    run: &RunArgs,
-    single: &SingleArgs,
-    steps: &Steps,
-) -> Done<(Report, Option<bool>)> {
-    let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
-    // What is wrong with the input shows before anything is started.
-    tell_table(&plan.check(run.participants)?);
-    let (work, folder) = single.folders(temporary.path())?;
-    let borrowed = run.network(temporary.path(), run.participants as usize, steps).await?;
-    let network = &borrowed.network;
-    let (nodes, key) = run.members(&mut plan, network, &folder, steps).await?;
-    let (prepared, reports, report) = run_plan(&plan, &nodes, &key, network.kind, steps).await?;
-    if single.out.is_some() {
-        write_private_json(&work.join("model.json"), &prepared.model(&reports))?;
-        write_private_json(&work.join("report.json"), &report)?;
-    }
-    let verified = run.replay(network, &prepared.params.id(), steps).await?;
-    Ok((report, verified))
-}
-
-/// One training by columns, by nodes that have a key, compared with the reference.
-pub async fn run_plan(
-    plan: &Plan,
-    nodes: &Participants,
-    key: &Key,
-    kind: Kind,
-    steps: &Steps,
-) -> Done<(Prepared, Vec<JobReport>, Report)> {
-    let prepared = plan.lay_out(nodes, key)?;
-    let start = Instant::now();
-    run_job(&prepared.participants, &prepared.params, steps).await?;
-    let total = start.elapsed().as_secs_f64();
-    let reports = prepared.reports()?;
-    steps.step("comparing with the plaintext reference");
-    let report = Report::new(&prepared, &reports, kind_name(kind), total)?;
-    Ok((prepared, reports, report))
-}
-
-/// What was read, before it is used.
-pub fn tell_table(table: &Overview) {
-    table.lines().iter().for_each(|(about, text)| tell!("{about:<8} {text}"));
-}
-
-/// What went over the ledger.
-pub fn show_ledger(ledger: &LedgerReport) {
-    say!(
-        "ledger        {}: {} transactions, {:.1} MB of records, {} retries",
-        ledger.kind,
-        ledger.transactions,
-        ledger.bytes as f64 / 1e6,
-        ledger.retries.total()
-    );
-}
-
-/// Columns that nobody trained on.
-pub fn show_left_out(columns: &[String]) {
-    if !columns.is_empty() {
-        say!("              without a value in any training row, and left out: {}", columns.join(", "));
-    }
-}
-
-/// What an experiment measures its models on.
-pub const ON_TEST: &str = "on the test instances";
-
-/// A line of measures for each model, by name, under a title.
-pub fn show_metrics(title: &str, models: &[(&str, &Metrics)]) {
-    say!("{title:<24} {:>9} {:>9} {:>9} {:>9}", "accuracy", "precision", "recall", "F1");
-    for (name, metrics) in models {
-        let m = &metrics.scores;
-        say!("{name:<24} {:>9.4} {:>9.4} {:>9.4} {:>9.4}", m.accuracy, m.precision, m.recall, m.f1);
-    }
-}
-
-/// In reports.
-pub fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Dev => "dev",
-        Kind::Fabric => "fabric",
-    }
-}
-
-fn show(report: &Report, verified: Option<bool>) {
-    let r = report;
+fn show_vertical(r: &VerticalReport, verified: Option<bool>) {
     say!("job           {}", r.job);
     say!(
         "data          {} training and {} test instances, {} features over {} participants {:?}",
@@ -534,5 +256,90 @@ fn show(report: &Report, verified: Option<bool>) {
     say!("what this run reveals");
     for line in &r.reveals {
         say!("  - {line}");
+    }
+}
+
+fn show_horizontal(r: &HorizontalReport, verified: Option<bool>) {
+    say!("job           {}", r.job);
+    say!(
+        "data          {} training and {} test instances, {} features; rows dealt to {} providers",
+        r.instances,
+        r.test_instances,
+        r.features,
+        r.providers
+    );
+    if !r.dropped_lines.is_empty() {
+        say!("              {} lines with gaps were left out", r.dropped_lines.len());
+    }
+    show_left_out(&r.left_out);
+    if r.filled_gaps > 0 {
+        say!("              {} gaps count as their column's mean", r.filled_gaps);
+    }
+    let (made, most) = r.iterations;
+    say!(
+        "training      {made} of at most {most} updates, {} rows of each provider, {:?} comparison",
+        r.batch,
+        r.protocol
+    );
+    say!("key           {} bits, the analyst's own", r.key_bits);
+    if let Some(epsilon) = r.epsilon {
+        say!("noise         ε = {epsilon:.2} for a row of one provider, by that provider's own noise");
+    }
+    let s = &r.seconds;
+    say!(
+        "time          {:.1} s: work of all providers {:.1} s and the analyst {:.1} s; of it comparison {:.1} s, \
+         polynomial multiplication {:.1} s",
+        s.total,
+        s.providers,
+        s.analyst,
+        s.comparison,
+        s.multiplication
+    );
+    say!("processor     {:.1} s of all participants together while at work", s.cpu_all_participants);
+    if let Some(bytes) = r.peak_memory {
+        say!("memory        {} MB at most in a participant's process", bytes / 1_000_000);
+    }
+    show_ledger(&r.ledger);
+    say!("");
+    show_metrics(
+        ON_TEST,
+        &[("secure", &r.secure), ("plaintext reference", &r.plaintext), ("64-bit floating point", &r.float)],
+    );
+    say!("");
+    let answer = |holds: Option<bool>| match holds {
+        Some(true) => "yes",
+        Some(false) => "NO",
+        None => "not compared, for there was noise",
+    };
+    say!("every weight equals the reference's       {}", answer(r.identical_weights));
+    say!("every prediction equals the reference's   {}", answer(r.identical_predictions));
+    if let Some(verified) = verified {
+        say!(
+            "an observer's replay of the blocks        {}",
+            if verified { "found nothing wrong" } else { "FOUND DEFECTS" }
+        );
+    }
+    say!("");
+    say!("what this run reveals");
+    for line in &r.reveals {
+        say!("  - {line}");
+    }
+}
+
+/// What went over the ledger.
+fn show_ledger(ledger: &LedgerReport) {
+    say!(
+        "ledger        {}: {} transactions, {:.1} MB of records, {} retries",
+        ledger.kind,
+        ledger.transactions,
+        ledger.bytes as f64 / 1e6,
+        ledger.retries.total()
+    );
+}
+
+/// Columns that nobody trained on.
+fn show_left_out(columns: &[String]) {
+    if !columns.is_empty() {
+        say!("              without a value in any training row, and left out: {}", columns.join(", "));
     }
 }

@@ -4,7 +4,7 @@ use super::{
 };
 use crate::output::{Steps, is_stdout, outputs, write_json};
 use clap::Args;
-use gateway_client::{Gateway, Options, User};
+use experiment::Observer;
 use launcher::Network;
 use msp::{Msp, Msps};
 use node::{
@@ -62,7 +62,8 @@ impl Source {
     pub async fn open(&self, id: &JobId) -> Done<Ledger> {
         let Some(path) = &self.config else {
             let dir = self.dir.as_ref().ok_or("name the ledger: --dir or --config")?;
-            return of_machine(&Network::load(dir)?);
+            let Observer { channel, chaincode, msps } = Observer::new(&Network::load(dir)?)?;
+            return Ok(Ledger { channel, chaincode, msps: Some(msps) });
         };
         let config = Config::load(path)?;
         let channel = ledger::connect(&config)?.network(&config.channel);
@@ -74,31 +75,6 @@ impl Source {
         let msps = (!msps.is_empty()).then(|| Msps::new(msps));
         Ok(Ledger { channel, chaincode: config.chaincode, msps })
     }
-}
-
-/// A ledger on this machine, as its first organisation's peer shows it.
-fn of_machine(network: &Network) -> Done<Ledger> {
-    let org = network.orgs.first().ok_or("network.json names no organisation")?;
-    let user = User::from_files(&org.msp_id, &network.path(&org.user.cert), &network.path(&org.user.key))?;
-    let gateway = Gateway::from_profile(&network.path(&org.profile), Some(user), Options::default())?;
-    let msps = network
-        .orgs
-        .iter()
-        .map(|org| Msp::load(&org.msp_id, &network.path(&org.msp)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let channel = gateway.network(&network.channel);
-    Ok(Ledger { channel, chaincode: network.chaincode.name.clone(), msps: Some(Msps::new(msps)) })
-}
-
-/// Replays a job of a ledger on this machine and tells the defects; whether all is well.
-pub async fn observe(network: &Network, id: &JobId, steps: &Steps) -> Done<bool> {
-    steps.step("replaying the job from the blocks as an observer");
-    let Ledger { channel, chaincode, msps } = of_machine(network)?;
-    let found = verify::verify(&channel, &chaincode, id, msps.as_ref(), |_| {}).await?;
-    for defect in &found.defects {
-        tell!("DEFECT {defect}");
-    }
-    Ok(found.complete)
 }
 
 fn msp_folder(text: &str) -> Result<(String, PathBuf), String> {

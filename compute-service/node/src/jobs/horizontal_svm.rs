@@ -7,7 +7,7 @@ use crate::{
     data,
     driver::{DriverError, Input, Seconds},
     model::Model,
-    rows,
+    report,
     worker::{Ended, Traffic, Worker, pretty},
 };
 use dataset::table::Overview;
@@ -136,7 +136,8 @@ impl NodeJob for HorizontalSvm {
             review.below.push(Below { setting: "gradient_noise", job: multiplier.to_string(), minimum });
         }
         let providers = self.providers(weigh.params.parties()) as usize;
-        review.reveals = rows::reveals(self, providers, self.iterations, &format!("at most {most}"));
+        review.reveals =
+            report::reveals_by_rows(self, providers, self.iterations, &format!("at most {most}"));
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {

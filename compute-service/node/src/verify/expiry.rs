@@ -134,7 +134,7 @@ impl Expiry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment;
+    use crate::proposal;
     use records::{Deadlines, Phase};
 
     const SINCE: u64 = 1_000_000;
@@ -155,7 +155,7 @@ mod tests {
     impl Case {
         fn new() -> Self {
             let names: Vec<MspId> = (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect();
-            let mut params = experiment::template(10, names.clone()).unwrap();
+            let mut params = proposal::template(10, names.clone()).unwrap();
             params.deadlines = Some(Deadlines { accept: 100, step: 60 });
             let job = Job {
                 version: VERSION,

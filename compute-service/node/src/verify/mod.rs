@@ -345,7 +345,7 @@ impl<'a> Replay<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{experiment, facts::Creator};
+    use crate::{proposal, facts::Creator};
     use records::{Body, Bytes, Digest, KeyHash, Phase, SeedOpen, VERSION};
 
     fn key_hash(key: &str) -> KeyHash {
@@ -359,7 +359,7 @@ mod tests {
 
     fn job() -> Job {
         let names = (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect();
-        let params = experiment::template(10, names).unwrap();
+        let params = proposal::template(10, names).unwrap();
         Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 }
     }
 

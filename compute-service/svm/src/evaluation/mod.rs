@@ -22,7 +22,7 @@ use dataset::{
 };
 use num_traits::ToPrimitive;
 use rand_core::Rng;
-use records::{Decimal, HorizontalSvm, VerticalSvm};
+use records::Decimal;
 use serde::{Deserialize, Serialize};
 
 /// What is trained, as far as the plaintext reference is concerned.
@@ -131,29 +131,6 @@ pub struct EvaluationError {
 }
 
 impl Setting {
-    /// Of a training by columns.
-    pub fn by_columns(job: &VerticalSvm, scaling: Scaling) -> Self {
-        Self {
-            partition: Partition::Columns { scaling, batch: job.batch },
-            iterations: job.iterations,
-            learning_rate: job.learning_rate,
-            lambda: job.lambda,
-            c: Some(job.c),
-        }
-    }
-
-    /// Of a training by rows without noise.
-    pub fn by_rows(job: &HorizontalSvm, providers: u32, c: Option<Decimal>) -> Self {
-        let variant = Variant { intercept: job.intercept, tolerance: job.tolerance };
-        Self {
-            partition: Partition::Rows { providers, batch: job.batch, standardise: job.standardise, variant },
-            iterations: job.iterations,
-            learning_rate: job.learning_rate,
-            lambda: job.lambda,
-            c,
-        }
-    }
-
     fn hyperparameters(&self, training_rows: usize) -> Hyperparameters {
         Hyperparameters {
             learning_rate: self.learning_rate,

@@ -1,24 +1,19 @@
 //! `confab bench keygen`.
 
-use super::median;
 use crate::{
-    commands::{
-        Done,
-        nodes::{negotiate, participants},
-        train::{LedgerArg, borrow_network},
-        training::AgainstArg,
-    },
+    args::AgainstArg,
+    error::Done,
     output::{Steps, is_stdout, outputs, write_json},
+    program::program,
     shutdown,
 };
 use clap::{Args, ValueEnum};
-use node::experiment;
-use paillier::keygen::{self, Group, Multiplication, candidates::Plan};
-use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
-use records::{Collusion, Deadlines, KeyGeneration, TRAINING};
-use serde::Serialize;
-use std::{path::PathBuf, time::Instant};
+use experiment::{
+    Runner,
+    bench::keygen::{self, Options, Report},
+};
+use launcher::Kind;
+use std::path::PathBuf;
 
 /// What it takes to make a threshold key that nobody deals.
 ///
@@ -54,150 +49,29 @@ enum Meeting {
     Fabric,
 }
 
-/// TNO's distributed_keygen 4.3 for three parties in one process on the reference machine: bits and seconds
-/// (`numbers.md`).
-const PEER: [(u32, f64); 3] = [(256, 1.8), (512, 16.0), (1024, 202.0)];
-
-#[derive(Serialize)]
-struct Report {
-    version: u32,
-    on: &'static str,
-    parties: u32,
-    bits: u32,
-    collusion_bound: u32,
-    /// Candidates of one batch.
-    batch: u32,
-    /// Of each key, in order.
-    seconds: Vec<f64>,
-    median_seconds: f64,
-    /// Candidates that were opened, of each key.
-    candidates: Vec<u64>,
-    candidates_per_second: f64,
-    /// Batches that all keys took together, and that theory expects for so many, with its standard deviation.
-    batches: u64,
-    expected_batches: f64,
-    standard_deviation: f64,
-    /// Bytes of records of all members, of each key; none in memory.
-    bytes: Vec<u64>,
-    /// TNO's published seconds for this size and three parties.
-    tno_seconds: Option<f64>,
-    /// Those over the median.
-    ratio_to_tno: Option<f64>,
-}
-
-/// One key.
-struct Made {
-    seconds: f64,
-    candidates: u64,
-    bytes: u64,
-}
-
 pub async fn run(args: KeygenArgs) -> Done {
     outputs().writes("--json", args.json.as_deref()).check()?;
-    let steps = Steps::new();
-    let against = AgainstArg::collusion(args.against, args.parties);
-    let generation = experiment::key_generation(args.bits, args.bits < 2048, args.parties, against);
-    let made = tokio::select! {
-        made = make(&args, &generation, &steps) => made,
-        () = shutdown::requested() => Err("interrupted; nodes and ledger were stopped".into()),
-    };
-    steps.clear();
-    let made = made?;
-    let seconds: Vec<f64> = made.iter().map(|key| key.seconds).collect();
-    let candidates: Vec<u64> = made.iter().map(|key| key.candidates).collect();
-    let median_seconds = median(seconds.clone());
-    let peer =
-        PEER.iter().find(|(bits, _)| *bits == args.bits && args.parties == 3).map(|(_, seconds)| *seconds);
-    let expected = expected(&args, &generation)?;
-    let report = Report {
-        version: records::VERSION,
-        on: match args.on {
-            Meeting::Memory => "memory",
-            Meeting::Dev => "dev",
-            Meeting::Fabric => "fabric",
-        },
+    let options = Options {
         parties: args.parties,
         bits: args.bits,
-        collusion_bound: generation.collusion_bound(args.parties),
-        batch: generation.candidates,
-        median_seconds,
-        batches: candidates.iter().map(|opened| opened.div_ceil(generation.candidates.into())).sum(),
-        expected_batches: expected.0,
-        standard_deviation: expected.1,
-        candidates_per_second: candidates.iter().sum::<u64>() as f64 / seconds.iter().sum::<f64>(),
-        bytes: made.iter().map(|key| key.bytes).collect(),
-        tno_seconds: peer,
-        ratio_to_tno: peer.map(|peer| peer / median_seconds),
-        seconds,
-        candidates,
+        repeat: args.repeat,
+        on: match args.on {
+            Meeting::Memory => None,
+            Meeting::Dev => Some(Kind::Dev),
+            Meeting::Fabric => Some(Kind::Fabric),
+        },
+        against: AgainstArg::collusion(args.against, args.parties),
     };
+    let (program, steps) = (program()?, Steps::new());
+    let runner = Runner { program: &program, progress: &steps };
+    let measuring = async { Ok(keygen::measure(&runner, &options).await?) };
+    let done = shutdown::or_interrupted(measuring, shutdown::STOPPED).await;
+    steps.clear();
+    let report = done?;
     if !is_stdout(args.json.as_deref()) {
         show(&report);
     }
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &report))
-}
-
-/// Batches until so many keys are found, and the standard deviation: each batch has a good candidate with the same
-/// probability.
-fn expected(args: &KeygenArgs, generation: &KeyGeneration) -> Done<(f64, f64)> {
-    let group = Group::with(multiplication(generation), args.parties, 0)?;
-    let rate = Plan::new(group, args.bits.into())?.success_rate();
-    let batch = 1.0 - (1.0 - rate).powf(generation.candidates.into());
-    let keys = f64::from(args.repeat);
-    Ok((keys / batch, (keys * (1.0 - batch)).sqrt() / batch))
-}
-
-fn multiplication(generation: &KeyGeneration) -> Multiplication {
-    match generation.against {
-        Collusion::Minority => Multiplication::Minority,
-        Collusion::AllButOne => Multiplication::Pairwise,
-    }
-}
-
-async fn make(args: &KeygenArgs, generation: &KeyGeneration, steps: &Steps) -> Done<Vec<Made>> {
-    let ledger = match args.on {
-        Meeting::Memory => return in_memory(args, generation, steps).await,
-        Meeting::Dev => LedgerArg::Dev,
-        Meeting::Fabric => LedgerArg::Fabric,
-    };
-    let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
-    let dir = temporary.path().join("ledger");
-    let borrowed = borrow_network(ledger.kind(), &dir, args.parties as usize, steps).await?;
-    let mut made = Vec::new();
-    for turn in 1..=args.repeat {
-        steps.step(&format!("key {turn} of {}", args.repeat));
-        let dir = temporary.path().join(format!("members-{turn}"));
-        let nodes = participants(&borrowed.network, args.parties, &dir, Deadlines::EXPERIMENT)?;
-        let start = Instant::now();
-        let reports = negotiate(&nodes, generation.clone(), steps).await?;
-        made.push(Made {
-            seconds: start.elapsed().as_secs_f64(),
-            candidates: reports[0].candidates,
-            bytes: reports.iter().map(|report| report.traffic.bytes).sum(),
-        });
-    }
-    Ok(made)
-}
-
-async fn in_memory(args: &KeygenArgs, generation: &KeyGeneration, steps: &Steps) -> Done<Vec<Made>> {
-    let multiplication = multiplication(generation);
-    let (parties, bits, batch) = (args.parties, u64::from(args.bits), generation.candidates as usize);
-    let mut made = Vec::new();
-    for turn in 1..=args.repeat {
-        steps.step(&format!("key {turn} of {}", args.repeat));
-        let one = tokio::task::spawn_blocking(move || {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed)?;
-            let mut rng = ChaCha20Rng::from_seed(seed);
-            let start = Instant::now();
-            let (_, _, statistics) =
-                keygen::generate(multiplication, parties, parties, bits, batch, TRAINING, &mut rng)?;
-            let candidates = statistics.candidates as u64;
-            Done::Ok(Made { seconds: start.elapsed().as_secs_f64(), candidates, bytes: 0 })
-        });
-        made.push(one.await??);
-    }
-    Ok(made)
 }
 
 fn show(r: &Report) {

@@ -6,7 +6,7 @@ mod paillier;
 mod rows;
 mod throughput;
 
-use super::Done;
+use crate::error::Done;
 use clap::Subcommand;
 
 #[derive(Subcommand)]
@@ -28,13 +28,7 @@ pub async fn run(command: BenchCommand) -> Done {
         BenchCommand::Ledger(args) => ledger::run(args).await,
         BenchCommand::Keygen(args) => keygen::run(args).await,
         BenchCommand::Paillier(args) => paillier::run(&args),
-        BenchCommand::Rows(args) => rows::run(&args),
+        BenchCommand::Rows(args) => rows::run(args),
         BenchCommand::Throughput(args) => throughput::run(args).await,
     }
-}
-
-/// The middle of some measurements, the lower one of two.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[(values.len() - 1) / 2]
 }

@@ -1,8 +1,9 @@
 //! `confab bench paillier`.
 
 use crate::{
-    commands::{Done, program},
+    error::Done,
     output::{Steps, is_stdout, outputs, write_json},
+    program::program,
 };
 use clap::Args;
 use paillier::measure::{Bench, Rate};

@@ -1,14 +1,14 @@
 //! `confab bench throughput`.
 
-use super::median;
 use crate::{
-    commands::Done,
+    error::Done,
     output::{Steps, is_stdout, outputs, write_json},
 };
 use clap::Args;
 use contract::JobContract;
 use crypto_material::{NetworkSpec, generate};
 use dev_ledger::{ChaincodeConfig, Config, EndorsementPolicy, OrgConfig, Rule, Running};
+use experiment::bench::median;
 use gateway_client::{Call, Contract, Endpoint, Gateway, User};
 use serde::Serialize;
 use shim::{Server, Tls};

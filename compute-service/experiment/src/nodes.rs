@@ -1,15 +1,14 @@
 //! Nodes of this machine, as child processes, for one job at a time.
 
-use super::{Done, program, train::PATIENCE_SECS};
-use crate::output::Steps;
-use launcher::{Network, State};
-use node::{
-    experiment::{Participants, job_params},
-    run::Event,
-    wait::Wait,
-    worker::KeyReport,
+use crate::{
+    error::{ExperimentError, Result, file_error, input, system},
+    participants::Participants,
+    progress::Progress,
+    runner::Runner,
 };
-use records::{Deadlines, Ending, JobParams, KeyGeneration, Kind, Outcome, Phase, Rules};
+use launcher::{Network, State};
+use node::{proposal::job_params, run::Event, worker::KeyReport};
+use records::{Ending, JobParams, KeyGeneration, Kind, Outcome, Phase, Rules};
 use std::{path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -20,53 +19,64 @@ use tokio::{
 
 /// How long after the first node the others may take to stop.
 const STRAGGLERS: Duration = Duration::from_secs(60);
-/// How long the others may take to say what they know of a job that came to nothing.
+/// How long the others may take to say what they know of a job that failed.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long a process of the ledger may be gone: somebody may start it again.
 const RESTART: Duration = Duration::from_secs(20);
 
-/// Runs a node for every participant until the job has ended.
-///
-/// # Errors
-/// The cause, where the job does not finish: as soon as a node gives up or dies, the ledger is gone, or something is wrong
-/// that does not pass by itself.
-pub async fn run_job(participants: &Participants, params: &JobParams, steps: &Steps) -> Done {
-    participants.begin_at_the_end().await?;
-    let mut nodes = Nodes::start(participants, params)?;
-    let mut progress = Shown::new(params);
-    steps.step(progress.begin);
-    tokio::select! {
-        proposed = participants.propose_saying(params, |wait| steps.step(&wait.to_string())) => proposed?,
-        reason = nodes.stopped() => return Err(reason.into()),
-    }
-    loop {
-        match nodes.next().await? {
-            Some((0, Event::Progress { progress: made, .. })) => progress.show(&made, steps),
-            Some((party, Event::Waiting { wait, .. })) => {
-                nodes.waits[party] = Some(wait.clone());
-                if let Some(cause) = wait.causes.iter().find(|cause| cause.is_hopeless()) {
-                    return Err(cause.to_string().into());
-                }
-                steps.step(&format!("{}: {wait}", params.participants[party]));
-            }
-            Some((party, Event::Unanswered { reason, retry_secs: Some(seconds), .. })) => {
-                let name = &params.participants[party];
-                steps.step(&format!(
-                    "{name} could not answer the proposal, and tries again in {seconds} s: {reason}"
-                ));
-            }
-            Some((party, Event::Unanswered { reason, retry_secs: None, .. })) => {
-                return Err(format!(
-                    "{} could not answer the proposal: {reason}",
-                    params.participants[party]
-                )
-                .into());
-            }
-            Some(_) => {}
-            None => break,
+impl Runner<'_> {
+    /// Runs a node for every participant until the job has ended.
+    ///
+    /// # Errors
+    /// The cause, where the job does not finish: as soon as a node gives up or dies, the ledger is gone, or something is
+    /// wrong that does not pass by itself.
+    pub async fn run_job(&self, participants: &Participants, params: &JobParams) -> Result {
+        participants.begin_at_the_end().await?;
+        let mut nodes = Nodes::start(self.program, participants, params)?;
+        let mut view = ProgressView::new(params);
+        self.progress.step(view.begin);
+        tokio::select! {
+            proposed = participants.propose_saying(params, |wait| self.progress.step(&wait.to_string())) => proposed?,
+            stopped = nodes.stopped() => return Err(stopped),
         }
+        while let Some((party, event)) = nodes.next().await? {
+            let participant = &params.participants[party];
+            match event {
+                Event::Progress { progress, .. } if party == 0 => view.show(&progress, self.progress),
+                Event::Waiting { wait, .. } => {
+                    if let Some(cause) = wait.causes.iter().find(|cause| cause.is_hopeless()) {
+                        return Err(ExperimentError::Hopeless(cause.clone()));
+                    }
+                    self.progress.step(&format!("{participant}: {wait}"));
+                }
+                Event::Unanswered { reason, retry_secs: Some(seconds), .. } => self.progress.step(&format!(
+                    "{participant} could not answer the proposal, and tries again in {seconds} s: {reason}"
+                )),
+                Event::Unanswered { reason, retry_secs: None, .. } => {
+                    return Err(ExperimentError::Unanswered { participant: participant.clone(), reason });
+                }
+                _ => {}
+            }
+        }
+        nodes.finish().await
     }
-    nodes.finish().await
+
+    /// Lets the participants negotiate a key; what each of them has of it.
+    ///
+    /// # Errors
+    /// As [`Runner::run_job`].
+    pub async fn negotiate(
+        &self,
+        participants: &Participants,
+        generation: KeyGeneration,
+    ) -> Result<Vec<KeyReport>> {
+        let mut params = job_params(Kind::KeyGeneration(generation), participants.names()).map_err(system)?;
+        params.deadlines = Some(participants.deadlines);
+        params.validate().map_err(input)?;
+        participants.accept(&params.id())?;
+        self.run_job(participants, &params).await?;
+        participants.reports(&params.id())
+    }
 }
 
 /// The nodes of a job under way.
@@ -79,8 +89,6 @@ struct Nodes<'a> {
     endings: Vec<Option<Ending>>,
     /// What was wrong with the input of some.
     unfit: Vec<(usize, String)>,
-    /// What each of them waited for last.
-    waits: Vec<Option<Wait>>,
     /// The one that stopped before its job had ended.
     dead: Option<usize>,
     /// The ledger, where it runs on this machine.
@@ -90,16 +98,16 @@ struct Nodes<'a> {
 }
 
 impl<'a> Nodes<'a> {
-    fn start(participants: &'a Participants, params: &'a JobParams) -> Done<Self> {
-        let program = program()?;
+    fn start(program: &Path, participants: &'a Participants, params: &'a JobParams) -> Result<Self> {
         let (events, on_event) = mpsc::unbounded_channel();
         let mut children = Vec::new();
         for party in 0..params.participants.len() {
-            let folder = std::path::absolute(participants.configs[party].parent().unwrap_or(Path::new("")))?;
+            let own = participants.configs[party].parent().unwrap_or(Path::new(""));
+            let folder = std::path::absolute(own).map_err(file_error(own))?;
             let name = format!("node-{}", params.participants[party]);
-            let command = launcher::marks::command(&program, &name, &folder);
+            let command = launcher::marks::command(program, &name, &folder);
             let mut node = participants.spawn_node(command, party, &params.id())?;
-            let stdout = node.stdout.take().ok_or("a node without standard output")?;
+            let stdout = node.stdout.take().ok_or_else(|| system("a node without standard output"))?;
             let events = events.clone();
             tokio::spawn(async move {
                 let mut lines = BufReader::new(stdout).lines();
@@ -116,7 +124,6 @@ impl<'a> Nodes<'a> {
         let network =
             participants.organisations.first().and_then(|(_, profile)| Network::load(profile.parent()?).ok());
         let endings = vec![None; children.len()];
-        let waits = vec![None; children.len()];
         Ok(Self {
             participants,
             params,
@@ -124,7 +131,6 @@ impl<'a> Nodes<'a> {
             on_event,
             endings,
             unfit: Vec::new(),
-            waits,
             dead: None,
             network,
             gone: None,
@@ -132,16 +138,18 @@ impl<'a> Nodes<'a> {
     }
 
     /// The next event of the job; none when it has ended for a node.
-    async fn next(&mut self) -> Done<Option<(usize, Event)>> {
+    async fn next(&mut self) -> Result<Option<(usize, Event)>> {
         loop {
             if let Some(party) = self.dead {
-                return Err(self.died(party).await.into());
+                return Err(self.died(party).await);
             }
             let (party, event) = match timeout(Duration::from_secs(1), self.on_event.recv()).await {
                 Ok(Some(event)) => event,
-                Ok(None) => return Err("the nodes stopped without a word".into()),
+                Ok(None) => {
+                    return Err(ExperimentError::Unfinished("the nodes stopped without a word".into()));
+                }
                 Err(_) => match self.ledger_is_gone() {
-                    Some(reason) => return Err(reason.into()),
+                    Some(reason) => return Err(ExperimentError::LedgerGone(reason)),
                     None => continue,
                 },
             };
@@ -165,34 +173,35 @@ impl<'a> Nodes<'a> {
     }
 
     /// Why a node stopped, when one does; what comes meanwhile is of no interest.
-    async fn stopped(&mut self) -> String {
+    async fn stopped(&mut self) -> ExperimentError {
         loop {
             match self.next().await {
-                Err(reason) => return reason.to_string(),
+                Err(reason) => return reason,
                 Ok(Some(_)) => {}
-                // Not before it is proposed.
-                Ok(None) => return "the job ended before it was proposed".into(),
+                Ok(None) => {
+                    return ExperimentError::Unfinished("it ended before it was proposed".into());
+                }
             }
         }
     }
 
     /// Why a node stopped before its job had ended.
-    async fn died(&mut self, party: usize) -> String {
+    async fn died(&mut self, party: usize) -> ExperimentError {
         // Its output is closed a moment before it is gone.
         let status = timeout(LAST_WORDS, self.children[party].wait()).await.ok().and_then(Result::ok);
-        let name = &self.params.participants[party];
         let log = self.participants.configs[party].with_file_name("node.log");
         let text = std::fs::read_to_string(&log).unwrap_or_default();
         // Only the last error says why; before it there may be warnings.
         let said = text.lines().rev().find_map(|line| line.strip_prefix("error: ")).or(text.lines().last());
-        match (said, status) {
-            (Some(said), Some(status)) if status.code().is_some() => {
-                format!("the node of {name} stopped: {said}")
-            }
-            (_, Some(status)) => {
-                format!("the node of {name} died: {status}; its log is {}", log.display())
-            }
-            (said, _) => format!("the node of {name} stopped: {}", said.unwrap_or("it said nothing")),
+        let how = match (said, status) {
+            (Some(said), Some(status)) if status.code().is_some() => format!("stopped: {said}"),
+            (_, Some(status)) => format!("died: {status}; its log is {}", log.display()),
+            (said, _) => format!("stopped: {}", said.unwrap_or("it said nothing")),
+        };
+        ExperimentError::NodeStopped {
+            participant: self.params.participants[party].clone(),
+            how,
+            status: status.and_then(|status| status.code()),
         }
     }
 
@@ -224,13 +233,13 @@ impl<'a> Nodes<'a> {
     }
 
     /// Waits for the nodes that have not stopped, for a while, and says how the job ended.
-    async fn finish(mut self) -> Done {
+    async fn finish(mut self) -> Result {
         let is_finished = |endings: &[Option<Ending>]| {
             endings.iter().flatten().all(|ending| ending.outcome == Outcome::Finished)
         };
         let start = Instant::now();
         while self.endings.iter().any(Option::is_none) {
-            // Of a job that came to nothing the others know enough.
+            // Of a job that failed the others know enough.
             let until = start + if is_finished(&self.endings) { STRAGGLERS } else { LAST_WORDS };
             match timeout_at(until, self.on_event.recv()).await {
                 Ok(Some((party, Some(Event::Ended { job, ending, .. })))) if job == self.params.id() => {
@@ -238,56 +247,48 @@ impl<'a> Nodes<'a> {
                 }
                 Ok(Some((party, Some(Event::Unfit { reason, .. })))) => self.unfit.push((party, reason)),
                 Ok(Some((party, None))) if self.endings[party].is_none() && is_finished(&self.endings) => {
-                    return Err(self.died(party).await.into());
+                    return Err(self.died(party).await);
                 }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => break,
             }
         }
-        let came_to_nothing =
-            self.endings.iter().flatten().find(|ending| ending.outcome != Outcome::Finished);
-        if let Some(ending) = came_to_nothing {
+        let failed = self.endings.iter().flatten().find(|ending| ending.outcome != Outcome::Finished);
+        if let Some(ending) = failed {
             return Err(match self.unfit.first() {
                 // The ledger is not told, but this is all one person's data.
-                Some((party, reason)) => format!("{}: {reason}", self.params.participants[*party]),
-                None => format!("the job was {ending}"),
-            }
-            .into());
+                Some((party, reason)) => ExperimentError::Unfit {
+                    participant: self.params.participants[*party].clone(),
+                    reason: reason.clone(),
+                },
+                None => ExperimentError::Ended(ending.clone()),
+            });
         }
         if let Some(party) = self.endings.iter().position(Option::is_none) {
-            let (name, seconds) = (&self.params.participants[party], STRAGGLERS.as_secs());
-            return Err(format!(
-                "the job is finished, but the node of {name} did not end within {seconds} s"
-            )
-            .into());
+            return Err(ExperimentError::NodeHangs {
+                participant: self.params.participants[party].clone(),
+                seconds: STRAGGLERS.as_secs(),
+            });
         }
         for node in &mut self.children {
             // They stop by themselves when the job has ended.
             if timeout(Duration::from_secs(10), node.wait()).await.is_err() {
-                node.kill().await?;
+                node.kill().await.map_err(system)?;
             }
         }
         Ok(())
     }
 }
 
-/// Nodes for the first organisations of a network.
-pub fn participants(network: &Network, parties: u32, dir: &Path, deadlines: Deadlines) -> Done<Participants> {
-    let organisations = node::experiment::named(network.organisations(parties as usize))?;
-    let (channel, chaincode) = (network.channel.clone(), network.chaincode.name.clone());
-    let participants = Participants::new(dir, organisations, channel, chaincode, PATIENCE_SECS)?;
-    Ok(Participants { deadlines, ..participants })
-}
-
 /// What a person sees of a job under way.
-struct Shown {
+struct ProgressView {
     begin: &'static str,
     /// Number of all records, where it is known beforehand.
     records: Option<u64>,
     batch: Option<u32>,
 }
 
-impl Shown {
+impl ProgressView {
     fn new(params: &JobParams) -> Self {
         let rules = Rules::new(params);
         let of = |phase: Phase| {
@@ -306,32 +307,15 @@ impl Shown {
         Self { begin, records, batch: None }
     }
 
-    fn show(&mut self, progress: &node::driver::Progress, steps: &Steps) {
+    fn show(&mut self, made: &node::driver::Progress, progress: &dyn Progress) {
         match self.records {
-            Some(records) => steps.count(progress.phase.as_str(), progress.records, records),
-            None if progress.phase == Phase::Units && self.batch != Some(progress.round) => {
-                self.batch = Some(progress.round);
-                steps.step(&format!(
-                    "negotiating a threshold key: batch {} of candidates",
-                    progress.round + 1
-                ));
+            Some(records) => progress.count(made.phase.as_str(), made.records, records),
+            None if made.phase == Phase::Units && self.batch != Some(made.round) => {
+                self.batch = Some(made.round);
+                progress
+                    .step(&format!("negotiating a threshold key: batch {} of candidates", made.round + 1));
             }
             None => {}
         }
     }
-}
-
-/// Lets the participants negotiate a key; what each of them has of it.
-pub async fn negotiate(
-    participants: &Participants,
-    generation: KeyGeneration,
-    steps: &Steps,
-) -> Done<Vec<KeyReport>> {
-    let names = participants.organisations.iter().map(|(msp_id, _)| msp_id.clone()).collect();
-    let mut params = job_params(Kind::KeyGeneration(generation), names)?;
-    params.deadlines = Some(participants.deadlines);
-    params.validate()?;
-    participants.accept(&params.id())?;
-    run_job(participants, &params, steps).await?;
-    Ok(participants.reports(&params.id())?)
 }

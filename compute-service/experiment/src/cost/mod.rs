@@ -11,8 +11,8 @@ mod replay;
 pub use recording::{Recording, Round};
 pub use replay::{Replayed, replay};
 
-use crate::{driver::DriverError, run::NodeError, store::StoreError};
 use gateway_client::{Contract, Gateway, Network};
+use node::{driver::DriverError, run::NodeError, store::StoreError};
 use records::{MspId, NoMspId};
 
 /// A participant's way to the ledger.

@@ -2,13 +2,17 @@
 //! the judge.
 
 use crate::{
-    config::{Config, NewRows},
-    experiment::{ExperimentError, Participants, csv_text, file_error, id_column, input, quoted},
-    model::{Model, Query},
-    predictions::{self, Answer, Answered},
+    error::{Result, file_error, input},
+    participants::Participants,
+    source::{csv_text, id_column, quoted},
 };
 use dataset::table::{Columns, Table};
 use files::Access;
+use node::{
+    config::{Config, NewRows},
+    model::{Model, Query},
+    predictions::{self, Answer, Answered},
+};
 use records::{JobId, JobParams};
 use std::{fs, path::Path};
 
@@ -28,7 +32,7 @@ impl SplitRun {
     ///
     /// # Errors
     /// A file that is not there or of another kind of run.
-    pub fn open(out: &Path) -> Result<Self, ExperimentError> {
+    pub fn open(out: &Path) -> Result<Self> {
         let model = Model::load(&out.join("model.json")).map_err(input)?;
         // Paths in a configuration are relative to its own folder.
         let out = &fs::canonicalize(out).map_err(file_error(out))?;
@@ -45,7 +49,7 @@ impl SplitRun {
     ///
     /// # Errors
     /// Rows that do not fit the model, or files that cannot be written.
-    pub fn lay_out(&self, query: &Query, most: Option<u32>) -> Result<Option<JobParams>, ExperimentError> {
+    pub fn deploy(&self, query: &Query, most: Option<u32>) -> Result<Option<JobParams>> {
         let id = query.id.clone().ok_or_else(|| input("name the column of identifiers with --id"))?;
         let columns = Columns { id: Some(id), features: Some(self.model.columns()), ..Columns::default() };
         let columns = Columns { reading: query.reading.clone(), ..columns };
@@ -78,13 +82,13 @@ impl SplitRun {
         if table.rows.iter().flat_map(|row| &row.id).all(|id| answered.answers.contains_key(id)) {
             return Ok(None);
         }
-        let mut params = predictions::template(&config, &self.training)?;
+        let mut params = predictions::template(&config, &self.training).map_err(input)?;
         params.deadlines = Some(self.participants.deadlines);
         self.participants.accept(&params.id())?;
         Ok(Some(params))
     }
 
-    fn config(&self) -> Result<Config, ExperimentError> {
+    fn config(&self) -> Result<Config> {
         Config::load(&self.participants.configs[0]).map_err(input)
     }
 
@@ -92,10 +96,7 @@ impl SplitRun {
     ///
     /// # Errors
     /// A record that cannot be read, or one of them that was not answered.
-    pub fn answers<'a>(
-        &self,
-        ids: impl IntoIterator<Item = &'a String>,
-    ) -> Result<Vec<Answer>, ExperimentError> {
+    pub fn answers<'a>(&self, ids: impl IntoIterator<Item = &'a String>) -> Result<Vec<Answer>> {
         let mut answered = Answered::load(&self.config()?, &self.training).map_err(input)?;
         let answer = |id: &String| {
             let answer = answered.answers.remove(id);

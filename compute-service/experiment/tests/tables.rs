@@ -6,16 +6,16 @@ use dataset::{
     split::Division,
     table::{Columns, Missing},
 };
+use experiment::{Experiment, Key, Participants, Source, TrainingOptions};
 use node::{
     config::Config,
     data,
-    experiment::{Key, Participants, Plan, Source, template},
-    rows::RowsPlan,
+    proposal::{HorizontalOptions, VerticalOptions},
 };
 use protocol::JobSecret;
-use records::{Comparison, HorizontalSvm, Job, JobParams, Kind, Publication, VERSION, VerticalSvm};
+use records::{Job, VERSION};
 use std::{fs, path::Path};
-use svm::evaluation::{CrossValidation, Setting};
+use svm::evaluation::CrossValidation;
 
 const PARTIES: u32 = 3;
 const FOLDS: CrossValidation = CrossValidation { folds: 2, repeats: 1, seed: 3 };
@@ -93,32 +93,22 @@ fn participants(dir: &Path, name: &str, count: u32) -> Participants {
     Participants::new(&dir.join(name), organisations, "channel".into(), "confab".into(), 1).unwrap()
 }
 
-fn job(params: JobParams) -> Job {
-    Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 }
-}
-
-/// Lays a training by rows out and lets every node read what it got.
-fn rows_laid_out(plan: &RowsPlan, dir: &Path, name: &str) -> Result<(), String> {
-    let nodes = participants(dir, name, PARTIES + 1);
-    let prepared = plan.lay_out(&nodes).map_err(|e| e.to_string())?;
-    let job = job(prepared.params);
+/// Deploys a training and lets every node read what it got.
+fn deployed(experiment: &Experiment, dir: &Path, name: &str) -> Result<(), String> {
+    let nodes = participants(dir, name, experiment.organisations());
+    let key = match experiment.training {
+        TrainingOptions::Vertical { .. } => experiment.deal().unwrap(),
+        TrainingOptions::Horizontal(_) => Key::Analyst,
+    };
+    let params = experiment.deploy(&nodes, &key).map_err(|e| e.to_string())?.params;
+    let job = Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 };
     for (config, party) in nodes.configs.iter().zip(0..) {
-        let config = Config::load(config).unwrap();
-        data::rows(&config, &job, party, JobSecret::new([1; 32])).map_err(|e| format!("node: {e}"))?;
-    }
-    Ok(())
-}
-
-/// The same by columns.
-fn columns_laid_out(plan: &Plan, dir: &Path, name: &str) -> Result<(), String> {
-    let nodes = participants(dir, name, PARTIES);
-    let plan = Plan { organisations: nodes.organisations.clone(), ..plan.clone() };
-    let key = Key::Dealt(plan.deal().unwrap());
-    let prepared = plan.lay_out(&nodes, &key).map_err(|e| e.to_string())?;
-    let job = job(prepared.params);
-    for (config, party) in nodes.configs.iter().zip(0..) {
-        let config = Config::load(config).unwrap();
-        data::load(&config, &job, party, &JobSecret::new([1; 32])).map_err(|e| format!("node: {e}"))?;
+        let (config, secret) = (Config::load(config).unwrap(), JobSecret::new([1; 32]));
+        let loaded = match experiment.training {
+            TrainingOptions::Vertical { .. } => data::load(&config, &job, party, &secret).map(drop),
+            TrainingOptions::Horizontal(_) => data::rows(&config, &job, party, secret).map(drop),
+        };
+        loaded.map_err(|e| format!("node: {e}"))?;
     }
     Ok(())
 }
@@ -131,38 +121,28 @@ fn evaluations_trainings_and_encrypted_folds_take_the_same_tables() {
         fs::write(&file, text).unwrap();
         let source = source(&file, name);
         let (table, ..) = source.table().unwrap();
-        let rows = RowsPlan { source: source.clone(), c: None, training: rows_training() };
-        let columns = Plan {
-            source,
-            scale: Scaling::Std,
-            training: columns_training(),
-            organisations: Vec::new(),
-            channel: "channel".into(),
-            chaincode: "confab".into(),
-            patience_secs: 1,
-        };
-        let (mut of_rows, mut of_columns) = (Vec::new(), Vec::new());
-        for place in FOLDS.places() {
-            let folder = |kind: &str| format!("{name} {kind} {}", place.fold);
-            let evaluated = |setting: &Setting| {
-                place.evaluate(&table, setting, PARTIES).map(drop).map_err(|e| e.to_string())
-            };
-            let mut rows = rows.clone();
-            rows.source.division = place.division();
-            of_rows.push([
-                evaluated(&Setting::by_rows(&rows.training, PARTIES, None)),
-                rows.check(PARTIES).map(drop).map_err(|e| e.to_string()),
-                rows_laid_out(&rows, dir.path(), &folder("rows")),
-            ]);
-            let mut columns = columns.clone();
-            columns.source.division = place.division();
-            of_columns.push([
-                evaluated(&Setting::by_columns(&columns.training, columns.scale)),
-                columns.check(PARTIES).map(drop).map_err(|e| e.to_string()),
-                columns_laid_out(&columns, dir.path(), &folder("columns")),
-            ]);
-        }
-        for (said, expected) in [(of_rows, by_rows), (of_columns, by_columns)] {
+        let said = [horizontal(), vertical()].map(|training| {
+            let experiment = Experiment { source: source.clone(), training, holders: PARTIES };
+            FOLDS
+                .places()
+                .map(|place| {
+                    let kind = match experiment.training {
+                        TrainingOptions::Vertical { .. } => "columns",
+                        TrainingOptions::Horizontal(_) => "rows",
+                    };
+                    let experiment = experiment.divided(place.division());
+                    [
+                        place
+                            .evaluate(&table, &experiment.setting(), PARTIES)
+                            .map(drop)
+                            .map_err(|e| e.to_string()),
+                        experiment.check().map(drop).map_err(|e| e.to_string()),
+                        deployed(&experiment, dir.path(), &format!("{name} {kind} {}", place.fold)),
+                    ]
+                })
+                .collect::<Vec<_>>()
+        });
+        for (said, expected) in said.iter().zip([by_rows, by_columns]) {
             let as_expected = |result: &Result<(), String>| match (result, expected) {
                 (Ok(()), None) => true,
                 (Err(said), Some(words)) => said.contains(words),
@@ -173,41 +153,24 @@ fn evaluations_trainings_and_encrypted_folds_take_the_same_tables() {
     }
 }
 
-fn columns_training() -> VerticalSvm {
-    let params = template(1, (0..PARTIES).map(|party| party.to_string().parse().unwrap()).collect()).unwrap();
-    let Kind::VerticalSvm(training) = params.kind else { unreachable!("a training by columns") };
-    VerticalSvm {
+fn vertical() -> TrainingOptions {
+    let options = VerticalOptions {
         key_bits: 512,
         insecure_key_bits: true,
         weak_blinding: true,
         batch: 1,
         iterations: 2,
-        ..training
-    }
+        ..VerticalOptions::default()
+    };
+    TrainingOptions::Vertical { options, scale: Scaling::Std }
 }
 
-fn rows_training() -> HorizontalSvm {
-    HorizontalSvm {
-        comparison: Comparison::Hidden,
-        analyst: 0,
-        columns: Vec::new(),
-        positive: String::new(),
-        negative: String::new(),
-        standardise: true,
-        units: Vec::new(),
-        rows: 0,
-        batch: None,
+fn horizontal() -> TrainingOptions {
+    TrainingOptions::Horizontal(HorizontalOptions {
         iterations: 2,
-        tolerance: None,
-        learning_rate: "0.5".parse().unwrap(),
-        lambda: "0.001".parse().unwrap(),
-        c: "1".parse().unwrap(),
-        intercept: true,
-        gradient_noise: None,
         key_bits: 512,
         insecure_key_bits: true,
-        margin_bits: 50,
         weak_blinding: true,
-        model: Publication::Published,
-    }
+        ..HorizontalOptions::default()
+    })
 }

@@ -1,14 +1,16 @@
-use super::Done;
+//! Arguments that several commands take: tables, trainings, where they run.
+
+use crate::error::Done;
 use clap::{Args, ValueEnum};
 use dataset::{
+    scaling::Scaling,
     split::Division,
     table::{Class, Columns, Missing, Reading},
 };
-use node::experiment::{self, Source};
-use records::{
-    Collusion, Comparison, Deadlines, Decimal, GradientNoise, HorizontalSvm, Judge, KeyGeneration,
-    Publication, SCALE, VerticalSvm,
-};
+use experiment::{KeySource, Site, Source, TrainingOptions};
+use launcher::Kind;
+use node::proposal::{HorizontalOptions, VerticalOptions};
+use records::{Collusion, Comparison, Deadlines, Decimal, GradientNoise, Judge, Publication};
 use std::path::PathBuf;
 
 /// The table of an experiment.
@@ -175,14 +177,24 @@ impl ScheduleArgs {
         }
     }
 
-    /// The parameters of a training by columns.
-    pub fn by_columns(&self, training: &TrainingArgs, participants: u32) -> VerticalSvm {
-        training.parameters(0, self.iterations.unwrap_or(24), self.batch.unwrap_or(64), participants)
+    /// What was chosen for a training by columns.
+    pub fn vertical(&self, training: &TrainingArgs) -> VerticalOptions {
+        let default = VerticalOptions::default();
+        VerticalOptions {
+            iterations: self.iterations.unwrap_or(default.iterations),
+            batch: self.batch.unwrap_or(default.batch),
+            ..training.vertical()
+        }
     }
 
-    /// The parameters of a training by rows; and C, where it was given.
-    pub fn by_rows(&self, training: &TrainingArgs) -> (HorizontalSvm, Option<Decimal>) {
-        training.by_rows(&self.rows, self.iterations.unwrap_or(100), self.batch)
+    /// What was chosen for a training by rows.
+    pub fn horizontal(&self, training: &TrainingArgs) -> HorizontalOptions {
+        let options = training.horizontal(&self.rows);
+        HorizontalOptions {
+            iterations: self.iterations.unwrap_or(options.iterations),
+            batch: self.batch,
+            ..options
+        }
     }
 }
 
@@ -236,27 +248,24 @@ enum ModelArg {
 }
 
 impl TrainingArgs {
-    /// The parameters of a job.
-    pub fn parameters(&self, instances: u32, iterations: u32, batch: u32, participants: u32) -> VerticalSvm {
-        VerticalSvm {
+    /// What was chosen for a training by columns, but for its schedule.
+    pub fn vertical(&self) -> VerticalOptions {
+        let default = VerticalOptions::default();
+        VerticalOptions {
             judge: match self.protocol {
                 ProtocolArg::Blinded => Judge::Blinded,
                 ProtocolArg::Paper => Judge::Paper,
             },
-            instances,
-            iterations,
-            batch,
-            learning_rate: self.learning_rate.unwrap_or(Decimal::from_units(SCALE / 100_000 * 95)),
-            lambda: self.lambda.unwrap_or(ONE),
-            c: self.c.unwrap_or(ONE),
-            key: None,
+            learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
+            lambda: self.lambda.unwrap_or(default.lambda),
+            c: self.c.unwrap_or(default.c),
             key_bits: self.key_bits,
             insecure_key_bits: self.insecure_key_bits,
-            quorum: self.quorum.unwrap_or(participants),
-            margin_bits: self.margin_bits.unwrap_or(42),
+            quorum: self.quorum,
+            margin_bits: self.margin_bits.unwrap_or(default.margin_bits),
             weak_blinding: self.weak_blinding,
             model: self.publication(),
-            classes: None,
+            ..default
         }
     }
 
@@ -272,31 +281,18 @@ impl TrainingArgs {
         self.quorum.map(|_| "--quorum")
     }
 
-    /// The parameters of a training by rows, as far as they are known without the table; and C, where it was given.
-    fn by_rows(
-        &self,
-        rows: &RowsArgs,
-        iterations: u32,
-        batch: Option<u32>,
-    ) -> (HorizontalSvm, Option<Decimal>) {
-        let training = HorizontalSvm {
+    /// What was chosen for a training by rows, but for its schedule.
+    fn horizontal(&self, rows: &RowsArgs) -> HorizontalOptions {
+        let default = HorizontalOptions::default();
+        HorizontalOptions {
             comparison: match self.protocol {
                 ProtocolArg::Blinded => Comparison::Hidden,
                 ProtocolArg::Paper => Comparison::Paper,
             },
-            analyst: 0,
-            columns: Vec::new(),
-            positive: String::new(),
-            negative: String::new(),
-            standardise: true,
-            units: Vec::new(),
-            rows: 0,
-            batch,
-            iterations,
             tolerance: rows.tolerance,
-            learning_rate: self.learning_rate.unwrap_or(Decimal::from_units(SCALE / 2)),
-            lambda: self.lambda.unwrap_or(Decimal::from_units(SCALE / 1000)),
-            c: ONE,
+            learning_rate: self.learning_rate.unwrap_or(default.learning_rate),
+            lambda: self.lambda.unwrap_or(default.lambda),
+            c: self.c,
             intercept: !rows.no_intercept,
             gradient_noise: rows.gradient_noise.map(|multiplier| GradientNoise {
                 multiplier,
@@ -305,15 +301,13 @@ impl TrainingArgs {
             }),
             key_bits: self.key_bits,
             insecure_key_bits: self.insecure_key_bits,
-            margin_bits: self.margin_bits.unwrap_or(50),
+            margin_bits: self.margin_bits.unwrap_or(default.margin_bits),
             weak_blinding: self.weak_blinding,
             model: self.publication(),
-        };
-        (training, self.c)
+            ..default
+        }
     }
 }
-
-const ONE: Decimal = Decimal::from_units(SCALE);
 
 /// What only a training by rows has.
 #[derive(Args, Clone)]
@@ -390,9 +384,105 @@ impl AgainstArg {
 }
 
 impl KeyArgs {
-    /// The key generation for a training.
-    pub fn generation(&self, training: &VerticalSvm, parties: u32) -> KeyGeneration {
-        let against = AgainstArg::collusion(self.against, parties);
-        experiment::key_generation(training.key_bits, training.insecure_key_bits, training.quorum, against)
+    /// Who makes the key of so many members.
+    fn source(&self, members: u32) -> KeySource {
+        match self.key {
+            KeyArg::Deal => KeySource::Dealer,
+            KeyArg::Negotiate => KeySource::Participants(AgainstArg::collusion(self.against, members)),
+        }
+    }
+}
+
+/// Who trains, and where, in every command that runs an experiment.
+#[derive(Args, Clone)]
+pub struct RunArgs {
+    /// Which ledger.
+    #[arg(long, value_enum, default_value = "dev")]
+    ledger: LedgerArg,
+    /// The folder of a network on this machine. One that runs is used and left running; else it is started there and
+    /// stopped afterwards. A temporary one unless given.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Number of participants; an organisation each.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=64))]
+    pub participants: u32,
+    #[command(flatten)]
+    pub training: TrainingArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    deadlines: DeadlineArgs,
+    /// How columns are scaled, by each participant alone: mean 0 and deviation 1, to [-1, 1], or not at all.
+    #[arg(long, value_enum, default_value = "std")]
+    scale: ScaleArg,
+    /// Decides which rows are kept for the test.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Replay the job as an observer afterwards (`confab verify`).
+    #[arg(long)]
+    pub verify: bool,
+    /// Write the report as JSON, `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What keeps the ledger.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LedgerArg {
+    /// The embedded development ledger.
+    Dev,
+    /// Hyperledger Fabric.
+    Fabric,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ScaleArg {
+    Std,
+    Unit,
+    None,
+}
+
+impl LedgerArg {
+    /// As the launcher has it.
+    pub fn kind(self) -> Kind {
+        match self {
+            Self::Dev => Kind::Dev,
+            Self::Fabric => Kind::Fabric,
+        }
+    }
+}
+
+impl RunArgs {
+    /// Refuses options of the other partition.
+    pub fn check(&self, schedule: &ScheduleArgs) -> Done {
+        schedule.check(&self.training, self.scale != ScaleArg::Std)
+    }
+
+    /// What was chosen for the training.
+    pub fn options(&self, schedule: &ScheduleArgs) -> TrainingOptions {
+        match schedule.partition {
+            PartitionArg::Columns => self.vertical(schedule.vertical(&self.training)),
+            PartitionArg::Rows => TrainingOptions::Horizontal(schedule.horizontal(&self.training)),
+        }
+    }
+
+    /// A training by columns, scaled as was chosen.
+    pub fn vertical(&self, options: VerticalOptions) -> TrainingOptions {
+        let scale = match self.scale {
+            ScaleArg::Std => Scaling::Std,
+            ScaleArg::Unit => Scaling::Unit,
+            ScaleArg::None => Scaling::None,
+        };
+        TrainingOptions::Vertical { options, scale }
+    }
+
+    /// Where it runs.
+    pub fn site(&self) -> Site {
+        Site {
+            ledger: self.ledger.kind(),
+            dir: self.dir.clone(),
+            key: self.key.source(self.participants),
+            deadlines: self.deadlines.or(Deadlines::EXPERIMENT),
+        }
     }
 }

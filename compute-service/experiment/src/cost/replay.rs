@@ -1,7 +1,8 @@
 //! Nodes that post what was recorded: everything of a node but the cryptography.
 
 use super::{Client, CostError, Recording, failed, recording::slots};
-use crate::{
+use gateway_client::{Call, Checkpoint};
+use node::{
     driver::{Driver, Input},
     facts::Fact,
     ledger,
@@ -9,7 +10,6 @@ use crate::{
     store::{Position, Store},
     worker::Traffic,
 };
-use gateway_client::{Call, Checkpoint};
 use protocol::{Committed, Fault, Protocol, Role, Status, StepRng};
 use records::{Body, Job, Outcome, Phase, Rules, Slot};
 use std::{

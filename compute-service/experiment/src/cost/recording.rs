@@ -1,8 +1,9 @@
 //! The bodies of a finished job, to be posted again.
 
 use super::{Client, CostError, failed};
-use crate::{facts::Fact, ledger};
+
 use gateway_client::Checkpoint;
+use node::{facts::Fact, ledger};
 use records::{Body, Bytes, Dv, Iv, JobId, JobParams, Judge, Kind, Phase, Rules, Slot};
 use std::collections::BTreeMap;
 

@@ -1,18 +1,17 @@
-//! The report of `confab evaluate`: for machines as JSON, for people as a table and as a page.
+//! How well a training does: cross-validation in plaintext, some folds also encrypted, and its report for machines and people.
 
 mod chart;
 pub mod html;
+mod run;
 
+pub use run::SecureFolds;
+
+use crate::{horizontal::HorizontalTimes, ledger_report::LedgerReport, source::Source, vertical::Times};
 use dataset::{
     Curve, Spread, Summary, SummaryOfClass, mean_curve,
     metrics::{Confusion, Metrics},
     scaling::Scaling,
     table::{Classes, Missing, Overview, Table},
-};
-use node::{
-    experiment::Source,
-    report::{LedgerReport, Times},
-    rows::RowsTimes,
 };
 use records::JobId;
 use serde::Serialize;
@@ -137,7 +136,7 @@ pub enum Seconds {
     /// By columns.
     Columns(Times),
     /// By rows, as table 4.4 of the book has it.
-    Rows(RowsTimes),
+    Rows(HorizontalTimes),
 }
 
 impl Seconds {
@@ -190,7 +189,7 @@ impl Seconds {
 
 impl Data {
     /// Of a table with labels, of which these lines were left out.
-    pub fn new(source: &Source, table: &Table, dropped_lines: Vec<u64>, overview: Overview) -> Self {
+    pub(crate) fn new(source: &Source, table: &Table, dropped_lines: Vec<u64>, overview: Overview) -> Self {
         let positive = |row: &&dataset::table::Row| row.label == Some(dataset::Label::Positive);
         let classes = table.classes.as_ref();
         let gaps = table.columns.iter().cloned().zip(table.gaps()).filter(|(_, count)| *count > 0).collect();
@@ -241,7 +240,7 @@ impl Data {
 
 impl Secure {
     /// From what came out of the folds.
-    pub fn new(folds: Vec<SecureFold>, ledger: &'static str, key_bits: u32) -> Self {
+    pub(crate) fn new(folds: Vec<SecureFold>, ledger: &'static str, key_bits: u32) -> Self {
         Self {
             ledger,
             key_bits,
@@ -270,7 +269,7 @@ impl Secure {
 
 impl Evaluation {
     /// From all folds.
-    pub fn new(
+    pub(crate) fn new(
         data: Data,
         setting: Setting,
         participants: u32,
@@ -388,12 +387,12 @@ impl Evaluation {
 }
 
 /// `mean ± deviation`.
-fn spread(value: &Spread) -> String {
+pub fn spread(value: &Spread) -> String {
     format!("{:.4} ± {:.4}", value.mean, value.deviation)
 }
 
 /// The rows of the table of measures: model, positive class, accuracy, precision, recall, F1.
-fn measures(evaluation: &Evaluation) -> Vec<[String; 6]> {
+pub fn measures(evaluation: &Evaluation) -> Vec<[String; 6]> {
     let mut models =
         vec![("plaintext reference", &evaluation.reference), ("64-bit floating point", &evaluation.float)];
     if let Some(secure) = &evaluation.secure {
@@ -413,70 +412,4 @@ fn measures(evaluation: &Evaluation) -> Vec<[String; 6]> {
             ]
         })
         .collect()
-}
-
-/// Shows the report on the terminal.
-pub fn show(e: &Evaluation) {
-    let data = &e.data;
-    say!("data          {}: {} rows {}", data.file, data.rows, data.about_classes());
-    say!("gaps          {}", data.about_gaps());
-    say!("training      {}", e.about_training());
-    say!("scaling       {}", e.about_scaling());
-    say!("folds         {}; {:.1} s", e.about_folds(), e.seconds);
-    say!("");
-    let class = measures(e).iter().map(|row| row[1].chars().count()).max().unwrap_or(0).max("positive".len());
-    say!(
-        "{:<28}{:<class$} {:>16} {:>16} {:>16} {:>16}",
-        "mean ± standard deviation",
-        "positive",
-        "accuracy",
-        "precision",
-        "recall",
-        "F1"
-    );
-    for [model, positive, accuracy, precision, recall, f1] in measures(e) {
-        say!("{model:<28}{positive:<class$} {accuracy:>16} {precision:>16} {recall:>16} {f1:>16}");
-    }
-    say!("");
-    say!("area under the ROC curve    {}", spread(&e.auc));
-    let c = &e.confusion;
-    say!(
-        "confusion, all folds        class {}: {} right, {} wrong; class {}: {} right, {} wrong",
-        data.positive,
-        c.true_positive,
-        c.false_negative,
-        data.negative,
-        c.true_negative,
-        c.false_positive
-    );
-    if let (Some(first), Some(last)) = (e.objective.mean.first(), e.objective.mean.last()) {
-        say!("objective                   {first:.4} at the start, {last:.4} in the end");
-    }
-    for remark in e.remarks() {
-        say!("- {remark}");
-    }
-    let Some(secure) = &e.secure else { return };
-    say!("");
-    say!("secure        {}", e.about_secure(secure));
-    if let Some(key) = secure.about_key() {
-        say!("key           {key}");
-    }
-    for fold in &secure.folds {
-        let list = |parts: Vec<(&str, f64)>| {
-            parts.iter().map(|(name, seconds)| format!("{name} {seconds:.1}")).collect::<Vec<_>>().join(", ")
-        };
-        say!(
-            "  repeat {}, fold {}: accuracy {:.4}, reference {:.4}; {:.1} s: {}; {}",
-            fold.repeat,
-            fold.fold,
-            fold.secure.scores.accuracy,
-            fold.reference.scores.accuracy,
-            fold.seconds.total(),
-            list(fold.seconds.parts()),
-            list(fold.seconds.beside())
-        );
-    }
-    if let Some(first) = secure.folds.first() {
-        say!("  (parts are seconds {})", first.seconds.of_parts());
-    }
 }

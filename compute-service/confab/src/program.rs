@@ -1,0 +1,15 @@
+//! This program, which starts its own other parts.
+
+use crate::error::Done;
+use launcher::ChaincodeCommand;
+use std::path::PathBuf;
+
+/// The path of this program.
+pub fn program() -> Done<PathBuf> {
+    std::env::current_exe().map_err(|e| format!("cannot find this program's own file: {e}").into())
+}
+
+/// The chaincode service of the launcher: this program.
+pub fn chaincode_command() -> Done<ChaincodeCommand> {
+    Ok(experiment::chaincode_command(&program()?))
+}
