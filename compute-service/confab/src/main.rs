@@ -12,8 +12,13 @@ mod render;
 mod shutdown;
 
 use clap::{Parser, Subcommand};
+use error::{CliError, CliResult, EXIT_STATUSES, exit_status};
 use mimalloc::MiMalloc;
-use std::process::ExitCode;
+use std::{
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+    time::Duration,
+};
 
 /// A fifth of a ledger's time goes to memory with the system's own.
 #[global_allocator]
@@ -26,7 +31,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 ///
 /// Begin with `confab demo`; it needs nothing installed.
 #[derive(Parser)]
-#[command(name = "confab", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "confab", version, propagate_version = true, max_term_width = 100, after_help = EXIT_STATUSES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -94,37 +99,30 @@ fn main() -> ExitCode {
     output::replace_files(cli.force);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(e) => {
-            output::error(&format_args!("cannot start: {e}"));
-            return ExitCode::FAILURE;
-        }
+        Err(e) => return exit_status(Ok(Err(CliError::environment(format!("cannot start: {e}"))))),
     };
-    let done = runtime.block_on(async {
-        match cli.command {
-            Command::Demo(args) => commands::train::demo(args).await,
-            Command::Train(args) => commands::train::train(args).await,
-            Command::Evaluate(args) => commands::evaluate::run(args).await,
-            Command::Predict(args) => commands::predict::run(args).await,
-            Command::Model(command) => commands::model::run(&command),
-            Command::Verify(args) => commands::verify::run(args).await,
-            Command::Node(args) => commands::node::run(args).await,
-            Command::Job(command) => commands::job::run(command).await,
-            Command::Key(command) => commands::key::run(command).await,
-            Command::Instances(command) => commands::instances::run(command).await,
-            Command::Network(command) => commands::network::run(command).await,
-            Command::Org(command) => commands::org::run(command).await,
-            Command::Ledger(command) => commands::ledger::run(command).await,
-            Command::Crypto(command) => commands::crypto::run(&command),
-            Command::Bench(command) => commands::bench::run(command).await,
-            Command::Chaincode(args) => commands::chaincode::run(args).await,
-        }
-    });
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            output::error(&e);
-            ExitCode::FAILURE
-        }
+    let ended = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(run(cli.command))));
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    exit_status(ended)
+}
+
+async fn run(command: Command) -> CliResult {
+    match command {
+        Command::Demo(args) => commands::train::demo(args).await,
+        Command::Train(args) => commands::train::train(args).await,
+        Command::Evaluate(args) => commands::evaluate::run(args).await,
+        Command::Predict(args) => commands::predict::run(args).await,
+        Command::Model(command) => commands::model::run(&command),
+        Command::Verify(args) => commands::verify::run(args).await,
+        Command::Node(args) => commands::node::run(args).await,
+        Command::Job(command) => commands::job::run(command).await,
+        Command::Key(command) => commands::key::run(command).await,
+        Command::Instances(command) => commands::instances::run(command).await,
+        Command::Network(command) => commands::network::run(command).await,
+        Command::Org(command) => commands::org::run(command).await,
+        Command::Ledger(command) => commands::ledger::run(command).await,
+        Command::Crypto(command) => commands::crypto::run(&command),
+        Command::Bench(command) => commands::bench::run(command).await,
+        Command::Chaincode(args) => commands::chaincode::run(args).await,
     }
 }

@@ -3,7 +3,7 @@
 //! All of it goes through here, because others wrote parts of it: names, reasons, file names, messages of peers. Lines
 //! are shown with [`Escaped`], so that nothing acts on the terminal and one line stays one line.
 
-use crate::error::Done;
+use crate::error::{Blamed, CliError, Done};
 use experiment::Progress;
 use files::{Access, Outputs, STDOUT};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -132,7 +132,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Done {
 /// Writes a file with the rights of its readers, where nothing is or --force was given.
 pub fn put(path: &Path, bytes: &[u8], access: Access) -> Done {
     files::put(path, bytes, access, replaces())
-        .map_err(|e| format!("cannot write {}: {e}", path.display()).into())
+        .map_err(|e| CliError::new(e.blame(), format!("cannot write {}: {e}", path.display())))
 }
 
 /// Writes what is the organisation's own to a file, for its owner's eyes only.

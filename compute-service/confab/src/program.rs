@@ -1,12 +1,13 @@
 //! This program, which starts its own other parts.
 
-use crate::error::Done;
+use crate::error::{CliError, Done};
 use launcher::ChaincodeCommand;
 use std::path::PathBuf;
 
 /// The path of this program.
 pub fn program() -> Done<PathBuf> {
-    std::env::current_exe().map_err(|e| format!("cannot find this program's own file: {e}").into())
+    std::env::current_exe()
+        .map_err(|e| CliError::environment(format!("cannot find this program's own file: {e}")))
 }
 
 /// The chaincode service of the launcher: this program.

@@ -1,6 +1,6 @@
 //! When to stop: Ctrl-C, SIGTERM, the end of the terminal, or the end of standard input.
 
-use crate::error::Done;
+use crate::error::{Blame, CliError, CliResult};
 use std::{fs, future::Future, io::Read};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -52,10 +52,16 @@ pub async fn stdin_closed() {
 /// What is said of a run whose nodes and ledger were started for it.
 pub const STOPPED: &str = "interrupted; nodes and ledger were stopped";
 
+/// What is said of a network whose start was interrupted.
+pub const UNDONE: &str = "interrupted; what had been started was stopped";
+
 /// Does a command's work, unless it is told to stop before: then the work is dropped, and `what` says what became of it.
-pub async fn or_interrupted<T>(work: impl Future<Output = Done<T>>, what: &'static str) -> Done<T> {
+pub async fn or_interrupted<T, E: Into<CliError>>(
+    work: impl Future<Output = Result<T, E>>,
+    what: &'static str,
+) -> CliResult<T> {
     tokio::select! {
-        done = work => done,
-        () = requested() => Err(what.into()),
+        done = work => done.map_err(Into::into),
+        () = requested() => Err(CliError::new(Blame::Interrupt, what)),
     }
 }

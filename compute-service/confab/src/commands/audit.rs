@@ -3,6 +3,7 @@ use super::{
     job::NodeFile,
     verify::{Ledger, Source},
 };
+use crate::error::CliError;
 use crate::output::{Steps, is_stdout, outputs, write_json, write_private_json};
 use clap::Args;
 use key_generation::{Audited, Opening, Verdict};
@@ -72,7 +73,7 @@ pub async fn audit(args: AuditArgs) -> Done {
     let named: Vec<&str> = audited.findings.unaccounted().map(|member| member.msp_id.as_str()).collect();
     match named.is_empty() {
         true => Ok(()),
-        false => Err(format!("not accounted for: {}", named.join(", ")).into()),
+        false => Err(CliError::participant(format!("not accounted for: {}", named.join(", ")))),
     }
 }
 

@@ -1,5 +1,7 @@
-use super::Done;
-use crate::shutdown;
+use crate::{
+    error::{CliError, Done},
+    shutdown,
+};
 use clap::Args;
 use contract::JobContract;
 use gateway_client::{Role, Standing, Validity};
@@ -82,10 +84,10 @@ pub async fn run(args: ChaincodeArgs) -> Done {
         None => tracing::info!("connections to the chaincode are not encrypted"),
     }
     let listener = listen(address).await.map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            format!("cannot listen on {address}: {e}; is another service running there?")
-        }
-        _ => format!("cannot listen on {address}: {e}; HOST:PORT or :PORT is expected"),
+        std::io::ErrorKind::AddrInUse => CliError::environment(format!(
+            "cannot listen on {address}: {e}; is another service running there?"
+        )),
+        _ => format!("cannot listen on {address}: {e}; HOST:PORT or :PORT is expected").into(),
     })?;
     Ok(server.serve(listener, shutdown::requested()).await?)
 }

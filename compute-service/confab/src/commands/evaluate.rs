@@ -2,7 +2,7 @@
 
 use crate::{
     args::{DataArgs, RunArgs, ScheduleArgs},
-    error::Done,
+    error::{CliError, Done},
     output::{self, Steps, is_stdout, outputs, write_json},
     program::program,
     render::tell_table,
@@ -72,10 +72,12 @@ pub async fn run(args: EvaluateArgs) -> Done {
     }
     let secure = || evaluation.secure.iter().flat_map(|secure| &secure.folds);
     if secure().any(|fold| !fold.identical) {
-        return Err("a secure fold differs from the plaintext reference; this is a defect of Confab".into());
+        return Err(CliError::defect(
+            "a secure fold differs from the plaintext reference; this is a defect of Confab",
+        ));
     }
     match secure().any(|fold| fold.verified == Some(false)) {
-        true => Err("the observer's replay found defects".into()),
+        true => Err(CliError::defect("the observer's replay found defects")),
         false => Ok(()),
     }
 }

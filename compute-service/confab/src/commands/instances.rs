@@ -1,6 +1,7 @@
 use super::{Done, job::NodeFile, key::SizeArgs};
 use crate::{
     args::{ClassArgs, ReadingArgs},
+    error::{Blamed, CliError},
     output::{Steps, is_stdout, outputs, replaces, write_json},
     render::tell_table,
 };
@@ -10,7 +11,7 @@ use node::{
     blobs::Blobs,
     config::Config,
     data,
-    instances::{AnalystKeys, Collected, Offer, Sharing, checked, names, provider_secret},
+    instances::{AnalystKeys, Collected, Offer, Problem, Sharing, checked, names, provider_secret},
 };
 use records::{AnalystKey, Device, Digest, Fingerprint, MspId, SharedTable};
 use serde::Serialize;
@@ -330,13 +331,13 @@ async fn fetch(args: &FetchArgs) -> Done {
     }
     let (keys, blobs) = (AnalystKeys::of(&config), args.blobs.as_deref().map(Blobs::at));
     let steps = Steps::new();
-    let (mut collected, mut problems): (Vec<Collected>, Vec<String>) = Default::default();
+    let (mut collected, mut problems): (Vec<Collected>, Vec<Problem>) = Default::default();
     for table in &tables {
         steps.step(&format!("fetching {} rows of {}", table.rows, table.msp_id));
         let progress = |done: u32, of: u32| steps.count("rows", done.into(), of.into());
         match sharing.collect(table, &keys, blobs.as_ref(), (&args.out, replaces()), progress).await {
             Ok(one) => collected.push(one),
-            Err(problem) => problems.push(problem.to_string()),
+            Err(problem) => problems.push(problem),
         }
     }
     steps.clear();
@@ -345,8 +346,7 @@ async fn fetch(args: &FetchArgs) -> Done {
             say!("{}  {} of {} rows of {}", one.file.display(), one.rows, one.of, one.msp_id);
         }
     })?;
-    match problems.is_empty() {
-        true => Ok(()),
-        false => Err(problems.join("; ").into()),
-    }
+    let Some(first) = problems.first() else { return Ok(()) };
+    let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Err(CliError::new(first.blame(), all.join("; ")))
 }

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::{
     args::{DeadlineArgs, PartitionArg, ScheduleArgs, TrainingArgs},
+    error::CliError,
     output::{is_stdout, outputs, write_json, write_private_json},
 };
 use clap::{Args, Subcommand};
@@ -368,9 +369,7 @@ async fn follow(node: &NodeFile, job: Option<JobId>, once: bool, json: Option<Pa
     };
     json.map_or(Ok(()), |file| write_json(&file, &view))?;
     match &view.ending {
-        Some(ending) if !once && ending.outcome != Outcome::Finished => {
-            Err(format!("the job was {ending}").into())
-        }
+        Some(ending) if !once && ending.outcome != Outcome::Finished => Err(CliError::ended(ending)),
         _ => Ok(()),
     }
 }

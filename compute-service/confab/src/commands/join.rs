@@ -1,4 +1,5 @@
 use super::{Done, org::definition};
+use crate::error::CliError;
 use clap::Args;
 use files::Access;
 use gateway_client::{Call, ChannelConfig, Definition, Error, Gateway, ProfileError, User};
@@ -111,21 +112,22 @@ pub async fn run(args: JoinArgs) -> Done {
     let gateway = connect(&args)?;
     let path = args.dir.join("node.toml");
     let toml = configuration(&args)?;
-    fs::create_dir_all(&args.dir).map_err(|e| format!("cannot make {}: {e}", args.dir.display()))?;
+    let cannot_make = |e| CliError::environment(format!("cannot make {}: {e}", args.dir.display()));
+    fs::create_dir_all(&args.dir).map_err(cannot_make)?;
     // Somebody has added a table to it.
     if fs::read_to_string(&path).is_ok_and(|known| known != toml) {
         return Err(format!("{} exists; move it away, or name another --dir", path.display()).into());
     }
     files::write(&path, toml.as_bytes(), Access::Owner)
-        .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+        .map_err(|e| CliError::environment(format!("cannot write {}: {e}", path.display())))?;
     let config = Config::load(&path)?;
     let network = gateway.network(&config.channel);
     let own = gateway.user().identity().msp_id();
     let known = network.config().await.map_err(|e| {
-        format!(
+        CliError::environment(format!(
             "channel {} cannot be read: {e}\nhas the peer joined it, is it up, and is {own} a member?",
             config.channel
-        )
+        ))
     })?;
     say!("{}: {own} on channel {}", path.display(), config.channel);
     say!("members      {}", known.msp_ids().join(", "));
@@ -270,7 +272,7 @@ fn quoted(word: &dyn Display) -> String {
 
 fn write(file: &Path, bytes: &[u8]) -> Done {
     Ok(files::write(file, bytes, Access::Everybody)
-        .map_err(|e| format!("cannot write {}: {e}", file.display()))?)
+        .map_err(|e| CliError::environment(format!("cannot write {}: {e}", file.display())))?)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     args::{AgainstArg, DeadlineArgs, LedgerArg},
+    error::CliError,
     output::{Steps, is_stdout, outputs, write_json},
     program::program,
     shutdown,
@@ -292,7 +293,8 @@ fn never_overwritten(share: &Path) -> Done {
 fn prepare_folder(out: &Path, parties: u32) -> Done {
     (1..=parties).try_for_each(|member| never_overwritten(&share_path(out, member)))?;
     outputs().fills("--out", Some(out), &[]).check()?;
-    Ok(std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?)
+    Ok(std::fs::create_dir_all(out)
+        .map_err(|e| CliError::environment(format!("cannot make {}: {e}", out.display())))?)
 }
 
 fn deal(parties: u32, quorum: Option<u32>, size: SizeArgs, out: &Path) -> Done {
@@ -343,11 +345,13 @@ async fn conclude(
     let view = watch::until_the_end(&contract, &job, |state| tell!("{state}")).await?;
     if view.ending.as_ref().is_none_or(|ending| ending.outcome != records::Outcome::Finished) {
         let how = view.ending.map_or_else(|| "not ended".into(), |ending| ending.to_string());
-        return Err(format!("the job was {how}").into());
+        return Err(CliError::participant(format!("the job was {how}")));
     }
     let entries: Vec<KeyEntry> = ledger::list(&contract, Call::new("keys")).await?;
-    let entry =
-        entries.into_iter().find(|entry| entry.job == job).ok_or("the ledger has no key of this job")?;
+    let entry = entries
+        .into_iter()
+        .find(|entry| entry.job == job)
+        .ok_or_else(|| CliError::environment("the ledger has no key of this job"))?;
     if !is_stdout(json) {
         say!("{}", entry.fingerprint);
     }
@@ -357,7 +361,7 @@ async fn conclude(
 /// All members on this machine.
 async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
     args.size.check()?;
-    let names = (1..=parties).map(|member| format!("Member{member}")).collect();
+    let names = (1..=parties).map(|member| format!("Member{member}").parse()).collect::<Result<_, _>>()?;
     proposal::job_params(Kind::KeyGeneration(args.generation(parties)), names)?.validate()?;
     outputs().fills("--out", Some(out), &[]).writes("--json", args.json.as_deref()).check()?;
     prepare_folder(out, parties)?;

@@ -74,10 +74,8 @@ pub async fn run(command: LedgerCommand) -> Done {
             let endorsement_timeout = endorsement_timeout.map(|seconds| Duration::from_secs(seconds.into()));
             let choose = |options| Options { base_port, endorsement_timeout, guests, ..options };
             let (program, steps) = (program()?, Steps::new());
-            let starting =
-                async { Ok(start_ledger(&program, &dir, usize::from(orgs), choose, &steps).await?) };
-            let interrupted = "interrupted; what had been started was stopped";
-            let started = shutdown::or_interrupted(starting, interrupted).await;
+            let starting = start_ledger(&program, &dir, usize::from(orgs), choose, &steps);
+            let started = shutdown::or_interrupted(starting, shutdown::UNDONE).await;
             steps.clear();
             network::show(&started?);
             Ok(())

@@ -1,6 +1,6 @@
 use super::{join, org};
 use crate::{
-    error::Done,
+    error::{CliError, Done},
     output::{Steps, is_stdout, outputs, write_json},
     program::chaincode_command,
     shutdown,
@@ -131,10 +131,8 @@ pub async fn run(command: NetworkCommand) -> Done {
             };
             let steps = Steps::new();
             let mut progress = |step: &str| steps.step(step);
-            let network = tokio::select! {
-                network = launcher::fabric::up(&options, &mut progress) => network,
-                () = shutdown::requested() => return Err("interrupted; what had been started was stopped".into()),
-            };
+            let starting = launcher::fabric::up(&options, &mut progress);
+            let network = shutdown::or_interrupted(starting, shutdown::UNDONE).await;
             steps.clear();
             show(&network?);
             say!(
@@ -157,10 +155,8 @@ async fn upgrade(dir: &Path, version: Option<&str>) -> Done {
     let steps = Steps::new();
     let command = chaincode_command()?;
     let mut progress = |step: &str| steps.step(step);
-    let network = tokio::select! {
-        network = launcher::upgrade(dir, version, &command, &mut progress) => network,
-        () = shutdown::requested() => return Err("interrupted; give the command again to go on".into()),
-    };
+    let upgrading = launcher::upgrade(dir, version, &command, &mut progress);
+    let network = shutdown::or_interrupted(upgrading, "interrupted; give the command again to go on").await;
     steps.clear();
     let chaincode = network?.chaincode;
     say!("chaincode {}, version {}, sequence {}", chaincode.name, chaincode.version, chaincode.sequence);
@@ -169,7 +165,8 @@ async fn upgrade(dir: &Path, version: Option<&str>) -> Done {
 
 fn list(json: Option<&Path>) -> Done {
     outputs().writes("--json", json).check()?;
-    let all = launcher::marks::list().map_err(|e| format!("cannot list processes: {e}"))?;
+    let all =
+        launcher::marks::list().map_err(|e| CliError::environment(format!("cannot list processes: {e}")))?;
     if !is_stdout(json) {
         if all.is_empty() {
             tell!("no processes of a network, ledger or experiment");
@@ -224,7 +221,7 @@ async fn status(dir: &Path) -> Done {
     }
     match status.is_healthy() {
         true => Ok(()),
-        false => Err("not everything runs; see the logs, or start it again".into()),
+        false => Err(CliError::environment("not everything runs; see the logs, or start it again")),
     }
 }
 
@@ -237,7 +234,8 @@ fn logs(dir: &Path, process: Option<&str>, lines: usize) -> Done {
         shown = true;
         let path = dir.join("logs").join(format!("{name}.log"));
         say!("==> {} <==", path.display());
-        let text = std::fs::read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        let cannot = |e| CliError::environment(format!("cannot read {}: {e}", path.display()));
+        let text = std::fs::read(&path).map_err(cannot)?;
         let text = String::from_utf8_lossy(&text);
         let all: Vec<&str> = text.lines().collect();
         for line in &all[all.len().saturating_sub(lines)..] {

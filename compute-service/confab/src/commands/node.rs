@@ -1,5 +1,5 @@
 use super::Done;
-use crate::shutdown;
+use crate::{error::CliError, shutdown};
 use clap::{Args, Subcommand};
 use node::{
     config::Config,
@@ -89,7 +89,7 @@ pub async fn run(args: NodeArgs) -> Done {
         false => show(event, &path, &accepts),
     };
     match node::run::run(config, until, stop, watch).await? {
-        Some(ending) if ending.outcome != Outcome::Finished => Err(format!("the job was {ending}").into()),
+        Some(ending) if ending.outcome != Outcome::Finished => Err(CliError::ended(&ending)),
         _ => Ok(()),
     }
 }

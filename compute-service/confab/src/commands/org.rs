@@ -99,10 +99,8 @@ pub async fn run(command: OrgCommand) -> Done {
             let (channel, chaincode) = (Channel::load(&channel)?, chaincode_command()?);
             let steps = Steps::new();
             let mut progress = |step: &str| steps.step(step);
-            let network = tokio::select! {
-                network = org::start(&dir, &channel, &chaincode, fabric_home.as_deref(), &mut progress) => network,
-                () = shutdown::requested() => return Err("interrupted; what had been started was stopped".into()),
-            };
+            let starting = org::start(&dir, &channel, &chaincode, fabric_home.as_deref(), &mut progress);
+            let network = shutdown::or_interrupted(starting, shutdown::UNDONE).await;
             steps.clear();
             show(&network?);
             Ok(())

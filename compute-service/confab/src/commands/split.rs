@@ -1,7 +1,7 @@
 //! `confab predict --split`: new rows of an experiment whose participants kept their parts of the model.
 
 use crate::{
-    error::Done,
+    error::{CliError, Done},
     output::{Steps, is_stdout, write_json},
     program::program,
     render::{show_predictions, tell_table, write_csv},
@@ -129,8 +129,10 @@ pub async fn run(args: &SplitArgs, query: &Query, out: Option<&Path>, json: Opti
         show_predictions(&whole);
     }
     match (identical, verified) {
-        (false, _) => Err("a class differs from the whole model's; this is a defect of Confab".into()),
-        (_, Some(false)) => Err("the observer's replay found defects".into()),
+        (false, _) => {
+            Err(CliError::defect("a class differs from the whole model's; this is a defect of Confab"))
+        }
+        (_, Some(false)) => Err(CliError::defect("the observer's replay found defects")),
         _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{DataArgs, RunArgs, ScheduleArgs},
-    error::Done,
+    error::{CliError, Done},
     output::{Steps, is_stdout, outputs, write_json, write_private_json},
     program::program,
     render::{show_metrics, tell_table},
@@ -130,10 +130,12 @@ async fn report(experiment: &Experiment, run: &RunArgs, single: &SingleArgs) -> 
         write_json(path, &report)?;
     }
     if !report.is_identical() {
-        return Err("the secure run differs from the plaintext reference; this is a defect of Confab".into());
+        return Err(CliError::defect(
+            "the secure run differs from the plaintext reference; this is a defect of Confab",
+        ));
     }
     match verified {
-        Some(false) => Err("the observer's replay found defects".into()),
+        Some(false) => Err(CliError::defect("the observer's replay found defects")),
         _ => Ok(()),
     }
 }
@@ -180,7 +182,8 @@ impl SingleArgs {
     /// The folder for what the run makes, where it is kept; no participants are in it yet.
     fn folder(&self) -> Done<Option<PathBuf>> {
         let Some(out) = &self.out else { return Ok(None) };
-        std::fs::create_dir_all(out).map_err(|e| format!("cannot make {}: {e}", out.display()))?;
+        std::fs::create_dir_all(out)
+            .map_err(|e| CliError::environment(format!("cannot make {}: {e}", out.display())))?;
         let out = std::fs::canonicalize(out)?;
         is_new_run(&out)?;
         Ok(Some(out))

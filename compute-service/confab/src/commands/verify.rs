@@ -2,7 +2,10 @@ use super::{
     Done,
     job::{NodeFile, view},
 };
-use crate::output::{Steps, is_stdout, outputs, write_json};
+use crate::{
+    error::CliError,
+    output::{Steps, is_stdout, outputs, write_json},
+};
 use clap::Args;
 use experiment::Observer;
 use launcher::Network;
@@ -117,7 +120,7 @@ pub async fn run(args: VerifyArgs) -> Done {
     }
     match found.defects.len() {
         0 => Ok(()),
-        count => Err(format!("{count} defects").into()),
+        count => Err(CliError::participant(format!("{count} defects"))),
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     Done,
     job::{self, state},
 };
+use crate::error::{CliError, of_wait};
 use gateway_client::{BlockStream, Checkpoint, Contract, Failure};
 use node::{
     facts::Fact,
@@ -22,7 +23,9 @@ pub async fn reminded(contract: &Contract, view: &JobView) -> Done<Vec<String>> 
     if view.ending.is_some() || view.acceptances.iter().any(Option::is_none) {
         return Ok(Vec::new());
     }
-    let waiting = wait::waiting(contract, &view.job.id).await.map_err(|cause| cause.to_string())?;
+    let waiting = wait::waiting(contract, &view.job.id)
+        .await
+        .map_err(|cause| CliError::environment(cause.to_string()))?;
     let since = |slot: &Slot| {
         waiting.reminders.iter().find(|reminder| reminder.slot == *slot).map(|reminder| reminder.time)
     };
@@ -83,7 +86,7 @@ impl<'a, T: Fn(&str)> Away<'a, T> {
                     self.is_back(None);
                     return Ok(answer);
                 }
-                Err(e) if passes(&*e) => {
+                Err(e) if passes(e.cause()) => {
                     self.is_away(&e.to_string());
                     if self.lasts() > Self::LONGEST {
                         return Err(e);
@@ -123,7 +126,7 @@ impl<'a, T: Fn(&str)> Away<'a, T> {
 }
 
 /// Whether asking again may help.
-fn passes(error: &(dyn std::error::Error + 'static)) -> bool {
+fn passes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     let call = error.downcast_ref::<gateway_client::Error>().and_then(gateway_client::Error::call);
     call.is_some_and(|call| matches!(call.failure(), Failure::Unavailable | Failure::TimedOut))
 }
@@ -148,7 +151,7 @@ impl Watch<'_> {
         while self.view.ending.is_none() {
             tokio::select! {
                 block = self.blocks.next() => {
-                    let block = block.ok_or("the peer's blocks ended")??;
+                    let block = block.ok_or_else(|| CliError::environment("the peer's blocks ended"))??;
                     self.next_block = block.number + 1;
                     away.is_back(Some(block.number));
                     let facts = ledger::facts(&block, self.contract.name());
@@ -216,7 +219,8 @@ impl Watch<'_> {
         let Some(deadlines) = self.view.job.params.deadlines else { return Ok(()) };
         let limit = self.limit(&deadlines);
         if quiet > limit {
-            return Err(format!("gave up {}", Wait { since: self.since, causes }).into());
+            let wait = Wait { since: self.since, causes };
+            return Err(CliError::new(of_wait(&wait), format!("gave up {wait}")));
         }
         Ok(())
     }

@@ -71,8 +71,7 @@ pub async fn run(args: LedgerArgs) -> Done {
     };
     let (program, steps) = (program()?, Steps::new());
     let runner = Runner { program: &program, progress: &steps };
-    let measuring = async { Ok(ledger::measure(&runner, &options).await?) };
-    let done = shutdown::or_interrupted(measuring, shutdown::STOPPED).await;
+    let done = shutdown::or_interrupted(ledger::measure(&runner, &options), shutdown::STOPPED).await;
     steps.clear();
     let report = done?;
     if !is_stdout(args.json.as_deref()) {

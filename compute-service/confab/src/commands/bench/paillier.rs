@@ -1,7 +1,7 @@
 //! `confab bench paillier`.
 
 use crate::{
-    error::Done,
+    error::{CliError, Done},
     output::{Steps, is_stdout, outputs, write_json},
     program::program,
 };
@@ -81,7 +81,7 @@ fn portable(args: &PaillierArgs) -> Done<Vec<Rate>> {
         .output()?;
     match output.status.success() {
         true => Ok(serde_json::from_slice(&output.stdout)?),
-        false => Err("the measurement of the portable backend failed".into()),
+        false => Err(CliError::defect("the measurement of the portable backend failed")),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     error::Done,
     output::{Steps, is_stdout, outputs, write_json},
+    shutdown,
 };
 use clap::Args;
 use contract::JobContract;
@@ -74,13 +75,10 @@ struct Figures {
 pub async fn run(args: ThroughputArgs) -> Done {
     outputs().writes("--json", args.json.as_deref()).check()?;
     let steps = Steps::new();
-    let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
-    let dir = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
-    steps.step("one endorsement of three organisations");
-    let one_of_three = measure(&args, &dir.join("one"), Rule::Any).await?;
-    steps.step("two endorsements of three organisations");
-    let two_of_three = measure(&args, &dir.join("two"), Rule::Majority).await?;
+    let measuring = measure_both(&args, &steps);
+    let measured = shutdown::or_interrupted(measuring, "interrupted; the ledger was stopped").await;
     steps.clear();
+    let (one_of_three, two_of_three) = measured?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (clients, bytes) = (args.clients, args.bytes);
     let report = Report { version: 1, clients, bytes, cores, one_of_three, two_of_three };
@@ -90,6 +88,16 @@ pub async fn run(args: ThroughputArgs) -> Done {
         show("2 of 3", &report.two_of_three);
     }
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &report))
+}
+
+async fn measure_both(args: &ThroughputArgs, steps: &Steps) -> Done<(Figures, Figures)> {
+    let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
+    let dir = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
+    steps.step("one endorsement of three organisations");
+    let one_of_three = measure(args, &dir.join("one"), Rule::Any).await?;
+    steps.step("two endorsements of three organisations");
+    let two_of_three = measure(args, &dir.join("two"), Rule::Majority).await?;
+    Ok((one_of_three, two_of_three))
 }
 
 fn show(what: &str, figures: &Figures) {
