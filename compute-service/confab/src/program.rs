@@ -1,7 +1,7 @@
 //! This program, which starts its own other parts.
 
 use crate::error::{CliError, Done};
-use launcher::ChaincodeCommand;
+use launcher::{ChaincodeCommand, ChaincodeDefinition, Options};
 use std::path::PathBuf;
 
 /// The path of this program.
@@ -13,4 +13,9 @@ pub fn program() -> Done<PathBuf> {
 /// The chaincode service of the launcher: this program.
 pub fn chaincode_command() -> Done<ChaincodeCommand> {
     Ok(experiment::chaincode_command(&program()?))
+}
+
+/// The chaincode of every network.
+pub fn definition() -> Done<ChaincodeDefinition> {
+    Ok(Options::new(".", 1, chaincode_command()?).definition)
 }

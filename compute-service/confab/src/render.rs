@@ -6,6 +6,7 @@ use crate::{
 };
 use dataset::{metrics::Metrics, table::Overview};
 use files::Access;
+use launcher::Network;
 use node::model::Predictions;
 use std::path::Path;
 
@@ -56,5 +57,19 @@ pub fn write_csv<const N: usize>(
     match is_stdout(Some(path)) {
         true => write(path, &text),
         false => put(path, &text, Access::Owner),
+    }
+}
+
+/// Says how to use a network that is up.
+pub fn show_network(network: &Network) {
+    say!("channel {}, chaincode {} {}", network.channel, network.chaincode.name, network.chaincode.version);
+    for org in &network.orgs {
+        say!("  {:<8} peer {}  {}", org.msp_id, org.peer.address, network.path(&org.profile).display());
+    }
+    for guest in &network.guests {
+        say!("chaincode {} {}", guest.name, guest.version);
+        for (org, service) in &guest.services {
+            say!("  {:<8} service {}, which registers as {}", org, service.address(), guest.id(service));
+        }
     }
 }

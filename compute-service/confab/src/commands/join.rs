@@ -1,5 +1,7 @@
-use super::{Done, org::definition};
-use crate::error::CliError;
+use crate::{
+    error::{CliError, Done},
+    program::definition,
+};
 use clap::Args;
 use files::Access;
 use gateway_client::{Call, ChannelConfig, Definition, Error, Gateway, ProfileError, User};

@@ -2,7 +2,7 @@ use super::{
     inspect::{self, InspectArgs},
     network::{self, Inspect},
 };
-use crate::{error::Done, output::Steps, program::program, shutdown};
+use crate::{error::Done, output::Steps, program::program, render::show_network, shutdown};
 use clap::Subcommand;
 use experiment::start_ledger;
 use launcher::{GuestChaincode, Network, Options};
@@ -77,7 +77,7 @@ pub async fn run(command: LedgerCommand) -> Done {
             let starting = start_ledger(&program, &dir, usize::from(orgs), choose, &steps);
             let started = shutdown::or_interrupted(starting, shutdown::UNDONE).await;
             steps.clear();
-            network::show(&started?);
+            show_network(&started?);
             Ok(())
         }
         LedgerCommand::Look(inspect) => network::inspect(inspect).await,

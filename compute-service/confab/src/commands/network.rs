@@ -3,6 +3,7 @@ use crate::{
     error::{CliError, Done},
     output::{Steps, is_stdout, outputs, write_json},
     program::chaincode_command,
+    render::show_network,
     shutdown,
 };
 use clap::Subcommand;
@@ -134,7 +135,7 @@ pub async fn run(command: NetworkCommand) -> Done {
             let starting = launcher::fabric::up(&options, &mut progress);
             let network = shutdown::or_interrupted(starting, shutdown::UNDONE).await;
             steps.clear();
-            show(&network?);
+            show_network(&network?);
             say!(
                 "endorsed by all organisations, through each of them, after {:.1} s",
                 start.elapsed().as_secs_f64()
@@ -178,20 +179,6 @@ fn list(json: Option<&Path>) -> Done {
         }
     }
     json.map_or(Ok(()), |file| write_json(file, &all))
-}
-
-/// Says how to use a network that is up.
-pub fn show(network: &Network) {
-    say!("channel {}, chaincode {} {}", network.channel, network.chaincode.name, network.chaincode.version);
-    for org in &network.orgs {
-        say!("  {:<8} peer {}  {}", org.msp_id, org.peer.address, network.path(&org.profile).display());
-    }
-    for guest in &network.guests {
-        say!("chaincode {} {}", guest.name, guest.version);
-        for (org, service) in &guest.services {
-            say!("  {:<8} service {}, which registers as {}", org, service.address(), guest.id(service));
-        }
-    }
 }
 
 async fn status(dir: &Path) -> Done {

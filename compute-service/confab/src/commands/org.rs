@@ -1,13 +1,13 @@
-use super::network::show;
 use crate::{
     error::Done,
     output::{Steps, outputs, write_json},
-    program::chaincode_command,
+    program::{chaincode_command, definition},
+    render::show_network,
     shutdown,
 };
 use clap::{Args, Subcommand};
 use launcher::{
-    ChaincodeDefinition, Network, Options,
+    Network,
     org::{self, Channel, Export, OrgOptions},
 };
 use std::path::PathBuf;
@@ -74,11 +74,6 @@ pub struct CreateArgs {
     fabric_home: Option<PathBuf>,
 }
 
-/// The chaincode of every network.
-pub fn definition() -> Done<ChaincodeDefinition> {
-    Ok(Options::new(".", 1, chaincode_command()?).definition)
-}
-
 pub async fn run(command: OrgCommand) -> Done {
     match command {
         OrgCommand::Init { name, domain, peer, orderer, dir } => {
@@ -102,7 +97,7 @@ pub async fn run(command: OrgCommand) -> Done {
             let starting = org::start(&dir, &channel, &chaincode, fabric_home.as_deref(), &mut progress);
             let network = shutdown::or_interrupted(starting, shutdown::UNDONE).await;
             steps.clear();
-            show(&network?);
+            show_network(&network?);
             Ok(())
         }
     }
