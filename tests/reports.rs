@@ -185,5 +185,7 @@ async fn a_training_by_rows(ledger: &Ledger) {
     let nodes = ledger.participants("by-rows", 3);
     let deployment = experiment.deploy(&nodes, &Key::Analyst).unwrap();
     let reports = compared(ledger, &nodes, &deployment.params, &[]).await;
-    assert!(reports.iter().all(|report| report["model"]["parts"][0]["msp_id"] == ledger.members(3)[2].as_str()));
+    assert!(
+        reports.iter().all(|report| report["model"]["parts"][0]["msp_id"] == ledger.members(3)[2].as_str())
+    );
 }

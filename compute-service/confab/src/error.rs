@@ -178,7 +178,7 @@ macro_rules! blame {
 
 blame! {
     Caller: TableError, ScalingError, SplitError, ParamsError, ConfigError, ProfileError, IdentityError, PrivateKeyError,
-        msp::Error, EnvironmentError, records::DecimalError, paillier::KeyError, std::net::AddrParseError;
+        msp::Error, EnvironmentError, records::DecimalError, records::NoMspId, paillier::KeyError, std::net::AddrParseError;
     Environment: getrandom::Error;
     Confab: serde_json::Error, JoinError, fmt::Error;
 }
@@ -343,7 +343,8 @@ impl Blamed for StoreError {
             | Self::Damaged { .. }
             | Self::Database(_)
             | Self::File { .. }
-            | Self::Corrupt(_) => Blame::Environment,
+            | Self::Corrupt(_)
+            | Self::NoJob(_) => Blame::Environment,
         }
     }
 }
@@ -354,7 +355,7 @@ impl Blamed for NodeError {
             Self::Gateway(e) => e.blame(),
             Self::Store(e) => e.blame(),
             Self::Keys(e) => e.blame(),
-            Self::OtherLedger { .. } => Blame::Caller,
+            Self::OtherLedger { .. } | Self::Identity(_) => Blame::Caller,
             Self::Write { .. } | Self::Broken { .. } => Blame::Environment,
         }
     }

@@ -107,7 +107,8 @@ impl Participants {
     /// # Errors
     /// A configuration that is not there or cannot be read.
     pub fn open(dir: &Path, names: &[MspId]) -> Result<Self> {
-        let configs: Vec<PathBuf> = names.iter().map(|name| dir.join(name.as_str()).join("node.toml")).collect();
+        let configs: Vec<PathBuf> =
+            names.iter().map(|name| dir.join(name.as_str()).join("node.toml")).collect();
         let read: Vec<Config> =
             configs.iter().map(|path| Config::load(path)).collect::<Result<_, _>>().map_err(input)?;
         let first = read.first().ok_or_else(|| input("no participants"))?;

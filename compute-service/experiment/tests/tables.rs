@@ -101,7 +101,8 @@ fn deployed(experiment: &Experiment, dir: &Path, name: &str) -> Result<(), Strin
         TrainingOptions::Horizontal(_) => Key::Analyst,
     };
     let params = experiment.deploy(&nodes, &key).map_err(|e| e.to_string())?.params;
-    let job = Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 };
+    let job =
+        Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 };
     for (config, party) in nodes.configs.iter().zip(0..) {
         let (config, secret) = (Config::load(config).unwrap(), JobSecret::new([1; 32]));
         let loaded = match experiment.training {

@@ -5,8 +5,9 @@
 
 use dataset::table::{Classes, Table};
 use records::{
-    Bytes, CONTRACT_VERSION, ClassNames, Collusion, Comparison, Deadlines, Decimal, Fingerprint, GradientNoise,
-    HorizontalSvm, JobParams, Judge, KeyGeneration, Kind, MspId, Publication, SCALE, TRAINING, VERSION, VerticalSvm,
+    Bytes, CONTRACT_VERSION, ClassNames, Collusion, Comparison, Deadlines, Decimal, Fingerprint,
+    GradientNoise, HorizontalSvm, JobParams, Judge, KeyGeneration, Kind, MspId, Publication, SCALE, TRAINING,
+    VERSION, VerticalSvm,
 };
 use svm::{Hyperparameters, horizontal};
 

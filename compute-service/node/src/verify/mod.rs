@@ -345,7 +345,7 @@ impl<'a> Replay<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{proposal, facts::Creator};
+    use crate::{facts::Creator, proposal};
     use records::{Body, Bytes, Digest, KeyHash, Phase, SeedOpen, VERSION};
 
     fn key_hash(key: &str) -> KeyHash {
