@@ -1,6 +1,6 @@
 //! Speed against num-bigint and against what the processor's multiplier can do, all in one run.
 //!
-//! `cargo bench -p modexp --bench modexp` prints the table of ratios; with `-- --criterion` Criterion's statistics of
+//! `cargo bench -p confab-modexp --bench modexp` prints the table of ratios; with `-- --criterion` Criterion's statistics of
 //! the single operations follow. One thread, processor time; each is the least of many rounds, ours and num-bigint's in
 //! turn: what a neighbour on the machine disturbed least.
 

@@ -2,7 +2,7 @@
 //! dudect (Reparaz, Balasch, Verbauwhede 2017): all zeros against random, all ones against random, measured in random
 //! order. |t| above 10 shows a leak beyond doubt and fails; below 4.5 none was found with so many measurements.
 //!
-//! `cargo bench -p modexp --bench timing`
+//! `cargo bench -p confab-modexp --bench timing`
 
 use modexp::{Backend, FixedBase, Modulus, Residue, Ring, Secret};
 use num_bigint::BigUint;

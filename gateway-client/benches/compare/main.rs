@@ -5,7 +5,7 @@
 //!
 //! ```sh
 //! npm ci --prefix gateway-client/benches/compare
-//! cargo bench -p gateway-client --bench compare
+//! cargo bench -p confab-gateway-client --bench compare
 //! ```
 //!
 //! It wants Fabric's programs at `FABRIC_HOME` or on the path, and Node. The network, one peer, one orderer and one
