@@ -1,6 +1,6 @@
 //! What can be wrong with the numbers that callers hand in.
 
-/// The caller's mistake, never a foreign party's: whoever reads foreign bytes turns these into its own errors.
+/// The caller's mistake, never a foreign party's: code that reads foreign bytes turns these into errors of its own.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,6 +1,6 @@
 //! Batched arithmetic modulo an odd N and modulo N², for Paillier encryption and its protocols.
 //!
-//! [`Modulus`] holds two [`Ring`]s: `mod_n()` and `mod_n2()`. A ring takes [`BigUint`](num_bigint::BigUint) values in
+//! Start with a [`Modulus`]. It holds two [`Ring`]s: `mod_n()` and `mod_n2()`. A ring takes [`BigUint`](num_bigint::BigUint) values in
 //! as [`Residue`]s, computes with those, and gives values back; nothing is converted in between. Batches are the
 //! natural unit: with AVX-512 IFMA eight residues are computed side by side, and batches spread over the current rayon
 //! pool.
@@ -54,6 +54,10 @@ pub use many::{pow_mod_many, pow_mod_many_on, pow_mod_many_secret, pow_mod_many_
 pub use number::{gcd, mod_inverse};
 pub use ring::{Modulus, Residue, Ring};
 pub use secret::Secret;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// The shortest modulus N in bits.
 pub const MIN_BITS: u64 = 128;

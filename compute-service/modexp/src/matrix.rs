@@ -68,7 +68,7 @@ fn products<E: Engine>(engine: &E, bases: &[Residue], rows: &[&[Secret]], width:
     bases.par_chunks(part).enumerate().map(of_part).collect()
 }
 
-/// The products of at most `LANES` rows, their windows apart, so that they are squared once in the end.
+/// The products of at most `LANES` rows, their windows apart, so that they are squared once at the end.
 struct Product<'e, E: Engine> {
     engine: &'e E,
     windows: Blocks<E>,
