@@ -15,7 +15,7 @@ fn main() {
     } else {
         Multiplication::Minority
     };
-    // A candidate is much dearer pairwise, and what a batch holds beyond the first hit is wasted.
+    // A candidate takes much longer pairwise, and what a batch holds beyond the first hit is wasted.
     let batch = if multiplication == Multiplication::Pairwise { 256 } else { 1024 };
     let mut seconds: Vec<f64> = (0..runs)
         .map(|run| {

@@ -145,7 +145,7 @@ fn wrapped(batch: Vec<Residue>) -> Vec<Ciphertext> {
 /// Homomorphisms. Plaintexts are added and multiplied modulo N, with representatives in ±(N−1)/2: whoever uses them
 /// knows bounds that exclude a wrap.
 impl EncryptionKey {
-    /// Encrypts without randomness: everybody can read it. For public constants.
+    /// Encrypts without randomness: it can be read without a key. For public constants.
     ///
     /// # Errors
     /// |m| > (N−1)/2.
@@ -207,7 +207,7 @@ impl EncryptionKey {
     }
 
     /// `[[aᵢ·kᵢ]]` for each i with secret kᵢ ≥ 0 of one public width, in constant time. The results still show kᵢ to
-    /// whoever knows aᵢ's randomness: add zeros of [`crate::Encryptor::zeros`] to them before they leave.
+    /// anyone who knows aᵢ's randomness: add zeros of [`crate::Encryptor::zeros`] to them before they leave.
     ///
     /// # Panics
     /// If the lengths or the widths differ.

@@ -30,7 +30,7 @@ impl Randomness {
     }
 }
 
-/// The generator h = −H² mod N, where H is hashed from N and therefore chosen by nobody. For N = p·q with both factors
+/// The generator h = −H² mod N, where H is hashed from N, so that no party can choose it. For N = p·q with both factors
 /// 3 modulo 4 its Jacobi symbol is +1 and it generates more than the squares.
 pub(crate) fn generator(key: &EncryptionKey) -> BigUint {
     let hash = Transcript::new("confab generator").number(key.n());
@@ -91,7 +91,7 @@ impl Encryptor {
 
     /// As [`encrypt`](Self::encrypt) with full-range randomness, so that also the owner of the factors, who can take roots,
     /// learns nothing of what these ciphertexts are added to: r^N with r uniform among the residues of Jacobi symbol +1.
-    /// About ten times dearer.
+    /// Takes about ten times as long.
     ///
     /// # Errors
     /// As there.

@@ -396,7 +396,7 @@ pub(crate) fn factorial(k: u32) -> BigUint {
     (1..=k).map(BigUint::from).product()
 }
 
-/// The verification base: a square that is hashed from N, so that nobody chose it.
+/// The verification base: a square that is hashed from N, so that no party can choose it.
 pub(crate) fn verification_base(key: &EncryptionKey) -> Residue {
     let hash = Transcript::new("confab verification base").number(key.n());
     let root = hash.expand(key.ciphertext_bytes() + 16) % key.n_squared();

@@ -1,6 +1,6 @@
 //! Threshold Paillier encryption.
 //!
-//! A [`PublicKey`] has a modulus N whose factors nobody needs to know, and as many members as verification keys. Every
+//! A [`PublicKey`] has a modulus N whose factors no member knows, and a verification key for each member. Every
 //! member holds a [`KeyShare`]; a quorum of them decrypts together ([`partial_decrypt`], [`verify_partials`],
 //! [`combine`]), each with a [`Proof`] that it used its share. The arithmetic on ciphertexts and the [`Encryptor`]
 //! need only the [`EncryptionKey`], to which a `PublicKey` dereferences; an ordinary key pair, whose owner knows the
@@ -10,7 +10,33 @@
 //!
 //! [`packing`] puts several values into one plaintext; [`pool`] keeps zero-encryptions ready.
 //!
-//! Everything is done in batches, because [`modexp`] computes eight residues side by side and on all threads.
+//! ```
+//! use num_bigint::BigInt;
+//! use paillier::{Contribution, Encryptor, ProofContext, Randomness, combine, deal, partial_decrypt, verify_partials};
+//!
+//! let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+//! // A dealer, and 256 bits, are for trying: see `keygen`, and use 2,048 bits or more.
+//! let (key, shares) = deal(3, 2, 256, "trying", &mut rng)?;
+//! let ciphertexts =
+//!     Encryptor::new(&key, Randomness::Short).encrypt(&[BigInt::from(20), BigInt::from(22)], &mut rng)?;
+//! let sum = [key.sum(&ciphertexts)];
+//!
+//! let mut members = Vec::new();
+//! for share in &shares[..2] {
+//!     let context = ProofContext::new().bytes(b"which sum this is").int(share.index().into());
+//!     let (partials, proof) = partial_decrypt(share, &sum, &context, &mut rng);
+//!     let (index, context) = (share.index(), &context);
+//!     verify_partials(
+//!         &key,
+//!         &[Contribution { index, ciphertexts: &sum, partials: &partials, context, proof: &proof }],
+//!     )?;
+//!     members.push((index, partials));
+//! }
+//! assert_eq!(combine(&key, &members)?, [BigInt::from(42)]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`keygen`] makes keys without a dealer. Everything is done in batches, because [`modexp`] computes eight residues side by side and on all threads.
 //!
 //! # Security
 //!
@@ -25,7 +51,7 @@
 //! * *Equal Jacobi symbols*. All randomness is a power of the one generator h = −H² mod N, so that the Jacobi symbol of
 //!   every ciphertext is +1; a ciphertext from outside with another symbol is refused. A ciphertext R of symbol −1
 //!   would show the parity of a in R^a·\[\[0\]\].
-//! * *Low order*. The factors of N need not be safe primes. The soundness of [`Proof`] then also needs that nobody can
+//! * *Low order*. The factors of N need not be safe primes. The soundness of [`Proof`] then also needs that it is infeasible to
 //!   find an element of small order other than ±1 modulo N² (such an element gives a factor of N). Squares exclude −1.
 //! * *The proof's hash* (SHA-256) is modelled as a random function (Fiat–Shamir).
 //! * The shares are statistically hiding: q − 1 of them tell at most 2⁻⁸⁰ about the secret exponent for each coefficient
@@ -67,3 +93,7 @@ pub use threshold::{
     CombineError, Contribution, KeyShare, Partial, Proof, ProofContext, Reason, ShareError, WrongShare,
     combine, deal, partial_decrypt, verify_partial, verify_partials,
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,6 @@
 //! Zero-encryptions made ahead of time, kept in a file and used once (`docs/protocols.md` 1, "Once").
 //!
-//! Encrypting under a public key is one multiplication once a zero-encryption is at hand, and a [`ZeroPool`] has them at
+//! Encrypting under a public key is one multiplication once a zero-encryption has been made, and a [`ZeroPool`] has them at
 //! hand: a thread fills it in the background, in this run of the program or an earlier one, and
 //! [`take`](ZeroPool::take) removes them durably before it returns them.
 //!
@@ -11,7 +11,7 @@
 //!
 //! # Security
 //!
-//! A zero-encryption is as secret as what it will blind: whoever has z reads m from (1 + N)^m·z. Only the results are in
+//! A zero-encryption is as secret as what it will blind: anyone who has z reads m from (1 + N)^m·z. Only the results are in
 //! the file, not the exponents they were made with; the file can be read by its owner alone, and a zero's bytes are
 //! overwritten when it is taken. (What a disk keeps of overwritten blocks is beyond this.)
 //!

@@ -58,7 +58,7 @@ pub fn key_share(
     KeyShare::new(key.clone(), index, purpose, &share, bits)
 }
 
-/// A number and its encryption, the same for everybody: what a new key must decrypt before it is used.
+/// A number and its encryption, the same for all members: what a new key must decrypt before it is used.
 pub fn trial(key: &PublicKey) -> (BigInt, Ciphertext) {
     let seed = Transcript::new("confab trial").bytes(key.fingerprint()).finish();
     let number = BigInt::from(BigUint::from_bytes_be(&seed[..8]));

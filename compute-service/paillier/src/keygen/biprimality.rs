@@ -42,7 +42,7 @@ fn words(bound: u32) -> Vec<u64> {
     words
 }
 
-/// The session's coin from everybody's opened contribution.
+/// The session's coin from all members' opened contributions.
 pub fn coin(contributions: &[Message]) -> [u8; 32] {
     contributions.iter().fold(Transcript::new("confab coin"), |hash, c| hash.numbers(c)).finish()
 }
@@ -159,7 +159,7 @@ pub fn gcd_share(group: Group, n: &BigUint, received: &[Message]) -> Result<Mess
     Ok(sharing.add(&[product, sum[2..].to_vec()]))
 }
 
-/// Whether gcd(N, p+q−1) = 1, from everybody's step 8.
+/// Whether gcd(N, p+q−1) = 1, from all members' step 8.
 ///
 /// # Errors
 /// A member that published a wrong number of values, or one out of range.

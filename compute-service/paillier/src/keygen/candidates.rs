@@ -107,7 +107,7 @@ impl Plan {
         self.bits
     }
 
-    /// Bits of everybody's own modulus, where members multiply pairwise.
+    /// Bits of each member's own modulus, where members multiply pairwise.
     pub fn own_bits(&self) -> u64 {
         own_bits(self.bits)
     }
@@ -192,7 +192,7 @@ impl Plan {
         self.small.share(&summands, self.group.collusion_bound(), rng)
     }
 
-    /// The running product after everybody's step 2.
+    /// The running product after all members' step 2.
     ///
     /// # Errors
     /// A member that sent a wrong number of values, or one out of range.
@@ -279,7 +279,7 @@ impl Plan {
         Ok(self.large.add(&[product, sum[2 * count..].to_vec()]))
     }
 
-    /// The candidates N from everybody's step 4.
+    /// The candidates N from all members' step 4.
     ///
     /// # Errors
     /// A wrong number of values or one out of range, or an N that cannot come from candidates.
@@ -325,9 +325,9 @@ mod tests {
 
     struct Batch {
         plans: Vec<Plan>,
-        /// Everybody's summands of p and q.
+        /// All members' summands of p and q.
         summands: Vec<(Summands, Summands)>,
-        /// Everybody's share of N.
+        /// All members' shares of N.
         shares: Vec<Message>,
     }
 

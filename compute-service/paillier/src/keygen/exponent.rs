@@ -105,7 +105,7 @@ impl Opening {
     }
 }
 
-/// β·φ(N) + N·R from everybody's step 10.
+/// β·φ(N) + N·R from all members' step 10.
 ///
 /// # Errors
 /// A member that published a wrong number of values, or one out of range.

@@ -44,7 +44,7 @@ struct Run<R> {
     rngs: Vec<R>,
     /// What each member shares with each other one; for a minority only.
     seeds: Vec<Vec<[u8; 32]>>,
-    /// Everybody's own keys as each member sees them; pairwise only.
+    /// All members' own keys as each member sees them; pairwise only.
     peers: Vec<Peers>,
     session: [u8; 32],
     statistics: Statistics,
@@ -115,7 +115,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         Ok(deliver(sent))
     }
 
-    /// A step whose results everybody publishes: commitments first, then the openings, which are checked.
+    /// A step whose results all members publish: commitments first, then the openings, which are checked.
     fn publish(
         &mut self,
         name: &str,
@@ -163,7 +163,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         Ok(())
     }
 
-    /// A pairwise multiplication: everybody's summands.
+    /// A pairwise multiplication: all members' summands.
     fn multiply(&mut self, products: &[Product]) -> Result<Vec<Message>, Fault> {
         let peers = std::mem::take(&mut self.peers);
         let of = |g: Group| (&products[g.index() as usize], &peers[g.index() as usize]);
@@ -189,7 +189,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         Ok(summands)
     }
 
-    /// Everybody's summands of `count` candidates p and as many q, without small factors.
+    /// All members' summands of `count` candidates p and as many q, without small factors.
     fn summands(&mut self, count: usize) -> Result<Batch, Fault> {
         let plans = self.plans.clone();
         let plan = |group: Group| &plans[group.index() as usize];
@@ -228,7 +228,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         })
     }
 
-    /// Everybody's share of every N, to be published.
+    /// All members' shares of every N, to be published.
     fn products(&mut self, summands: &Batch, count: usize) -> Result<Vec<Message>, Fault> {
         let plans = self.plans.clone();
         if !self.peers.is_empty() {
@@ -243,7 +243,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         self.each(|g, _| plans[g.index() as usize].share_products(&received[g.index() as usize], count))
     }
 
-    /// Everybody's share of r·(p+q−1) modulo N, to be published.
+    /// All members' shares of r·(p+q−1) modulo N, to be published.
     fn gcd(&mut self, n: &BigUint, factors: &[Factors]) -> Result<Vec<Message>, Fault> {
         if !self.peers.is_empty() {
             let products = self.each(|g, rng| {
@@ -259,7 +259,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         self.each(|g, _| biprimality::gcd_share(g, n, &received[g.index() as usize]))
     }
 
-    /// Everybody's part of the opening of θ, and its share, to be published.
+    /// All members' parts of the opening of θ, and their shares, to be published.
     fn theta(&mut self, n: &BigUint, factors: &[Factors]) -> Result<(Vec<Opening>, Vec<Message>), Fault> {
         if !self.peers.is_empty() {
             let started = self.each(|g, rng| {
@@ -282,7 +282,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         Ok((openings, shares))
     }
 
-    /// One batch of candidates: an N that passes all tests, with everybody's summands, if there is one.
+    /// One batch of candidates: an N that passes all tests, with all members' summands, if there is one.
     fn batch(&mut self, count: usize) -> Result<Option<(BigUint, Vec<Factors>)>, Fault> {
         let summands = self.summands(count)?;
         let shares = self.products(&summands, count)?;
@@ -393,7 +393,7 @@ pub fn refresh_in_memory(
     quorum: u32,
     rng: &mut impl CryptoRng,
 ) -> Result<(PublicKey, Vec<KeyShare>), Fault> {
-    let first = old.first().ok_or(Fault::Parameters("nobody deals"))?;
+    let first = old.first().ok_or(Fault::Parameters("no old shares are given"))?;
     let dealers: Vec<u32> = old.iter().map(|share| share.index()).collect();
     let bits = old.iter().map(|share| share.share_bits()).max().unwrap_or_default();
     let refresh = Refresh::new(first.key(), bits, &dealers, parties, quorum)?;

@@ -1,8 +1,8 @@
-//! Key generation without a dealer (`docs/protocols.md` 1): N = p·q so that nobody learns p or q.
+//! Key generation without a dealer (`docs/protocols.md` 1): N = p·q so that no member learns p or q.
 //!
 //! Boneh and Franklin (1997), for members that follow the protocol. What t colluders pool shows them nothing of p and
 //! q; how large t may be follows from how sums are multiplied ([`Multiplication`]). Nothing here knows a network. A
-//! step is a function of what the member holds and has received; what it returns goes to everybody, or one part to
+//! step is a function of what the member holds and has received; what it returns goes to all members, or one part to
 //! each member in private. [`generate`] plays all members in memory.
 //!
 //! 1. [`candidates`]: many pairs (p, q) at once. Each p = Σ pᵢ is made free of small factors by construction
@@ -43,7 +43,7 @@ pub type Message = Vec<BigUint>;
 pub enum Multiplication {
     /// Ben-Or, Goldwasser and Wigderson (1988), for n ≥ 3: private against ⌊(n−1)/2⌋ members.
     Minority,
-    /// Under everybody's own ordinary Paillier key, for n ≥ 2: private against n − 1 members. See [`pairwise`].
+    /// Under each member's own ordinary Paillier key, for n ≥ 2: private against n − 1 members. See [`pairwise`].
     Pairwise,
 }
 
@@ -67,7 +67,7 @@ pub enum Fault {
         /// What is wrong.
         reason: &'static str,
     },
-    /// What the members sent does not fit together, and nobody in particular can be blamed.
+    /// What the members sent does not fit together, and it cannot be told which member is at fault.
     #[error("{0}")]
     Together(&'static str),
     /// Parameters that this protocol cannot run with.
@@ -142,7 +142,7 @@ pub fn seal(session: &[u8; 32], step: &str, index: u32, salt: &[u8; 32], message
         .finish()
 }
 
-/// Checks that everybody sent `count` numbers below `bound`.
+/// Checks that all members sent `count` numbers below `bound`.
 fn check(messages: &[Message], count: usize, bound: &BigUint) -> Result<(), Fault> {
     for (message, party) in messages.iter().zip(0..) {
         if message.len() != count {
@@ -155,7 +155,7 @@ fn check(messages: &[Message], count: usize, bound: &BigUint) -> Result<(), Faul
     Ok(())
 }
 
-/// Messages that member after member addressed to everybody, by recipient.
+/// Messages that member after member addressed to all, by recipient.
 fn deliver(sent: Vec<Vec<Message>>) -> Vec<Vec<Message>> {
     let mut inboxes = vec![Vec::with_capacity(sent.len()); sent.first().map_or(0, Vec::len)];
     for outbox in sent {

@@ -1,4 +1,4 @@
-//! Products of sums, by pairs of members under everybody's own ordinary key: private against all members but one.
+//! Products of sums, by pairs of members under each member's own ordinary key: private against all members but one.
 //!
 //! (Σ xᵢ)·(Σ yⱼ) = Σᵢⱼ xᵢ·yⱼ. Member i offers \[\[xᵢ\]\] under its own key, and every other member j replies
 //! \[\[xᵢ·yⱼ + m\]\] with a fresh mask m, 80 bits longer than the product (`docs/protocols.md` 1, point 2). What i decrypts is
@@ -32,7 +32,7 @@ const ROOM: u64 = STATISTICAL + 3;
 /// The least own modulus for an N of 2,048 bits or more.
 const LEAST_BITS: u64 = 3072;
 
-/// Bits of everybody's own modulus for an N of `bits` bits. Only below 2,048 bits, where N itself is not safe, it is
+/// Bits of each member's own modulus for an N of `bits` bits. Only below 2,048 bits, where N itself is not safe, it is
 /// shorter than 3,072.
 pub(super) fn own_bits(bits: u64) -> u64 {
     (bits + ROOM).next_multiple_of(64).max(if bits < 2048 { 0 } else { LEAST_BITS })
@@ -53,14 +53,14 @@ impl OwnKey {
         vec![self.0.public().n().clone()]
     }
 
-    /// The N′-th root of what is hashed from a statement, which takes the factors: whoever copies the modulus cannot
+    /// The N′-th root of what is hashed from a statement, which takes the factors: a member that copies the modulus cannot
     /// give one for a statement of its own. See [`is_possession`].
     pub fn possession(&self, statement: &[u8; 32]) -> BigUint {
         self.0.root(&challenge(self.0.public().n(), statement))
     }
 }
 
-/// A number below N′ that nobody chose.
+/// A number below N′ that no member can choose.
 fn challenge(modulus: &BigUint, statement: &[u8; 32]) -> BigUint {
     // 128 bits more than the modulus has, so that the rest of a division is uniform.
     let bytes = modulus.bits().div_ceil(8) as usize + 16;
@@ -82,7 +82,7 @@ impl fmt::Debug for OwnKey {
     }
 }
 
-/// Everybody's own keys, as one member sees them.
+/// All members' own keys, as one member sees them.
 #[derive(Debug)]
 pub struct Peers {
     own: PrivateKey,
@@ -90,7 +90,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// From the member's key pair and everybody's published modulus, in the order of the members.
+    /// From the member's key pair and all members' published moduli, in the order of the members.
     ///
     /// # Errors
     /// The member whose modulus is refused, or not one message of each member with the own among them.
@@ -244,7 +244,7 @@ impl Product {
         Widths { chunks, chunk, mask: self.x_bits + chunk + STATISTICAL }
     }
 
-    /// To everybody: the member's x under its own key.
+    /// To all members: the member's x under its own key.
     pub fn offer(&self, peers: &Peers, rng: &mut impl CryptoRng) -> Message {
         let Group { parties, index, .. } = self.group;
         let places = self.pattern.offers(parties, index, self.x.len());
@@ -253,7 +253,7 @@ impl Product {
         values(peers.own.public(), &offered)
     }
 
-    /// To each in private, from everybody's offers: the products with the member's y, masked.
+    /// To each in private, from all members' offers: the products with the member's y, masked.
     ///
     /// # Errors
     /// A member that sent a wrong number of values, or something that is no ciphertext under its key.
@@ -301,7 +301,7 @@ impl Product {
 }
 
 impl Replied {
-    /// The member's summands of the products, modulo the step's modulus, from everybody's replies.
+    /// The member's summands of the products, modulo the step's modulus, from all members' replies.
     ///
     /// # Errors
     /// A member that sent a wrong number of values, something that is no ciphertext under this member's key, or one
@@ -371,7 +371,7 @@ mod tests {
 
     static THREE: LazyLock<(Vec<Plan>, Vec<Peers>)> = LazyLock::new(|| peers_of(3, 1));
 
-    /// Everybody's offers, replies by recipient, and what each member holds after them.
+    /// All members' offers, replies by recipient, and what each member holds after them.
     struct Exchange {
         offers: Vec<Message>,
         inboxes: Vec<Vec<Message>>,

@@ -71,7 +71,7 @@ impl Refresh {
         Ok(self.sharing.share(&(lambda * BigInt::from(share.value())), rng))
     }
 
-    /// The new key from everybody's published verification key.
+    /// The new key from all members' published verification keys.
     ///
     /// # Errors
     /// A verification key that is none, and what [`PublicKey`] says.

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// Bits by which what hides a secret is longer than the secret.
 pub(crate) const STATISTICAL: u64 = 80;
 
-/// Makes a key of `bits` bits for `parties` members, `quorum` of whom decrypt together, and everybody's share.
+/// Makes a key of `bits` bits for `parties` members, `quorum` of whom decrypt together, and all members' shares.
 /// `purpose` names what the key may be used for and is kept in the shares.
 ///
 /// # Errors
