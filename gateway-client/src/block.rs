@@ -33,7 +33,7 @@ pub struct Block {
     /// How many of the transactions lie before the checkpoint from which the stream began.
     pub seen: usize,
     /// The number of the block with the channel's configuration as of this block, as the orderer says; the first where
-    /// nobody does, as on a development ledger.
+    /// it does not say, as on a development ledger.
     pub last_config: u64,
 }
 
@@ -60,7 +60,7 @@ impl Kind {
 
 /// A transaction in a block.
 ///
-/// What cannot be read is empty, and [`TransactionInfo::defect`] says so: anybody can submit garbage, and
+/// What cannot be read is empty, and [`TransactionInfo::defect`] says so: any member can submit garbage, and
 /// it is in the block, marked invalid.
 #[derive(Clone, Debug)]
 pub struct TransactionInfo {
@@ -224,7 +224,7 @@ pub enum BlockDefect {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureDefect {
-    /// The certificate cannot be read, or nobody signs with keys of its kind.
+    /// The certificate cannot be read, or its kind of key is not one that signs.
     #[error("the certificate of {msp_id}: {reason}")]
     Certificate {
         /// Whose it is.

@@ -186,7 +186,7 @@ impl Reader {
         }
     }
 
-    /// Passes the events of one block on; `false` when nobody listens.
+    /// Passes the events of one block on; `false` when the receiver is gone.
     async fn pass_on(&mut self, answer: ChaincodeEventsResponse, sender: &Sender<ChaincodeEvent>) -> bool {
         for event in answer.events {
             let event = ChaincodeEvent {

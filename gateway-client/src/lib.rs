@@ -93,3 +93,7 @@ pub use tls::ConnectionFault;
 pub use tonic::Code as GrpcCode;
 pub use transaction::Transaction;
 pub use validity::{Role, Standing, Validity};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

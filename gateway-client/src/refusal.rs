@@ -9,7 +9,7 @@ pub struct Refusal {
     pub code: String,
     /// For people: what is refused and why.
     pub detail: String,
-    /// What follows from it for whoever submits.
+    /// What follows from it for the caller.
     pub meaning: Meaning,
 }
 
@@ -18,7 +18,7 @@ pub struct Refusal {
 pub enum Meaning {
     /// It would be refused again.
     Final,
-    /// What the call was to bring about is there: success for whoever repeats a submission.
+    /// What the call was to bring about is there: success for a caller that repeats a submission.
     AlreadyThere,
     /// Something that has to come before is not committed on this peer: it lags.
     NotYet,

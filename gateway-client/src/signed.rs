@@ -11,7 +11,7 @@ use std::time::SystemTime;
 /// Length of the nonce that makes a transaction id unique, in bytes.
 const NONCE_BYTES: usize = 24;
 
-/// A message with the user's signature: given by whoever signed elsewhere, or made when it is first needed.
+/// A message with the user's signature: made elsewhere and given, or made when it is first needed.
 #[derive(Clone)]
 pub(crate) struct Signed {
     message: Vec<u8>,

@@ -9,8 +9,8 @@
 //! * What is **already there** ([`Meaning::AlreadyThere`]): success.
 //! * A **full disk** (unless the policy says otherwise), a **wrong clock**, any other refusal: failure, at once.
 //!
-//! Everything ends at the caller's deadline, and everything is counted. Whoever wants to know meanwhile what is waited
-//! for asks a list of what is [`UnderWay`].
+//! Everything ends at the caller's deadline, and everything is counted. A list of submissions [`UnderWay`]
+//! tells what each one waits for.
 
 use crate::{Call, CallError, Contract, Error, Failure, Meaning, Refusal, Transaction};
 use fabric_protos::peer::TxValidationCode;
@@ -193,7 +193,7 @@ pub struct Submitter {
     policy: RetryPolicy,
 }
 
-/// A list of submissions under way, for whoever wants to know what they wait for. Clones share it.
+/// A list of submissions under way, which tells what each one waits for. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct UnderWay(Arc<Mutex<Vec<Entry>>>);
 

@@ -38,7 +38,7 @@ impl Transaction {
     }
 
     /// Takes up what [`Transaction::to_bytes`] or an official client wrote. Whether the transaction is what was
-    /// proposed was seen when it was endorsed; whoever signs what others kept must trust them in that.
+    /// proposed was seen when it was endorsed; a party that signs what others kept must trust them in that.
     ///
     /// # Errors
     /// [`Error::Bytes`] when they are no transaction.
@@ -87,7 +87,7 @@ impl Transaction {
         &self.result
     }
 
-    /// The chaincode's answer, for whoever needs no more.
+    /// The chaincode's answer, for a caller that needs no more.
     pub fn into_result(self) -> Vec<u8> {
         self.result
     }
