@@ -32,7 +32,7 @@ pub struct ClientIdentity {
 }
 
 impl ClientIdentity {
-    /// Reads a serialised identity, as whoever follows the blocks reads it later. Nothing about the certificate's
+    /// Reads a serialised identity, as a reader of the blocks meets it later. Nothing about the certificate's
     /// validity is checked: in a call the peer has done so.
     ///
     /// # Errors

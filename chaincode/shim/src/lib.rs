@@ -31,7 +31,7 @@
 //!
 //! As everywhere in Fabric, a read sees the committed state and never the call's own writes.
 //!
-//! Whoever can reach the port can play the peer: he learns how the contract answers to states of his
+//! A program that can reach the port can play the peer: it learns how the contract answers to states of its
 //! choice, and nothing of the real ledger. Where that matters, ask for client certificates ([`Tls`]).
 
 mod composite;
@@ -58,6 +58,10 @@ pub use policy::{KeyEndorsementPolicy, RoleType};
 pub use query::{KeyModification, KeyValue, Page, QueryIter};
 pub use server::{Builder, ServeError, Server, Tls};
 pub use stub::Stub;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// A smart contract. All calls of all channels and peers share one value, so that what it remembers
 /// between calls must not influence an answer: endorsers would disagree.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// Who of an organisation may endorse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoleType {
-    /// Everybody whom the organisation has certified.
+    /// Any identity that the organisation has certified.
     Member,
     /// Its peers only.
     Peer,

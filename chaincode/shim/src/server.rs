@@ -163,7 +163,7 @@ impl Builder {
     /// Serves peers until `shutdown` is done. Then no new calls are taken, those that run may finish
     /// within the grace period, all streams are closed, and this returns.
     ///
-    /// A contract that computes for longer keeps its thread, but nobody hears its answer.
+    /// A contract that computes for longer keeps its thread, but its answer is dropped.
     ///
     /// # Errors
     /// [`ServeError`] where the configuration is unusable or the listener fails.
