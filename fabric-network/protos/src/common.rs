@@ -422,7 +422,7 @@ pub mod msp_principal {
     }
 }
 
-/// Anybody of an organisation who has a role.
+/// Any identity of an organisation that has a role.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MspRole {
     #[prost(string, tag = "1")]
@@ -445,7 +445,7 @@ pub mod msp_role {
     }
 }
 
-/// Anybody whose certificate carries an organisational unit.
+/// Any identity whose certificate carries an organisational unit.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OrganizationUnit {
     #[prost(string, tag = "1")]

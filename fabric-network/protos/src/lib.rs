@@ -5,8 +5,24 @@
 //! convention of prost: `TransientMap` is `transient_map`, and what nests in a message is in a module
 //! with the message's name. Fields bear Fabric's names and are not documented again.
 //!
-//! [`services`] has the gRPC services with a client and a server side each. [`hash`] has what every
-//! user needs beyond the messages: transaction ids and the hashes of blocks.
+//! Begin with [`common`], whose envelopes and blocks hold all the rest, or with a client in [`services`], which has each gRPC
+//! service with a client and a server side. [`hash`] has what every user needs beyond the messages: transaction ids and the hashes
+//! of blocks.
+//!
+//! ```
+//! use fabric_protos::common::{Block, BlockData, BlockHeader};
+//! use fabric_protos::hash::block_data_hash;
+//! use fabric_protos::prost::Message;
+//!
+//! let data = BlockData { data: vec![b"a signed transaction".to_vec()] };
+//! let header = BlockHeader { number: 7, previous_hash: vec![0; 32], data_hash: block_data_hash(&data).into() };
+//! let bytes = Block { header: Some(header), data: Some(data), metadata: None }.encode_to_vec();
+//!
+//! let block = Block::decode(bytes.as_slice())?;
+//! let (header, data) = (block.header.unwrap_or_default(), block.data.unwrap_or_default());
+//! assert_eq!(header.data_hash, block_data_hash(&data));
+//! # Ok::<(), fabric_protos::prost::DecodeError>(())
+//! ```
 //!
 //! Unknown fields of a newer Fabric are skipped on reading and thus lost on writing: forward the bytes
 //! that were signed or hashed, never a message that was decoded and encoded again.
@@ -65,3 +81,7 @@ pub mod google {
 
 pub use prost;
 pub use prost_types;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,6 @@
 //! The gRPC services: per service a trait for the server's side, a server around it, and a client.
 //!
-//! Messages above tonic's default of 4 MiB need `max_decoding_message_size` on whoever receives;
+//! Messages above tonic's default of 4 MiB need `max_decoding_message_size` on the receiving side;
 //! Fabric's peers themselves allow [`MAX_MESSAGE_SIZE`].
 
 use crate::{common, discovery, gateway, orderer, peer};
