@@ -1,7 +1,23 @@
-//! The contracts: a module a domain. The job contract serves all multi-party jobs: it keeps the book of who may post which
-//! record and when, by the schedule in [`records::Rules`]; what a kind of job adds is in `jobs::kinds`.
+//! The chaincode of Confab. It has one module for each domain: jobs, threshold keys, and encrypted rows for analysts. For
+//! all multi-party jobs it decides who may post which record and when, by the schedule in [`records::Rules`]; what a kind of
+//! job adds is in `jobs::kinds`.
 //!
-//! A function is called as `domain:function`, or by the bare name of before there were domains. Functions on jobs
+//! [`JobContract`] is what a peer calls; [`invoke`] is the same on any [`WorldState`], for tests in memory.
+//!
+//! ```no_run
+//! use contract::JobContract;
+//! use shim::{Environment, Server, listen};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = Environment::read();
+//! let listener = listen(&settings.address.ok_or("CHAINCODE_SERVER_ADDRESS is not set")?).await?;
+//! let server = Server::builder(JobContract).package_id(settings.package_id.unwrap_or_default());
+//! server.serve(listener, std::future::pending()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A function is called as `domain:function`, or by its bare name from the time when there were no domains. Functions on jobs
 //! (`jobs:…`), with their arguments:
 //!
 //! | function | bare | arguments | result |
@@ -23,7 +39,7 @@
 //! | `clock` | `clock` | | nothing; the member's clock goes on to the transaction's timestamp |
 //! | `remind` | `remind` | job, list of [`records::Awaited`] (JSON) | nothing; a [`records::Reminder`] for each participant that owes one |
 //! | `waiting` | `waiting` | job | [`records::Waiting`] |
-//! | `expire` | `expire` | job | the ending, where somebody is overdue |
+//! | `expire` | `expire` | job | the ending, where a participant is overdue |
 //!
 //! On the threshold keys that came out of jobs (`keys:…`):
 //!
@@ -45,8 +61,8 @@
 //!
 //! `probe:write` (`probe`) writes a value under the caller's name: whether the contract answers, and endorsers agree.
 //!
-//! A page is two arguments, its most entries and its bookmark, which is empty for the first; without them it is the first
-//! page of full size. Large entries make it smaller. A refusal is a [`records::Refusal`] in the message of a response with
+//! A page is two arguments: the largest number of entries, and a bookmark, which is empty for the first page. Without them it
+//! is the first page of full size. Large entries make it smaller. A refusal is a [`records::Refusal`] in the message of a response with
 //! status 500.
 
 mod call;

@@ -35,7 +35,7 @@ pub enum Body {
     Moments(Bytes),
     /// Ciphertexts under the analyst's key: one chunk of the model, of margins, of indicators or of gradients.
     Ciphertexts(Vec<Bytes>),
-    /// One chunk of the paper's indicators, which everybody sees.
+    /// One chunk of the paper's indicators, which all see.
     Indicators(Vec<bool>),
     /// See [`HorizontalResult`].
     Closing(HorizontalResult),

@@ -72,7 +72,7 @@ pub fn ledger_time(clocks: impl IntoIterator<Item = u64>, participants: usize) -
     Some(if few { median.saturating_sub(2 * MAX_TIME_OFFSET) } else { median })
 }
 
-/// A slot that is waited for, as whoever waits names it.
+/// A slot that is waited for, as the waiting participant names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Awaited {

@@ -66,7 +66,7 @@ impl JobParams {
         }
     }
 
-    /// Checks every range that does not depend on anybody's data.
+    /// Checks every range that does not depend on the participants' data.
     ///
     /// # Errors
     /// The first field that is out of its range.

@@ -1,8 +1,38 @@
 //! The vocabulary of the ledger: what a job is, which records its participants post, under which keys they lie and
 //! in which order they may come.
 //!
-//! Plain types without I/O. The job contract enforces the [`Rules`] on the ledger and the protocols follow
-//! the same schedule in the nodes, so there is one place that says who owes what and when.
+//! Plain types without I/O. Start with [`JobParams`], which the participants agree on; its [`Kind`] names the protocol. A
+//! [`Record`] is one value that one participant posts into a [`Slot`] of the job: phase, round, party and chunk. [`Rules`] says
+//! for every slot what it needs, and what may stand in it. The job contract enforces the rules on the ledger and the protocols
+//! follow the same schedule in the nodes.
+//!
+//! ```
+//! use records::{Bytes, CONTRACT_VERSION, Collusion, JobParams, KeyGeneration, Kind, Rules, TRAINING, VERSION};
+//!
+//! let generation = KeyGeneration {
+//!     purpose: TRAINING.into(),
+//!     key_bits: 2048,
+//!     insecure_key_bits: false,
+//!     quorum: 2,
+//!     against: Collusion::Minority,
+//!     candidates: 64,
+//! };
+//! let params = JobParams {
+//!     version: VERSION,
+//!     contract: CONTRACT_VERSION.into(),
+//!     participants: ["Org1MSP", "Org2MSP", "Org3MSP"].iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
+//!     kind: Kind::KeyGeneration(generation),
+//!     nonce: Bytes(vec![7; 16]),
+//!     deadlines: None,
+//! };
+//! params.validate()?;
+//!
+//! // The first records need no others.
+//! let rules = Rules::new(&params);
+//! let first = rules.round_slots(rules.first_phase(), 0);
+//! assert!(first.iter().all(|slot| rules.exists(slot) && rules.needs(slot, &[]).is_empty()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! Everything is JSON: big numbers are base64 ([`Bytes`]), integers that may exceed 2^53 are strings, decimals are
 //! strings that are parsed once to integers of a fixed scale ([`Decimal`]). Unknown fields are refused.

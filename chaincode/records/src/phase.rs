@@ -23,7 +23,7 @@ pub enum Phase {
     Dv,
     /// Partial models.
     Model,
-    /// What everybody holds to be the result.
+    /// What each participant takes for the result.
     Result,
     /// Key generation and refresh: the keys under which members send each other messages.
     Keys,
@@ -63,7 +63,7 @@ pub enum Phase {
     Verification,
     /// Key generation and refresh: partial decryptions of a known plaintext.
     Trial,
-    /// Key generation and refresh: the public key that everybody holds to be the result.
+    /// Key generation and refresh: the public key that each member takes for the result.
     Key,
     /// Training by rows: masked sums of the columns, from which their scaling follows.
     Moments,

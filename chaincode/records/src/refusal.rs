@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Code {
     /// A record that must come before is not committed on this peer: try again.
     NotYet,
-    /// The record is there with the same content: success for whoever repeats a submission.
+    /// The record is there with the same content: success for a caller that repeats a submission.
     AlreadySame,
     /// The record is there with other content.
     AlreadyDifferent,

@@ -18,7 +18,7 @@ pub trait PhaseSchedule: Debug + Send + Sync {
     fn entries(&self, phase: Phase) -> usize;
     /// Most entries in one chunk.
     fn max_chunk_len(&self, phase: Phase) -> usize;
-    /// How often the chunks of a phase repeat, each time after everybody's of the time before.
+    /// How often the chunks of a phase repeat, each time after those of all authors of the time before.
     fn passes(&self, _: Phase) -> u32 {
         1
     }
@@ -101,7 +101,7 @@ impl Rules {
         self.phases()[0]
     }
 
-    /// The phase in which everybody posts the same, or the job does not finish.
+    /// The phase in which all participants post the same, or the job does not finish.
     pub fn last_phase(&self) -> Phase {
         *self.phases().last().expect("every job has phases")
     }
@@ -137,7 +137,7 @@ impl Rules {
         start..(start + size).min(self.schedule.entries(phase))
     }
 
-    /// How often the chunks of a phase repeat, each time after everybody's of the time before.
+    /// How often the chunks of a phase repeat, each time after those of all authors of the time before.
     pub fn passes(&self, phase: Phase) -> u32 {
         self.schedule.passes(phase)
     }
@@ -247,7 +247,7 @@ impl Rules {
         self.authors(slot.phase).len() - incomplete.len() < quorum as usize
     }
 
-    /// Checks the parties on whose records a slot builds: a quorum in ascending order, or nobody where all are needed.
+    /// Checks the parties on whose records a slot builds: a quorum in ascending order, or none where all are needed.
     ///
     /// # Errors
     /// What is wrong.

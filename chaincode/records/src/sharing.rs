@@ -85,7 +85,7 @@ impl Modulus {
         self.n.0.len() as u32 * 8
     }
 
-    /// Checks all that can be seen without arithmetic; whoever encrypts checks the rest.
+    /// Checks all that can be seen without arithmetic; the party that encrypts checks the rest.
     ///
     /// # Errors
     /// A length that is not agreed to, leading zeros, or an N that is not 1 modulo 4.

@@ -1,4 +1,4 @@
-//! What is late, by the clocks of a job's participants: nobody's alone decides.
+//! What is late, by the clocks of a job's participants together: none decides alone.
 //!
 //! A participant is named in an ending only if what it owed could have been posted since its reminder: that is checked on
 //! the ledger, so that nobody who deviates can bring another one into it.

@@ -155,7 +155,7 @@ impl Call<'_> {
             chunk: self.number(3, "chunk")?,
         };
         let rules = Rules::new(&job.params);
-        // What is no record is refused for good, not until the caller has accepted.
+        // What is no record is refused finally, not until the caller has accepted.
         let body: Body = self.parsed(4, "body")?;
         let used: Vec<u32> = if self.args.len() > 5 { self.parsed(5, "used")? } else { Vec::new() };
         if let Err(violation) = rules.check(&slot, &body, &used) {

@@ -21,7 +21,7 @@ use std::{fmt::Debug, sync::Arc};
 
 /// What the parameters of a kind of job say about it, without the job.
 pub trait JobKind: Debug {
-    /// Checks every range that does not depend on anybody's data, for so many participants.
+    /// Checks every range that does not depend on the participants' data, for so many participants.
     ///
     /// # Errors
     /// The first field that is out of its range.
@@ -92,7 +92,7 @@ kinds! {
     VerticalPredict(VerticalPredict) = "vertical-predict",
     /// Training of chapter 4.
     HorizontalSvm(Box<HorizontalSvm>) = "horizontal-svm",
-    /// A threshold key that nobody deals (`docs/protocols.md` 1).
+    /// A threshold key without a dealer (`docs/protocols.md` 1).
     KeyGeneration(KeyGeneration) = "key-generation",
     /// The same key in new shares.
     KeyRefresh(KeyRefresh) = "key-refresh",

@@ -33,7 +33,7 @@ pub struct HorizontalSvm {
     /// that its own values have 53 bits at least. All are [`DEFAULT_UNIT`] in jobs that are older than this field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<i32>,
-    /// Most rows of a provider. Providers with fewer fill up, so that nobody learns how many they have.
+    /// Most rows of a provider. Providers with fewer fill up, so that the others do not learn how many they have.
     pub rows: u32,
     /// Rows of each provider in one iteration, drawn from a joint seed; all where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ pub struct HorizontalSvm {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Comparison {
-    /// Signs are flipped in secret and come back encrypted, gradients are masked: nobody sees an indicator
+    /// Signs are flipped in secret and come back encrypted, gradients are masked: no party sees an indicator
     /// (`docs/protocols.md` 3).
     Hidden,
     /// Algorithms 2 and 3 of the book's chapter 4: analyst and provider see every indicator, the analyst each provider's
@@ -138,7 +138,7 @@ impl HorizontalSvm {
         self.batch.map_or(self.rows, |batch| batch.min(self.rows))
     }
 
-    /// Blinded margins in one ciphertext, and the octaves L of their blinding factors that fit then.
+    /// Blinded margins in one ciphertext, and the range L, in bits, of their blinding factors that fits then.
     pub fn margin_slots(&self) -> (u32, u32) {
         let fixed = self.margin_floor() + self.margin_bits + 2;
         let room = self.key_bits.saturating_sub(1 + CHECK_BITS);

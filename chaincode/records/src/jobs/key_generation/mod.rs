@@ -1,4 +1,4 @@
-//! A threshold key that nobody deals (`docs/protocols.md` 1).
+//! A threshold key without a dealer (`docs/protocols.md` 1).
 
 mod schedule;
 

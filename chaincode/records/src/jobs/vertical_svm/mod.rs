@@ -105,7 +105,7 @@ impl JobKind for VerticalSvm {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setup {
-    /// The public part of the threshold key; the same from everybody.
+    /// The public part of the threshold key; the same from all participants.
     pub key: ThresholdKey,
     /// What the participant's table is.
     pub data: DataDigest,
