@@ -1,8 +1,8 @@
-//! Who deviated in a generation that came to nothing: members open their job secrets, and their records are made anew.
+//! Which member deviated in a generation that failed: members open their job secrets, and their records are made again.
 //!
 //! Every record of a member is a function of its job secret and the records before it. A generation that was aborted
 //! has made no key: its candidates are used for nothing, and neither is the secret, so it can be opened. The secret
-//! gives the HPKE key that the member published first, so nobody can open another one; and it gives all its records, so
+//! gives the HPKE key that the member published first, so no member can open another one; and it gives all its records, so
 //! a record that differs is one that the protocol does not prescribe.
 //!
 //! A refresh is never opened. What its dealers sealed would give away their shares of a key that goes on.
@@ -15,7 +15,7 @@ use std::fmt;
 
 const OPENING_VERSION: u32 = 1;
 
-/// A member's job secret, to be shown to whoever audits a generation that came to nothing.
+/// A member's job secret, to be shown to the auditors of a generation that failed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Opening {
@@ -99,7 +99,7 @@ pub struct Audited {
 pub struct Findings {
     /// Every member, by index.
     pub members: Vec<Audited>,
-    /// Why the members could not go on, as everybody can see it from the records. Records after that are not audited.
+    /// Why the members could not go on, as it can be seen from the records. Records after that are not audited.
     pub fault: Option<String>,
     /// MSP identifiers of the members for whose records the job waits.
     pub waits_for: Vec<MspId>,

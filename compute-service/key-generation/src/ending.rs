@@ -13,7 +13,7 @@ use protocol::{
 use records::{Body, Bytes, Dv, Job, JobId, Phase, Record, Slot};
 use zeroize::Zeroizing;
 
-/// What everybody learns.
+/// What all members learn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// The public key.

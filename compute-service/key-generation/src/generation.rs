@@ -54,7 +54,7 @@ pub(crate) struct Batch {
     /// β·φ(N) + N·R.
     pub(crate) opened: BigUint,
     pub(crate) theta: BigUint,
-    /// Everybody's opened shares of θ.
+    /// All members' opened shares of θ.
     pub(crate) theta_shares: Vec<Message>,
 }
 
@@ -103,7 +103,7 @@ impl Generation {
         *self.transcript.job().0.bytes()
     }
 
-    /// Among so many candidates one is good but for a chance of 2⁻³⁰, if nobody deviates.
+    /// Among so many candidates one is good but for a chance of 2⁻³⁰, if no member deviates.
     fn most_candidates(&self) -> u64 {
         (30.0 * LN_2 / self.plan.success_rate()).ceil() as u64
     }
@@ -117,7 +117,7 @@ impl Generation {
         }
     }
 
-    /// What everybody opened, `count` numbers each, checked against the commitments.
+    /// What all members opened, `count` numbers each, checked against the commitments.
     fn opened(&self, step: Step, count: usize) -> Result<Vec<Message>, Fault> {
         let commitment = Step::first(commitment_of(step.phase), step.round);
         let open = |party| {

@@ -61,7 +61,7 @@ impl Refresh {
             }
             old = Some(key);
         }
-        let old = old.ok_or_else(|| Fault::Input("nobody deals".into()))?;
+        let old = old.ok_or_else(|| Fault::Input("no dealers are named".into()))?;
         if old.parties() != self.params.old_parties {
             return Err(Fault::Input(format!("old_parties: the key has {} members", old.parties())));
         }

@@ -1,9 +1,32 @@
 //! The one abstraction for ledger-driven multi-party protocols.
 //!
-//! Training, key negotiation and the retrieval committee are all the same thing: parties that post records in phases
-//! and rounds, fold everybody's records in block order, and end with an output. A [`Protocol`] is one party's side
-//! of it, without I/O, clock or randomness of the operating system; a driver (the node's, or [`simulate`]) carries
-//! its records to the ledger and back. An observer folds the same records without owing any.
+//! Training, predictions and key generation are all the same thing: parties that post records in phases and rounds, apply all
+//! parties' records in the order of the blocks, and end with an output. A [`Protocol`] is one party's side of it, without I/O,
+//! clock or randomness of the operating system. A driver carries its records to the ledger and back: the node's, or [`simulate`],
+//! which runs all parties in memory. An observer applies the same records without posting any:
+//!
+//! ```
+//! use protocol::{Committed, Fault, Protocol, Role, Status};
+//! use records::Job;
+//!
+//! /// What anybody on the channel learns from the records of a job; nothing while records are missing.
+//! fn observe<P: Protocol>(job: &Job, records: &[Committed]) -> Result<Option<P::Output>, Fault> {
+//!     let mut observer = P::start(job, Role::Observer)?;
+//!     for record in records {
+//!         observer.apply(record)?;
+//!     }
+//!     Ok(match observer.status() {
+//!         Status::Done(output) => Some(output),
+//!         Status::Running { .. } => None,
+//!     })
+//! }
+//! ```
+//!
+//! The front page of `key_generation` shows a whole protocol under [`simulate`].
+//!
+//! A party's randomness is a [`StepRng`]: a function of its [`JobSecret`], the record's slot and everything that the record is
+//! made from. A party that restarts makes equal records. [`sealed`] encrypts messages from one party to another,
+//! [`possession`] proves that a party's keys are its own, and [`forms`] turns numbers into the forms of records.
 
 mod context;
 mod decryption;
@@ -66,7 +89,7 @@ pub enum Status<T> {
 pub trait Protocol: Sized + Send + Sync {
     /// What a member knows and never posts; an observer has none.
     type Private: Send + Sync;
-    /// What everybody learns.
+    /// What all participants learn.
     type Output;
 
     /// The state before the first record.
@@ -75,7 +98,7 @@ pub trait Protocol: Sized + Send + Sync {
     /// Parameters that this protocol cannot run with.
     fn start(job: &Job, role: Role) -> Result<Self, Fault>;
 
-    /// Folds one record, own ones too. A record that was folded before changes nothing.
+    /// Applies one record, also an own one. A record that was applied before changes nothing.
     ///
     /// # Errors
     /// A record that breaks the protocol; the fault names its author.
@@ -84,7 +107,7 @@ pub trait Protocol: Sized + Send + Sync {
     /// What this member may post now and has not seen committed; pure.
     fn owed(&self) -> Vec<Slot>;
 
-    /// Makes the record for an owed slot; the dear part, to be run off the event loop.
+    /// Makes the record for an owed slot. This takes long, and has to run outside of the event loop.
     ///
     /// # Errors
     /// Data that do not fit the job.

@@ -110,7 +110,7 @@ mod tests {
             twin[31] |= 0x80;
             assert!(same(&twin, &keys.public()) && !same(&other, &keys.public()));
         }
-        // Of a key of low order everybody knows "the secret".
+        // The "secret" of a key of low order is known to all.
         let about = [7; 32];
         let mut proof = [0; 64];
         proof[..32].copy_from_slice(MontgomeryPoint([0; 32]).to_edwards(0).unwrap().compress().as_bytes());

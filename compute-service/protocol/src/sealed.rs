@@ -93,7 +93,7 @@ impl Keys {
         opened.ok().map(Zeroizing::new)
     }
 
-    /// What this member shares with another one and nobody else knows: a hash of the Diffie–Hellman value; `None` if
+    /// What this member shares with one other and with no third: a hash of the Diffie–Hellman value; `None` if
     /// the other's key is of low order.
     pub fn seed(&self, context: &(impl Context + ?Sized), other: &[u8; 32]) -> Option<[u8; 32]> {
         let secret = Zeroizing::new(<[u8; 32]>::from(self.secret.to_bytes()));

@@ -5,7 +5,7 @@ use records::{Body, Job, MemberKeys, Phase, Record, Slot};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, ops::Deref};
 
-/// One exchange: everybody posts, then everybody goes on.
+/// One exchange: each party posts, and none goes on before all have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Step {
     /// The round.

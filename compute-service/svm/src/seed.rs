@@ -1,9 +1,9 @@
-//! A joint seed by commit and reveal: everybody's contribution counts, and whoever chooses one knows no other.
+//! A joint seed by commit and reveal: all contributions count, and a participant chooses its own without knowing the others'.
 
 use crate::digest;
 use records::{JobId, SeedCommit, SeedOpen};
 
-/// Everybody's commitments and contributions.
+/// All commitments and contributions.
 #[derive(Default)]
 pub(crate) struct JointSeed {
     commitments: Vec<Option<[u8; 32]>>,

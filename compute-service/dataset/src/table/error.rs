@@ -73,7 +73,7 @@ pub enum TableError {
         /// How that shows.
         why: String,
     },
-    /// Something between the cells that nobody expects there.
+    /// An unexpected character between the cells.
     #[error(
         "line {line}: the cells seem to be separated by `{mark}`; write a line `sep={mark}` above the table, or save it with commas or \
          semicolons between the cells"
@@ -122,7 +122,7 @@ pub enum TableError {
         /// A line with a value.
         first: u64,
     },
-    /// Nobody can tell whether the first line is a row.
+    /// It cannot be decided whether the first line is a row.
     #[error(
         "line {line} may name the columns or be a row: it counts from {from}. Say --header, and a column is meant by its name on \
          that line, or --no-header, and it is meant by its number from 1"
@@ -310,7 +310,7 @@ pub enum TableError {
         /// The value.
         value: String,
     },
-    /// A value that nobody finds again in the name of its class.
+    /// A value that cannot be found again in the name of its class.
     #[error(
         "{}column `{column}`: the class `{value}` has a slash, with which jobs and models join the values of a class: from their \
          names, here `{positive}` and `{negative}`, the values could not be told again. Write the class without a slash",
@@ -384,7 +384,7 @@ pub enum TableError {
     /// Rows with gaps where rows cannot be left out.
     #[error(
         "cells are missing on the lines {lines}; rows cannot be left out here because all participants must have \
-         the same instances: use --missing mean, or have everybody remove these instances"
+         the same instances: use --missing mean, or have all participants remove these instances"
     )]
     Gaps {
         /// Lines of the file.

@@ -45,7 +45,7 @@ pub struct Setting {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Partition {
-    /// Columns. The participants do not matter here: they come to the same, whoever holds which.
+    /// Columns. The participants do not matter here: the result does not depend on who holds which.
     Columns {
         /// How they are scaled.
         scaling: Scaling,

@@ -1,5 +1,5 @@
-//! What a training makes of a table before anything is encrypted. Whoever trains, evaluates, or runs a fold encrypted
-//! comes here, so that all of them take the same tables and refuse the same.
+//! What a training makes of a table before anything is encrypted. Trainings, evaluations and encrypted folds
+//! come here, so that all of them take the same tables and refuse the same.
 
 use super::{Partition, Setting};
 use crate::{fixed::Features, float, horizontal};
@@ -81,7 +81,7 @@ impl Setting {
         })
     }
 
-    /// That everybody gets something.
+    /// Checks that each party gets columns, or rows.
     fn check_parts(&self, table: &Table, split: &Split, participants: u32) -> Result<(), String> {
         match self.partition {
             Partition::Columns { .. } => {

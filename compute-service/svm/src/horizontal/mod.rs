@@ -299,7 +299,7 @@ impl HorizontalSvm {
         {
             return Err(Fault::Input("the own key on the ledger was made with another job secret".into()));
         }
-        // Under their masks nobody can say whose part of a sum it was; and the model is everybody's.
+        // Under their masks it cannot be told whose part of a sum it was; and the model belongs to all.
         let followed = analyst.follow(&self.params, self.transcript.rules().parties(), &self.gradients);
         followed.map_err(Fault::Disagreement)?;
         run(analyst, times)

@@ -1,4 +1,4 @@
-//! What analyst and providers have of their own, and what comes out for everybody.
+//! What analyst and providers have of their own, and what comes out for all.
 
 use super::{analyst, check, masks::Masks, noise::Gaussian, params_of, rows::Rows};
 use dataset::{scaling::Scaler, table::Table};
@@ -59,7 +59,7 @@ impl Private {
     }
 }
 
-/// What everybody learns.
+/// What all participants learn.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// Updates that were made.

@@ -4,7 +4,7 @@ use super::key::Key;
 use protocol::Fault;
 use records::{MspId, Setup};
 
-/// Everybody's set-up.
+/// All participants' set-up.
 pub(super) struct Agreement {
     setups: Vec<Option<Setup>>,
 }

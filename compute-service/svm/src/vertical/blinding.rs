@@ -18,7 +18,7 @@ pub struct Blinding {
     pub parties: u32,
     /// b: |d| < 2^b.
     pub margin_bits: u32,
-    /// L: every ρₖ is drawn from that many octaves.
+    /// L: every ρₖ is drawn from that many octaves, an octave being a factor of two.
     pub range: u32,
     /// M: every ρₖ is at least 2^M.
     pub floor: u32,
@@ -117,7 +117,7 @@ impl Blinding {
         self.distance(f64::from(self.margin_bits + 1))
     }
 
-    /// To how many octaves log₂|2d+1| is known at best after that many comparisons of one d.
+    /// To within how many octaves (factors of two) |2d+1| stays unknown, at least, after that many comparisons of one d.
     pub fn octaves(&self, visits: u32) -> f64 {
         f64::from(self.range) / (2.0 * PI * f64::from(visits.max(1)).sqrt())
     }

@@ -35,7 +35,7 @@ use records::{Body, Digest, Job, JobParams, Judge, Kind, Model, Phase, Publicati
 use rounds::Rounds;
 use std::collections::BTreeMap;
 
-/// What everybody learns.
+/// What all participants learn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// The visited instances of every iteration.

@@ -1,5 +1,5 @@
 //! Predictions with a model that stayed split (`docs/protocols.md` 2): the blinded judge shows of every new
-//! instance whether the sum of everybody's wⁱ·xⁱ is negative, which is its class, and next to nothing else.
+//! instance whether the sum of all wⁱ·xⁱ is negative, which is its class, and next to nothing else.
 //!
 //! [`Prediction`] is one party's side as a [`Protocol`]: set-up, preparation of the blinding, one round of encrypted parts
 //! (IV) and partial decryptions (DV), result. To the judge it is one iteration of a training in which every instance is
@@ -114,7 +114,7 @@ impl Parts {
             instances: predict.instances,
             features: features.width() as u32,
             ids: digest::digest("ids", &job, ids).into(),
-            // Nobody knows any; the same from everybody.
+            // No participant knows any; the same from all.
             labels: digest::digest("labels", &job, [[0u8; 0]; 0]).into(),
         };
         let bytes: Zeroizing<Vec<u8>> = Zeroizing::new(scores.iter().flat_map(|a| a.to_be_bytes()).collect());

@@ -29,7 +29,7 @@ pub fn schedule(seed: &[u8; 32], instances: u32, iterations: u32, batch: u32) ->
     (0..iterations).map(|_| (0..batch).map(|_| draw()).collect()).collect()
 }
 
-/// The paper's rule: the sum of everybody's random positive integers (RPI) modulo m names the next instance.
+/// The paper's rule: the sum of all participants' random positive integers (RPI) modulo m names the next instance.
 pub(super) fn named_by(rpis: &[u64], instances: u32) -> Vec<u32> {
     rpis.iter().map(|sum| (sum % u64::from(instances)) as u32).collect()
 }
