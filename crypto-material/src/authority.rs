@@ -203,7 +203,7 @@ fn failed(path: &Path) -> impl Fn(String) -> Error {
     move |what| Error::Certificate { path: path.clone(), what }
 }
 
-/// Writes a file that must not exist yet; everybody may read it.
+/// Writes a file that must not exist yet; all users of the machine may read it.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     files::create(path, bytes, Access::Everybody).map_err(Error::io(path))
 }

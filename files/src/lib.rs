@@ -1,8 +1,23 @@
-//! How every crate writes files: whole or not at all, with their mode from the start, and never through what lies there.
+//! How every crate of Confab writes files: whole or not at all, with their mode from the start, and never through a link.
 //!
 //! A file is made exclusively (`O_EXCL`) under a random name in the folder of its own, brought to the disk, and takes its
 //! name last. A file or link that somebody left under either name is never written through: a link is replaced, not
-//! followed, and nobody else's open file or mode is taken over.
+//! followed, and the file that another program has open, or its mode, is not taken over.
+//!
+//! [`write()`] replaces a file, [`create`] makes one that must not be there, each with an [`Access`]. [`Outputs`] checks what a
+//! command is going to write before its work begins.
+//!
+//! ```
+//! use files::Access;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("key.json");
+//! files::create(&path, b"secret", Access::Owner)?;
+//! assert!(files::create(&path, b"other", Access::Owner).is_err());
+//! files::write(&path, b"new", Access::Owner)?;
+//! assert_eq!(std::fs::read(&path)?, b"new");
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod outputs;
 
@@ -24,7 +39,7 @@ const UNFINISHED: &str = ".unfinished";
 pub enum Access {
     /// Only its owner: mode 0600, of folders 0700.
     Owner,
-    /// Everybody: mode 0644, of folders 0755, less the process's umask.
+    /// All users of the machine: mode 0644, of folders 0755, less the process's umask.
     Everybody,
 }
 

@@ -30,8 +30,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// One channel `confab` with one chaincode `confab`, blocks of at most 500 transactions that wait for
-    /// nobody, 3 s for an endorsement or a dial, 30 s for a transaction.
+    /// One channel `confab` with one chaincode `confab`, blocks of at most 500 transactions that do not
+    /// wait for more, 3 s for an endorsement or a dial, 30 s for a transaction.
     pub fn new(dir: impl Into<PathBuf>, orgs: Vec<OrgConfig>) -> Self {
         Self {
             dir: dir.into(),

@@ -54,7 +54,7 @@ impl Signer {
 pub enum Required {
     Signature(Policy),
     ImplicitMeta(ImplicitMeta),
-    /// What nobody can satisfy: a policy that is not there or cannot be read.
+    /// What no signatures can satisfy: a policy that is not there or cannot be read.
     Never,
 }
 

@@ -1,7 +1,7 @@
 //! The discovery service of one organisation's peer: who is on its channels, and who can endorse.
 //!
 //! There is no gossip. All peers are known to each other, and what Fabric's gossip would say of them is said from what
-//! is known here. Unlike Fabric's, the service asks nobody for a TLS certificate.
+//! is known here. Unlike Fabric's, the service asks clients for no TLS certificate.
 
 use crate::channel::{Channel, Channels, Node, Peer, now};
 use crate::definition::LIFECYCLE;

@@ -114,7 +114,7 @@ pub async fn process(
     Ok(answer)
 }
 
-/// A question to the peer itself, about no channel in particular. Nobody can endorse the answer.
+/// A question to the peer itself, about no channel in particular. The answer cannot be endorsed.
 fn without_channel(
     channels: &Channels,
     node: &Arc<Node>,

@@ -2,8 +2,11 @@
 //!
 //! One process of ours in place of a network: a peer for every organisation, with its own port, TLS
 //! certificate and endorsing key, and the ordering between them. Clients use it as they use Fabric:
-//! the services `gateway.Gateway`, `protos.Deliver`, `protos.Endorser` and, for every peer takes transactions as
-//! an orderer does, `orderer.AtomicBroadcast`. Each peer dials its organisation's chaincode service (`protos.Chaincode`), so a contract runs here as it runs there.
+//! the services `gateway.Gateway`, `protos.Deliver`, `protos.Endorser` and, as every peer also takes transactions like
+//! an orderer, `orderer.AtomicBroadcast`. Each peer dials its organisation's chaincode service (`protos.Chaincode`), so a
+//! contract runs here as it runs there.
+//!
+//! Start with a [`Config`], and [`serve`] it.
 //!
 //! What decides whether a transaction is valid is Fabric's: signed proposals checked against the MSPs,
 //! a run of the proposal on each endorsing organisation's own state, equal payloads, the endorsement
@@ -12,7 +15,8 @@
 //! history, metadata of keys, private data, calls of other chaincodes on the channel; no rich queries.
 //!
 //! The one orderer is not replicated and signs nothing. Definitions are in the configuration, or come by Fabric's
-//! lifecycle with packages of services. `discovery.Discovery` tells peers and endorsers. A channel's private data is kept once, and shown only to the peers of the collection's members.
+//! lifecycle with packages of services. `discovery.Discovery` tells peers and endorsers. A channel's private data is kept
+//! once, and shown only to the peers of the collection's members.
 //!
 //! Each channel has a `redb` database in the configured folder, which survives a kill at any time. While there
 //! is no room on the disk, transactions are refused and those that were taken wait.
@@ -115,7 +119,7 @@ pub enum Error {
     /// A certificate or MSP cannot be used.
     #[error(transparent)]
     Msp(#[from] msp::Error),
-    /// Nobody can listen on the address.
+    /// It cannot listen on the address.
     #[error("cannot listen on {address} for {msp_id}: {source}")]
     Listen {
         /// The organisation.

@@ -138,7 +138,7 @@ pub async fn status(dir: &Path) -> Result<Status, Error> {
     Ok(Status { network, processes, peers, committing, room, services })
 }
 
-/// Whether the disk of a folder has room for more blocks: orderers and peers stop for good when it is full.
+/// Whether the disk of a folder has room for more blocks: orderers and peers stop, and do not go on by themselves, when it is full.
 fn room(dir: &Path) -> Result<(), String> {
     const LITTLE: u64 = 128 << 20;
     let Ok(found) = rustix::fs::statvfs(dir) else { return Ok(()) };

@@ -11,6 +11,26 @@
 //! D/config/, D/data/           configuration and data (real Fabric; the development ledger has its own data)
 //! ```
 //!
+//! Start with [`Options`] and [`ledger::up`] or [`fabric::up`], which return a [`Network`]; [`status`] and [`down`] take its
+//! folder.
+//!
+//! ```no_run
+//! use launcher::{ChaincodeCommand, Options};
+//!
+//! # async fn run() -> Result<(), launcher::Error> {
+//! // The chaincode's program finds its address, package id and certificate in its environment.
+//! let chaincode = ChaincodeCommand { program: "target/release/mychaincode".into(), args: Vec::new() };
+//! let network = launcher::fabric::up(&Options::new("net", 3, chaincode), &mut |step| println!("{step}")).await?;
+//! for org in &network.orgs {
+//!     println!("{}: peer on {}", org.name, org.peer.address);
+//! }
+//! launcher::down(&network.dir, false)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `cargo run -p launcher --example network` is a program around this.
+//!
 //! [`org`] makes networks of organisations that each run their own part on their own machine.
 //!
 //! Processes are named `orderer` (`orderer2`, `orderer3`), `peer-org1`, `chaincode-org1`, … or, on the development ledger,
@@ -63,7 +83,7 @@ use std::{path::PathBuf, time::Duration};
 /// The launcher sets in its environment `CHAINCODE_SERVER_ADDRESS` (where to listen), `CHAINCODE_ID` (the
 /// package id to register with), `CHAINCODE_TLS_CERT` and `CHAINCODE_TLS_KEY` (PEM files of the service's
 /// own certificate, issued by the organisation's TLS authority) and `CHAINCODE_CLIENT_CA_CERT` (PEM file of the
-/// authority that knows the organisation's peer and nobody else).
+/// authority that has certified the organisation's peer only).
 #[derive(Clone, Debug)]
 pub struct ChaincodeCommand {
     /// The program.

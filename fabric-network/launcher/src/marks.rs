@@ -1,5 +1,5 @@
-//! Processes that show in the system's list (`ps`) as `PROGRAM[NAME in FOLDER]`, so that whoever looks there sees what they are,
-//! and they are found when the program that started them was killed and even their folder is gone.
+//! Processes that show in the system's list (`ps`) as `PROGRAM[NAME in FOLDER]`, so that
+//! they are found when the program that started them was killed and even their folder is gone.
 
 use crate::process::{Ours, end};
 use serde::Serialize;

@@ -8,7 +8,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
 };
 
-/// Chooses `count` ports of 127.0.0.1 on which nobody listens.
+/// Chooses `count` ports of 127.0.0.1 on which no program listens.
 ///
 /// They lie below the range from which the system serves outgoing connections: a peer that is restarted
 /// must not find that somebody's connection got its port meanwhile. Where to look first is random, so that

@@ -36,7 +36,7 @@ pub struct Certificate {
     pub(crate) can_issue: bool,
     pub(crate) path_length: Option<u32>,
     attributes: Result<BTreeMap<String, String>, Error>,
-    /// Why nobody can be a member with it, whoever issued it.
+    /// Why it makes no member, no matter who issued it.
     defect: Option<String>,
     /// None when the key is of a kind that Fabric does not take.
     key: Option<PublicKey>,
@@ -248,7 +248,7 @@ impl Certificate {
     /// Checks a signature over `message`, see [`PublicKey::verify`].
     ///
     /// # Errors
-    /// [`Error::Signature`] naming what is wrong, [`Error::Certificate`] when nobody signs with keys of this kind.
+    /// [`Error::Signature`] naming what is wrong, [`Error::Certificate`] when keys of this kind do not sign.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Error> {
         self.public_key()?.verify(message, signature)
     }

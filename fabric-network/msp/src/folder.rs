@@ -11,7 +11,7 @@ use std::path::Path;
 /// Reads an MSP's folder into the form in which a channel's configuration has it.
 ///
 /// Signing keys are not read, and of every file only the certificates are taken, encoded again: the configuration is for
-/// everybody on the channel. A missing subfolder is an empty one, but for `cacerts`.
+/// all members of the channel. A missing subfolder is an empty one, but for `cacerts`.
 ///
 /// # Errors
 /// [`Error::Io`] for what cannot be read or holds no certificate, [`Error::Configuration`] for a `config.yaml` that makes no sense.

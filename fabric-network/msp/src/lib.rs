@@ -6,7 +6,7 @@
 //! ([`SigningKey`], [`Certificate::verify`], [`KeyKind`]).
 //!
 //! Certificates of others are read in one way ([`Certificate::from_pem`]), by contract, node, verifier and ledger alike:
-//! one that some of them read and others do not would stop whoever does not. Own files are read by
+//! a certificate that some of them could read and others could not would stop the others. Own files are read by
 //! [`Certificate::find`] and [`bundle`], and only what these encode leaves the process.
 //!
 //! Everything here comes from other people: no input panics, and an error says what failed.

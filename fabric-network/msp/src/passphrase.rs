@@ -64,7 +64,7 @@ impl fmt::Debug for Passphrase {
 /// Why a passphrase cannot be had, or a file not be opened with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PassphraseError {
-    /// Nobody gave one.
+    /// None was given.
     #[error(
         "a passphrase is needed: give it with --passphrase-file FILE, in the variable CONFAB_PASSPHRASE, or at a terminal"
     )]

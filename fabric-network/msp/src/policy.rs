@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 16;
 /// What somebody is in an organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
-    /// Anybody of the organisation.
+    /// Any identity of the organisation.
     Member,
     /// An administrator.
     Admin,
@@ -45,7 +45,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// Anybody of an organisation who has a role.
+/// Any identity of an organisation that has a role.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Principal {
     /// The organisation.

@@ -117,7 +117,7 @@ impl fmt::Debug for PrivateKey {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// A passphrase is needed, and nobody is asked for one.
+    /// A passphrase is needed, and there is no way to ask for one.
     #[error(
         "the private key is encrypted with a passphrase: give that with --passphrase-file FILE or in the variable \
          CONFAB_PASSPHRASE, or write the key without one into a file that only you can read (umask 077; openssl pkey -in \

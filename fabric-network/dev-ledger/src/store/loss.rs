@@ -16,7 +16,7 @@ struct Disk(Arc<Mutex<Content>>);
 struct Content {
     /// What a reader sees.
     now: Vec<u8>,
-    /// What is there for good.
+    /// What is on the disk after a loss of power.
     synced: Vec<u8>,
     /// What has been done since.
     pending: Vec<Step>,

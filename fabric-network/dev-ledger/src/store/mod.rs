@@ -126,7 +126,7 @@ pub struct PrivateSet {
     pub rwset: Vec<u8>,
 }
 
-/// A private key whose values are to be deleted for good, those of this version included.
+/// A private key that is purged: all its values are deleted, those of this version included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purge {
     pub namespace: String,

@@ -1,4 +1,4 @@
-//! Private data: from where it waits for its block into the state, and out of it for good.
+//! Private data: from where it waits for its block into the state, and out of it when it expires or is purged.
 
 use super::{
     Changes, PRIVATE, PrivateKey, PrivateWrites, Purge, StateTable, TRANSIENT, Version, private_space,
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 type PrivateTable<'t> = Table<'t, PrivateKey<'static>, &'static [u8]>;
 
-/// Moves private data from where it waited into the state, and deletes what is to be gone for good.
+/// Moves private data from where it waited into the state, and deletes what has expired or is purged.
 pub fn write(
     transaction: &WriteTransaction,
     state: &mut StateTable<'_>,
