@@ -142,7 +142,7 @@ async fn a_weak_training_needs_consent(ledger: &Ledger, members: &Participants, 
     let output = confab(members, 1, &["job", "accept", &job.to_string()]);
     let shown = text(&output.stdout);
     assert!(
-        shown.contains("every margin y·w·x is known to everybody") && shown.contains("made against 1"),
+        shown.contains("every margin y·w·x is known to all members") && shown.contains("made against 1"),
         "{shown}"
     );
     let said = failed(&output);

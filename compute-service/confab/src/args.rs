@@ -210,7 +210,7 @@ pub struct TrainingArgs {
     /// Consent to a modulus below 2,048 bits, which can be broken.
     #[arg(long)]
     insecure_key_bits: bool,
-    /// Consent to a blinding of less than 256 octaves.
+    /// Consent to blinding factors that are spread over a range of less than 2^256.
     #[arg(long)]
     weak_blinding: bool,
     /// b: margins are less than 2^(b−36) in magnitude; more room for margins is less blinding.

@@ -27,7 +27,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// Confidential computing between organisations on Hyperledger Fabric.
 ///
 /// Organisations that may not pool their data train a model together: every exchanged value is a record on a ledger,
-/// encrypted under a key that nobody holds whole, and the run can be audited afterwards.
+/// encrypted under a key that no participant holds whole, and the run can be audited afterwards.
 ///
 /// Begin with `confab demo`; it needs nothing installed.
 #[derive(Parser)]

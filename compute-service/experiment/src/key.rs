@@ -66,7 +66,7 @@ impl Key {
         match self {
             Self::Dealt(_) => "dealt locally by this command, which held the whole key while it dealt".into(),
             Self::Negotiated { bound, .. } => {
-                format!("negotiated; nobody held it whole, unless {} pooled what they saw", bound + 1)
+                format!("negotiated; no party held it whole, unless {} pooled what they saw", bound + 1)
             }
             Self::Analyst => "the analyst's own".into(),
         }

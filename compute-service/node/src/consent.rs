@@ -17,9 +17,9 @@ use std::fmt;
 pub struct Minimum {
     /// Bits of the modulus N.
     pub key_bits: u32,
-    /// L, the octaves from which a blinding factor is drawn.
+    /// L: a blinding factor is drawn from a range of 2^L.
     pub blinding_bits: u32,
-    /// To how many octaves log₂|2d+1| of an instance's margin d has to stay unknown over all visits of a training by columns.
+    /// To within how many octaves (factors of two) |2d+1| of an instance's margin d has to stay unknown over all visits of a training by columns.
     pub octaves: f64,
     /// `paper` lets both judges in.
     pub judge: Judge,

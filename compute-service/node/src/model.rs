@@ -97,7 +97,7 @@ pub enum ModelError {
     },
     /// Some parts of the model are elsewhere.
     #[error(
-        "the model is held in parts, and those of {missing} are not here: name everybody's, each after a --model; where \
+        "the model is held in parts, and those of {missing} are not here: name all parts, each after a --model; where \
          they stay with their holders, these ask together (`confab job template --predict`)"
     )]
     Incomplete {

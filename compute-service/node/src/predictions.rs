@@ -249,7 +249,7 @@ fn check_limit(
     }
     Err(Fault::Input(format!(
         "the job asks about {} rows, {left} of {most} are left for this model: about {} chosen ones would give the \
-         own part of one away; raise `most` in [predictions] if you trust whoever chose these",
+         own part of one away; raise `most` in [predictions] if you trust the proposer who chose these",
         predict.instances,
         predict.margin_bits + 1
     )))
@@ -295,23 +295,23 @@ pub fn keep(
 pub fn reveals(predict: &VerticalPredict, parties: u32) -> Result<Vec<String>, ModelError> {
     let blinding = Prediction::blinding(predict, parties).map_err(|e| ModelError::Rows(e.to_string()))?;
     Ok(vec![
-        "to everybody on the channel: number of rows, digest of their identifiers, and of each row, in the order of the \
+        "to all members of the channel: number of rows, digest of their identifiers, and of each row, in the order of the \
          identifiers, on which side of the plane it lies: its class"
             .into(),
         format!(
-            "of each decision value beyond its sign: statistical distance at most {:.3}; log₂|2d+1| stays unknown to {:.1} \
-             octaves",
+            "of each decision value beyond its sign: statistical distance at most {:.3}; log₂|2d+1| stays unknown to \
+             within {:.1} octaves (factors of two)",
             blinding.worst_distance(),
             blinding.octaves(1)
         ),
         format!(
-            "each class is an inequality on the participants' parts; whoever chooses rows so that the others' parts repeat \
-             finds one of these with about {} of them, so every node limits the rows of a model and answers a repeated \
-             one from its record",
+            "each class is an inequality on the participants' parts; a participant that chooses rows so that the others' \
+             parts repeat finds one of these with about {} of them, so every node limits the rows of a model and answers \
+             a repeated one from its record",
             predict.margin_bits + 1
         ),
         "to any participant that deviates, by what it puts into its IV records: any ciphertext under the key, of \
-         earlier jobs too, and nobody notices"
+         earlier jobs too; the others do not notice"
             .into(),
     ])
 }

@@ -31,7 +31,7 @@ impl LeakBound {
 pub fn reveals(params: &JobParams, key_bound: Option<u32>, bound: Option<&LeakBound>) -> Vec<String> {
     let training = params.training();
     let mut list = vec![
-        "to everybody on the channel: number of instances and features, digests of identifiers and labels, \
+        "to all members of the channel: number of instances and features, digests of identifiers and labels, \
          the schedule, and every indicator I[y·w·x < 1]"
             .to_string(),
         "the indicators are inequalities on inner products of a member's rows, for w⁰ and y are known"
@@ -40,18 +40,18 @@ pub fn reveals(params: &JobParams, key_bound: Option<u32>, bound: Option<&LeakBo
     match (training.judge, bound) {
         (Judge::Blinded, Some(bound)) => list.push(format!(
             "of each margin beyond its indicator: statistical distance at most {:.3} a comparison; after {} visits \
-             log₂|2d+1| of an instance stays unknown to {:.1} octaves",
+             log₂|2d+1| of an instance stays unknown to within {:.1} octaves (factors of two)",
             bound.distance_per_comparison, bound.visits_per_instance, bound.octaves_unknown
         )),
         _ => list.push(
-            "the paper's judge publishes r₁ and r₃: every margin y·w·x is known to everybody to within one unit"
+            "the paper's judge publishes r₁ and r₃: every margin y·w·x is known to all members to within one unit"
                 .to_string(),
         ),
     }
     list.push(pooled(key_bound, training.quorum, "margin"));
     list.push(
         "to any participant that deviates, by what it puts into its IV records: any ciphertext under the key, of \
-         earlier jobs too, and nobody notices"
+         earlier jobs too; the others do not notice"
             .to_string(),
     );
     list.push(match training.model {
@@ -70,7 +70,7 @@ pub(crate) fn pooled(key_bound: Option<u32>, quorum: u32, what: &str) -> String 
             "to members that pool what they see: possibly every {what}; from how many on is not known here, where no share \
              of the key is"
         ),
-        Some(0) => "to whoever dealt the key: everything".to_string(),
+        Some(0) => "to the party that dealt the key: everything".to_string(),
         Some(1) => format!(
             "to any two that pool what they see: possibly every {what}; a single one learns no more than this"
         ),
@@ -89,18 +89,18 @@ pub fn reveals_by_rows(
     rows: &str,
 ) -> Vec<String> {
     let mut list = vec![
-        "to everybody on the channel: columns, classes, room for rows, number of iterations".to_string(),
+        "to all members of the channel: columns, classes, room for rows, number of iterations".to_string(),
     ];
     if training.standardise {
         list.push(
-            "to everybody: number, mean and deviation of each column over all providers' rows together; of each column \
+            "to all members: number, mean and deviation of each column over all providers' rows together; of each column \
              of the proposer's, before, the largest magnitude to a factor of 256"
                 .into(),
         );
     }
     match horizontal::HorizontalSvm::blinding(training) {
         None => list.extend([
-            "to analyst and provider, and to everybody on the channel: every indicator of every row and iteration".to_string(),
+            "to analyst and provider, and to all members of the channel: every indicator of every row and iteration".to_string(),
             "to the analyst: every provider's gradient; with the indicators it can solve for single rows".to_string(),
         ]),
         Some(blinding) => {
@@ -111,7 +111,7 @@ pub fn reveals_by_rows(
                     .into(),
             );
             list.push(format!(
-                "to the analyst, of a provider: its mean log₂|2d+1| to about {:.1} octaves",
+                "to the analyst, of a provider: its mean log₂|2d+1| to within about {:.1} octaves (factors of two)",
                 blinding.octaves(visits)
             ));
             if training.active() < 10 {
@@ -123,7 +123,7 @@ pub fn reveals_by_rows(
         list.push("to each of the two providers: how many rows the other has, and mean and deviation of its columns".into());
     }
     list.push(
-        "to an analyst that deviates (a malformed modulus, a crafted model, wrong answers): single rows, and nobody notices"
+        "to an analyst that deviates (a malformed modulus, a crafted model, wrong answers): single rows, unnoticed"
             .into(),
     );
     list.push(match training.model {

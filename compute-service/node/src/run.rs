@@ -668,5 +668,5 @@ fn lost(data_dir: &Path, standing: Standing, with_own_key: bool) -> String {
             return "it was accepted by another node of this organisation, with another key; this one takes no part".into();
         }
     };
-    format!("{why}. Restore the directory and start the node again; where it is gone for good, end the job")
+    format!("{why}. Restore the directory and start the node again; where it is lost, end the job")
 }

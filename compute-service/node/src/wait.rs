@@ -208,7 +208,7 @@ impl fmt::Display for Cause {
             Self::Clock { reason } => write!(f, "a clock is wrong: {reason}"),
             Self::Process { name, state } => write!(f, "the ledger's process {name} {state}"),
             Self::Unknown => f.write_str(
-                "nobody is reminded of a record; see whether the nodes of the organisations run (`confab node`)",
+                "no participant is reminded of a record; see whether the nodes of the organisations run (`confab node`)",
             ),
         }
     }

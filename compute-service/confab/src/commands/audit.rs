@@ -44,7 +44,7 @@ pub fn open(args: &OpenArgs) -> Done {
     let opening = audit::open(&store, &gateway.user().identity().msp_id().parse()?, &args.job)?;
     write_private_json(&args.out, &opening)?;
     say!("{}", args.out.display());
-    tell!("give it to whoever audits the job: confab key audit {} --opened FILE …", args.job);
+    tell!("give it to the organisation that audits the job: confab key audit {} --opened FILE …", args.job);
     Ok(())
 }
 

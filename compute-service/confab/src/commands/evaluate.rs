@@ -148,7 +148,7 @@ pub fn show(e: &Evaluation) {
         c.false_positive
     );
     if let (Some(first), Some(last)) = (e.objective.mean.first(), e.objective.mean.last()) {
-        say!("objective                   {first:.4} at the start, {last:.4} in the end");
+        say!("objective                   {first:.4} at the start, {last:.4} at the end");
     }
     for remark in e.remarks() {
         say!("- {remark}");

@@ -22,14 +22,14 @@ pub enum InstancesCommand {
     /// Publish a key under which others encrypt rows for this organisation, and print its address.
     ///
     /// The first time a key pair is made; the secret part stays in the node's data directory (analyst-keys/, mode 0600).
-    /// Whoever loses it cannot read what is encrypted under it: keep a copy of the folder.
+    /// Without it nothing that is encrypted under it can be read: keep a copy of the folder.
     Key(KeyArgs),
     /// List the analysts who have published a key.
     Analysts(ReportArgs),
     /// Encrypt a table's rows for an analyst and record them on the ledger.
     ///
-    /// The table is the one of the [data] section, or that of --data. Everybody on the channel sees who shares how many rows
-    /// of which columns with whom, nobody but the analyst any value. Numbers are exact to nine decimal places, gaps stay
+    /// The table is the one of the [data] section, or that of --data. Every member of the channel sees who shares how many rows
+    /// of which columns with whom, only the analyst any value. Numbers are exact to nine decimal places, gaps stay
     /// gaps; identifiers are not shared. Where the command was interrupted, give it again: it goes on with the rest.
     Share(ShareArgs),
     /// List the tables that are shared with this organisation, or with --to those it shares with an analyst.

@@ -51,7 +51,7 @@ pub enum JobCommand {
         node: NodeFile,
         /// The job.
         job: JobId,
-        /// Why; everybody on the channel can read it.
+        /// Why; all members of the channel can read it.
         #[arg(long, default_value = "declined")]
         reason: String,
     },
@@ -64,7 +64,7 @@ pub enum JobCommand {
         /// Show it once and do not wait.
         #[arg(long)]
         once: bool,
-        /// Write what is shown in the end as JSON, `-` for standard output.
+        /// Write what is shown at the end as JSON, `-` for standard output.
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
@@ -87,7 +87,7 @@ pub enum JobCommand {
         node: NodeFile,
         /// The job.
         job: JobId,
-        /// Why; everybody on the channel can read it.
+        /// Why; all members of the channel can read it.
         #[arg(long, default_value = "aborted by hand")]
         reason: String,
     },

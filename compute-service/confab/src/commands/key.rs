@@ -31,7 +31,7 @@ use std::{
 
 #[derive(Subcommand)]
 pub enum KeyCommand {
-    /// Make a threshold key that nobody deals: its members negotiate it over the ledger.
+    /// Make a threshold key without a dealer: its members negotiate it over the ledger.
     ///
     /// With --config, proposes it to the organisations that are named and waits for the end; each of them accepts with
     /// `confab job accept`, and every node keeps its share. With --out, plays all members on this machine and writes one
@@ -52,7 +52,7 @@ pub enum KeyCommand {
     /// A quorum of the old members deals. Old shares do not combine with new ones; but as many old shares as decrypted
     /// before still open old data together, so members who leave must be trusted to delete theirs.
     Refresh(RefreshArgs),
-    /// Copy a share out of a node, for a backup. Whoever has a quorum of such files can decrypt.
+    /// Copy a share out of a node, for a backup. With a quorum of such files anyone can decrypt.
     Export {
         #[command(flatten)]
         node: NodeFile,
@@ -70,7 +70,7 @@ pub enum KeyCommand {
     Protect(ProtectArgs),
     /// Take the passphrase from the key files of a node, or from one file. Stop the node meanwhile.
     Unprotect(ProtectArgs),
-    /// Delete this node's share of a key, for good where there is no backup.
+    /// Delete this node's share of a key; without a backup it is lost.
     Delete {
         #[command(flatten)]
         node: NodeFile,
@@ -89,13 +89,13 @@ pub enum KeyCommand {
         #[arg(long)]
         file: PathBuf,
     },
-    /// Open this node's secret of a negotiation that came to nothing, so that others see that it followed the protocol.
+    /// Open this node's secret of a negotiation that failed, so that others see that it followed the protocol.
     ///
     /// Refused unless the node has read that the job ended without a key: then its candidates are used for nothing, and
     /// the secret was used for nothing else. Stop the node meanwhile. The secret of a job that made a key, of a refresh
     /// or of a training is never opened.
     Open(OpenArgs),
-    /// Find out who spoilt a negotiation that came to nothing, from the secrets that its members opened.
+    /// Find out who spoilt a negotiation that failed, from the secrets that its members opened.
     ///
     /// Replays the job as `confab verify` does, and makes every record of a member who opened its secret anew. The first
     /// that differs names its sender; so does a secret that does not give the HPKE key with which the member began. Who
@@ -429,7 +429,7 @@ fn delete(node: &NodeFile, key: &str, yes: bool) -> Done {
             key.parties()
         ),
     }
-    tell!("nobody can make it again; `confab key export` keeps a copy");
+    tell!("it cannot be made again; `confab key export` keeps a copy");
     if !yes && !confirmed()? {
         return Err("nothing was deleted".into());
     }
@@ -440,7 +440,7 @@ fn delete(node: &NodeFile, key: &str, yes: bool) -> Done {
 /// Asks the person at the terminal.
 fn confirmed() -> Done<bool> {
     if !std::io::stdin().is_terminal() {
-        return Err("nobody can be asked here; say --yes to delete it".into());
+        return Err("there is no terminal to ask at; say --yes to delete it".into());
     }
     write!(std::io::stderr(), "delete it? [y/N] ")?;
     let mut answer = String::new();

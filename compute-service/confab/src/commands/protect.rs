@@ -101,7 +101,7 @@ pub fn protect(args: &ProtectArgs) -> Done {
             "the node asks for the passphrase when it starts, or takes --passphrase-file FILE or {VARIABLE}"
         );
     }
-    tell!("nobody can open them without the passphrase; older copies and backups are as they were");
+    tell!("without the passphrase they cannot be opened; older copies and backups are as they were");
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Every participant is a node of its own with its own key share, on the development ledger or on a real Fabric network
 /// of this machine. Afterwards the secure run is compared, indicator by indicator, with the plaintext reference on the
-/// unsplit table. The participants negotiate the threshold key before, so that nobody ever holds it whole.
+/// unsplit table. The participants negotiate the threshold key before, so that no party ever holds it whole.
 #[derive(Args, Clone)]
 pub struct TrainArgs {
     #[command(flatten)]

@@ -74,10 +74,10 @@ impl NodeJob for KeyGeneration {
         weigh.against(bound, parties, review);
         review.reveals = vec![
             "nothing of any data: a key is made, with which later jobs are encrypted".into(),
-            report::pooled(Some(bound), self.quorum, "ciphertext under the key, for good"),
+            report::pooled(Some(bound), self.quorum, "ciphertext under the key, past and future"),
             match self.against {
                 Collusion::AllButOne => "to any member that deviates, by an offer that is too long or an own modulus of \
-                                         another form: another member's part of the factors, and nobody notices",
+                                         another form: another member's part of the factors; the others do not notice",
                 Collusion::Minority => "a member that deviates can spoil the negotiation; an audit names it afterwards",
             }
             .into(),

@@ -126,7 +126,7 @@ impl Expiry {
         }
         match owed.len() == due.len() && !owed.is_empty() {
             true => Ok(()),
-            false => Err("nobody is named, or somebody twice".into()),
+            false => Err("no participant is named, or one twice".into()),
         }
     }
 }

@@ -15,7 +15,7 @@ use experiment::{
 use launcher::Kind;
 use std::path::PathBuf;
 
-/// What it takes to make a threshold key that nobody deals.
+/// What it takes to make a threshold key without a dealer.
 ///
 /// In memory all members run in one process on all cores, without messages; on a ledger each is a node of its own and
 /// every message a record. How many candidates are needed until one is good is chance: the candidates a second say more

@@ -13,7 +13,7 @@ use clap::Subcommand;
 pub enum BenchCommand {
     /// What the ledger costs a job: its bodies replayed without cryptography, beside bare writes of the same bytes.
     Ledger(ledger::LedgerArgs),
-    /// Threshold keys that nobody deals: seconds, candidates, bytes.
+    /// Threshold keys without a dealer: seconds, candidates, bytes.
     Keygen(keygen::KeygenArgs),
     /// Paillier operations a second, beside num-bigint and beside what the processor's multiplier allows.
     Paillier(paillier::PaillierArgs),
