@@ -43,7 +43,7 @@ impl Decryption {
         self.proofs
     }
 
-    /// Begins a round. A member decrypts nothing but these, which it computed from everybody's records.
+    /// Begins a round. A member decrypts nothing but these, which it computed from all members' records.
     pub fn begin(&mut self, ciphertexts: Vec<Ciphertext>) {
         self.ciphertexts = ciphertexts;
     }

@@ -9,7 +9,7 @@
 //! use protocol::{Committed, Fault, Protocol, Role, Status};
 //! use records::Job;
 //!
-//! /// What anybody on the channel learns from the records of a job; nothing while records are missing.
+//! /// What any member of the channel learns from the records of a job; nothing while records are missing.
 //! fn observe<P: Protocol>(job: &Job, records: &[Committed]) -> Result<Option<P::Output>, Fault> {
 //!     let mut observer = P::start(job, Role::Observer)?;
 //!     for record in records {
@@ -23,6 +23,8 @@
 //! ```
 //!
 //! The front page of `key_generation` shows a whole protocol under [`simulate`].
+//!
+//! A [`Transcript`] admits records by the job's rules and knows which are there; protocols are built on it.
 //!
 //! A party's randomness is a [`StepRng`]: a function of its [`JobSecret`], the record's slot and everything that the record is
 //! made from. A party that restarts makes equal records. [`sealed`] encrypts messages from one party to another,
