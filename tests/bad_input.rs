@@ -1,13 +1,12 @@
 //! Bad input, and the commands of organisations with their own files on a running ledger: every error is clear, names
 //! the place, and nothing is lost or left behind.
 
-mod fixture;
-
-use fixture::{
+use crate::fixture::{
     Tamper,
     organisations::{LABEL, Organisations, PATIENCE, ROWS, Running, assert_says, error, good, ok, table},
-    play,
+    play, program,
 };
+use crate::harness::{Test, test};
 use gateway_client::Call;
 use node::{config::Config, data, ledger};
 use records::{Body, Ending, Job, JobId, Outcome, Phase};
@@ -20,8 +19,20 @@ use std::{
 };
 use svm::{horizontal::HorizontalSvm, vertical::VerticalSvm};
 
-#[test]
-fn unfit_tables_and_parameters_are_named_before_anything_is_started() {
+pub const TESTS: &[Test] = &[
+    test!(unfit),
+    test!(interrupted),
+    test!(ports),
+    test!(participants),
+    test!(cheating_participant),
+    test!(providers),
+    test!(cheating_provider),
+    test!(terminal),
+    test!(own_files),
+];
+
+/// Unfit tables and parameters are named before anything is started.
+fn unfit() {
     let dir = tempfile::tempdir().unwrap();
     let temporary = dir.path().join("tmp");
     fs::create_dir(&temporary).unwrap();
@@ -56,7 +67,7 @@ fn unfit_tables_and_parameters_are_named_before_anything_is_started() {
         // What a case gives itself takes the place of the default.
         all.extend(defaults.chunks(2).filter(|pair| !args.contains(&pair[0])).flatten());
         all.extend(args);
-        let output = Command::new(env!("CARGO_BIN_EXE_confab"))
+        let output = Command::new(program())
             .args(&all)
             .env("TMPDIR", &temporary)
             .stdin(Stdio::null())
@@ -77,8 +88,8 @@ fn unfit_tables_and_parameters_are_named_before_anything_is_started() {
     assert!(!out.exists());
 }
 
-#[test]
-fn an_interrupted_training_leaves_nothing_behind() {
+/// An interrupted training leaves nothing behind.
+fn interrupted() {
     let dir = tempfile::tempdir().unwrap();
     let table = dir.path().join("visits.csv");
     fs::write(&table, good()).unwrap();
@@ -91,7 +102,7 @@ fn an_interrupted_training_leaves_nothing_behind() {
     ] {
         let temporary = dir.path().join(key).join(step);
         fs::create_dir_all(&temporary).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_confab"))
+        let child = Command::new(program())
             .args(["train", "--label", LABEL, "--id", "patient", "--positive", "sick", "--participants", "2"])
             .args(["--key-bits", key_bits, "--insecure-key-bits", "--weak-blinding", "--iterations", "500"])
             .args(["--key", key])
@@ -113,8 +124,8 @@ fn an_interrupted_training_leaves_nothing_behind() {
     }
 }
 
-#[test]
-fn ports_in_use_are_named() {
+/// Ports in use are named.
+fn ports() {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -125,8 +136,8 @@ fn ports_in_use_are_named() {
     assert_says(&error(&["chaincode", "--address", &address, "--id", "confab:1"]), &[&address, "in use"]);
 }
 
-#[test]
-fn participants_whose_files_do_not_fit_are_named() {
+/// Participants whose files do not fit are named.
+fn participants() {
     let orgs = Organisations::start();
 
     // What one organisation can see alone is said before it accepts, and the job stays open meanwhile.
@@ -216,8 +227,8 @@ async fn cheat(config: Config, id: JobId, tamper: Tamper) -> Ending {
     play::<VerticalSvm>(config, &id, private, tamper).await
 }
 
-#[test]
-fn a_participant_that_cheats_is_named_and_the_job_ends() {
+/// A participant that cheats is named and the job ends.
+fn cheating_participant() {
     let orgs = Organisations::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // Ciphertexts of the right length that are none, and partial decryptions of other ciphertexts.
@@ -265,7 +276,7 @@ fn a_participant_that_cheats_is_named_and_the_job_ends() {
 /// Two providers and an analyst, the third, with another model each time.
 /// The classes are those of the proposal: rows of either alone will do, and no other class.
 fn providers_of_one_class_are_accepted(orgs: &Organisations) {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases");
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases");
     let given = |name: &str| fs::read_to_string(cases.join(name)).ok();
     let generated = |class: &str| {
         let row = |i: usize| format!("{}.5,{}.25,{class}\n", 40 + i % 31, 110 + i * 7 % 43);
@@ -304,8 +315,8 @@ fn rows_template<'a>(config: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     template
 }
 
-#[test]
-fn providers_whose_tables_do_not_fit_are_named() {
+/// Providers whose tables do not fit are named.
+fn providers() {
     let orgs = Organisations::start();
     let config = orgs.write_rows(1, &good());
     let analyst = orgs.config(3);
@@ -362,8 +373,8 @@ fn providers_whose_tables_do_not_fit_are_named() {
     assert_eq!(rows["predictions"].as_array().unwrap().len(), ROWS);
 }
 
-#[test]
-fn a_provider_that_cheats_is_named_and_the_job_ends() {
+/// A provider that cheats is named and the job ends.
+fn cheating_provider() {
     let orgs = Organisations::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // No ciphertext, one that is no unit, and one that was not made under the analyst's key.
@@ -422,8 +433,7 @@ fn a_provider_that_cheats_is_named_and_the_job_ends() {
 
 /// What one organisation writes cannot act on another's terminal: the contract does not take it, and what says so is one
 /// line without it.
-#[test]
-fn text_that_acts_on_a_terminal_gets_nowhere() {
+fn terminal() {
     let orgs = Organisations::start();
     let job = orgs.propose(&[]);
     let config = orgs.config(2);
@@ -453,8 +463,8 @@ fn text_that_acts_on_a_terminal_gets_nowhere() {
     assert!(list.lines().count() == 1 && !hidden(&list), "{list:?}");
 }
 
-#[test]
-fn organisations_train_with_their_own_files_on_a_running_ledger() {
+/// Organisations train with their own files on a running ledger.
+fn own_files() {
     let orgs = Organisations::start();
     let configs = [1, 2, 3].map(|org| orgs.config(org));
     let [config, other, _] = &configs;

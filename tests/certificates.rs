@@ -1,12 +1,11 @@
 //! Certificates as authorities issue them: with RSA, for a short time, or for somebody else.
 
-mod fixture;
-
-use fixture::{
-    Finished, Ledger, Size,
+use crate::fixture::{
+    Finished, Ledger, On, Size,
     material::{Authorities, Days, LONG, standard},
     program,
 };
+use crate::harness::{Test, test};
 use launcher::{Kind, Organization};
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PKCS_RSA_SHA384};
 use records::Judge;
@@ -17,6 +16,13 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
+
+pub const TESTS: &[Test] = &[
+    test!(rsa_authorities on Dev, Fabric, Fabric2_5),
+    test!(expiry on Dev, Fabric),
+    test!(expired_service),
+    test!(connections on Dev, Fabric),
+];
 
 const SMALL: Size = Size { judge: Judge::Paper, rows: 60, iterations: 2, batch: 4, key_bits: 512 };
 
@@ -50,23 +56,8 @@ fn assert_says(said: &str, parts: &[&str]) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn authorities_with_rsa_keys_on_the_development_ledger() {
-    authorities_with_rsa_keys(Kind::Dev, false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn authorities_with_rsa_keys_on_fabric() {
-    authorities_with_rsa_keys(Kind::Fabric, false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn authorities_with_rsa_keys_on_fabric_2_5() {
-    authorities_with_rsa_keys(Kind::Fabric, true).await;
-}
-
 /// Members' own keys are on P-256, as Fabric wants them; what issued their certificates, and their servers' keys, are RSA.
-async fn authorities_with_rsa_keys(kind: Kind, long_term: bool) {
+async fn rsa_authorities(on: On) {
     let make = |dir: &Path| {
         let material = standard(dir, |_| {});
         for (name, algorithm) in
@@ -78,7 +69,7 @@ async fn authorities_with_rsa_keys(kind: Kind, long_term: bool) {
             org.nodes().for_each(|node| authorities.server(&node, algorithm, LONG));
         }
     };
-    let Some(ledger) = Ledger::start_with_material(kind, long_term, 3, make).await else { return };
+    let ledger = Ledger::start_with_material(on, 3, make).await;
     // The authorities are RSA where it counts: in the channel's configuration, and in connections.
     let config = ledger.channel(0).config().await.unwrap();
     for (msp_id, is_rsa) in [("Org1MSP", true), ("Org2MSP", true), ("Org3MSP", false)] {
@@ -90,16 +81,6 @@ async fn authorities_with_rsa_keys(kind: Kind, long_term: bool) {
     }
     let finished = Finished::run(ledger.prepare("rsa", &SMALL), &ledger).await;
     finished.check(&ledger).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ends_that_are_near_are_told_on_the_development_ledger() {
-    ends_that_are_near_are_told(Kind::Dev).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ends_that_are_near_are_told_on_fabric() {
-    ends_that_are_near_are_told(Kind::Fabric).await;
 }
 
 /// A profile without an identity, and one that is given beside it.
@@ -132,7 +113,8 @@ impl Drop for Running {
     }
 }
 
-async fn ends_that_are_near_are_told(kind: Kind) {
+/// Certificates' ends that are near are told.
+async fn expiry(on: On) {
     const NEAR: [(&str, Days); 3] = [("authority", (-1, 25)), ("peer", (-1, 5)), ("user", (-1, 10))];
     let days = |whose: &str| NEAR.iter().find(|(name, _)| *name == whose).unwrap().1;
     let issued = std::cell::OnceCell::new();
@@ -143,7 +125,7 @@ async fn ends_that_are_near_are_told(kind: Kind) {
         authorities.identity(&org.admin().signing_cert(), days("user"));
         assert!(issued.set(authorities).is_ok());
     };
-    let Some(ledger) = Ledger::start_with_material(kind, false, 3, make).await else { return };
+    let ledger = Ledger::start_with_material(on, 3, make).await;
     let (network, org) = (&ledger.network, &ledger.network.orgs[0]);
     let authorities = issued.get().unwrap();
 
@@ -199,7 +181,7 @@ async fn ends_that_are_near_are_told(kind: Kind) {
     authorities.identity(&network.path(&org.admin.cert), (-20, -1));
     let status = error(&["network", "status", "--dir", text(&network.dir)]);
     assert_says(&status, &["gets no endorsements", "expired on 20", &admin]);
-    let up = match kind {
+    let up = match on.kind() {
         Kind::Dev => error(&["ledger", "start", "--orgs", "3", "--dir", text(&network.dir)]),
         Kind::Fabric => error(&["network", "up", "--orgs", "3", "--dir", text(&network.dir)]),
     };
@@ -208,8 +190,7 @@ async fn ends_that_are_near_are_told(kind: Kind) {
 }
 
 /// A chaincode's service whose certificate no peer takes does not start.
-#[test]
-fn a_service_with_a_certificate_that_is_over_says_so() {
+fn expired_service() {
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let serve = |days: Days| {
@@ -234,16 +215,6 @@ fn a_service_with_a_certificate_that_is_over_says_so() {
     assert_says(&serve((-1, 7)), &["WARN", "in 7 days", text(&cert)]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_that_cannot_be_made_say_why_on_the_development_ledger() {
-    connections_that_cannot_be_made(Kind::Dev).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_that_cannot_be_made_say_why_on_fabric() {
-    connections_that_cannot_be_made(Kind::Fabric).await;
-}
-
 /// A profile with a change in its own peer.
 fn changed(ledger: &Ledger, name: &str, change: impl FnOnce(&mut Value, &Organization)) -> PathBuf {
     let org = &ledger.network.orgs[0];
@@ -258,13 +229,14 @@ fn changed(ledger: &Ledger, name: &str, change: impl FnOnce(&mut Value, &Organiz
     dir.join("node.toml")
 }
 
-async fn connections_that_cannot_be_made(kind: Kind) {
+/// Connections that cannot be made say why.
+async fn connections(on: On) {
     let mut days: Option<Authorities> = None;
     let make = |dir: &Path| {
         let org = standard(dir, |_| {}).org("Org1").unwrap();
         days = Some(Authorities::renew(&org, &PKCS_ECDSA_P256_SHA256, LONG));
     };
-    let Some(ledger) = Ledger::start_with_material(kind, false, 3, make).await else { return };
+    let ledger = Ledger::start_with_material(on, 3, make).await;
     let network = &ledger.network;
     let address = network.orgs[0].peer.address.clone();
     let said = |config: &Path| {
@@ -299,7 +271,7 @@ async fn connections_that_cannot_be_made(kind: Kind) {
     assert_says(&said(&config), &["speaks TLS only", "grpcs://"]);
 
     // A peer with a certificate whose time is over, or that asks for one. Its process has to be started again with it.
-    let process = if kind == Kind::Dev { "ledger" } else { "peer-org1" };
+    let process = if on == On::Dev { "ledger" } else { "peer-org1" };
     let authorities = days.unwrap();
     let org = crypto_material::load(&network.dir.join("crypto")).unwrap().org("Org1").unwrap();
     let peer = org.node("peer0").unwrap();
@@ -308,7 +280,7 @@ async fn connections_that_cannot_be_made(kind: Kind) {
     let config = changed(&ledger, "expired", |_, _| {});
     assert_says(&said(&config), &["its TLS certificate expired on 20", "renew"]);
     authorities.server(&peer, &PKCS_ECDSA_P256_SHA256, LONG);
-    if kind == Kind::Dev {
+    if on == On::Dev {
         network.restart(process).await.unwrap();
         ok(&["job", "watch", "--config", text(&config)]);
         return;

@@ -1,28 +1,18 @@
 //! Consent, on both ledgers: a proposer cannot lower what another organisation's node agreed to take part under.
 
-mod fixture;
-
+use crate::fixture::{Ledger, On, confab, run_until};
+use crate::harness::{Test, test};
 use experiment::Participants;
-use fixture::{Ledger, confab, run_until};
 use gateway_client::Call;
-use launcher::Kind;
 use node::{config::Config, consent::Minimum, keyring::Keyring, proposal};
 use records::{Collusion, JobId, JobParams, JobView, Judge, Kind as Protocol, Outcome};
 use serde_json::Value;
 use std::{fs, process::Output};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Ledger::start(Kind::Dev, 4).await).await;
-}
+pub const TESTS: &[Test] = &[test!(minima on Dev, Fabric)];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Ledger::start(Kind::Fabric, 4).await).await;
-}
-
-async fn on(ledger: Option<Ledger>) {
-    let Some(ledger) = ledger else { return };
+async fn minima(on: On) {
+    let ledger = Ledger::start(on, 4).await;
     let members = ledger.participants("members", 4);
     let key = a_weak_key_needs_consent(&ledger, &members).await;
     a_weak_training_needs_consent(&ledger, &members, &key).await;

@@ -2,10 +2,9 @@
 //! good in mid-job. On every ledger each of these jobs ends within its deadlines, names who owed what, and nobody who waits
 //! for it does so without a word or succeeds.
 
-mod fixture;
-
+use crate::fixture::{self, Ledger, On, Size, program};
+use crate::harness::{Test, test};
 use experiment::{Deployment, Participants};
-use fixture::{Ledger, Size, program, say};
 use launcher::Kind;
 use node::{answer, config::Config, ledger, run::Event, wait::Cause};
 use records::{Deadlines, Debt, Ending, Job, JobId, JobView, Judge, MspId, Outcome, Phase, Rules};
@@ -22,20 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Ledger::start(Kind::Dev, 3).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Ledger::start(Kind::Fabric, 3).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabrics_long_term_release() {
-    on(Ledger::start_long_term(3).await).await;
-}
+pub const TESTS: &[Test] = &[test!(silence on Dev, Fabric, Fabric2_5).alone()];
 
 const SIZE: Size = Size { judge: Judge::Blinded, rows: 60, iterations: 200, batch: 2, key_bits: 512 };
 
@@ -48,18 +34,18 @@ const SILENT: usize = 1;
 /// Longest time that any of this takes: the deadline, and what comes before and after it on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-async fn on(ledger: Option<Ledger>) {
-    let Some(ledger) = ledger else { return };
+async fn silence(on: On) {
+    let ledger = Ledger::start(on, 3).await;
     let start = Instant::now();
     tokio::join!(accepted_without_a_node(&ledger), never_answered(&ledger), killed_for_good(&ledger));
     one_clock_is_wrong(&ledger).await;
     watchers_outlive_their_peer(&ledger).await;
     a_failed_answer_is_tried_again(&ledger).await;
-    say(&format!(
+    eprintln!(
         "{:?}: three silent participants and a restart in {:.0} s",
         ledger.kind,
         start.elapsed().as_secs_f64()
-    ));
+    );
 }
 
 fn prepare(ledger: &Ledger, name: &str, size: &Size, deadlines: Deadlines) -> Deployment {
@@ -253,7 +239,7 @@ async fn killed_for_good(ledger: &Ledger) {
 /// The clock of one member jumps by twenty minutes: its node says so and stops, and the others end the job without it.
 async fn one_clock_is_wrong(ledger: &Ledger) {
     let Some(library) = fixture::faketime() else {
-        return say("SKIPPED: a clock that is wrong: libfaketime is not installed");
+        return eprintln!("SKIPPED: a clock that is wrong: libfaketime is not installed");
     };
     let prepared = prepare(ledger, "clock", &SIZE, LIMITS);
     let clock = ledger.dir().join("clock-of-one");
@@ -281,7 +267,7 @@ async fn one_clock_is_wrong(ledger: &Ledger) {
     assert!(owed.iter().all(|debt| debt.msp_id == prepared.params.participants[SILENT]), "{owed:?}");
     let verified = ledger.verify(&prepared.params.id()).await;
     assert!(verified.defects.is_empty() && !verified.complete, "{verified:?}");
-    say(&format!("{:?}: a clock that jumped is spoken of after {:.1} s", ledger.kind, said.as_secs_f64()));
+    eprintln!("{:?}: a clock that jumped is spoken of after {:.1} s", ledger.kind, said.as_secs_f64());
 }
 
 /// `key negotiate` and `job watch` outlive a restart of their peer, and say so.

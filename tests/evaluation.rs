@@ -1,10 +1,9 @@
 //! `confab evaluate` as a person runs it: its report in all three forms, folds in plaintext and encrypted on both ledgers,
 //! what it refuses, and that an interruption leaves nothing.
 
-mod fixture;
-
+use crate::fixture::{Ledger, On, program};
+use crate::harness::{Test, test};
 use dataset::generate;
-use fixture::{Ledger, program};
 use launcher::Kind;
 use serde_json::Value;
 use std::{
@@ -13,6 +12,14 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
+
+pub const TESTS: &[Test] = &[
+    test!(report),
+    test!(escaping),
+    test!(refusals),
+    test!(interrupted),
+    test!(secure_folds on Dev, Fabric),
+];
 
 /// A table of patients, and arguments that name it.
 fn patients(dir: &Path) -> Vec<String> {
@@ -65,8 +72,8 @@ fn assert_is_a_page(html: &str) {
     }
 }
 
-#[test]
-fn the_report_has_three_forms() {
+/// The report has three forms.
+fn report() {
     let dir = tempfile::tempdir().unwrap();
     let (json, html) = (dir.path().join("report.json"), dir.path().join("report.html"));
     let files = ["--force", "--json", json.to_str().unwrap(), "--html", html.to_str().unwrap()];
@@ -107,8 +114,8 @@ fn the_report_has_three_forms() {
     assert_eq!(without_time(&again), without_time(&another), "a seed decides everything");
 }
 
-#[test]
-fn what_the_data_says_is_text_in_the_page() {
+/// What the data says is text in the page.
+fn escaping() {
     let dir = tempfile::tempdir().unwrap();
     let table = dir.path().join("<b>'\"&.csv");
     let mut text = "<script>alert(1)</script>;b;class\n".to_string();
@@ -130,8 +137,8 @@ fn what_the_data_says_is_text_in_the_page() {
     }
 }
 
-#[test]
-fn what_cannot_be_evaluated_is_refused() {
+/// What cannot be evaluated is refused.
+fn refusals() {
     let dir = tempfile::tempdir().unwrap();
     let table = patients(dir.path());
     let absent = dir.path().join("absent/report.html");
@@ -151,8 +158,8 @@ fn what_cannot_be_evaluated_is_refused() {
     }
 }
 
-#[test]
-fn an_interruption_leaves_nothing_behind() {
+/// An interruption leaves nothing behind.
+fn interrupted() {
     let dir = tempfile::tempdir().unwrap();
     let table = patients(dir.path());
     for (step, more) in [
@@ -183,19 +190,9 @@ fn an_interruption_leaves_nothing_behind() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn secure_folds_on_the_development_ledger() {
-    secure_folds(Ledger::start(Kind::Dev, 3).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn secure_folds_on_fabric() {
-    secure_folds(Ledger::start(Kind::Fabric, 3).await).await;
-}
-
 /// Some folds encrypted are the reference's; the report says which ran and where their time went.
-async fn secure_folds(ledger: Option<Ledger>) {
-    let Some(ledger) = ledger else { return };
+async fn secure_folds(on: On) {
+    let ledger = Ledger::start(on, 3).await;
     let dir = tempfile::tempdir().unwrap();
     let table = patients(dir.path());
     let html: PathBuf = dir.path().join("report.html");

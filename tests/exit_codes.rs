@@ -1,11 +1,10 @@
 //! The exit status says who is at fault: the caller, a participant, the environment, or Confab.
 
-mod fixture;
-
+use crate::fixture::{Ledger, On, confab, program, run_until};
+use crate::harness::{Test, test};
 use dataset::generate;
 use experiment::Participants;
-use fixture::{Ledger, confab, program, run_until};
-use launcher::{Kind, marks};
+use launcher::marks;
 use node::{config::Config, proposal};
 use records::{Collusion, Deadlines, JobParams, Kind as Protocol};
 use std::{
@@ -15,6 +14,8 @@ use std::{
     path::Path,
     process::{Command, Output, Stdio},
 };
+
+pub const TESTS: &[Test] = &[test!(before_anything_runs), test!(statuses on Dev)];
 
 const CALLER: i32 = 2;
 const PARTICIPANT: i32 = 3;
@@ -39,7 +40,6 @@ fn assert_ended(what: &str, output: &Output, status: i32, words: &[&str]) {
 }
 
 /// What needs no ledger.
-#[test]
 fn before_anything_runs() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
@@ -99,9 +99,8 @@ fn before_anything_runs() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_a_ledger() {
-    let Some(ledger) = Ledger::start(Kind::Dev, 3).await else { return };
+async fn statuses(on: On) {
+    let ledger = Ledger::start(on, 3).await;
     let members = ledger.participants("members", 3);
     no_peer_answers(&members);
     who_ends_a_job_is_named(&members).await;

@@ -1,11 +1,9 @@
 //! Sharing encrypted rows on both ledgers: two providers, one analyst, and an organisation that is not meant.
 
-mod fixture;
-
+use crate::fixture::{Ledger, On, program, submit};
+use crate::harness::{Test, test};
 use experiment::Participants;
-use fixture::{Ledger, program, submit};
 use gateway_client::{Call, TxValidationCode};
-use launcher::Kind;
 use node::{
     config::Config,
     instances::{AnalystKeys, Problem, Sharing},
@@ -23,6 +21,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub const TESTS: &[Test] = &[test!(sharing on Dev, Fabric, Fabric2_5)];
+
 const BITS: &str = "256";
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Organisations by their number.
@@ -31,23 +31,8 @@ const LAB: usize = 1;
 const ANALYST: usize = 2;
 const OTHER: usize = 3;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Ledger::start(Kind::Dev, 4).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Ledger::start(Kind::Fabric, 4).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabrics_long_term_release() {
-    on(Ledger::start_long_term(4).await).await;
-}
-
-async fn on(ledger: Option<Ledger>) {
-    let Some(ledger) = ledger else { return };
+async fn sharing(on: On) {
+    let ledger = Ledger::start(on, 4).await;
     let dir = ledger.network.dir.join("tables");
     fs::create_dir_all(&dir).unwrap();
     let parties = Parties { nodes: ledger.participants("sharing", 4), dir };

@@ -2,14 +2,12 @@
 
 #[path = "../compute-service/key-generation/tests/deviation/mod.rs"]
 mod deviation;
-mod fixture;
-
+use crate::fixture::{Finished, Ledger, On, Size, confab, play, program, run, spawn_quiet, submit};
+use crate::harness::{Test, test};
 use deviation::Deviating;
 use experiment::{Key, Participants};
-use fixture::{Finished, Ledger, Size, confab, play, program, run, spawn_quiet, submit};
 use gateway_client::Call;
 use key_generation::Opening;
-use launcher::Kind;
 use node::{config::Config, keyring::Keyring, proposal, worker::KeyReport};
 use paillier::KeyShare;
 use records::{
@@ -18,26 +16,13 @@ use records::{
 use std::time::Duration;
 use tokio::time::timeout;
 
+pub const TESTS: &[Test] = &[test!(lifecycle on Dev, Fabric, Fabric2_5)];
+
 const BITS: u32 = 512;
 const PATIENCE: Duration = Duration::from_secs(180);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Ledger::start(Kind::Dev, 4).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Ledger::start(Kind::Fabric, 4).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabrics_long_term_release() {
-    on(Ledger::start_long_term(4).await).await;
-}
-
-async fn on(ledger: Option<Ledger>) {
-    let Some(ledger) = ledger else { return };
+async fn lifecycle(on: On) {
+    let ledger = Ledger::start(on, 4).await;
     let all = ledger.participants("members", 4);
     let first_three = some(&all, 0..3);
     let (params, report) = a_key_is_negotiated_though_a_node_is_killed(&ledger, &first_three).await;

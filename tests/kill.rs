@@ -8,9 +8,8 @@
 //! Once everything is killed at the same time. `CONFAB_KILL_SEEDS=10` runs ten seeds on each ledger, in which every
 //! victim is hit in every phase; by default there are two.
 
-mod fixture;
-
-use fixture::{Finished, Ledger, Running, Size, say};
+use crate::fixture::{Finished, Ledger, On, Running, Size};
+use crate::harness::{Test, test};
 use gateway_client::Retries;
 use launcher::{Kind, State};
 use rand_chacha::ChaCha20Rng;
@@ -23,15 +22,7 @@ use std::{
 };
 use tokio::sync::Mutex;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Kind::Dev).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Kind::Fabric).await;
-}
+pub const TESTS: &[Test] = &[test!(at_random on Dev, Fabric)];
 
 /// Two chunks of preparation, so that members work on different ones at the same time.
 const SIZE: Size = Size { judge: Judge::Blinded, rows: 100, iterations: 10, batch: 16, key_bits: 512 };
@@ -39,13 +30,13 @@ const SIZE: Size = Size { judge: Judge::Blinded, rows: 100, iterations: 10, batc
 /// How long a process is frozen.
 const FROST: Duration = Duration::from_secs(10);
 
-async fn on(kind: Kind) {
-    let Some(ledger) = Ledger::start(kind, 3).await else { return };
+async fn at_random(on: On) {
+    let ledger = Ledger::start(on, 3).await;
     let seeds = env::var("CONFAB_KILL_SEEDS").map_or(2, |text| text.parse().expect("a number of seeds"));
     let start = Instant::now();
     let undisturbed = Finished::run(ledger.prepare("undisturbed", &SIZE), &ledger).await;
     undisturbed.check(&ledger).await;
-    eprintln!("{kind:?} undisturbed: {:.1} s", undisturbed.report.seconds.total);
+    eprintln!("{on:?} undisturbed: {:.1} s", undisturbed.report.seconds.total);
 
     all_at_once(&ledger).await;
     let (mut sum, mut met) = (Retries::default(), BTreeSet::new());
@@ -58,7 +49,7 @@ async fn on(kind: Kind) {
     if seeds >= 9 {
         assert_eq!(met.len(), 81, "each of nine victims in each of nine phases");
     }
-    say(&format!("{kind:?}: {seeds} seeds in {:.0} s, {sum:?}", start.elapsed().as_secs_f64()));
+    eprintln!("{on:?}: {seeds} seeds in {:.0} s, {sum:?}", start.elapsed().as_secs_f64());
 }
 
 /// As when the power fails: every node and every process of the network is killed in the middle of the training.

@@ -1,9 +1,8 @@
 //! What both ledgers must do: keep the book of a job, and carry a training job to the reference's result.
 
-mod fixture;
-
+use crate::fixture::{Finished, Ledger, On, Size, program, submit};
+use crate::harness::{Test, test};
 use fabric_protos::{common, hash::block_data_hash, prost::Message};
-use fixture::{Finished, Ledger, Size, submit};
 use gateway_client::{
     Block, BlockDefect, Call, Contract, KvWrite, Outcome, TransactionInfo, TxValidationCode,
 };
@@ -23,21 +22,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Kind::Dev).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Kind::Fabric).await;
-}
+pub const TESTS: &[Test] = &[test!(training on Dev, Fabric), test!(lagging_peer on Dev)];
 
 /// Everything, on one network.
-async fn on(kind: Kind) {
-    let Some(ledger) = Ledger::start(kind, 4).await else { return };
+async fn training(on: On) {
+    let ledger = Ledger::start(on, 4).await;
     let start = Instant::now();
-    let told = |what: &str| eprintln!("{kind:?} {:6.1} s  {what}", start.elapsed().as_secs_f64());
+    let told = |what: &str| eprintln!("{on:?} {:6.1} s  {what}", start.elapsed().as_secs_f64());
     probes_are_committed_and_read_from_blocks(&ledger).await;
     told("probes");
     let book = a_job_is_proposed_and_accepted(&ledger).await;
@@ -59,12 +50,10 @@ async fn on(kind: Kind) {
 }
 
 /// A peer that commits late makes endorsements fail, which are tried again; the result is the same.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lagging_peer_costs_retries_and_nothing_else() {
+async fn lagging_peer(on: On) {
     // With one late peer the gateway turns to the other one.
     let late = ["--delay-commits", "Org2MSP=80", "--delay-commits", "Org3MSP=80"];
-    let ledger =
-        Ledger::start_with(Kind::Dev, 3, &late).await.expect("the development ledger is always here");
+    let ledger = Ledger::start_with(on, 3, &late).await;
     let finished = train(&ledger, "late", Judge::Blinded).await;
     let retries = finished.report.ledger.retries;
     eprintln!("retries with two peers 80 ms late: {retries:?}");
@@ -306,9 +295,8 @@ async fn an_ended_job_takes_nothing_more(ledger: &Ledger, book: &Book) {
 
 fn the_command_line_verifies(ledger: &Ledger, finished: &Finished) {
     let dir = &ledger.network.dir;
-    let verify = |job: &str| {
-        Command::new(fixture::program()).args(["verify", job, "--dir"]).arg(dir).output().unwrap()
-    };
+    let verify =
+        |job: &str| Command::new(program()).args(["verify", job, "--dir"]).arg(dir).output().unwrap();
     let output = verify(&finished.id().to_string());
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));

@@ -1,39 +1,24 @@
 //! What a killed command leaves behind is found and stopped, on both ledgers, also when its folder is gone.
 
+use crate::fixture::{On, program};
+use crate::harness::{Test, test};
+use launcher::Kind;
 use serde_json::Value;
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+pub const TESTS: &[Test] = &[test!(killed_training on Dev, Fabric)];
+
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-#[test]
-fn on_the_development_ledger() {
-    a_killed_training_is_found_and_stopped("dev", "ledger", &["ledger"], "stop");
-}
-
-#[test]
-fn on_fabric() {
-    if let Err(error) = launcher::Binaries::find() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: real Fabric not found; set FABRIC_HOME ({error})");
-        return;
-    }
-    a_killed_training_is_found_and_stopped(
-        "fabric",
-        "network",
-        &["orderer", "peer-org1", "peer-org3"],
-        "down",
-    );
-}
-
 fn confab(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_confab")).args(args).stdin(Stdio::null()).output().unwrap()
+    Command::new(program()).args(args).stdin(Stdio::null()).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -75,16 +60,22 @@ fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
     }
 }
 
-fn a_killed_training_is_found_and_stopped(kind: &str, command: &str, servers: &[&str], stop: &str) {
+/// A killed training is found and stopped.
+/// A training is killed, and then its folder goes.
+async fn killed_training(on: On) {
+    let (command, servers, stop) = match on.kind() {
+        Kind::Dev => ("ledger", &["ledger"][..], "stop"),
+        Kind::Fabric => ("network", &["orderer", "peer-org1", "peer-org3"][..], "down"),
+    };
     let dir = tempfile::Builder::new().prefix("confab-test-").tempdir().unwrap();
     let temporary = dir.path().canonicalize().unwrap();
     let table = temporary.join("patients.csv");
     fs::write(&table, dataset::generate::patients(60, 1)).unwrap();
-    let train = Command::new(env!("CARGO_BIN_EXE_confab"))
+    let train = Command::new(program())
         .args([
             "train",
             "--ledger",
-            kind,
+            on.name(),
             "--data",
             table.to_str().unwrap(),
             "--label",

@@ -1,17 +1,20 @@
 //! Models after their training: predictions, and the export that scikit-learn loads, with the lines of docs/models.md.
 
+use crate::fixture::program;
+use crate::harness::{Test, test};
 use dataset::generate;
 use serde_json::Value;
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 use tempfile::TempDir;
 
+pub const TESTS: &[Test] = &[test!(scikit_learn), test!(kept_by_a_node), test!(units), test!(split)];
+
 fn confab(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_confab")).args(args).stdin(Stdio::null()).output().unwrap()
+    Command::new(program()).args(args).stdin(Stdio::null()).output().unwrap()
 }
 
 /// Runs a command that must succeed; what it printed.
@@ -35,11 +38,6 @@ fn error(args: &[&str]) -> String {
 
 fn json(args: &[&str]) -> Value {
     serde_json::from_str(&ok(args)).expect("nothing but JSON")
-}
-
-/// Writes to standard error past the test harness.
-fn say(text: &str) {
-    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// A table, and how it is read.
@@ -73,10 +71,10 @@ impl Data {
 
     /// Public tables, where they are.
     fn public() -> Vec<Self> {
-        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
         let folder = std::env::var_os("CONFAB_DATA").map_or(beside, PathBuf::from);
         if !folder.join("uci").is_dir() {
-            say(&format!("SKIPPED: the public data sets are not in {}; set CONFAB_DATA", folder.display()));
+            eprintln!("SKIPPED: the public data sets are not in {}; set CONFAB_DATA", folder.display());
             return Vec::new();
         }
         let table =
@@ -117,11 +115,11 @@ fn python() -> Option<String> {
     let found = Command::new(&python).args(["-c", "import sklearn; print(sklearn.__version__)"]).output();
     match found {
         Ok(output) if output.status.success() => {
-            say(&format!("scikit-learn {}", String::from_utf8_lossy(&output.stdout).trim()));
+            eprintln!("scikit-learn {}", String::from_utf8_lossy(&output.stdout).trim());
             Some(python)
         }
         _ => {
-            say("SKIPPED: scikit-learn not found; set CONFAB_PYTHON to a Python that has it");
+            eprintln!("SKIPPED: scikit-learn not found; set CONFAB_PYTHON to a Python that has it");
             None
         }
     }
@@ -129,7 +127,7 @@ fn python() -> Option<String> {
 
 /// The lines of the documentation, and the comparison of every row with `confab predict`.
 fn script(data: &Data) -> String {
-    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/models.md")).unwrap();
+    let docs = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/models.md")).unwrap();
     let (_, after) = docs.split_once("```python\n").expect("the documented lines");
     let lines = after.split_once("```").unwrap().0;
     let skip = usize::from(data.named);
@@ -163,8 +161,8 @@ print(worst)
     )
 }
 
-#[test]
-fn scikit_learn_decides_as_confab_does() {
+/// scikit-learn decides as Confab does.
+fn scikit_learn() {
     let Some(python) = python() else { return };
     let dir = tempfile::tempdir().unwrap();
     let mut all = vec![Data::generated(dir.path())];
@@ -198,13 +196,13 @@ fn scikit_learn_decides_as_confab_does() {
             let (out, err) =
                 (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
             assert!(output.status.success(), "{}, {partition}: {err}", data.file.display());
-            say(&format!("{}, by {partition}: at most {} apart", data.file.display(), out.trim()));
+            eprintln!("{}, by {partition}: at most {} apart", data.file.display(), out.trim());
         }
     }
 }
 
-#[test]
-fn what_a_node_kept_predicts() {
+/// What a node kept predicts.
+fn kept_by_a_node() {
     let dir = tempfile::tempdir().unwrap();
     let data = Data::generated(dir.path());
     let of = |run: &str| -> Value {
@@ -288,7 +286,7 @@ fn what_a_node_kept_predicts() {
 /// 80 rows of an age and an analyte, which decides the outcome for the most part; in a small unit and in a large one.
 fn analytes(dir: &Path) -> [PathBuf; 2] {
     // What the issue was found with, or a generated table like it.
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases");
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases");
     let given = ["rows-small-units.csv", "rows-large-units.csv"].map(|name| cases.join(name));
     if given.iter().all(|file| file.is_file()) {
         return given;
@@ -311,8 +309,8 @@ fn analytes(dir: &Path) -> [PathBuf; 2] {
     })
 }
 
-#[test]
-fn the_unit_of_a_column_changes_no_prediction_and_shows_its_digits() {
+/// The unit of a column changes no prediction and shows its digits.
+fn units() {
     let dir = tempfile::tempdir().unwrap();
     let files = analytes(dir.path());
     let accuracy = |file: &Path, partition: &str| {
@@ -393,8 +391,8 @@ impl Drop for Ledger {
     }
 }
 
-#[test]
-fn a_split_model_is_asked_by_one_command_and_by_organisations() {
+/// A split model is asked by one command and by organisations.
+fn split() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::start(dir.path());
     let data = Data::generated(dir.path());
@@ -432,7 +430,7 @@ fn a_split_model_is_asked_by_one_command_and_by_organisations() {
     let job = ok(&["job", "propose", "--config", &config(1), "--params", &file]).trim().to_owned();
     (1..=3).for_each(|org| drop(ok(&["job", "accept", "--config", &config(org), &job])));
     let node = |org| {
-        let mut node = Command::new(env!("CARGO_BIN_EXE_confab"));
+        let mut node = Command::new(program());
         node.args(["node", "--config", &config(org), "--until", &job]).stdin(Stdio::null());
         node.stdout(Stdio::null()).spawn().unwrap()
     };

@@ -1,11 +1,9 @@
 //! Networks that exist are joined by a connection profile, and organisations make one of their own machines: the
 //! commands, as people type them.
 
-mod fixture;
-
-use fixture::{Ledger, program, say, submit};
+use crate::fixture::{Ledger, On, program, submit};
+use crate::harness::{Skipped, Test, test};
 use gateway_client::Call;
-use launcher::Kind;
 use records::JobParams;
 use serde_json::Value;
 use std::{
@@ -15,6 +13,13 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
+
+pub const TESTS: &[Test] = &[
+    test!(joining on Dev, Fabric),
+    test!(printed_commands on Fabric),
+    test!(latest on Fabric, Fabric2_5),
+    test!(machines on Fabric),
+];
 
 fn confab(args: &[&str]) -> Output {
     Command::new(program()).args(args).output().unwrap()
@@ -45,18 +50,9 @@ fn without_identity(profile: &Path, out: &Path) {
     fs::write(out, content.to_string()).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_joins_the_development_ledger() {
-    a_node_joins(Kind::Dev).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_joins_fabric() {
-    a_node_joins(Kind::Fabric).await;
-}
-
-async fn a_node_joins(kind: Kind) {
-    let Some(ledger) = Ledger::start(kind, 2).await else { return };
+/// A node joins.
+async fn joining(on: On) {
+    let ledger = Ledger::start(on, 2).await;
     let (network, org) = (&ledger.network, &ledger.network.orgs[1]);
     let dir = network.dir.join("joined");
     let (profile, node) = (network.dir.join("foreign.json"), dir.join("node.toml"));
@@ -152,9 +148,8 @@ fn free_port() -> u16 {
 }
 
 /// What `join` prints, done as it says, brings the contract onto the channel.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_commands_that_join_prints_set_the_contract_up() {
-    let Some(ledger) = Ledger::start(Kind::Fabric, 2).await else { return };
+async fn printed_commands(on: On) {
+    let ledger = Ledger::start(on, 2).await;
     let network = &ledger.network;
     let peer = launcher::Binaries::find().unwrap().peer;
     let folder = peer.parent().unwrap().display();
@@ -225,47 +220,42 @@ fn address(machine: u8) -> String {
     listener.local_addr().unwrap().to_string()
 }
 
-/// Programs of both releases that do not say which they are of: what they can do is found out, and nothing stops with a
+/// Programs that do not say which release they are of: what they can do is found out, and nothing stops with a
 /// panic at a capability that it does not know.
-#[tokio::test(flavor = "multi_thread")]
-async fn programs_that_say_latest_are_looked_into() {
-    for (variable, is_v3) in [("FABRIC_HOME", true), ("FABRIC_HOME_2_5", false)] {
-        let home = std::env::var_os(variable).map(PathBuf::from);
-        let Some(home) = home.filter(|home| home.join("bin/peer").exists()) else {
-            say(&format!("SKIPPED: real Fabric not found; set {variable}"));
-            continue;
-        };
-        let dir = tempfile::Builder::new().prefix("confab-test-").tempdir().unwrap();
-        let bin = dir.path().join("fabric/bin");
-        fs::create_dir_all(&bin).unwrap();
-        let version = |bin: &Path| {
-            let said = Command::new(bin.join("peer")).arg("version").output().unwrap();
-            let said = String::from_utf8(said.stdout).unwrap();
-            let number = said.lines().find_map(|line| line.trim().strip_prefix("Version:"));
-            number.unwrap().trim().to_owned()
-        };
-        let number = version(&home.join("bin"));
-        for name in ["peer", "orderer", "configtxgen", "osnadmin"] {
-            anonymous(&home.join("bin").join(name), &number, &bin.join(name));
-        }
-        assert!(version(&bin).starts_with("la"), "{}", version(&bin));
-
-        let machine = Machine(dir.path().join("net"));
-        let (folder, home) = (text(&machine.0), dir.path().join("fabric"));
-        let up = ["network", "up", "--orgs", "2", "--dir", folder, "--fabric-home", text(&home)];
-        let said = ok(&up);
-        assert!(said.contains("endorsed by all organisations"), "{said}");
-        let network = launcher::Network::load(&machine.0).unwrap();
-        let profile = network.path(&network.orgs[0].profile);
-        let gateway = gateway_client::Gateway::from_profile(&profile, None, Default::default()).unwrap();
-        let config = gateway.network(&network.channel).config().await.unwrap();
-        assert_eq!(config.is_v3(), is_v3, "{:?}", config.capabilities);
-        for process in &network.processes {
-            let log =
-                fs::read_to_string(machine.0.join("logs").join(format!("{}.log", process.name))).unwrap();
-            assert!(!log.contains("panic:"), "{}: {log}", process.name);
-        }
+async fn latest(on: On) -> Result<(), Skipped> {
+    let Some(home) = on.home().filter(|home| home.join("bin/peer").exists()) else {
+        return Err(Skipped("no variable names the folder of its programs".into()));
+    };
+    let dir = tempfile::Builder::new().prefix("confab-test-").tempdir().unwrap();
+    let bin = dir.path().join("fabric/bin");
+    fs::create_dir_all(&bin).unwrap();
+    let version = |bin: &Path| {
+        let said = Command::new(bin.join("peer")).arg("version").output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        let number = said.lines().find_map(|line| line.trim().strip_prefix("Version:"));
+        number.unwrap().trim().to_owned()
+    };
+    let number = version(&home.join("bin"));
+    for name in ["peer", "orderer", "configtxgen", "osnadmin"] {
+        anonymous(&home.join("bin").join(name), &number, &bin.join(name));
     }
+    assert!(version(&bin).starts_with("la"), "{}", version(&bin));
+
+    let machine = Machine(dir.path().join("net"));
+    let (folder, home) = (text(&machine.0), dir.path().join("fabric"));
+    let up = ["network", "up", "--orgs", "2", "--dir", folder, "--fabric-home", text(&home)];
+    let said = ok(&up);
+    assert!(said.contains("endorsed by all organisations"), "{said}");
+    let network = launcher::Network::load(&machine.0).unwrap();
+    let profile = network.path(&network.orgs[0].profile);
+    let gateway = gateway_client::Gateway::from_profile(&profile, None, Default::default()).unwrap();
+    let config = gateway.network(&network.channel).config().await.unwrap();
+    assert_eq!(config.is_v3(), on == On::Fabric, "{:?}", config.capabilities);
+    for process in &network.processes {
+        let log = fs::read_to_string(machine.0.join("logs").join(format!("{}.log", process.name))).unwrap();
+        assert!(!log.contains("panic:"), "{}: {log}", process.name);
+    }
+    Ok(())
 }
 
 /// A copy of a program in which its release's number is another word of the same length.
@@ -282,11 +272,7 @@ fn anonymous(program: &Path, number: &str, copy: &Path) {
 }
 
 /// A clinic with peer and orderer and a laboratory with a peer make a network, and a key on it.
-#[test]
-fn organisations_make_a_network_of_their_machines() {
-    if let Err(error) = launcher::Binaries::find() {
-        return say(&format!("SKIPPED: real Fabric not found; set FABRIC_HOME ({error})"));
-    }
+async fn machines(_: On) {
     let dir = tempfile::Builder::new().prefix("confab-test-").tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let machines = [Machine(dir.path().join("Clinic")), Machine(dir.path().join("Lab"))];

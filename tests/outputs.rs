@@ -1,9 +1,11 @@
 //! Output files: checked before the work, never an input, an existing one only with --force, and names without a folder work.
 
-mod fixture;
-
+use crate::fixture::{
+    organisations::{Organisations, assert_says, ok},
+    program,
+};
+use crate::harness::{Test, test};
 use dataset::generate;
-use fixture::organisations::{Organisations, assert_says, ok};
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -11,13 +13,11 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+pub const TESTS: &[Test] = &[test!(checked_first), test!(job_results)];
+
 /// Runs a command in a folder.
 fn confab(folder: &Path, args: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_confab"))
-        .current_dir(folder)
-        .args(args)
-        .stdin(Stdio::null())
-        .output();
+    let output = Command::new(program()).current_dir(folder).args(args).stdin(Stdio::null()).output();
     let Output { status, stdout, stderr } = output.unwrap();
     let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(!err.contains("panicked"), "{err}");
@@ -43,8 +43,8 @@ const QUICK: [&str; 6] = ["--folds", "2", "--repeats", "1", "--participants", "2
 const SMALL: [&str; 8] =
     ["--key-bits", "512", "--insecure-key-bits", "--weak-blinding", "--participants", "2", "--key", "deal"];
 
-#[test]
-fn outputs_are_checked_before_the_work_and_never_overwrite() {
+/// Outputs are checked before the work and never overwrite.
+fn checked_first() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
     let at = |name: &str| folder.join(name);
@@ -142,8 +142,8 @@ fn outputs_are_checked_before_the_work_and_never_overwrite() {
     good(folder, &[&show[..], &["key.json"]].concat());
 }
 
-#[test]
-fn results_of_jobs_are_written_where_they_belong() {
+/// Results of jobs are written where they belong.
+fn job_results() {
     let orgs = Organisations::start();
     let job = orgs.propose(&[]);
     assert!(orgs.run(&job).iter().all(|(good, _)| *good));

@@ -1,12 +1,10 @@
 //! Predictions with a model that stayed split, on both ledgers: a node is killed meanwhile; every class is the whole model's,
 //! a repeated row is answered from the record, and no node goes beyond its limit.
 
-mod fixture;
-
+use crate::fixture::{Finished, Ledger, On, Running, Size, run};
+use crate::harness::{Test, test};
 use dataset::generate;
 use experiment::SplitRun;
-use fixture::{Finished, Ledger, Running, Size, run};
-use launcher::Kind;
 use node::{
     config::Config,
     model::Query,
@@ -21,20 +19,12 @@ use std::{
     time::Duration,
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Ledger::start(Kind::Dev, 3).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Ledger::start(Kind::Fabric, 3).await).await;
-}
+pub const TESTS: &[Test] = &[test!(split_model on Dev, Fabric)];
 
 const SIZE: Size = Size { judge: Judge::Blinded, rows: 60, iterations: 6, batch: 8, key_bits: 512 };
 
-async fn on(ledger: Option<Ledger>) {
-    let Some(ledger) = ledger else { return };
+async fn split_model(on: On) {
+    let ledger = Ledger::start(on, 3).await;
     let split = trained(&ledger).await;
     few_rows_and_the_same_again(&ledger, &split).await;
     what_does_not_fit_is_refused(&ledger, &split).await;

@@ -1,10 +1,9 @@
 //! Connection profiles, keys and environments in the forms in which Fabric's tools and OpenSSL leave them: all of them are
 //! read by the commands, or refused with the file and the reason.
 
-mod fixture;
-
-use fixture::{Ledger, program, say};
-use launcher::{Kind, Organization};
+use crate::fixture::{Ledger, On, program};
+use crate::harness::{Test, test};
+use launcher::Organization;
 use p256::{SecretKey, pkcs8::DecodePrivateKey, pkcs8::LineEnding};
 use serde_json::{Map, Value, json};
 use std::{
@@ -17,9 +16,11 @@ use std::{
     time::Duration,
 };
 
+pub const TESTS: &[Test] = &[test!(forms on Dev, Fabric), test!(environments)];
+
 /// What is kept beside the repository: forms that people met with.
 fn given() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases")
 }
 
 fn confab(args: &[&str]) -> (bool, String) {
@@ -37,16 +38,6 @@ fn assert_says(said: &str, parts: &[&str]) {
     for part in parts {
         assert!(said.contains(part), "{part:?} is not in {said}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn profiles_and_keys_are_read_on_the_development_ledger() {
-    profiles_and_keys_are_read(Kind::Dev).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn profiles_and_keys_are_read_on_fabric() {
-    profiles_and_keys_are_read(Kind::Fabric).await;
 }
 
 /// The first organisation of a network, which is joined again and again.
@@ -95,8 +86,9 @@ impl Joining<'_> {
     }
 }
 
-async fn profiles_and_keys_are_read(kind: Kind) {
-    let Some(ledger) = Ledger::start(kind, 2).await else { return };
+/// Profiles and keys are read.
+async fn forms(on: On) {
+    let ledger = Ledger::start(on, 2).await;
     let mut joining = Joining { ledger: &ledger, org: &ledger.network.orgs[0], times: 0 };
     let folder = ledger.network.dir.join("forms");
     let base: Value = serde_json::from_slice(&fs::read(joining.profile()).unwrap()).unwrap();
@@ -107,7 +99,7 @@ async fn profiles_and_keys_are_read(kind: Kind) {
         python.arg(given().join("profiles.py")).arg(joining.profile()).arg(folder.join("given"));
         match python.status() {
             Ok(status) if status.success() => every_profile_is_read(&mut joining, &folder.join("given")),
-            other => say(&format!("SKIPPED: profiles.py needs python3: {other:?}")),
+            other => eprintln!("SKIPPED: profiles.py needs python3: {other:?}"),
         }
     }
     what_is_wrong_is_named(&mut joining, &base, &folder);
@@ -270,7 +262,7 @@ fn has_openssl() -> bool {
     let found =
         Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
     if !found {
-        say("SKIPPED: openssl not found: keys with explicit curves, and encrypted ones");
+        eprintln!("SKIPPED: openssl not found: keys with explicit curves, and encrypted ones");
     }
     found
 }
@@ -418,8 +410,8 @@ fn first_byte(service: &mut Service, address: &str) -> Option<u8> {
     stream.read_exact(&mut byte).ok().map(|()| byte[0])
 }
 
-#[test]
-fn chaincode_environments_are_read_as_the_samples_do() {
+/// Chaincode environments are read as the samples do.
+fn environments() {
     const ADDRESS: &str = "CHAINCODE_SERVER_ADDRESS=127.0.0.1:29991\n";
     let off = format!(
         "{ADDRESS}CHAINCODE_TLS_DISABLED=true\nCHAINCODE_TLS_KEY=/crypto/key1.pem\n\

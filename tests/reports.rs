@@ -1,12 +1,10 @@
 //! What the parties of a job keep of it, and what they see of it on the ledger, names the same things the same way: whoever
 //! compares two parties' reports finds no difference but in what is each one's own.
 
-mod fixture;
-
+use crate::fixture::{Ledger, On, Size, run};
+use crate::harness::{Test, test};
 use dataset::generate;
 use experiment::{Experiment, Key, Participants, Source, SplitRun, TrainingOptions};
-use fixture::{Ledger, Size, run};
-use launcher::Kind;
 use node::{
     config::{Config, Words},
     model::Query,
@@ -16,20 +14,12 @@ use records::{Collusion, JobId, JobParams, Judge, Kind as Protocol, Publication}
 use serde_json::Value;
 use std::fs;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Ledger::start(Kind::Dev, 3).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Ledger::start(Kind::Fabric, 3).await).await;
-}
+pub const TESTS: &[Test] = &[test!(agreement on Dev, Fabric)];
 
 const SIZE: Size = Size { judge: Judge::Blinded, rows: 60, iterations: 4, batch: 8, key_bits: 512 };
 
-async fn on(ledger: Option<Ledger>) {
-    let Some(ledger) = ledger else { return };
+async fn agreement(on: On) {
+    let ledger = Ledger::start(on, 3).await;
     let members = ledger.participants("reports", 3);
     let fingerprint = a_negotiation(&ledger, &members).await;
     let split = a_training_by_columns(&ledger, &members, fingerprint).await;

@@ -1,33 +1,30 @@
 //! Training by rows on both ledgers: providers and an analyst as nodes, killed in every phase; the model is that of the
 //! pooled rows. Who brings what does not fit is named.
 
-mod fixture;
-
-use dataset::{Label, split};
-use experiment::{Experiment, HorizontalReport, Key, Source, TrainingOptions};
-use fixture::{
-    Ledger, Running,
+use crate::fixture::{
+    Ledger, On, Running,
     organisations::{error, ok},
     run,
 };
+use crate::harness::{Test, test};
+use dataset::{Label, split};
 use gateway_client::Call;
-use launcher::Kind;
+use experiment::{Experiment, HorizontalReport, Key, Source, TrainingOptions};
 use node::{proposal::HorizontalOptions, worker::RowsReport};
 use records::{Body, Code, Comparison, Decimal, JobId, Phase, Publication, Rules, Slot};
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Ledger::start(Kind::Dev, 4).await).await;
-}
+pub const TESTS: &[Test] = &[
+    test!(training on Dev, Fabric),
+    test!(one_class),
+    test!(column_names),
+    test!(test_row),
+    test!(empty_columns),
+    test!(refusals),
+];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Ledger::start(Kind::Fabric, 4).await).await;
-}
-
-async fn on(ledger: Option<Ledger>) {
-    let Some(ledger) = ledger else { return };
+async fn training(on: On) {
+    let ledger = Ledger::start(on, 4).await;
     the_model_is_that_of_the_pooled_rows_though_nodes_are_killed(&ledger).await;
     the_papers_protocol_comes_to_the_same(&ledger).await;
 }
@@ -165,12 +162,12 @@ fn trained(file: &Path, more: &[&str]) -> serde_json::Value {
 const BY_ROWS: [&str; 4] = ["--partition", "rows", "--participants", "5"];
 const BY_COLUMNS: [&str; 6] = ["--participants", "2", "--key", "deal", "--batch", "8"];
 
-#[test]
-fn providers_of_one_class_take_part() {
+/// Providers of one class take part.
+fn one_class() {
     let dir = tempfile::tempdir().unwrap();
     let generated = dir.path().join("rows.csv");
     fs::write(&generated, rows("case,age,pressure,outcome", ordinary)).unwrap();
-    let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases/rows-one-class.csv");
+    let given = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases/rows-one-class.csv");
     for file in [generated, given].iter().filter(|file| file.is_file()) {
         let report = trained(file, &BY_ROWS);
         assert_eq!(
@@ -198,8 +195,8 @@ fn providers_of_one_class_take_part() {
     }
 }
 
-#[test]
-fn columns_may_have_the_names_of_the_experiments_own() {
+/// Columns may have the names of the experiment's own.
+fn column_names() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rows.csv");
     fs::write(&file, rows("case,id,label,outcome", ordinary)).unwrap();
@@ -208,8 +205,8 @@ fn columns_may_have_the_names_of_the_experiments_own() {
     }
 }
 
-#[test]
-fn a_row_kept_for_testing_stops_no_training() {
+/// A row kept for testing stops no training.
+fn test_row() {
     let dir = tempfile::tempdir().unwrap();
     let labels: Vec<Label> = (0..60).map(|row| Label::of_sign(row % 12 != 5)).collect();
     let kept = split::stratified(&labels, 0.2, 1).unwrap().test[3];
@@ -221,8 +218,8 @@ fn a_row_kept_for_testing_stops_no_training() {
     }
 }
 
-#[test]
-fn a_column_without_a_value_is_left_out_and_a_constant_one_is_nothing() {
+/// A column without a value is left out and a constant one is nothing.
+fn empty_columns() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rows.csv");
     let cells = |row: usize| [format!("?,{}", ordinary(row)[0]), "9007199254740994".to_string()];
@@ -234,8 +231,8 @@ fn a_column_without_a_value_is_left_out_and_a_constant_one_is_nothing() {
     }
 }
 
-#[test]
-fn what_training_by_rows_does_not_take_is_named_by_both_commands_with_the_line_of_the_file() {
+/// What training by rows does not take is named by both commands, with the line of the file.
+fn refusals() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rows.csv");
     // 32 standard deviations need more than 1,025 rows.

@@ -1,10 +1,8 @@
 //! Certificates and keys as organisations have them: files that hold more than they should, and keys of other kinds.
 
-mod fixture;
-
-use fixture::{Finished, Ledger, Size, material::standard, recorder::Recorder, submit};
+use crate::fixture::{Finished, Ledger, On, Size, material::standard, program, recorder::Recorder, submit};
+use crate::harness::{Test, test};
 use gateway_client::{Call, ClientTls, Gateway, Options, Outcome, User};
-use launcher::Kind;
 use msp::KeyKind;
 use p256::{SecretKey, pkcs8::DecodePrivateKey};
 use records::Judge;
@@ -16,26 +14,18 @@ use std::{
     process::Command,
 };
 
+pub const TESTS: &[Test] = &[test!(keys_stay on Dev, Fabric), test!(key_kinds on Dev, Fabric, Fabric2_5)];
+
 const SMALL: Size = Size { judge: Judge::Paper, rows: 60, iterations: 2, batch: 4, key_bits: 512 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_beside_certificates_stay_where_they_are_on_the_development_ledger() {
-    keys_stay_where_they_are(Kind::Dev).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_beside_certificates_stay_where_they_are_on_fabric() {
-    keys_stay_where_they_are(Kind::Fabric).await;
-}
-
 /// Every certificate file of a network holds the private key, too: of authorities, peers, orderers, services, users.
-async fn keys_stay_where_they_are(kind: Kind) {
+async fn keys_stay(on: On) {
     let mut keys = Keys::default();
     let put_keys = |dir: &Path| {
         standard(dir, |_| {});
         keys.put_beside_certificates(&dir.join("crypto"));
     };
-    let Some(ledger) = Ledger::start_with_material(kind, false, 3, put_keys).await else { return };
+    let ledger = Ledger::start_with_material(on, 3, put_keys).await;
     // What the search would have to find.
     assert!(keys.found_in(&ledger.dir().join("crypto")).len() > 60);
     assert!(keys.by_start.len() > 60);
@@ -88,7 +78,7 @@ async fn keys_stay_where_they_are(kind: Kind) {
 
     // What the command line makes for others.
     let command = |args: &[&str]| {
-        let output = Command::new(fixture::program()).args(args).output().unwrap();
+        let output = Command::new(program()).args(args).output().unwrap();
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         [output.stdout, output.stderr].concat()
     };
@@ -223,39 +213,24 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn members_sign_with_keys_of_other_kinds_on_the_development_ledger() {
-    other_kinds_of_keys(Kind::Dev, false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn members_sign_with_keys_of_other_kinds_on_fabric() {
-    other_kinds_of_keys(Kind::Fabric, false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn members_sign_with_keys_of_other_kinds_on_fabric_2_5() {
-    other_kinds_of_keys(Kind::Fabric, true).await;
-}
-
 /// A peer and clients with P-384 and, but on 2.5, which refuses them, clients with Ed25519.
-async fn other_kinds_of_keys(kind: Kind, long_term: bool) {
+async fn key_kinds(on: On) {
     let make = |dir: &Path| {
         let material = standard(dir, |spec| {
             let [one, two] =
                 ["Org1MSP", "Org2MSP"].map(|id| spec.orgs.iter().position(|org| org.msp_id == id).unwrap());
             spec.orgs[one].node_keys = Some(KeyKind::P384);
             spec.orgs[one].user_keys = Some(KeyKind::P384);
-            spec.orgs[two].user_keys = (!long_term).then_some(KeyKind::Ed25519);
+            spec.orgs[two].user_keys = (on != On::Fabric2_5).then_some(KeyKind::Ed25519);
         });
         let kind = |path: PathBuf| msp::Certificate::load(&path).unwrap().public_key().unwrap().kind();
         let org = |name: &str| material.org(name).unwrap();
         assert_eq!(kind(org("Org1").node("peer0").unwrap().signing_cert()), KeyKind::P384);
         assert_eq!(kind(org("Org1").admin().signing_cert()), KeyKind::P384);
-        let expected = if long_term { KeyKind::P256 } else { KeyKind::Ed25519 };
+        let expected = if on == On::Fabric2_5 { KeyKind::P256 } else { KeyKind::Ed25519 };
         assert_eq!(kind(org("Org2").admin().signing_cert()), expected);
     };
-    let Some(ledger) = Ledger::start_with_material(kind, long_term, 3, make).await else { return };
+    let ledger = Ledger::start_with_material(on, 3, make).await;
     let finished = Finished::run(ledger.prepare("kinds", &SMALL), &ledger).await;
     // Among other things the observer finds no defect.
     finished.check(&ledger).await;

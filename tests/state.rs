@@ -3,10 +3,9 @@
 //! The same nodes run small jobs one after another. After a tenth of them, at least four, and after all of them the nodes'
 //! resident memory and databases and the ledger's memory are measured. `SOAK_JOBS=200` is the measurement by hand.
 
-mod fixture;
-
+use crate::fixture::{self, Ledger, On, Size, program};
+use crate::harness::{Skipped, Test, test};
 use experiment::Participants;
-use fixture::{Ledger, Size, program, say};
 use launcher::Kind;
 use node::{
     answer,
@@ -28,6 +27,8 @@ use tokio::{
     process::Child,
 };
 
+pub const TESTS: &[Test] = &[test!(growth on Dev, Fabric)];
+
 /// For one job, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Memory and files after all jobs beside those after the first.
@@ -36,16 +37,6 @@ const GROWTH: f64 = 1.5;
 const STEP: u64 = 2 << 20;
 
 const SIZE: Size = Size { judge: Judge::Blinded, rows: 40, iterations: 3, batch: 4, key_bits: 512 };
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Ledger::start(Kind::Dev, 3).await).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Ledger::start(Kind::Fabric, 3).await).await;
-}
 
 /// Bytes of each node's memory and database, and of the ledger's memory.
 #[derive(Clone, Debug)]
@@ -60,11 +51,11 @@ struct Node {
     config: Arc<Config>,
 }
 
-async fn on(ledger: Option<Ledger>) {
-    let Some(ledger) = ledger else { return };
+async fn growth(on: On) -> Result<(), Skipped> {
     if !cfg!(target_os = "linux") {
-        return say("SKIPPED: memory of processes is read from /proc");
+        return Err(Skipped("memory of processes is read from /proc".into()));
     }
+    let ledger = Ledger::start(on, 3).await;
     let jobs: usize = env::var("SOAK_JOBS").map_or(12, |text| text.parse().expect("a number of jobs"));
     let early = (jobs / 10).max(4);
     let prepared = ledger.prepare("soak", &SIZE);
@@ -79,14 +70,14 @@ async fn on(ledger: Option<Ledger>) {
         }
         if jobs > 20 && job % (jobs / 10) == 0 {
             let sizes = sizes(&ledger, &nodes).await;
-            say(&format!("job {job}: {:.1} s, {}", start.elapsed().as_secs_f64(), shown(&sizes)));
+            eprintln!("job {job}: {:.1} s, {}", start.elapsed().as_secs_f64(), shown(&sizes));
         }
     }
     let (first, last) = (first.unwrap(), sizes(&ledger, &nodes).await);
     late_members_begin_at_the_end(&ledger).await;
     let seconds = begin.elapsed().as_secs_f64();
-    say(&format!("{}: {early} jobs {}", ledger.name(), shown(&first)));
-    say(&format!("{}: {jobs} jobs {}; {seconds:.0} s", ledger.name(), shown(&last)));
+    eprintln!("{}: {early} jobs {}", ledger.name(), shown(&first));
+    eprintln!("{}: {jobs} jobs {}; {seconds:.0} s", ledger.name(), shown(&last));
     for party in 0..nodes.len() {
         assert_bounded("a node's memory", first.memory[party], last.memory[party]);
         let database = first.database[party].max(STEP);
@@ -95,6 +86,7 @@ async fn on(ledger: Option<Ledger>) {
     if let (Some(first), Some(last)) = (first.ledger, last.ledger) {
         assert_bounded("the ledger's memory", first, last);
     }
+    Ok(())
 }
 
 /// Members that are made when the ledger is long do not read what was before them.
@@ -142,7 +134,7 @@ fn start(path: &Path) -> Node {
             if let Ok(Event::Broken { reason, .. } | Event::Unfit { reason, .. }) =
                 serde_json::from_str(&line)
             {
-                say(&reason);
+                eprintln!("{reason}");
             }
         }
     });

@@ -1,9 +1,11 @@
 //! Tables in the forms in which other programs write them, read by the product's own commands: every form gives the same as
 //! plain CSV, and what cannot be read is said in one line.
 
-mod fixture;
-
-use fixture::organisations::{Organisations, assert_says, confab, error, ok};
+use crate::fixture::{
+    organisations::{Organisations, assert_says, confab, error, ok},
+    program,
+};
+use crate::harness::{Test, test};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 use std::{
@@ -12,6 +14,16 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+pub const TESTS: &[Test] = &[
+    test!(every_form),
+    test!(pipe),
+    test!(gaps),
+    test!(numeric_header),
+    test!(no_table),
+    test!(graded_classes),
+    test!(nodes),
+];
 
 /// A case, two features and an outcome; every third is of class 1.
 fn rows() -> Vec<[String; 4]> {
@@ -101,7 +113,7 @@ fn forms() -> Vec<(&'static str, Vec<u8>)> {
 
 /// Where the given cases are, beside the project.
 fn given(name: &str) -> Option<PathBuf> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases").join(name);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases").join(name);
     file.is_file().then_some(file)
 }
 
@@ -129,8 +141,7 @@ fn measures(report: &Value) -> Value {
     ])
 }
 
-#[test]
-fn every_form_is_evaluated_alike() {
+fn every_form() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         let file = dir.path().join(name);
@@ -162,7 +173,7 @@ fn every_form_is_evaluated_alike() {
 
 /// Runs a command with a file on its standard input; what it said.
 fn piped(args: &[&str], bytes: &[u8]) -> (String, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_confab"))
+    let mut child = Command::new(program())
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -178,8 +189,8 @@ fn piped(args: &[&str], bytes: &[u8]) -> (String, String) {
 
 const SMALL: [&str; 4] = ["--key-bits", "512", "--insecure-key-bits", "--weak-blinding"];
 
-#[test]
-fn a_pipe_is_read_once_and_for_all_parts_of_a_run() {
+/// A pipe is read once and for all parts of a run.
+fn pipe() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (run, ledger) = (at("run"), at("ledger"));
@@ -226,8 +237,8 @@ fn a_pipe_is_read_once_and_for_all_parts_of_a_run() {
     ok(&["ledger", "stop", "--dir", &ledger]);
 }
 
-#[test]
-fn words_for_gaps_are_gaps_and_never_a_class() {
+/// Words for gaps are gaps and never a class.
+fn gaps() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("gaps.csv");
     let path = file.to_str().unwrap().to_owned();
@@ -298,8 +309,8 @@ fn words_for_gaps_are_gaps_and_never_a_class() {
     }
 }
 
-#[test]
-fn a_header_of_numbers_is_no_row() {
+/// A header of numbers is no row.
+fn numeric_header() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("numbers.csv");
     let numbers = text(",", "\n", |row, place, cell| match row {
@@ -328,8 +339,8 @@ fn a_header_of_numbers_is_no_row() {
     }
 }
 
-#[test]
-fn what_is_no_table_is_called_what_it_is() {
+/// What is no table is called what it is.
+fn no_table() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("table.csv");
     let path = file.to_str().unwrap().to_owned();
@@ -377,8 +388,8 @@ fn what_is_no_table_is_called_what_it_is() {
     }
 }
 
-#[test]
-fn graded_classes_are_named_and_never_guessed() {
+/// Graded classes are named and never guessed.
+fn graded_classes() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("grades.csv");
     let path = file.to_str().unwrap().to_owned();
@@ -426,8 +437,8 @@ fn provider(diagnosis: impl Fn(usize) -> &'static str) -> String {
     "age,pressure,diagnosis\n".to_owned() + &(0..20).map(row).collect::<String>()
 }
 
-#[test]
-fn nodes_read_what_the_commands_read_and_refuse_classes_that_the_proposal_lacks() {
+/// Nodes read what the commands read and refuse classes that the proposal lacks.
+fn nodes() {
     let orgs = Organisations::start();
     let configure = |org: usize, bytes: &[u8], data: &str| {
         let config = orgs.write_rows(org, "");

@@ -1,10 +1,7 @@
 //! One training on a ledger, and what happens to it.
 
-use super::{
-    Case, Fault, Ledger, Protocol,
-    fixture::{faketime, program, with_clock},
-    say,
-};
+use super::{Case, Fault, Ledger, Protocol};
+use crate::fixture::{On, faketime, program, with_clock};
 use experiment::Source;
 use gateway_client::Checkpoint;
 use launcher::{Kind, State};
@@ -75,14 +72,13 @@ impl Drop for Disk {
 }
 
 impl Bench {
-    /// None where there is no such ledger on this machine.
-    pub async fn start(kind: Kind, long_term: bool) -> Option<Self> {
+    pub async fn start(on: On) -> Self {
         let mut disk = None;
         let mount = |dir: &Path| disk = Disk::mount(&dir.join("data"));
-        let ledger = Ledger::start_with_material(kind, long_term, 3, mount).await?;
+        let ledger = Ledger::start_with_material(on, 3, mount).await;
         let table = ledger.dir().join("patients.csv");
         Source::generated(&table, 60).unwrap();
-        Some(Self { ledger, disk, table })
+        Self { ledger, disk, table }
     }
 
     /// Runs a training until it fails. How long it took from the fault to its end, and what it said then; none where the
@@ -91,11 +87,11 @@ impl Bench {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let library = faketime();
         if case.fault == Fault::Clock && library.is_none() {
-            say("SKIPPED: clocks that are wrong: libfaketime is not installed");
+            eprintln!("SKIPPED: clocks that are wrong: libfaketime is not installed");
             return Ok(None);
         }
         if case.fault == Fault::FullDisk && self.disk.is_none() {
-            say("SKIPPED: disks that are full: no file system can be mounted here");
+            eprintln!("SKIPPED: disks that are full: no file system can be mounted here");
             return Ok(None);
         }
         let out = self.ledger.dir().join(format!("run-{}", RUNS.fetch_add(1, Ordering::Relaxed)));

@@ -6,11 +6,10 @@
 //! it is found; `FAULTS=columns`, `rows` or `keys` those of one protocol, `FAULTS=freeze-member` those of one fault, and
 //! `FAULTS=iv` those in one phase; several words, separated by commas, narrow it down. `FAULTS_RUNNERS=4` uses so many ledgers of each kind at a time.
 
-#[path = "../fixture/mod.rs"]
-mod fixture;
 mod run;
 
-use fixture::{Ledger, say};
+use crate::fixture::{Ledger, On};
+use crate::harness::{Skipped, Test, test};
 use launcher::Kind;
 use records::Phase;
 use run::Bench;
@@ -20,6 +19,8 @@ use std::{
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
+
+pub const TESTS: &[Test] = &[test!(permanent on Dev, Fabric, Fabric2_5).alone()];
 
 /// What is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,30 +200,15 @@ fn cases(kind: Kind) -> Vec<Case> {
     cases
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    on(Kind::Dev, false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabric() {
-    on(Kind::Fabric, false).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_fabrics_long_term_release() {
-    on(Kind::Fabric, true).await;
-}
-
-async fn on(kind: Kind, long_term: bool) {
-    let cases = cases(kind);
+async fn permanent(on: On) -> Result<(), Skipped> {
+    let cases = cases(on.kind());
     if cases.is_empty() {
-        return;
+        return Err(Skipped("FAULTS says which cases run here".into()));
     }
     let (count, start) = (cases.len(), Instant::now());
     let runners = env::var("FAULTS_RUNNERS").map_or(2, |text| text.parse().expect("a number of runners"));
     let queue = Arc::new(Mutex::new(VecDeque::from(cases)));
-    let runs = (0..runners).map(|_| tokio::spawn(run_all(kind, long_term, queue.clone())));
+    let runs = (0..runners).map(|_| tokio::spawn(run_all(on, queue.clone())));
     let mut results = Vec::new();
     for run in runs.collect::<Vec<_>>() {
         results.extend(run.await.unwrap());
@@ -233,38 +219,33 @@ async fn on(kind: Kind, long_term: bool) {
     seconds.sort_by(f64::total_cmp);
     let middle = seconds.get(seconds.len() / 2).copied().unwrap_or_default();
     let most = seconds.last().copied().unwrap_or_default();
-    say(&format!(
-        "{kind:?}{}: {} of {count} faults ended with their cause, after {middle:.1} s in the median and {most:.1} s at \
+    eprintln!(
+        "{on:?}: {} of {count} faults ended with their cause, after {middle:.1} s in the median and {most:.1} s at \
          most; {:.0} s in all",
-        if long_term { " 2.5" } else { "" },
         seconds.len(),
         start.elapsed().as_secs_f64()
-    ));
+    );
     assert!(failed.is_empty(), "{failed:#?}");
+    Ok(())
 }
 
 /// Takes cases until there are no more; how long each took from its fault to its end.
-async fn run_all(
-    kind: Kind,
-    long_term: bool,
-    queue: Arc<Mutex<VecDeque<Case>>>,
-) -> Vec<Result<Duration, String>> {
+async fn run_all(on: On, queue: Arc<Mutex<VecDeque<Case>>>) -> Vec<Result<Duration, String>> {
     let mut results = Vec::new();
     let mut bench: Option<Bench> = None;
     loop {
         let Some(case) = queue.lock().unwrap().pop_front() else { return results };
-        let fresh = match bench.take() {
-            Some(bench) => Some(bench),
-            None => Bench::start(kind, long_term).await,
+        let used = match bench.take() {
+            Some(bench) => bench,
+            None => Bench::start(on).await,
         };
-        let Some(used) = fresh else { return results };
         let result = used.run(&case).await;
         let word = case.fault.word();
-        let name = format!("{kind:?} {} {} {word}", case.protocol.word(), case.phase);
+        let name = format!("{on:?} {} {} {word}", case.protocol.word(), case.phase);
         match &result {
-            Ok(Some((lasted, said))) => say(&format!("  {name}: {:.1} s: {said}", lasted.as_secs_f64())),
+            Ok(Some((lasted, said))) => eprintln!("  {name}: {:.1} s: {said}", lasted.as_secs_f64()),
             Ok(None) => {}
-            Err(reason) => say(&format!("  {name}: FAILED: {reason}")),
+            Err(reason) => eprintln!("  {name}: FAILED: {reason}"),
         }
         let restored = result.is_ok() && used.restore().await;
         results.extend(
