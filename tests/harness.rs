@@ -3,7 +3,7 @@
 
 use crate::fixture::On;
 use libtest_mimic::{Completion, Trial};
-use std::{panic, pin::Pin, sync::RwLock, thread};
+use std::{panic, pin::Pin, sync::RwLock, thread, time::Instant};
 use tokio::runtime::Runtime;
 
 /// Why a test did not run.
@@ -107,19 +107,17 @@ impl Test {
 
     fn trial(self, name: String, run: impl FnOnce() -> Outcome + Send + 'static) -> Trial {
         Trial::ignorable_test(name.clone(), move || {
-            let run = move || {
-                // A test that failed leaves nothing behind that the others would have to fear.
-                if self.alone {
-                    let _machine = MACHINE.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    run()
-                } else {
-                    let _machine = MACHINE.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    run()
-                }
+            let outcome = {
+                // Nothing panics while it holds the machine: the test is in a thread of its own, with the test's name.
+                let _shared = (!self.alone).then(|| MACHINE.read().unwrap());
+                let _alone = self.alone.then(|| MACHINE.write().unwrap());
+                let start = Instant::now();
+                let thread = thread::Builder::new().name(name.clone()).spawn(run);
+                let outcome = thread.expect("threads can be started").join();
+                eprintln!("{name}: {:.1} s", start.elapsed().as_secs_f64());
+                outcome
             };
-            // A thread with the test's name, which a panic is reported with.
-            let thread = thread::Builder::new().name(name).spawn(run).expect("threads can be started");
-            match thread.join() {
+            match outcome {
                 Ok(Ok(())) => Ok(Completion::Completed),
                 Ok(Err(Skipped(reason))) => Ok(Completion::ignored_with(reason)),
                 Err(panic) => panic::resume_unwind(panic),

@@ -13,14 +13,17 @@
 
 mod bad_input;
 mod certificates;
+mod chaincode;
 mod consent;
 mod deadlines;
 mod evaluation;
 mod exit_codes;
 mod faults;
 mod fixture;
+mod foreign;
 mod harness;
 mod instances;
+mod interop;
 mod keys;
 mod kill;
 mod ledgers;
@@ -41,15 +44,18 @@ use harness::Test;
 use libtest_mimic::Arguments;
 use std::process::ExitCode;
 
-const MODULES: [&[Test]; 23] = [
+const MODULES: [&[Test]; 26] = [
     bad_input::TESTS,
     certificates::TESTS,
+    chaincode::TESTS,
     consent::TESTS,
     deadlines::TESTS,
     evaluation::TESTS,
     exit_codes::TESTS,
     faults::TESTS,
+    foreign::TESTS,
     instances::TESTS,
+    interop::TESTS,
     keys::TESTS,
     kill::TESTS,
     ledgers::TESTS,

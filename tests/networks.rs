@@ -2,7 +2,7 @@
 //! commands, as people type them.
 
 use crate::fixture::{Ledger, On, program, submit};
-use crate::harness::{Skipped, Test, test};
+use crate::harness::{Outcome, Skipped, Test, test};
 use gateway_client::Call;
 use records::JobParams;
 use serde_json::Value;
@@ -222,7 +222,7 @@ fn address(machine: u8) -> String {
 
 /// Programs that do not say which release they are of: what they can do is found out, and nothing stops with a
 /// panic at a capability that it does not know.
-async fn latest(on: On) -> Result<(), Skipped> {
+async fn latest(on: On) -> Outcome {
     let Some(home) = on.home().filter(|home| home.join("bin/peer").exists()) else {
         return Err(Skipped("no variable names the folder of its programs".into()));
     };

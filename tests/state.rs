@@ -4,7 +4,7 @@
 //! resident memory and databases and the ledger's memory are measured. `SOAK_JOBS=200` is the measurement by hand.
 
 use crate::fixture::{self, Ledger, On, Size, program};
-use crate::harness::{Skipped, Test, test};
+use crate::harness::{Outcome, Skipped, Test, test};
 use experiment::Participants;
 use launcher::Kind;
 use node::{
@@ -51,7 +51,7 @@ struct Node {
     config: Arc<Config>,
 }
 
-async fn growth(on: On) -> Result<(), Skipped> {
+async fn growth(on: On) -> Outcome {
     if !cfg!(target_os = "linux") {
         return Err(Skipped("memory of processes is read from /proc".into()));
     }

@@ -9,7 +9,7 @@
 mod run;
 
 use crate::fixture::{Ledger, On};
-use crate::harness::{Skipped, Test, test};
+use crate::harness::{Outcome, Skipped, Test, test};
 use launcher::Kind;
 use records::Phase;
 use run::Bench;
@@ -200,7 +200,7 @@ fn cases(kind: Kind) -> Vec<Case> {
     cases
 }
 
-async fn permanent(on: On) -> Result<(), Skipped> {
+async fn permanent(on: On) -> Outcome {
     let cases = cases(on.kind());
     if cases.is_empty() {
         return Err(Skipped("FAULTS says which cases run here".into()));

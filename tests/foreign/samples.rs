@@ -1,7 +1,7 @@
 //! The chaincodes of Fabric's samples, built outside the repository.
 
 use super::commands::{Cli, Counted, Guest, invoke, query};
-use super::common::say;
+use crate::harness::Skipped;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,15 +16,13 @@ pub struct Samples {
     javascript: PathBuf,
 }
 
-/// The samples of the checkout that `FABRIC_SAMPLES` names; none, with a word, where there is none or where what they are
-/// built with is not there.
-pub fn found() -> Option<Samples> {
-    let skip = |reason: String| {
-        say(&format!("SKIPPED: samples: {reason}"));
-        None
-    };
+/// The samples of the checkout that `FABRIC_SAMPLES` names.
+///
+/// # Errors
+/// There is none, or what they are built with is not there.
+pub fn found() -> Result<Samples, Skipped> {
     let Some(checkout) = std::env::var_os("FABRIC_SAMPLES").map(PathBuf::from) else {
-        return skip("FABRIC_SAMPLES names no checkout of fabric-samples".into());
+        return Err(Skipped("FABRIC_SAMPLES names no checkout of fabric-samples".into()));
     };
     let basic = checkout.join("asset-transfer-basic");
     let test = std::env::current_exe().unwrap();
@@ -56,8 +54,8 @@ pub fn found() -> Option<Samples> {
                 .current_dir(&javascript)),
         });
     match built {
-        Ok(()) => Some(Samples { go, javascript }),
-        Err(e) => skip(e),
+        Ok(()) => Ok(Samples { go, javascript }),
+        Err(e) => Err(Skipped(e)),
     }
 }
 

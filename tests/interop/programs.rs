@@ -1,6 +1,6 @@
 //! Programs on Node with packages from the registry.
 
-use super::common::say;
+use crate::harness::Skipped;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,17 +8,16 @@ use std::process::Command;
 /// The first release of Node that the packages take.
 const NODE: (u32, u32) = (20, 9);
 
-/// A program of a folder of `tests`, with what it needs from the registry, in a folder of the build; none, with a word,
-/// where that is not to be had.
-pub fn npm_program(group: &str, name: &str) -> Option<PathBuf> {
-    let skip = |reason: String| {
-        say(&format!("SKIPPED: {group} {name}: {reason}"));
-        None
-    };
+/// A program of a folder of `tests`, with what it needs from the registry, in a folder of the build.
+///
+/// # Errors
+/// Why that is not to be had.
+pub fn npm_program(group: &str, name: &str) -> Result<PathBuf, Skipped> {
+    let skip = |reason: String| Err(Skipped(format!("{group} {name}: {reason}")));
     if let Err(reason) = node_version() {
         return skip(reason);
     }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests").join(group).join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(group).join(name);
     let test = std::env::current_exe().unwrap();
     let target = test.ancestors().nth(3).unwrap().join(group).join(name);
     fs::create_dir_all(&target).unwrap();
@@ -45,7 +44,7 @@ pub fn npm_program(group: &str, name: &str) -> Option<PathBuf> {
             Err(error) => return skip(format!("npm: {error}")),
         }
     }
-    Some(target)
+    Ok(target)
 }
 
 fn node_version() -> Result<(), String> {

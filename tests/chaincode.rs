@@ -1,11 +1,10 @@
-//! What a contract can do, on real peers: the example `keys` on a network of three organisations, once on real
-//! Fabric and once on the development ledger.
-//!
-//! Real Fabric is skipped, loudly, where its programs are not found.
+//! What a contract can do with its peer: the shim's example `keys` on a network of three organisations.
 
-mod common;
-
-use common::{Ledger, Org, call, eventually, keys};
+use crate::fixture::{
+    Ledger, On,
+    calls::{Org, call, eventually, keys},
+};
+use crate::harness::{Test, test};
 use fabric_protos::services::ChaincodeClient;
 use gateway_client::TxValidationCode;
 use launcher::Kind;
@@ -13,6 +12,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+pub const TESTS: &[Test] = &[test!(functions on Dev, Fabric)];
 
 async fn ranges_and_tables_are_read_whole_and_by_pages(one: &Org) {
     for key in ["a", "b", "c", "\u{e4}"] {
@@ -178,8 +179,8 @@ async fn strangers_are_not_let_in(ledger: &Ledger) {
     }
 }
 
-async fn everything(kind: Kind) {
-    let Some(ledger) = Ledger::start(kind, keys()).await else { return };
+async fn functions(on: On) {
+    let ledger = Ledger::start_keys(on, keys()).await;
     strangers_are_not_let_in(&ledger).await;
     let [one, two, three] = [1, 2, 3].map(|number| ledger.org(number));
     ranges_and_tables_are_read_whole_and_by_pages(&one).await;
@@ -187,16 +188,6 @@ async fn everything(kind: Kind) {
     a_history_tells_every_change(&one).await;
     private_data_is_its_members(&one, &two, &three).await;
     a_keys_own_policy_takes_the_place_of_the_chaincodes(&one, &three).await;
-    other_chaincodes_can_be_called(kind, &one).await;
+    other_chaincodes_can_be_called(ledger.kind, &one).await;
     failures_reach_the_client(&one).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_real_fabric() {
-    everything(Kind::Fabric).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn on_the_development_ledger() {
-    everything(Kind::Dev).await;
 }

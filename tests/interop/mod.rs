@@ -1,21 +1,22 @@
 //! Foreign software on both sides: the official Node client drives our chaincode, and our client drives a chaincode
-//! in the official Node SDK; each on real Fabric and on the development ledger.
-//!
-//! Skipped, loudly, where Node or what it needs from the registry is not to be had, or real Fabric is not found.
+//! in the official Node SDK. Skipped where Node or what it needs from the registry is not to be had.
 
-#[path = "../chaincode/shim/tests/common/mod.rs"]
-mod common;
-#[path = "interop/programs.rs"]
-mod programs;
+pub mod programs;
 
-use common::{Ledger, Org, call, eventually, keys};
+use crate::fixture::{
+    Ledger, On,
+    calls::{Org, call, eventually, keys},
+};
+use crate::harness::{Outcome, Test, test};
 use gateway_client::{Checkpoint, TxValidationCode};
-use launcher::{ChaincodeCommand, Kind};
+use launcher::ChaincodeCommand;
 use programs::npm_program;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
+
+pub const TESTS: &[Test] = &[test!(official_client on Dev, Fabric), test!(official_chaincode on Dev, Fabric)];
 
 /// For all scenarios together.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -26,9 +27,10 @@ fn on_path(name: &str) -> PathBuf {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file()).unwrap()
 }
 
-async fn the_official_client(kind: Kind) {
-    let Some(client) = npm_program("interop", "client") else { return };
-    let Some(ledger) = Ledger::start(kind, keys()).await else { return };
+/// The official client drives our chaincode.
+async fn official_client(on: On) -> Outcome {
+    let client = npm_program("interop", "client")?;
+    let ledger = Ledger::start_keys(on, keys()).await;
     let mut node = tokio::process::Command::new("node");
     node.arg("scenarios.mjs").arg(&ledger.network.dir).current_dir(client).kill_on_drop(true);
     let Output { stdout, stderr, .. } = tokio::time::timeout(PATIENCE, node.output()).await.unwrap().unwrap();
@@ -39,33 +41,26 @@ async fn the_official_client(kind: Kind) {
     }
     let failed = lines.iter().filter_map(|line| {
         let error = line["error"].as_str()?;
-        Some(format!("{kind:?}: {}: {error}\n", line["scenario"]))
+        Some(format!("{on:?}: {}: {error}\n", line["scenario"]))
     });
     let failed: String = failed.collect();
     assert!(failed.is_empty(), "{failed}");
     assert!(lines.len() > 25, "{} scenarios: {}", lines.len(), String::from_utf8_lossy(&stderr));
+    Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_official_client_drives_our_chaincode_on_real_fabric() {
-    the_official_client(Kind::Fabric).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_official_client_drives_our_chaincode_on_the_development_ledger() {
-    the_official_client(Kind::Dev).await;
-}
-
-async fn the_official_chaincode(kind: Kind) {
-    let Some(folder) = npm_program("interop", "chaincode") else { return };
+/// Our client drives a chaincode in the official SDK.
+async fn official_chaincode(on: On) -> Outcome {
+    let folder = npm_program("interop", "chaincode")?;
     let serve = folder.join("serve.js").display().to_string();
     let chaincode = ChaincodeCommand { program: on_path("node"), args: vec![serve] };
-    let Some(ledger) = Ledger::start(kind, chaincode).await else { return };
+    let ledger = Ledger::start_keys(on, chaincode).await;
     let [one, two, three] = [1, 2, 3].map(|number| ledger.org(number));
     keys_are_written_and_read(&one).await;
     events_and_errors_reach_the_client(&ledger, &one).await;
     private_data_is_its_members(&one, &two, &three).await;
     a_key_has_its_own_policy(&one).await;
+    Ok(())
 }
 
 async fn keys_are_written_and_read(one: &Org) {
@@ -130,14 +125,4 @@ async fn a_key_has_its_own_policy(one: &Org) {
     let put = &["put", "guarded", "2"];
     assert_eq!(one.verdict(put, &["Org1MSP"]).await, TxValidationCode::Valid);
     assert_eq!(one.verdict(put, &["Org2MSP", "Org3MSP"]).await, TxValidationCode::EndorsementPolicyFailure);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn our_client_drives_the_official_chaincode_on_real_fabric() {
-    the_official_chaincode(Kind::Fabric).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn our_client_drives_the_official_chaincode_on_the_development_ledger() {
-    the_official_chaincode(Kind::Dev).await;
 }

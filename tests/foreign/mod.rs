@@ -1,74 +1,56 @@
 //! Programs of others on a network: Fabric's command line with its lifecycle, `discover`, the client of Fabric 2.2, and
 //! chaincodes of Fabric's samples; on the development ledger and on real Fabric 3.1 and 2.5.
 //!
-//! What is not found is skipped, loudly: Fabric's programs are looked for under `FABRIC_HOME` and `FABRIC_HOME_2_5`.
+//! What is not found is skipped: Fabric's programs are looked for under `FABRIC_HOME` and `FABRIC_HOME_2_5`.
 //! What has to come from a registry is fetched only where `FOREIGN_SOFTWARE=1` asks for it, and the samples are taken
 //! from a checkout of `fabric-samples` that `FABRIC_SAMPLES` names.
 
-#[path = "foreign/commands.rs"]
 mod commands;
-#[path = "../chaincode/shim/tests/common/mod.rs"]
-mod common;
-#[path = "interop/programs.rs"]
-mod programs;
-#[path = "foreign/samples.rs"]
 mod samples;
 
+use crate::fixture::{
+    Ledger, On,
+    calls::{Org, call, eventually, keys},
+    folder, ledger_command,
+};
+use crate::harness::{Outcome, Skipped, Test, test};
+use crate::interop::programs::npm_program;
 use commands::{Cli, Counted};
-use common::{Ledger, keys, ledger_command, say};
 use gateway_client::TxValidationCode;
-use launcher::{GuestChaincode, Kind};
-use programs::npm_program;
+use launcher::GuestChaincode;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
+pub const TESTS: &[Test] = &[
+    test!(commands on Dev, Fabric, Fabric2_5),
+    test!(commands_of_2_5 on Dev),
+    test!(older_client on Dev, Fabric, Fabric2_5),
+    test!(samples on Dev, Fabric, Fabric2_5),
+    test!(described_chaincode on Dev),
+];
+
 /// For all scenarios of the older client together.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A ledger, and whose programs work with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum On {
-    /// The development ledger, with the programs of 3.1.
-    Dev,
-    /// The same with those of 2.5.
-    DevWith2_5,
-    /// Fabric 3.1.
-    Fabric,
-    /// Fabric 2.5.
-    Fabric2_5,
+/// Where Fabric's programs of a release are.
+fn programs(release: On) -> Result<PathBuf, Skipped> {
+    let home = release.home().filter(|home| home.join("bin/peer").is_file());
+    home.ok_or_else(|| Skipped(format!("no bin/peer of {release:?}: set FABRIC_HOME and FABRIC_HOME_2_5")))
 }
 
-impl On {
-    fn home(self) -> Option<PathBuf> {
-        let name = match self {
-            Self::Dev | Self::Fabric => "FABRIC_HOME",
-            Self::DevWith2_5 | Self::Fabric2_5 => "FABRIC_HOME_2_5",
-        };
-        let home = std::env::var_os(name).map(PathBuf::from).filter(|home| home.join("bin/peer").is_file());
-        if home.is_none() {
-            say(&format!("SKIPPED: {self:?}: no bin/peer of Fabric: set {name}"));
-        }
-        home
-    }
-
-    /// The network; `home` is where Fabric's programs are.
-    async fn start(self, home: Option<PathBuf>) -> Option<Ledger> {
-        let kind = match self {
-            Self::Dev | Self::DevWith2_5 => Kind::Dev,
-            Self::Fabric | Self::Fabric2_5 => Kind::Fabric,
-        };
-        Ledger::start_with(kind, keys(), home).await
-    }
+/// Whose programs work with a ledger; with the development ledger those of 3.1.
+fn release(on: On) -> On {
+    if on == On::Dev { On::Fabric } else { on }
 }
 
 /// Fabric's own commands: the chaincode `keys` comes onto the channel as another one by the lifecycle, and is called.
-async fn fabrics_commands(on: On) {
-    let Some(home) = on.home() else { return };
-    let Some(ledger) = on.start(Some(home.clone())).await else { return };
+async fn commands_of(release: On, on: On) -> Outcome {
+    let home = programs(release)?;
+    let ledger = Ledger::start_keys(on, keys()).await;
     let cli = Cli::new(&ledger.network, &home);
-    let mut counted = Counted::new(&format!("commands on {on:?}"));
+    let mut counted = Counted::new(&format!("commands of {release:?} on {on:?}"));
     commands::channel(&cli, &mut counted);
     let service = commands::Guest::keys(&ledger.network, "guest");
     commands::lifecycle(&cli, &service, &mut counted);
@@ -76,40 +58,22 @@ async fn fabrics_commands(on: On) {
     commands::second_definition(&cli, &service, &mut counted);
     commands::discover(&cli, &service, &mut counted);
     counted.end(28);
+    Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn fabrics_commands_on_the_development_ledger() {
-    fabrics_commands(On::Dev).await;
+async fn commands(on: On) -> Outcome {
+    commands_of(release(on), on).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn fabrics_commands_of_2_5_on_the_development_ledger() {
-    fabrics_commands(On::DevWith2_5).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn fabrics_commands_on_fabric() {
-    fabrics_commands(On::Fabric).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn fabrics_commands_on_fabric_2_5() {
-    fabrics_commands(On::Fabric2_5).await;
+async fn commands_of_2_5(on: On) -> Outcome {
+    commands_of(On::Fabric2_5, on).await
 }
 
 /// The client of Fabric 2.2, which takes endorsers, peers and orderers from discovery.
-async fn the_older_client(on: On) {
-    let Some(client) = asked_for().then(|| npm_program("foreign", "legacy")).flatten() else { return };
-    // The development ledger needs none of Fabric's programs for that.
-    let home = match on {
-        On::Dev => None,
-        _ => Some(match on.home() {
-            Some(home) => home,
-            None => return,
-        }),
-    };
-    let Some(ledger) = on.start(home).await else { return };
+async fn older_client(on: On) -> Outcome {
+    asked_for()?;
+    let client = npm_program("foreign", "legacy")?;
+    let ledger = Ledger::start_keys(on, keys()).await;
     let mut node = tokio::process::Command::new("node");
     node.arg("scenarios.js").arg(&ledger.network.dir).current_dir(client).kill_on_drop(true);
     let Output { stdout, stderr, .. } = tokio::time::timeout(PATIENCE, node.output()).await.unwrap().unwrap();
@@ -124,40 +88,23 @@ async fn the_older_client(on: On) {
     }
     eprintln!("{}", String::from_utf8_lossy(&stderr));
     counted.end(20);
+    Ok(())
 }
 
 /// Whether what comes from a registry may be fetched.
-fn asked_for() -> bool {
-    let asked = std::env::var_os("FOREIGN_SOFTWARE").is_some_and(|value| value == "1");
-    if !asked {
-        say("SKIPPED: programs from a registry; FOREIGN_SOFTWARE=1 fetches them");
+fn asked_for() -> Outcome {
+    match std::env::var_os("FOREIGN_SOFTWARE").is_some_and(|value| value == "1") {
+        true => Ok(()),
+        false => Err(Skipped("programs from a registry; FOREIGN_SOFTWARE=1 fetches them".into())),
     }
-    asked
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_older_client_on_the_development_ledger() {
-    the_older_client(On::Dev).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_older_client_on_fabric() {
-    the_older_client(On::Fabric).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_older_client_on_fabric_2_5() {
-    the_older_client(On::Fabric2_5).await;
 }
 
 /// The samples' asset-transfer-basic in Go and in JavaScript, brought onto the channel and called by Fabric's commands.
-async fn the_samples(on: On) {
-    if !asked_for() {
-        return;
-    }
-    let Some(samples) = samples::found() else { return };
-    let Some(home) = on.home() else { return };
-    let Some(ledger) = on.start(Some(home.clone())).await else { return };
+async fn samples(on: On) -> Outcome {
+    asked_for()?;
+    let samples = samples::found()?;
+    let home = programs(release(on))?;
+    let ledger = Ledger::start_keys(on, keys()).await;
     let cli = Cli::new(&ledger.network, &home);
     let mut counted = Counted::new(&format!("samples on {on:?}"));
     for (name, program) in [("basic-go", samples.go()), ("basic-js", samples.javascript())] {
@@ -166,27 +113,12 @@ async fn the_samples(on: On) {
         samples::transfer(&cli, &guest, &mut counted);
     }
     counted.end(40);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_samples_on_the_development_ledger() {
-    the_samples(On::Dev).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_samples_on_fabric() {
-    the_samples(On::Fabric).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_samples_on_fabric_2_5() {
-    the_samples(On::Fabric2_5).await;
+    Ok(())
 }
 
 /// A chaincode that a file describes, with services of its own making: they come, go and move.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_described_chaincode_on_the_development_ledger() {
-    let dir = tempfile::Builder::new().prefix("confab-test-").tempdir().unwrap().keep();
+async fn described_chaincode(_: On) {
+    let dir = folder();
     let file = dir.join("guest.toml");
     let describe = |addresses: &[&str]| {
         let each = addresses.iter().enumerate();
@@ -205,7 +137,7 @@ async fn a_described_chaincode_on_the_development_ledger() {
         options
     };
     let up = async |guest: GuestChaincode| {
-        launcher::ledger::up(&options(guest), &ledger_command(), &mut |_| {}).await
+        launcher::ledger::up(&options(guest), &ledger_command(&[]), &mut |_| {}).await
     };
     let serve = |address: &str| {
         let mut command = std::process::Command::new(keys().program);
@@ -227,9 +159,8 @@ async fn a_described_chaincode_on_the_development_ledger() {
 
     let first = serve(&one);
     let _second = serve(&two);
-    let guest = common::Org(ledger.channel(1).contract("guest"));
-    common::eventually(true, async || guest.submit_by(common::call(&["put", "k", "1"]), &[]).await.is_ok())
-        .await;
+    let guest = Org(ledger.channel(1).contract("guest"));
+    eventually(true, async || guest.submit_by(call(&["put", "k", "1"]), &[]).await.is_ok()).await;
     assert_eq!(guest.get(&["get", "k"]).await, "1");
     let status = launcher::status(&dir).await.unwrap();
     assert!(status.is_healthy(), "{status:?}");
