@@ -42,7 +42,7 @@ mod upgrades;
 
 use harness::Test;
 use libtest_mimic::Arguments;
-use std::process::ExitCode;
+use std::{process::ExitCode, thread};
 
 const MODULES: [&[Test]; 26] = [
     bad_input::TESTS,
@@ -74,7 +74,10 @@ const MODULES: [&[Test]; 26] = [
 ];
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Most of a test is waiting: for blocks, for clocks, for processes that start.
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    arguments.test_threads.get_or_insert(2 * processors);
     let mut tests = MODULES.concat();
     // Last, so that the others wait for none of them.
     tests.sort_by_key(Test::is_alone);
