@@ -8,8 +8,8 @@ use crate::fixture::{
 };
 use crate::harness::{Test, test};
 use dataset::{Label, split};
-use gateway_client::Call;
 use experiment::{Experiment, HorizontalReport, Key, Source, TrainingOptions};
+use gateway_client::Call;
 use node::{proposal::HorizontalOptions, worker::RowsReport};
 use records::{Body, Code, Comparison, Decimal, JobId, Phase, Publication, Rules, Slot};
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
