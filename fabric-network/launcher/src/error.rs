@@ -15,6 +15,9 @@ pub enum Error {
     /// The folder holds a network that was made for something else, or the request makes no sense.
     #[error("{0}")]
     Conflict(String),
+    /// Ports that the network needs are not free.
+    #[error("{0}")]
+    Ports(String),
     /// Another command is at work on the same folder.
     #[error("another command is starting or stopping the network in {}", .0.display())]
     Busy(PathBuf),

@@ -20,7 +20,7 @@ pub fn choose(count: usize, base: Option<u16>) -> Result<Vec<u16>, Error> {
             return Err(Error::Conflict(format!("there are no {count} ports from {base} on")));
         }
         return match ports.iter().find(|&&port| !is_free(port)) {
-            Some(port) => Err(Error::Conflict(format!(
+            Some(port) => Err(Error::Ports(format!(
                 "port {port} is in use; the network needs {count} free ports from {base} on"
             ))),
             None => Ok(ports),
@@ -38,7 +38,7 @@ pub fn choose(count: usize, base: Option<u16>) -> Result<Vec<u16>, Error> {
         .collect();
     match ports.len() == count {
         true => Ok(ports),
-        false => Err(Error::Conflict(format!("there are no {count} free ports from {FIRST} to {end}"))),
+        false => Err(Error::Ports(format!("there are no {count} free ports from {FIRST} to {end}"))),
     }
 }
 
