@@ -569,7 +569,8 @@ fn own_files() {
     // The negotiation of the key for `train` is a job too.
     let all = ok(&["job", "watch", "--config", config]);
     assert_eq!((all.lines().count(), all.matches("key-generation").count()), (6, 1), "{all}");
-    assert_says(&error(&["job", "watch", "--config", config, "abc"]), &["64 hexadecimal digits"]);
+    let usage = String::from_utf8(confab(&["job", "watch", "--config", config, "abc"]).stderr).unwrap();
+    assert_says(&usage, &["'abc' for '[JOB]'", "64 hexadecimal digits"]);
     let unknown = "0".repeat(64);
     assert_says(&error(&["job", "watch", "--config", config, &unknown]), &["no job", "UNKNOWN_JOB"]);
 
