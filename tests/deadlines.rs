@@ -6,12 +6,11 @@ use crate::fixture::{self, Ledger, On, Size, program};
 use crate::harness::{Test, test};
 use experiment::{Deployment, Participants};
 use launcher::Kind;
-use node::{answer, config::Config, ledger, run::Event, wait::Cause};
-use records::{Deadlines, Debt, Ending, Job, JobId, JobView, Judge, MspId, Outcome, Phase, Rules};
+use node::{Event, NodeHandle, config::Config, wait::Cause};
+use records::{Deadlines, Debt, Ending, JobId, JobView, Judge, MspId, Outcome, Phase, Rules};
 use std::{
     path::Path,
     process::Stdio,
-    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -135,22 +134,9 @@ async fn watched(config: &Path, job: &JobId) -> String {
 /// Accepts a job as `confab job accept` does.
 async fn accept(prepared: &Deployment, party: usize) {
     let config = Config::load(&prepared.configs()[party]).unwrap();
-    let gateway = ledger::connect(&config).unwrap();
-    let contract = gateway.network(&config.channel).contract(&config.chaincode);
-    let id = prepared.params.id();
-    let job: Job = timeout(PATIENCE, async {
-        loop {
-            let call = gateway_client::Call::new("job").arg(id.to_string());
-            match contract.evaluate(call).await {
-                Ok(view) => return serde_json::from_slice::<JobView>(&view).unwrap().job,
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
-        }
-    })
-    .await
-    .unwrap();
-    let msp_id = gateway.user().identity().msp_id().parse().unwrap();
-    answer::accept(&Arc::new(config.clone()), &contract, &msp_id, &job, false).await.unwrap();
+    let (node, id) = (NodeHandle::open(config).await.unwrap(), prepared.params.id());
+    timeout(PATIENCE, async { while node.job(&id).await.is_err() {} }).await.unwrap();
+    node.accept(&id, false).await.unwrap();
 }
 
 /// The survivors agree on how the job ended; whom they blame.
@@ -293,7 +279,6 @@ async fn watchers_outlive_their_peer(ledger: &Ledger) {
     negotiation.says("answers again after").await;
     watch.says("answers again after").await;
     let id = job.parse().unwrap();
-    members.accept(&id).unwrap();
     let nodes = [0, 1, 2].map(|party| {
         let mut node = members.spawn_node(Command::new(program()), party, &id).unwrap();
         // Nobody reads its events.
@@ -319,7 +304,6 @@ async fn a_failed_answer_is_tried_again(ledger: &Ledger) {
     std::fs::write(path, config.to_toml()).unwrap();
     let chaincode = format!("chaincode-org{}", SILENT + 1);
     ledger.network.freeze(&chaincode).unwrap();
-    prepared.participants.accept(&prepared.params.id()).unwrap();
     let mut nodes = [0, 1, 2].map(|party| Node::start(&prepared, party));
     prepared.participants.propose(&prepared.params).await.unwrap();
     let fails = |event: &Event| matches!(event, Event::Unanswered { retry_secs: Some(_), .. });

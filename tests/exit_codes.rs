@@ -152,11 +152,11 @@ async fn who_does_not_answer_is_named(members: &Participants) {
     let deadlines = Some(Deadlines { accept: 10, step: 10 });
     let params = JobParams { deadlines, ..negotiation(members) };
     let job = params.id();
-    members.accept(&job).unwrap();
     members.propose(&params).await.unwrap();
     // The time on the ledger is that of a majority's clocks.
     let other = spawn_quiet(members, 2, &params);
-    let expired = run_until(members, 0, &job);
+    let id = job.to_string();
+    let expired = confab(members, 0, &["node", "--accept", &id, "--until", &id]);
     drop(other);
     let names = members.names();
     assert_ended("expired", &expired, PARTICIPANT, &["expired", names[1].as_str()]);

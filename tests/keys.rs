@@ -189,10 +189,8 @@ async fn keys_are_under_a_passphrase(ledger: &Ledger, members: &Participants, ke
     let negotiation = proposal::job_params(records::Kind::KeyGeneration(generation), names(members)).unwrap();
     for params in [training, negotiation] {
         let job = params.id();
-        members.accept(&job).unwrap();
         members.propose(&params).await.unwrap();
-        let job = job.to_string();
-        let node = ["node", "--until", &job];
+        let node = ["node", "--accept", &job.to_string(), "--until", &job.to_string()];
         let said = refused_by_the_node(members, 0, &node);
         assert!(said.contains("a passphrase is needed"), "{said}");
         let output = with(&wrong, &node);
@@ -262,7 +260,6 @@ async fn who_spoils_a_negotiation_is_named(ledger: &Ledger, members: &Participan
     let generation = proposal::key_generation(256, true, 2, Collusion::Minority);
     let params = proposal::job_params(records::Kind::KeyGeneration(generation), names(members)).unwrap();
     let id = params.id();
-    members.accept(&id).unwrap();
     let mut nodes = [0, 1].map(|party| spawn_quiet(members, party, &params));
     members.propose(&params).await.unwrap();
     let config = Config::load(&members.configs[2]).unwrap();

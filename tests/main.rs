@@ -21,6 +21,7 @@ mod exit_codes;
 mod faults;
 mod fixture;
 mod foreign;
+mod handle;
 mod harness;
 mod instances;
 mod interop;
@@ -44,7 +45,7 @@ use harness::Test;
 use libtest_mimic::Arguments;
 use std::{process::ExitCode, thread};
 
-const MODULES: [&[Test]; 26] = [
+const MODULES: [&[Test]; 27] = [
     bad_input::TESTS,
     certificates::TESTS,
     chaincode::TESTS,
@@ -54,6 +55,7 @@ const MODULES: [&[Test]; 26] = [
     exit_codes::TESTS,
     faults::TESTS,
     foreign::TESTS,
+    handle::TESTS,
     instances::TESTS,
     interop::TESTS,
     keys::TESTS,

@@ -8,13 +8,12 @@ use crate::harness::{Outcome, Skipped, Test, test};
 use experiment::Participants;
 use launcher::Kind;
 use node::{
-    answer,
+    Event, NodeHandle,
     config::Config,
     proposal,
-    run::Event,
     worker::{KeyReport, report_path},
 };
-use records::{Bytes, Collusion, Job, JobParams, Judge, Kind as Protocol, VERSION};
+use records::{Bytes, Collusion, JobParams, Judge, Kind as Protocol};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -64,7 +63,7 @@ async fn growth(on: On) -> Outcome {
     let begin = Instant::now();
     for job in 1..=jobs {
         let start = Instant::now();
-        run(&ledger, &prepared.participants, &nodes, params(&prepared.params, job)).await;
+        run(&prepared.participants, &nodes, params(&prepared.params, job)).await;
         if job == early {
             first = Some(sizes(&ledger, &nodes).await);
         }
@@ -152,17 +151,16 @@ fn params(training: &JobParams, job: usize) -> JobParams {
 }
 
 /// Has all nodes run a job to its end.
-async fn run(ledger: &Ledger, participants: &Participants, nodes: &[Node], params: JobParams) {
+async fn run(participants: &Participants, nodes: &[Node], params: JobParams) {
     participants.propose(&params).await.unwrap();
-    let proposer = params.participants[0].clone();
-    let job = Job { version: VERSION, id: params.id(), params, proposer, proposed: 0 };
-    for (org, node) in nodes.iter().enumerate() {
-        let (contract, msp_id) = (ledger.contract(org), &job.params.participants[org]);
-        answer::accept(&node.config, &contract, msp_id, &job, false).await.unwrap();
+    let job = params.id();
+    for node in nodes {
+        let handle = NodeHandle::open((*node.config).clone()).await.unwrap();
+        handle.accept(&job, false).await.unwrap();
     }
     let start = Instant::now();
-    while !nodes.iter().all(|node| report_path(&node.config, &job.id).exists()) {
-        assert!(start.elapsed() < PATIENCE, "job {} does not end", job.id);
+    while !nodes.iter().all(|node| report_path(&node.config, &job).exists()) {
+        assert!(start.elapsed() < PATIENCE, "job {job} does not end");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

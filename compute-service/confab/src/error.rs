@@ -14,17 +14,16 @@ use gateway_client::{
 use launcher::Error as LauncherError;
 use msp::{KeyError as PrivateKeyError, passphrase::PassphraseError};
 use node::{
-    answer::AnswerError,
+    ConnectError, NodeError, Origin, RequestError,
     audit::{AuditError, OpenError},
     blobs::BlobError,
     config::ConfigError,
     driver::DriverError,
     instances::Problem as SharingError,
     keyring::KeyringError,
-    ledger::{ListError, MembersError},
+    ledger::{MembersError, QueryError},
     model::ModelError,
     protected::KeyFileError,
-    run::NodeError,
     store::StoreError,
     verify::VerifyError,
     wait::{Cause, Wait},
@@ -33,7 +32,7 @@ use paillier::ShareError;
 use protocol::Fault;
 use records::{Ending, ParamsError};
 use shim::{EnvironmentError, ServeError};
-use std::{any::Any, error::Error, fmt, io, process::ExitCode, thread};
+use std::{any::Any, error::Error, fmt, io, process::ExitCode, sync::Arc, thread};
 use tokio::task::JoinError;
 
 /// Who is at fault when a command fails.
@@ -352,11 +351,38 @@ impl Blamed for StoreError {
 impl Blamed for NodeError {
     fn blame(&self) -> Blame {
         match self {
+            Self::Connect(e) => e.blame(),
             Self::Gateway(e) => e.blame(),
             Self::Store(e) => e.blame(),
             Self::Keys(e) => e.blame(),
-            Self::OtherLedger { .. } | Self::Identity(_) => Blame::Caller,
-            Self::Write { .. } | Self::Broken { .. } => Blame::Environment,
+            Self::OtherLedger { .. } => Blame::Caller,
+            Self::Socket { .. } => Blame::Environment,
+        }
+    }
+}
+
+impl Blamed for Arc<NodeError> {
+    fn blame(&self) -> Blame {
+        (**self).blame()
+    }
+}
+
+impl Blamed for ConnectError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Gateway(e) => e.blame(),
+            Self::Identity(e) => e.blame(),
+        }
+    }
+}
+
+impl Blamed for RequestError {
+    fn blame(&self) -> Blame {
+        match self.origin() {
+            Origin::Caller => Blame::Caller,
+            Origin::Participant => Blame::Participant,
+            Origin::Environment => Blame::Environment,
+            Origin::Node => Blame::Confab,
         }
     }
 }
@@ -381,23 +407,11 @@ impl Blamed for MembersError {
     }
 }
 
-impl Blamed for ListError {
+impl Blamed for QueryError {
     fn blame(&self) -> Blame {
         match self {
             Self::Gateway(e) => e.blame(),
             Self::Answer(_) => Blame::Environment,
-        }
-    }
-}
-
-impl Blamed for AnswerError {
-    fn blame(&self) -> Blame {
-        match self {
-            Self::Unfit(e) => e.blame(),
-            Self::Weaker(_) => Blame::Caller,
-            Self::Members(e) => e.blame(),
-            Self::Store(e) => e.blame(),
-            Self::Ledger(e) => e.blame(),
         }
     }
 }

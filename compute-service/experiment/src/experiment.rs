@@ -188,7 +188,6 @@ impl Experiment {
             }
             TrainingOptions::Horizontal(_) => self.deal_rows(participants, &prepared)?,
         };
-        participants.accept(&params.id())?;
         Ok(Deployment { params, participants: participants.clone(), prepared, dropped, overview, held })
     }
 

@@ -7,8 +7,12 @@ use crate::{
     runner::Runner,
 };
 use launcher::{Network, State};
-use node::{proposal::job_params, run::Event, worker::KeyReport};
-use records::{Ending, JobParams, KeyGeneration, Kind, Outcome, Phase, Rules};
+use node::{
+    Event,
+    jobs::{self, keys::KeyReport},
+    proposal::job_params,
+};
+use records::{Ending, JobParams, KeyGeneration, Kind, Outcome};
 use std::{path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -34,7 +38,7 @@ impl Runner<'_> {
         participants.begin_at_the_end().await?;
         let mut nodes = Nodes::start(self.program, participants, params)?;
         let mut view = ProgressView::new(params);
-        self.progress.step(view.begin);
+        self.progress.step(&view.begin);
         tokio::select! {
             proposed = participants.propose_saying(params, |wait| self.progress.step(&wait.to_string())) => proposed?,
             stopped = nodes.stopped() => return Err(stopped),
@@ -73,7 +77,6 @@ impl Runner<'_> {
         let mut params = job_params(Kind::KeyGeneration(generation), participants.names()).map_err(system)?;
         params.deadlines = Some(participants.deadlines);
         params.validate().map_err(input)?;
-        participants.accept(&params.id())?;
         self.run_job(participants, &params).await?;
         participants.reports(&params.id())
     }
@@ -281,41 +284,28 @@ impl<'a> Nodes<'a> {
 }
 
 /// What a person sees of a job under way.
-struct ProgressView {
-    begin: &'static str,
+struct ProgressView<'a> {
+    kind: &'a Kind,
+    begin: String,
     /// Number of all records, where it is known beforehand.
     records: Option<u64>,
-    batch: Option<u32>,
+    step: Option<String>,
 }
 
-impl ProgressView {
-    fn new(params: &JobParams) -> Self {
-        let rules = Rules::new(params);
-        let of = |phase: Phase| {
-            let slots = u64::from(rules.chunks(phase)) * rules.authors(phase).len() as u64;
-            // Only one of the rounds that could end with a model does.
-            let rounds = if phase == Phase::Model { 1 } else { rules.rounds(phase) };
-            u64::from(rounds) * slots
-        };
-        let all = || Some(rules.phases().into_iter().map(of).sum());
-        let (begin, records) = match &params.kind {
-            Kind::VerticalSvm(_) | Kind::HorizontalSvm(_) => ("proposing the training", all()),
-            Kind::VerticalPredict(_) => ("proposing the predictions", all()),
-            Kind::KeyGeneration(_) => ("proposing the negotiation of a threshold key", None),
-            Kind::KeyRefresh(_) => ("proposing the refresh of a threshold key", all()),
-        };
-        Self { begin, records, batch: None }
+impl<'a> ProgressView<'a> {
+    fn new(params: &'a JobParams) -> Self {
+        let (kind, begin) = (&params.kind, jobs::proposing(&params.kind));
+        Self { kind, begin, records: jobs::known_records(params), step: None }
     }
 
     fn show(&mut self, made: &node::driver::Progress, progress: &dyn Progress) {
-        match self.records {
-            Some(records) => progress.count(made.phase.as_str(), made.records, records),
-            None if made.phase == Phase::Units && self.batch != Some(made.round) => {
-                self.batch = Some(made.round);
-                progress
-                    .step(&format!("negotiating a threshold key: batch {} of candidates", made.round + 1));
-            }
-            None => {}
+        if let Some(records) = self.records {
+            progress.count(made.phase.as_str(), made.records, records);
+        } else if let Some(step) = jobs::step(self.kind, made)
+            && self.step.as_ref() != Some(&step)
+        {
+            progress.step(&step);
+            self.step = Some(step);
         }
     }
 }

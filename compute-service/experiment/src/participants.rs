@@ -139,18 +139,9 @@ impl Participants {
         files::write(path, config.to_toml().as_bytes(), Access::Owner).map_err(file_error(path))
     }
 
-    /// Lets all nodes accept a job, and no other.
-    ///
-    /// # Errors
-    /// A configuration that cannot be read or written.
-    pub fn accept(&self, job: &JobId) -> Result<()> {
-        (0..self.configs.len())
-            .try_for_each(|party| self.configure(party, |config| config.accept = vec![job.to_string()]))
-    }
-
-    /// Starts a participant's node as a child process by `program`, a command without arguments, which stops when the job has ended, when its
-    /// standard input is closed, or when it is told to. Events come on its standard output, one JSON object a line; its
-    /// log goes to `node.log`.
+    /// Starts a participant's node as a child process by `program`, a command without arguments. It accepts the job, and stops
+    /// when that has ended, when its standard input is closed, or when it is told to. Events come on its standard output, one
+    /// JSON object a line; its log goes to `node.log`.
     ///
     /// # Errors
     /// A program that cannot be started.
@@ -160,8 +151,8 @@ impl Participants {
         let mut command: Command = program.into();
         let program = PathBuf::from(command.as_std().get_program());
         command
-            .args(["node", "--events", "--stop-with-stdin", "--until"])
-            .arg(job.to_string())
+            .args(["node", "--events", "--stop-with-stdin"])
+            .args(["--accept", &job.to_string(), "--until", &job.to_string()])
             .arg("--config")
             .arg(&self.configs[party])
             // Their keys have none.

@@ -84,7 +84,6 @@ impl SplitRun {
         }
         let mut params = predictions::template(&config, &self.training).map_err(input)?;
         params.deadlines = Some(self.participants.deadlines);
-        self.participants.accept(&params.id())?;
         Ok(Some(params))
     }
 

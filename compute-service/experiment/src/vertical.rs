@@ -11,7 +11,7 @@ use dataset::{
     table::Overview,
 };
 use node::{
-    driver::Seconds,
+    jobs::Seconds,
     report::{LeakBound, reveals},
     worker::JobReport,
 };

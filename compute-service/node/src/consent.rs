@@ -4,11 +4,17 @@
 //! in a job below one of them, and tells what a job reveals before it is accepted. A person can accept one below all the same;
 //! that is noted in the data directory, so that a job which was accepted in any other way does not pass for that.
 
-use crate::{config::Config, directory, jobs, keyring::Keyring, protected, store::StoreError};
+use crate::{
+    config::Config,
+    jobs,
+    keyring::Keyring,
+    protected,
+    store::{Store, StoreError},
+};
 use paillier::KeyShare;
 use records::{Decimal, Fingerprint, Job, JobId, JobParams, Judge, MspId, Publication};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// The least under which a node takes part in jobs: `[minimum]` in its configuration. The defaults let in what Confab proposes by
 /// default.
@@ -118,18 +124,18 @@ impl Against {
 }
 
 /// A job as its participant sees it before it answers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Review {
     /// The job.
     pub job: JobId,
     /// What kind of job it is.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Who proposed it.
     pub proposer: MspId,
     /// Who is to take part.
     pub participants: Vec<MspId>,
     /// What else was chosen, by name.
-    pub parameters: Vec<(&'static str, String)>,
+    pub parameters: Vec<(Cow<'static, str>, String)>,
     /// What it reveals, in words.
     pub reveals: Vec<String>,
     /// What is below the node's minima.
@@ -137,10 +143,10 @@ pub struct Review {
 }
 
 /// A parameter that is below a minimum.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Below {
     /// The setting in `[minimum]`.
-    pub setting: &'static str,
+    pub setting: Cow<'static, str>,
     /// What the job has.
     pub job: String,
     /// What the node wants.
@@ -162,7 +168,7 @@ pub fn listed(below: &[Below]) -> String {
 pub fn review(config: &Config, job: &Job, party: u32) -> Review {
     let mut review = Review {
         job: job.id.clone(),
-        kind: job.params.kind.name(),
+        kind: job.params.kind.name().into(),
         proposer: job.proposer.clone(),
         participants: job.params.participants.clone(),
         parameters: Vec::new(),
@@ -174,11 +180,11 @@ pub fn review(config: &Config, job: &Job, party: u32) -> Review {
     jobs::of(&job.params.kind).review(&weigh, &mut review);
     if let Some(deadlines) = &job.params.deadlines {
         let waits = format!("{} s for answers, {} s for a record", deadlines.accept, deadlines.step);
-        review.parameters.push(("deadlines", waits));
+        review.parameters.push(("deadlines".into(), waits));
         let least = config.minimum.deadline;
         if deadlines.accept.min(deadlines.step) < least {
             let job = format!("{} s", deadlines.accept.min(deadlines.step));
-            review.below.push(Below { setting: "deadline", job, minimum: format!("{least} s") });
+            review.below.push(Below { setting: "deadline".into(), job, minimum: format!("{least} s") });
         }
     }
     review
@@ -187,10 +193,10 @@ pub fn review(config: &Config, job: &Job, party: u32) -> Review {
 /// What of an accepted job is below the node's minima and was not consented to.
 ///
 /// # Errors
-/// The file system's error.
-pub fn unmet(config: &Config, job: &Job, party: u32) -> Result<Vec<Below>, StoreError> {
+/// A failing database.
+pub(crate) fn unmet(config: &Config, store: &Store, job: &Job, party: u32) -> Result<Vec<Below>, StoreError> {
     let below = review(config, job, party).below;
-    match below.is_empty() || directory::accepted_weaker(&config.data_dir, &job.id)? {
+    match below.is_empty() || store.accepted_weaker(&job.id)? {
         true => Ok(Vec::new()),
         false => Ok(below),
     }
@@ -246,28 +252,28 @@ impl Weigh<'_> {
     pub(crate) fn key_bits(&self, bits: u32, review: &mut Review) {
         if bits < self.minimum.key_bits {
             let minimum = self.minimum.key_bits.to_string();
-            review.below.push(Below { setting: "key_bits", job: bits.to_string(), minimum });
+            review.below.push(Below { setting: "key_bits".into(), job: bits.to_string(), minimum });
         }
     }
 
     pub(crate) fn blinding(&self, range: u32, review: &mut Review) {
         if range < self.minimum.blinding_bits {
             let minimum = self.minimum.blinding_bits.to_string();
-            review.below.push(Below { setting: "blinding_bits", job: range.to_string(), minimum });
+            review.below.push(Below { setting: "blinding_bits".into(), job: range.to_string(), minimum });
         }
     }
 
     pub(crate) fn judge(&self, is_paper: bool, review: &mut Review) {
         if is_paper && self.minimum.judge == Judge::Blinded {
             let (job, minimum) = ("paper".into(), "blinded".into());
-            review.below.push(Below { setting: "judge", job, minimum });
+            review.below.push(Below { setting: "judge".into(), job, minimum });
         }
     }
 
     pub(crate) fn model(&self, model: Publication, review: &mut Review) {
         if model == Publication::Published && self.minimum.model == Publication::Split {
             let (job, minimum) = (shown(&model), shown(&Publication::Split));
-            review.below.push(Below { setting: "model", job, minimum });
+            review.below.push(Below { setting: "model".into(), job, minimum });
         }
     }
 
@@ -275,7 +281,7 @@ impl Weigh<'_> {
         let least = self.minimum.quorum.of(parties);
         if quorum < least {
             review.below.push(Below {
-                setting: "quorum",
+                setting: "quorum".into(),
                 job: of(quorum, parties),
                 minimum: least.to_string(),
             });
@@ -286,7 +292,7 @@ impl Weigh<'_> {
         let least = self.minimum.against.of(parties);
         if bound < least {
             let job = format!("a key made against {bound} of {parties} who collude");
-            review.below.push(Below { setting: "against", job, minimum: least.to_string() });
+            review.below.push(Below { setting: "against".into(), job, minimum: least.to_string() });
         }
     }
 
@@ -340,8 +346,8 @@ mod tests {
         review(&config(minimum), &job, party)
     }
 
-    fn below(kind: Kind, parties: u32, minimum: &str) -> Vec<&'static str> {
-        review_of(kind, parties, 0, minimum).below.iter().map(|below| below.setting).collect()
+    fn below(kind: Kind, parties: u32, minimum: &str) -> Vec<String> {
+        review_of(kind, parties, 0, minimum).below.into_iter().map(|below| below.setting.into()).collect()
     }
 
     fn training(change: impl FnOnce(&mut VerticalSvm)) -> Kind {
@@ -377,7 +383,7 @@ mod tests {
 
     #[test]
     fn what_is_proposed_by_default_is_taken() {
-        let nothing: Vec<&str> = Vec::new();
+        let nothing: Vec<String> = Vec::new();
         for parties in [2, 3, 4, 5] {
             let kind = template(100, names(parties)).unwrap().kind;
             assert_eq!(below(kind, parties, ""), nothing, "{parties}");

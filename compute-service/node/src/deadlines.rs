@@ -5,9 +5,8 @@
 //! adds to the ledger is bounded: one reminder of a record, whoever writes it, and of each node a few clocks a deadline.
 
 use crate::{
-    driver::Input,
+    event::Event,
     poster::{Poster, Standing},
-    run::Event,
     wait::{self, Cause, SILENCE, Wait},
 };
 use gateway_client::{Call, Contract, UnderWay};
@@ -18,7 +17,6 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc as std_mpsc,
     },
     time::Duration,
 };
@@ -54,7 +52,7 @@ pub(crate) struct Quiet {
     /// How long nothing has happened.
     lasts: Duration,
     /// The side of the job that this node runs.
-    running: Option<(std_mpsc::Sender<Input>, Arc<Poster>)>,
+    running: Option<Arc<Poster>>,
 }
 
 impl Quiet {
@@ -65,7 +63,7 @@ impl Quiet {
         accepted: &BTreeSet<u32>,
         takes_part: bool,
         lasts: Duration,
-        running: Option<(std_mpsc::Sender<Input>, Arc<Poster>)>,
+        running: Option<Arc<Poster>>,
     ) -> Option<Self> {
         let deadlines = job.params.deadlines;
         let is_answered = accepted.len() == job.params.participants.len();
@@ -119,6 +117,8 @@ struct Looked {
     asked: u64,
     /// What kept the own submissions off the ledger, and how many had got there by then: between two tries it is still so.
     stuck: (Vec<Cause>, u64),
+    /// Whether it was said that the time is over.
+    overdue: bool,
 }
 
 /// Looks at quiet jobs.
@@ -128,8 +128,6 @@ pub(crate) struct Keeper {
     pub(crate) under_way: UnderWay,
     pub(crate) data_dir: PathBuf,
     pub(crate) events: mpsc::UnboundedSender<Event>,
-    /// The job at whose end the node stops: when its time is over and the ledger cannot be told, it stops, too.
-    pub(crate) until: Option<JobId>,
 }
 
 impl Keeper {
@@ -153,6 +151,7 @@ impl Keeper {
                     over: None,
                     asked: 0,
                     stuck: (Vec::new(), 0),
+                    overdue: false,
                 });
                 if looked.next <= now {
                     self.look(&quiet, looked, &mut acts).await;
@@ -164,7 +163,7 @@ impl Keeper {
 
     async fn look(&self, quiet: &Quiet, looked: &mut Looked, acts: &mut Acts) {
         let ledger = wait::waiting(&self.contract, &quiet.job).await;
-        let standing = quiet.running.as_ref().map_or(Standing::Following, |(_, poster)| poster.standing());
+        let standing = quiet.running.as_ref().map_or(Standing::Following, |poster| poster.standing());
         let done = acts.done.load(Ordering::Relaxed);
         let causes = self.causes(quiet, &ledger, &standing, looked, done);
         // What does not pass is said at once.
@@ -175,7 +174,7 @@ impl Keeper {
         if let Ok(waiting) = &ledger {
             acts.act(quiet, &deadlines, waiting, &standing, looked);
         }
-        self.give_up(quiet, &deadlines, causes, &standing);
+        self.say_overdue(quiet, looked, &deadlines, causes, &standing);
     }
 
     /// Who or what a job waits for.
@@ -189,7 +188,7 @@ impl Keeper {
     ) -> Vec<Cause> {
         let address = self.contract.gateway().address();
         let own = wait::causes(&self.under_way, address);
-        let posts = quiet.running.as_ref().map(|(_, poster)| poster.causes()).unwrap_or_default();
+        let posts = quiet.running.as_ref().map(|poster| poster.causes()).unwrap_or_default();
         let mut stuck = Vec::new();
         posts.into_iter().chain(own).for_each(|cause| wait::add(&mut stuck, cause));
         match stuck.is_empty() {
@@ -237,9 +236,16 @@ impl Keeper {
         let _ = self.events.send(Event::Waiting { job: quiet.job.clone(), wait });
     }
 
-    /// A node that was started for one job does not wait longer than was agreed, though the ledger cannot be told.
-    fn give_up(&self, quiet: &Quiet, deadlines: &Deadlines, causes: Vec<Cause>, standing: &Standing) {
-        if self.until.as_ref() != Some(&quiet.job) || matches!(standing, Standing::Working(_)) {
+    /// Says once that the time of a job is over, where the ledger cannot be told: who waits for the job need not wait longer.
+    fn say_overdue(
+        &self,
+        quiet: &Quiet,
+        looked: &mut Looked,
+        deadlines: &Deadlines,
+        causes: Vec<Cause>,
+        standing: &Standing,
+    ) {
+        if looked.overdue || matches!(standing, Standing::Working(_)) {
             return;
         }
         let limit = if quiet.unanswered.is_empty() { deadlines.step } else { deadlines.accept };
@@ -250,12 +256,10 @@ impl Keeper {
         if quiet.lasts < limit {
             return;
         }
+        looked.overdue = true;
         let since = wait::now().saturating_sub(quiet.lasts.as_secs());
         let reason = format!("gave up {}", Wait { since, causes });
-        match &quiet.running {
-            Some((inputs, _)) => drop(inputs.send(Input::GiveUp(reason))),
-            None => drop(self.events.send(Event::Broken { job: quiet.job.clone(), reason })),
-        }
+        let _ = self.events.send(Event::Overdue { job: quiet.job.clone(), reason });
     }
 }
 

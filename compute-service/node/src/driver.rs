@@ -6,6 +6,7 @@
 use crate::{
     answer::UNFIT,
     facts::{Creator, Fact, Located},
+    jobs::{self, Seconds},
     store::{Store, StoreError},
     wait::{self, SILENCE},
 };
@@ -18,7 +19,6 @@ use std::{
         Arc,
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::Instant,
 };
 
 /// What reaches a driver.
@@ -28,8 +28,6 @@ pub enum Input {
     Fact(Box<Located>),
     /// A record, or the abort, could not be posted, for good.
     PostFailed(String),
-    /// The job's time is over, and the ledger cannot be told so, for this reason.
-    GiveUp(String),
     /// The node stops; the job goes on when it is started again.
     Stop,
 }
@@ -83,43 +81,6 @@ pub struct Progress {
     pub rounds: u32,
     /// Records of this job so far, of all participants.
     pub records: u64,
-}
-
-/// Seconds of work by what it was for: waiting is not in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Seconds {
-    /// Setup and seed.
-    pub keys: f64,
-    /// Chain and noise.
-    pub preparation: f64,
-    /// Iterations and model.
-    pub training: f64,
-    /// Processor time of the whole process meanwhile, network threads included: to ask every thread of the
-    /// arithmetic for its own would cost more than the difference.
-    pub cpu: f64,
-}
-
-impl Seconds {
-    fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
-        let (start, cpu) = (Instant::now(), cpu_seconds());
-        let result = work();
-        let elapsed = start.elapsed().as_secs_f64();
-        match phase {
-            Phase::Setup | Phase::SeedCommit | Phase::SeedOpen => self.keys += elapsed,
-            Phase::Chain | Phase::Noise => self.preparation += elapsed,
-            Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => self.training += elapsed,
-            Phase::Weights | Phase::Margins | Phase::Indicators | Phase::Gradient => self.training += elapsed,
-            _ => self.keys += elapsed,
-        }
-        self.cpu += cpu_seconds() - cpu;
-        result
-    }
-}
-
-/// Processor time of this process so far, in seconds.
-pub fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
 /// How a job ended for this member.
@@ -188,6 +149,7 @@ impl<P: Protocol> Driver<P> {
         let secret = self.store.secret(&self.job.id)?;
         let rules = Rules::new(&self.job.params);
         let mut seconds = Seconds::default();
+        let work = |phase| jobs::of(&self.job.params.kind).work(phase);
         let mut keys: BTreeMap<u32, KeyHash> = BTreeMap::new();
         let mut asked = BTreeSet::new();
         let last_phase = rules.last_phase();
@@ -234,7 +196,6 @@ impl<P: Protocol> Driver<P> {
             };
             let step = match (input, owed, &mut protocol) {
                 (Some(Input::Stop), ..) => return Err(DriverError::Stopped),
-                (Some(Input::GiveUp(reason)), ..) => return Err(DriverError::Untold(reason)),
                 (Some(Input::PostFailed(reason)), ..) => match gave_up.take() {
                     None => Err(Trouble::Post(reason)),
                     // Nor could the abort be posted.
@@ -271,9 +232,11 @@ impl<P: Protocol> Driver<P> {
                         let committed =
                             Committed { block: located.block, tx_id: located.tx_id, record: *record };
                         let folded = match protocol {
-                            Some(protocol) => self
-                                .check_creator(&creator, keys.get(&slot.party), &committed)
-                                .and_then(|()| seconds.measure(slot.phase, || protocol.apply(&committed))),
+                            Some(protocol) => {
+                                self.check_creator(&creator, keys.get(&slot.party), &committed).and_then(
+                                    |()| seconds.measure(work(slot.phase), || protocol.apply(&committed)),
+                                )
+                            }
                             None => Ok(()),
                         };
                         report(&progress);
@@ -283,7 +246,7 @@ impl<P: Protocol> Driver<P> {
                 (None, Some(slot), Some(protocol)) => {
                     asked.insert(slot);
                     ask(Request::Working(slot));
-                    match seconds.measure(slot.phase, || self.make(protocol, slot, &secret))? {
+                    match seconds.measure(work(slot.phase), || self.make(protocol, slot, &secret))? {
                         Ok(body) => {
                             ask(Request::Post(slot, Box::new(body), protocol.used(slot)));
                             Ok(())

@@ -5,6 +5,9 @@ use crate::{
     protected::{self, KeyFileError},
 };
 use paillier::KeyShare;
+use protocol::forms;
+use records::{Fingerprint, KeyEntry, MspId};
+use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -15,6 +18,68 @@ use std::{
 pub struct Keyring {
     data_dir: PathBuf,
     dir: PathBuf,
+}
+
+/// One key, as a node and the ledger know it; no part of a share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeySummary {
+    /// SHA-256 of the public key, hexadecimal.
+    pub fingerprint: Fingerprint,
+    /// For what it is used.
+    pub purpose: String,
+    /// Bits of the modulus N.
+    pub bits: u64,
+    /// Number of members.
+    pub members: u32,
+    /// How many members decrypt together.
+    pub quorum: u32,
+    /// How many colluding members learned nothing of the factors.
+    pub collusion_bound: u32,
+    /// Number of the own share, from 1.
+    pub member: Option<u32>,
+    /// Where the ledger knows the key.
+    pub entry: Option<KeyEntry>,
+}
+
+impl KeySummary {
+    /// Of an own share, with its entry on the ledger.
+    pub fn of_share(share: &KeyShare, entry: Option<KeyEntry>) -> Self {
+        let key = share.key();
+        Self {
+            fingerprint: forms::fingerprint(key),
+            purpose: share.purpose().into(),
+            bits: key.bits(),
+            members: key.parties(),
+            quorum: key.quorum(),
+            collusion_bound: key.collusion_bound(),
+            member: Some(share.index() + 1),
+            entry,
+        }
+    }
+
+    /// Of a key of which the node has no share.
+    pub fn of_entry(entry: KeyEntry) -> Self {
+        Self {
+            fingerprint: entry.fingerprint,
+            purpose: entry.purpose.clone(),
+            bits: entry.bits.into(),
+            members: entry.members.len() as u32,
+            quorum: entry.quorum,
+            collusion_bound: entry.collusion_bound,
+            member: None,
+            entry: Some(entry),
+        }
+    }
+}
+
+/// The entry of the job that made a share; others who have seen the public key can enter it as theirs.
+pub fn own_entry(entries: &[KeyEntry], share: &KeyShare, msp_id: &MspId) -> Option<KeyEntry> {
+    let fingerprint = forms::fingerprint(share.key());
+    let own = |entry: &&KeyEntry| {
+        entry.fingerprint == fingerprint
+            && entry.members.get(share.index() as usize).is_some_and(|member| member == msp_id)
+    };
+    entries.iter().find(own).cloned()
 }
 
 /// Why a key share cannot be had.

@@ -8,7 +8,7 @@ use gateway_client::{
     Block, Call, Contract, Gateway, KvWrite, Meaning, Network, Options, RefusalRules, TransactionInfo,
     TxValidationCode, User,
 };
-use records::{Code, JobId, KeyHash, MAX_PAGE, MspId, NoMspId, Page, Refusal, key};
+use records::{Code, JobId, JobView, KeyHash, MAX_PAGE, MspId, NoMspId, Page, Refusal, key};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -104,23 +104,39 @@ pub async fn check_members(network: &Network, names: &[MspId]) -> Result<(), Mem
     Err(MembersError::Strangers { channel: network.name().into(), names: strangers, members })
 }
 
-/// Why the own peer did not list something.
+/// Why the own peer did not answer a question.
 #[derive(Debug, thiserror::Error)]
-pub enum ListError {
+pub enum QueryError {
     /// It does not answer, or refuses.
     #[error(transparent)]
     Gateway(#[from] gateway_client::Error),
-    /// What it answers is no page.
+    /// What it answers is of another form.
     #[error("the contract's answer cannot be read: {0}")]
     Answer(#[from] serde_json::Error),
+}
+
+impl QueryError {
+    /// Whether the contract refuses with this code.
+    pub fn has_code(&self, code: Code) -> bool {
+        matches!(self, Self::Gateway(e) if e.refusal().is_some_and(|refusal| refusal.code == code.as_str()))
+    }
+}
+
+/// A job with what became of it.
+///
+/// # Errors
+/// See [`QueryError`].
+pub async fn view(contract: &Contract, job: &JobId) -> Result<JobView, QueryError> {
+    let json = contract.evaluate(Call::new("job").arg(job.to_string())).await?;
+    Ok(serde_json::from_slice(&json)?)
 }
 
 /// All entries of a list, page after page; a function that takes the size of a page and its bookmark after what the call
 /// has already.
 ///
 /// # Errors
-/// See [`ListError`].
-pub async fn list<T: DeserializeOwned>(contract: &Contract, call: Call) -> Result<Vec<T>, ListError> {
+/// See [`QueryError`].
+pub async fn list<T: DeserializeOwned>(contract: &Contract, call: Call) -> Result<Vec<T>, QueryError> {
     let mut entries = Vec::new();
     let mut bookmark = String::new();
     loop {

@@ -7,16 +7,18 @@
 //!  └── store: position, facts ┘          └── posts ◄── asks ───┘
 //! ```
 
-pub mod answer;
+mod answer;
 pub mod audit;
 pub mod blobs;
 pub mod config;
 pub mod consent;
 pub mod data;
 mod deadlines;
-pub mod directory;
+mod directory;
 pub mod driver;
+mod event;
 pub mod facts;
+mod handle;
 pub mod instances;
 pub mod jobs;
 pub mod keyring;
@@ -27,12 +29,16 @@ pub mod predictions;
 pub mod proposal;
 pub mod protected;
 pub mod report;
-pub mod run;
+mod run;
 pub mod sklearn;
 pub mod store;
 pub mod verify;
 pub mod wait;
 pub mod worker;
+
+pub use event::Event;
+pub use handle::{Compacted, ConnectError, Events, KeyList, NodeError, NodeHandle, Origin, RequestError};
+pub use run::Node;
 
 /// The operating system's randomness as a generator.
 pub fn os_rng() -> impl rand_core::CryptoRng {

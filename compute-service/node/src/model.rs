@@ -233,6 +233,38 @@ impl Model {
         report.model.ok_or_else(|| ModelError::None { path: path.display().to_string() })?.checked(path)
     }
 
+    /// The model for people.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.job.iter().map(|job| format!("training    {job}")).collect();
+        lines.push(format!("classes     {} (positive), {}", self.positive, self.negative));
+        for holder in &self.holders {
+            if !self.parts.iter().any(|part| part.msp_id == *holder) {
+                lines.push(format!("not here    the part of {holder}"));
+            }
+        }
+        let real = |fixed: i64| fixed as f64 / f64::from(1 << fixed::WEIGHT_PLACES);
+        let intercept = signed(real(self.parts.iter().map(|part| part.intercept).sum()));
+        lines.push(format!("intercept   b = {intercept}; the decision value is w·x − b for scaled x"));
+        lines.push(String::new());
+        lines.push(format!(
+            "{:<24} {:>13} {:>14} {:>14} {:>14}  of",
+            "column", "weight", "centre", "divisor", "gaps become"
+        ));
+        let mut names = self.columns().into_iter();
+        for part in &self.parts {
+            for (column, weight) in part.scaler.fitted().iter().zip(&part.weights) {
+                let [centre, divisor, fill] = [column.centre, column.divisor, column.fill].map(digits);
+                lines.push(format!(
+                    "{:<24} {:>13} {centre:>14} {divisor:>14} {fill:>14}  {}",
+                    names.next().unwrap_or_default(),
+                    signed(real(*weight)),
+                    part.msp_id
+                ));
+            }
+        }
+        lines
+    }
+
     fn checked(self, path: &Path) -> Result<Self, ModelError> {
         let parse = |reason: String| ModelError::Parse { path: path.display().to_string(), reason };
         if self.version != VERSION {
@@ -424,6 +456,21 @@ mod decimal_strings {
     }
 }
 
+/// A number with seven digits that say something, whatever its size.
+fn digits(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".into(),
+        0.1..1e7 => format!("{x:.6}"),
+        _ => format!("{x:.6e}"),
+    }
+}
+
+/// The same with a sign.
+fn signed(x: f64) -> String {
+    let sign = if x < 0.0 { "" } else { "+" };
+    sign.to_string() + &digits(x)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -497,5 +544,21 @@ mod tests {
         for (found, expected) in found.iter().zip(expected) {
             assert!((found - expected).abs() <= 1e-12 * expected.abs(), "{found} and {expected}");
         }
+    }
+
+    #[test]
+    fn numbers_of_any_size_show_their_digits() {
+        for (x, shown) in [
+            (0.0, "0"),
+            (5.996e-9, "5.996000e-9"),
+            (-1e-300, "-1.000000e-300"),
+            (54.25, "54.250000"),
+            (-0.0123456789, "-1.234568e-2"),
+            (9_999_999.0, "9999999.000000"),
+            (1e300, "1.000000e300"),
+        ] {
+            assert_eq!(digits(x), shown);
+        }
+        assert_eq!([signed(2f64.powi(-24)), signed(-1.5)], ["+5.960464e-8", "-1.500000"]);
     }
 }

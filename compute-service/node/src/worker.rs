@@ -2,12 +2,11 @@
 
 use crate::{
     config::Config,
-    directory,
     driver::{Driver, DriverError, Finished, Input, Request, Trouble},
+    event::Event,
     facts::Fact,
-    jobs,
+    jobs::{self, Report},
     poster::Poster,
-    run::Event,
     store::{Ended as EndedJob, Kept, Store, StoreError},
 };
 use dataset::table::Overview;
@@ -91,9 +90,9 @@ impl Worker {
         let job = self.job.id.clone();
         match jobs::of(&self.job.params.kind).run(&self, inputs) {
             Ok((ending, report)) => {
-                let path = report.and_then(|json| {
+                let path = report.and_then(|report| {
                     let path = report_path(&self.config, &job);
-                    match files::write(&path, &json, Access::Owner) {
+                    match files::write(&path, &report.to_json(), Access::Owner) {
                         Ok(()) => Some(path),
                         Err(e) => {
                             tracing::error!(
@@ -106,7 +105,7 @@ impl Worker {
                 });
                 // With the secret and the ledger a share that was deleted could be made again, and what was masked be read.
                 if (path.is_some() || ending.outcome != Outcome::Finished)
-                    && let Err(e) = forget(&self.config, &self.store, &self.job, &ending)
+                    && let Err(e) = forget(&self.store, &self.job, &ending)
                 {
                     tracing::error!(?job, "the job's secret and records are still there: {e}");
                 }
@@ -142,7 +141,7 @@ impl Worker {
 
     /// Makes sure that the own data are those for which the job was accepted.
     pub(crate) fn check_data(&self, digest: &[u8; 32]) -> Result<(), DriverError> {
-        match directory::accepted_other_data(&self.config.data_dir, &self.job.id, digest)? {
+        match self.store.accepted_other_data(&self.job.id, digest)? {
             true => Err(DriverError::OtherData),
             false => Ok(()),
         }
@@ -177,7 +176,7 @@ impl Worker {
                         return Ok((ending, None));
                     }
                 }
-                Ok(Input::PostFailed(reason) | Input::GiveUp(reason)) => {
+                Ok(Input::PostFailed(reason)) => {
                     return Err(DriverError::Untold(format!("{trouble} ({reason})")));
                 }
                 Ok(Input::Stop) | Err(_) => return Err(DriverError::Stopped),
@@ -186,13 +185,8 @@ impl Worker {
     }
 }
 
-/// How a job ended, and its report as JSON.
-pub(crate) type Ended = (Ending, Option<Vec<u8>>);
-
-/// A report as it lies on the disk.
-pub(crate) fn pretty(report: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec_pretty(report).expect("a report has string keys only")
-}
+/// How a job ended, and its report.
+pub(crate) type Ended = (Ending, Option<Report>);
 
 /// Finds what is wrong with what a party brings to a job, before it is accepted; the digest of its data, where it brings any.
 ///
@@ -203,21 +197,44 @@ pub fn check(config: &Config, job: &Job, party: u32) -> Result<Option<[u8; 32]>,
 }
 
 /// Whether nothing is left to do for a job that has ended.
-pub(crate) fn is_over(config: &Config, job: &Job, ending: &Ending) -> bool {
-    if ending.outcome != Outcome::Finished || !directory::is_accepted(&config.data_dir, &job.id) {
-        return true;
+fn is_over(config: &Config, store: &Store, job: &Job, ending: &Ending) -> Result<bool, StoreError> {
+    if ending.outcome != Outcome::Finished || !store.is_accepted(&job.id)? {
+        return Ok(true);
     }
-    match std::fs::read(report_path(config, &job.id)) {
+    Ok(match std::fs::read(report_path(config, &job.id)) {
         Ok(report) => jobs::of(&job.params.kind).is_whole(&report),
         Err(_) => false,
+    })
+}
+
+/// Forgets the jobs that are over: their nodes were killed before they could, or were older.
+pub(crate) fn forget_over(config: &Config, store: &Store) -> Result<(), StoreError> {
+    for id in store.jobs()? {
+        let proposed = store.facts(&id)?.into_iter().find_map(|located| match located.fact {
+            Fact::Proposed(job) => Some(job),
+            _ => None,
+        });
+        if let (Some(job), Some(ending)) = (proposed, ending(store, &id)?)
+            && is_over(config, store, &job, &ending)?
+        {
+            forget(store, &job, &ending)?;
+        }
     }
+    Ok(())
+}
+
+/// How a job ended of which the store still has the facts.
+pub(crate) fn ending(store: &Store, job: &JobId) -> Result<Option<Ending>, StoreError> {
+    Ok(store.facts(job)?.into_iter().find_map(|located| match located.fact {
+        Fact::Ended(ending) => Some(ending),
+        _ => None,
+    }))
 }
 
 /// Forgets a job that is over.
-pub(crate) fn forget(config: &Config, store: &Store, job: &Job, ending: &Ending) -> Result<(), StoreError> {
+pub(crate) fn forget(store: &Store, job: &Job, ending: &Ending) -> Result<(), StoreError> {
     let keep = jobs::of(&job.params.kind).keeps_secret(ending) && store.has_secret(&job.id)?;
     let kept = if keep { Kept::Secret } else { Kept::Nothing };
     let ended = EndedJob { kind: job.params.kind.name().into(), ending: ending.clone() };
-    store.forget(&job.id, &ended, kept)?;
-    directory::forget(&config.data_dir, &job.id)
+    store.forget(&job.id, &ended, kept)
 }

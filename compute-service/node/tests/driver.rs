@@ -135,10 +135,3 @@ fn who_cannot_tell_the_ledger_that_it_gave_up_stops() {
         "{error}"
     );
 }
-
-#[test]
-fn a_job_whose_time_is_over_is_given_up() {
-    let running = Running::start();
-    running.inputs.send(Input::GiveUp("gave up waiting".into())).unwrap();
-    assert!(matches!(running.end(), Err(DriverError::Untold(reason)) if reason == "gave up waiting"));
-}

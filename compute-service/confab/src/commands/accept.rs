@@ -1,20 +1,12 @@
 //! `confab job accept`: what a job asks and reveals, and the answer.
 
-use super::{
-    Done,
-    job::{NodeFile, view},
-};
+use super::{Done, job::NodeFile};
 use crate::output::{is_stdout, write_json};
 use clap::Args;
-use node::{
-    answer,
-    consent::{self, Review},
-    ledger,
-};
-use protocol::Fault;
-use records::{JobId, MspId};
+use node::consent::Review;
+use records::JobId;
 use serde::Serialize;
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct AcceptArgs {
@@ -42,32 +34,26 @@ struct Shown<'a> {
 }
 
 pub async fn run(args: AcceptArgs) -> Done {
-    let config = args.node.load()?;
-    args.node.outputs(&config).writes("--json", args.json.as_deref()).check()?;
-    let gateway = ledger::connect(&config)?;
-    let network = gateway.network(&config.channel);
-    let contract = network.contract(&config.chaincode);
-    let me: MspId = gateway.user().identity().msp_id().parse()?;
-    let job = view(&contract, &args.job).await?.job;
-    let party = job
-        .params
-        .party(&me)
-        .ok_or_else(|| Fault::Input(format!("{me} is no participant of job {}", job.id)))?;
-    let review = consent::review(&config, &job, party);
+    args.node.known_outputs().writes("--json", args.json.as_deref()).check()?;
     let quiet = is_stdout(args.json.as_deref());
+    let (_, node) = args.node.handle(quiet).await?;
+    let review = node.review(&args.job).await?;
     if !quiet {
         show(&review);
     }
     let answered = match args.dry_run {
         true => Ok(()),
-        false => answer::accept(&Arc::new(config), &contract, &me, &job, args.accept_weaker).await,
+        false => node.accept(&args.job, args.accept_weaker).await,
     };
     if let Some(file) = &args.json {
         write_json(file, &Shown { review: &review, accepted: !args.dry_run && answered.is_ok() })?;
     }
     answered?;
     if !args.dry_run && !quiet {
-        say!("accepted; the organisation's node takes part as soon as it runs");
+        match node.is_running() {
+            true => say!("accepted; the organisation's node takes part"),
+            false => say!("accepted; the organisation's node takes part as soon as it runs"),
+        }
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::error::CliError;
 use crate::output::{Steps, is_stdout, outputs, write_json, write_private_json};
 use clap::Args;
 use key_generation::{Audited, Opening, Verdict};
-use node::{audit, ledger, store::Store};
+use node::audit;
 use records::JobId;
 use std::path::{Path, PathBuf};
 
@@ -36,12 +36,10 @@ pub struct AuditArgs {
     json: Option<PathBuf>,
 }
 
-pub fn open(args: &OpenArgs) -> Done {
-    let config = args.node.load()?;
-    args.node.outputs(&config).writes("--out", Some(&args.out)).check()?;
-    let store = Store::open(&config.data_dir)?;
-    let gateway = ledger::connect(&config)?;
-    let opening = audit::open(&store, &gateway.user().identity().msp_id().parse()?, &args.job)?;
+pub async fn open(args: &OpenArgs) -> Done {
+    args.node.known_outputs().writes("--out", Some(&args.out)).check()?;
+    let (_, node) = args.node.handle(false).await?;
+    let opening = node.open_secret(&args.job).await?;
     write_private_json(&args.out, &opening)?;
     say!("{}", args.out.display());
     tell!("give it to the organisation that audits the job: confab key audit {} --opened FILE …", args.job);

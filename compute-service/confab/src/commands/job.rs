@@ -10,20 +10,18 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use files::Outputs;
-use gateway_client::{Call, Contract, Network};
+use gateway_client::{Contract, Network};
 use node::{
+    NodeHandle,
     config::Config,
     data,
+    jobs::state,
     ledger::{self, MembersError},
-    model::Model,
-    predictions, proposal, wait, worker,
+    predictions, proposal,
 };
-use records::{Code, Deadlines, Fingerprint, JobId, JobParams, JobView, Kind, MspId, Outcome};
+use records::{Deadlines, Fingerprint, JobId, JobParams, Kind, MspId, Outcome};
 use serde::Serialize;
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
 pub enum JobCommand {
@@ -171,47 +169,25 @@ impl NodeFile {
         Ok((config, contract))
     }
 
+    /// The configuration, and a handle on the organisation's node; where none runs, on its directory. Says which on standard
+    /// error, unless standard output is for a machine.
+    pub async fn handle(&self, quiet: bool) -> Done<(Config, NodeHandle)> {
+        let config = self.load()?;
+        let handle = NodeHandle::open(config.clone()).await?;
+        let dir = config.data_dir.display();
+        match (quiet, handle.is_running()) {
+            (true, _) => {}
+            (false, true) => tell!("asking the node that runs in {dir}"),
+            (false, false) => tell!("no node runs in {dir}: this command opens it itself"),
+        }
+        Ok((config, handle.saying(|wait| tell!("{wait}"))))
+    }
+
     /// The configuration, and the channel as the organisation's peer shows it.
     pub fn channel(&self) -> Done<(Config, Network)> {
         let config = self.load()?;
         let network = ledger::connect(&config)?.network(&config.channel);
         Ok((config, network))
-    }
-}
-
-/// Proposes a job in the organisation's name. Whom it names has to be a member of the channel.
-pub async fn propose(node: &NodeFile, params: &JobParams) -> Done<Contract> {
-    let (config, network) = node.channel()?;
-    ledger::check_members(&network, &params.participants).await?;
-    let contract = network.contract(&config.chaincode);
-    submit(&contract, Call::new("propose").arg(serde_json::to_vec(params)?)).await?;
-    Ok(contract)
-}
-
-/// How long a call of a person's is tried again.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Submits a call of a person's.
-async fn submit(contract: &Contract, call: Call) -> Done {
-    wait::submit(contract, call, PATIENCE, |wait| tell!("{wait}")).await?;
-    Ok(())
-}
-
-/// A job as the own peer knows it; waits a little for one whose proposal has not reached it yet.
-pub async fn view(contract: &Contract, job: &JobId) -> Done<JobView> {
-    const LAG: Duration = Duration::from_secs(3);
-    let start = tokio::time::Instant::now();
-    loop {
-        match contract.evaluate(Call::new("job").arg(job.to_string())).await {
-            Ok(json) => return Ok(serde_json::from_slice(&json)?),
-            Err(e)
-                if e.refusal().is_some_and(|r| r.code == Code::UnknownJob.as_str())
-                    && start.elapsed() < LAG =>
-            {
-                tokio::time::sleep(Duration::from_millis(250)).await;
-            }
-            Err(e) => return Err(e.into()),
-        }
     }
 }
 
@@ -224,16 +200,15 @@ pub async fn run(command: JobCommand) -> Done {
             let in_file = |e: &dyn std::fmt::Display| format!("{}: {e}", params.display());
             let params: JobParams = serde_json::from_slice(&text).map_err(|e| in_file(&e))?;
             params.validate().and_then(|()| params.check_text()).map_err(|e| in_file(&e))?;
-            propose(&node, &params).await?;
-            say!("{}", params.id());
+            say!("{}", node.handle(false).await?.1.propose(&params).await?);
             Ok(())
         }
         JobCommand::Accept(args) => accept::run(args).await,
         JobCommand::Refuse { node, job, reason } => {
-            submit(&node.open()?.1, Call::new("refuse").arg(job.to_string()).arg(reason)).await
+            Ok(node.handle(false).await?.1.refuse(&job, &reason).await?)
         }
         JobCommand::Abort { node, job, reason } => {
-            submit(&node.open()?.1, Call::new("abort").arg(job.to_string()).arg(reason)).await
+            Ok(node.handle(false).await?.1.abort(&job, &reason).await?)
         }
         JobCommand::Watch { node, job, once, json } => follow(&node, job, once, json).await,
         JobCommand::Result { node, job, json, model } => result(&node, job, json, model).await,
@@ -340,10 +315,11 @@ fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
 }
 
 async fn follow(node: &NodeFile, job: Option<JobId>, once: bool, json: Option<PathBuf>) -> Done {
-    let (config, contract) = node.open()?;
-    node.outputs(&config).writes("--json", json.as_deref()).check()?;
+    node.known_outputs().writes("--json", json.as_deref()).check()?;
+    let quiet = is_stdout(json.as_deref());
+    let (_, handle) = node.handle(quiet).await?;
     let Some(job) = job else {
-        let all: Vec<JobView> = ledger::list(&contract, Call::new("jobs")).await?;
+        let all = handle.jobs().await?;
         if let Some(file) = json {
             return write_json(&file, &all);
         }
@@ -352,7 +328,7 @@ async fn follow(node: &NodeFile, job: Option<JobId>, once: bool, json: Option<Pa
         }
         return Ok(());
     };
-    let quiet = is_stdout(json.as_deref());
+    let (_, contract) = node.open()?;
     let tell = |state: &str| {
         if !quiet {
             say!("{state}");
@@ -360,12 +336,12 @@ async fn follow(node: &NodeFile, job: Option<JobId>, once: bool, json: Option<Pa
     };
     let view = match once {
         true => {
-            let view = view(&contract, &job).await?;
+            let view = handle.job(&job).await?;
             tell(&state(&view));
             watch::reminded(&contract, &view).await?.iter().for_each(|line| tell(line));
             view
         }
-        false => watch::until_the_end(&contract, &job, tell).await?,
+        false => watch::until_the_end(&handle, &contract, &job, tell).await?,
     };
     json.map_or(Ok(()), |file| write_json(&file, &view))?;
     match &view.ending {
@@ -374,103 +350,19 @@ async fn follow(node: &NodeFile, job: Option<JobId>, once: bool, json: Option<Pa
     }
 }
 
-/// What became of a job so far, in a line.
-pub fn state(view: &JobView) -> String {
-    if let Some(ending) = &view.ending {
-        return ending.to_string();
-    }
-    let answers = view.job.params.participants.iter().zip(&view.acceptances);
-    let waiting: Vec<&str> =
-        answers.filter(|(_, acceptance)| acceptance.is_none()).map(|(name, _)| name.as_str()).collect();
-    match waiting.is_empty() {
-        true => match &view.job.params.kind {
-            Kind::VerticalSvm(training) => format!("running: {} iterations", training.iterations),
-            Kind::VerticalPredict(predict) => format!("running: {} rows", predict.instances),
-            Kind::HorizontalSvm(training) => format!("running: at most {} iterations", training.iterations),
-            other => format!("running: {}", other.name()),
-        },
-        false => format!("proposed by {}; waits for {}", view.job.proposer, waiting.join(", ")),
-    }
-}
-
 async fn result(node: &NodeFile, job: JobId, json: Option<PathBuf>, model: Option<PathBuf>) -> Done {
-    let (config, contract) = node.open()?;
-    node.outputs(&config).writes("--json", json.as_deref()).writes("--model", model.as_deref()).check()?;
-    let path = worker::report_path(&config, &job);
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(e) => {
-            // Why there is none: the ledger knows.
-            let view = view(&contract, &job).await?;
-            let advice = match &view.ending {
-                Some(ending) if ending.outcome == Outcome::Finished => {
-                    format!("cannot read {}: {e}; start the node, it makes the report", path.display())
-                }
-                _ => format!("there is no result, for the job is {}", state(&view)),
-            };
-            return Err(advice.into());
-        }
-    };
-    if let Ok(report) = serde_json::from_slice::<worker::KeyReport>(&text) {
-        if let Some(file) = json {
-            return write_json(&file, &report);
-        }
-        say!("ending      {}", report.ending);
-        say!("key         {}", report.key);
-        if let Some(share) = &report.share {
-            say!("own share   {}", share.display());
-        }
-        return Ok(());
+    let outputs = node.known_outputs().writes("--json", json.as_deref());
+    outputs.writes("--model", model.as_deref()).check()?;
+    let (_, handle) = node.handle(is_stdout(json.as_deref())).await?;
+    let report = handle.report(&job).await?;
+    if let Some(file) = model {
+        let model = report.model().ok_or("the model stays with the analyst, whose node has it")?;
+        write_private_json(&file, model)?;
     }
-    if let Ok(report) = serde_json::from_slice::<worker::PredictReport>(&text) {
-        if write_report(&report, json)? {
-            return Ok(());
-        }
-        say!("ending      {}", report.ending);
-        say!("");
-        say!("{:<24} class", "id");
-        for (id, class) in &report.classes {
-            say!("{id:<24} {class}");
-        }
-        say!("");
-        say!("what these predictions reveal");
-        report.reveals.iter().for_each(|line| say!("  - {line}"));
-        return Ok(());
+    if !write_report(&report, json)? {
+        report.lines().iter().for_each(|line| say!("{line}"));
     }
-    if let Ok(report) = serde_json::from_slice::<worker::RowsReport>(&text) {
-        keep(report.model.as_ref(), model)?;
-        if write_report(&report, json)? {
-            return Ok(());
-        }
-        say!("ending      {}", report.ending);
-        say!("iterations  {}", report.iterations);
-        match &report.model {
-            Some(model) => super::model::show(model),
-            None => say!("model       with the analyst"),
-        }
-        return Ok(());
-    }
-    let report: worker::JobReport =
-        serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))?;
-    keep(Some(&report.model), model)?;
-    if write_report(&report, json)? {
-        return Ok(());
-    }
-    let inside: usize = report.indicators.iter().flatten().filter(|inside| **inside).count();
-    let visits: usize = report.indicators.iter().map(Vec::len).sum();
-    say!("ending      {}", report.ending);
-    say!(
-        "iterations  {}, {inside} of {visits} visited instances were inside the margin",
-        report.indicators.len()
-    );
-    super::model::show(&report.model);
     Ok(())
-}
-
-/// Writes what the organisation has of the model, where that was asked for.
-fn keep(model: Option<&Model>, file: Option<PathBuf>) -> Done {
-    let Some(file) = file else { return Ok(()) };
-    write_private_json(&file, model.ok_or("the model stays with the analyst, whose node has it")?)
 }
 
 /// Writes a report for machines, where that was asked for; whether standard output is taken by it.

@@ -8,7 +8,7 @@ use gateway_client::{Call, ChannelConfig, Definition, Error, Gateway, ProfileErr
 use msp::Certificate;
 use node::{
     config::Config,
-    ledger::{self, ListError},
+    ledger::{self, QueryError},
 };
 use records::JobView;
 use std::{
@@ -152,7 +152,7 @@ pub async fn run(args: JoinArgs) -> Done {
         package(&args, address, &Place { own, config: &known, definition: definition.ok().flatten() })?;
     }
     match ledger::list::<JobView>(&network.contract(&config.chaincode), Call::new("jobs")).await {
-        Err(ListError::Answer(e)) => {
+        Err(QueryError::Answer(e)) => {
             let name = &config.chaincode;
             return Err(format!("chaincode {name} is another one than the job contract: {e}").into());
         }

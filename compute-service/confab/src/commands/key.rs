@@ -1,7 +1,7 @@
 use super::{
     Done,
     audit::{self, AuditArgs, OpenArgs},
-    job::{self, NodeFile},
+    job::NodeFile,
     protect::{self, ProtectArgs},
     watch,
 };
@@ -16,8 +16,9 @@ use clap::{Args, Subcommand};
 use experiment::{Participants, Runner};
 use gateway_client::{Call, Contract};
 use node::{
+    KeyList,
     config::Config,
-    keyring::{Keyring, KeyringError},
+    keyring::{KeySummary, Keyring, KeyringError, own_entry},
     ledger, proposal, protected,
 };
 use paillier::KeyShare;
@@ -92,7 +93,7 @@ pub enum KeyCommand {
     /// Open this node's secret of a negotiation that failed, so that others see that it followed the protocol.
     ///
     /// Refused unless the node has read that the job ended without a key: then its candidates are used for nothing, and
-    /// the secret was used for nothing else. Stop the node meanwhile. The secret of a job that made a key, of a refresh
+    /// the secret was used for nothing else. The secret of a job that made a key, of a refresh
     /// or of a training is never opened.
     Open(OpenArgs),
     /// Find out who spoilt a negotiation that failed, from the secrets that its members opened.
@@ -205,16 +206,8 @@ pub struct RefreshArgs {
 /// One key, for people and machines.
 #[derive(Serialize)]
 struct Shown {
-    fingerprint: Fingerprint,
-    purpose: String,
-    bits: u64,
-    members: u32,
-    quorum: u32,
-    collusion_bound: u32,
-    /// Number of the own share, from 1.
-    member: Option<u32>,
-    /// Where the ledger knows the key.
-    entry: Option<KeyEntry>,
+    #[serde(flatten)]
+    key: KeySummary,
     #[serde(skip_serializing_if = "Option::is_none")]
     public: Option<paillier::KeyParts>,
 }
@@ -251,7 +244,7 @@ pub async fn run(command: KeyCommand) -> Done {
         KeyCommand::Protect(args) => protect::protect(&args),
         KeyCommand::Unprotect(args) => protect::unprotect(&args),
         KeyCommand::Delete { node, key, yes } => delete(&node, &key, yes),
-        KeyCommand::Open(args) => audit::open(&args),
+        KeyCommand::Open(args) => audit::open(&args).await,
         KeyCommand::Audit(args) => audit::audit(args).await,
         KeyCommand::Deal { parties, quorum, size, out } => deal(parties, quorum, size, &out),
     }
@@ -339,10 +332,11 @@ async fn conclude(
     let mut params = proposal::job_params(kind, participants)?;
     params.deadlines = Some(deadlines.or(Deadlines::PEOPLE));
     params.validate()?;
-    let contract = job::propose(node, &params).await?;
-    let job = params.id();
+    let (_, handle) = node.handle(is_stdout(json)).await?;
+    let (_, contract) = node.open()?;
+    let job = handle.propose(&params).await?;
     tell!("proposed job {job}; each participant accepts it: confab job accept --config FILE {job}");
-    let view = watch::until_the_end(&contract, &job, |state| tell!("{state}")).await?;
+    let view = watch::until_the_end(&handle, &contract, &job, |state| tell!("{state}")).await?;
     if view.ending.as_ref().is_none_or(|ending| ending.outcome != records::Outcome::Finished) {
         let how = view.ending.map_or_else(|| "not ended".into(), |ending| ending.to_string());
         return Err(CliError::participant(format!("the job was {how}")));
@@ -395,22 +389,7 @@ async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
         }
     }
     tell!("all shares were on this machine; carry each file to its member and delete it here");
-    args.json.as_deref().map_or(Ok(()), |file| write_json(file, &shown(&shares[0], None, None)))
-}
-
-fn shown(share: &KeyShare, entry: Option<KeyEntry>, public: Option<paillier::KeyParts>) -> Shown {
-    let key = share.key();
-    Shown {
-        fingerprint: forms::fingerprint(key),
-        purpose: share.purpose().into(),
-        bits: key.bits(),
-        members: key.parties(),
-        quorum: key.quorum(),
-        collusion_bound: key.collusion_bound(),
-        member: Some(share.index() + 1),
-        entry,
-        public,
-    }
+    args.json.as_deref().map_or(Ok(()), |file| write_json(file, &KeySummary::of_share(&shares[0], None)))
 }
 
 fn delete(node: &NodeFile, key: &str, yes: bool) -> Done {
@@ -448,46 +427,20 @@ fn confirmed() -> Done<bool> {
     Ok(matches!(answer.trim(), "y" | "yes"))
 }
 
-/// A key of which the node has no share.
-fn of_others(entry: KeyEntry) -> Shown {
-    Shown {
-        fingerprint: entry.fingerprint,
-        purpose: entry.purpose.clone(),
-        bits: entry.bits.into(),
-        members: entry.members.len() as u32,
-        quorum: entry.quorum,
-        collusion_bound: entry.collusion_bound,
-        member: None,
-        entry: Some(entry),
-        public: None,
-    }
-}
-
 async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
-    let (config, contract) = node.open()?;
-    node.outputs(&config).writes("--json", json).check()?;
-    let shares = Keyring::of(&config).list()?;
-    let entries: Vec<KeyEntry> = match ledger::list(&contract, Call::new("keys")).await {
-        Ok(entries) => entries,
-        Err(e) => {
-            tell!("the ledger cannot be asked ({e}): these are the node's own shares only");
-            Vec::new()
-        }
-    };
-    let me = own_msp_id(&config)?;
-    let mut all: Vec<Shown> =
-        shares.iter().map(|share| shown(share, own_entry(&entries, share, &me), None)).collect();
-    let others: Vec<&KeyEntry> =
-        entries.iter().filter(|entry| all.iter().all(|known| known.entry.as_ref() != Some(*entry))).collect();
-    all.extend(others.into_iter().map(|entry| of_others(entry.clone())));
+    node.known_outputs().writes("--json", json).check()?;
+    let KeyList { keys, ledger } = node.handle(is_stdout(json)).await?.1.keys().await?;
+    if let Some(reason) = ledger {
+        tell!("the ledger cannot be asked ({reason}): these are the node's own shares only");
+    }
     if let Some(file) = json {
-        write_json(file, &all)?;
+        write_json(file, &keys)?;
     }
     if !is_stdout(json) {
-        if all.is_empty() {
+        if keys.is_empty() {
             tell!("no keys; `confab key negotiate --config FILE MEMBERS…` makes one");
         }
-        for key in &all {
+        for key in &keys {
             let own = key.member.map_or("no share here".into(), |member| format!("own share {member}"));
             say!(
                 "{}  {} of {}, {} bits, {}, {own}",
@@ -505,7 +458,10 @@ async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
 async fn show(args: &ShowArgs) -> Done {
     let outputs = args.config.iter().chain(&args.file).fold(outputs(), |outputs, file| outputs.reads(file));
     outputs.writes("--json", args.json.as_deref()).check()?;
-    let with_public = |share: &KeyShare, entry| shown(share, entry, Some(share.key().to_parts()));
+    let with_public = |share: &KeyShare, entry| Shown {
+        key: KeySummary::of_share(share, entry),
+        public: Some(share.key().to_parts()),
+    };
     let key = match (&args.file, &args.config, &args.key) {
         (Some(file), ..) => with_public(&protected::share(file)?, None),
         (_, Some(config), Some(key)) => {
@@ -515,13 +471,13 @@ async fn show(args: &ShowArgs) -> Done {
                     let entries = entries(&contract, forms::fingerprint(share.key())).await?;
                     with_public(&share, own_entry(&entries, &share, &own_msp_id(&config)?))
                 }
-                Err(missing @ KeyringError::Missing { .. }) => of_others(
-                    match key.parse() {
+                Err(missing @ KeyringError::Missing { .. }) => {
+                    let entry = match key.parse() {
                         Ok(key) => entries(&contract, key).await.unwrap_or_default().into_iter().next(),
                         Err(_) => None,
-                    }
-                    .ok_or(missing)?,
-                ),
+                    };
+                    Shown { key: KeySummary::of_entry(entry.ok_or(missing)?), public: None }
+                }
                 Err(e) => return Err(e.into()),
             }
         }
@@ -531,6 +487,7 @@ async fn show(args: &ShowArgs) -> Done {
         write_json(file, &key)?;
     }
     if !is_stdout(args.json.as_deref()) {
+        let key = &key.key;
         say!("fingerprint  {}", key.fingerprint);
         say!("purpose      {}", key.purpose);
         say!("modulus      {} bits", key.bits);
@@ -562,16 +519,6 @@ async fn entries(contract: &Contract, fingerprint: Fingerprint) -> Done<Vec<KeyE
         Err(e) if e.refusal().is_some_and(|r| r.code == Code::UnknownKey.as_str()) => Ok(Vec::new()),
         Err(e) => Err(e.into()),
     }
-}
-
-/// The entry of the job that made a share; others who have seen the public key can enter it as theirs.
-fn own_entry(entries: &[KeyEntry], share: &KeyShare, msp_id: &MspId) -> Option<KeyEntry> {
-    let fingerprint = forms::fingerprint(share.key());
-    let own = |entry: &&KeyEntry| {
-        entry.fingerprint == fingerprint
-            && entry.members.get(share.index() as usize).is_some_and(|member| member == msp_id)
-    };
-    entries.iter().find(own).cloned()
 }
 
 fn own_msp_id(config: &Config) -> Done<MspId> {

@@ -1,17 +1,15 @@
-use super::Done;
+use super::{Done, job::NodeFile};
 use crate::{error::CliError, shutdown};
 use clap::{Args, Subcommand};
-use node::{
-    config::Config,
-    run::{Event, Until},
-};
-use records::{JobId, KeyGeneration, Outcome};
+use node::{Event, Events, Node, NodeHandle, config::Config, worker};
+use records::{Ending, JobId, KeyGeneration, Outcome};
 use std::path::{Path, PathBuf};
 
 /// Runs an organisation's node.
 ///
-/// It follows the ledger's blocks, accepts the jobs that its configuration names (others wait for `confab job accept`),
-/// and takes part in every accepted job until it has ended. It can be stopped and started at any time: it goes on where
+/// It follows the ledger's blocks, accepts the jobs that its configuration or --accept names (others wait for
+/// `confab job accept`), and takes part in every accepted job until it has ended. Commands of the same configuration
+/// ask it, by a socket in its data directory. It can be stopped and started at any time: it goes on where
 /// it was. Results are kept as DATA_DIR/jobs/JOB.json.
 ///
 /// A configuration:
@@ -30,6 +28,9 @@ pub struct NodeArgs {
     /// The configuration file (TOML).
     #[arg(long, required = true)]
     config: Option<PathBuf>,
+    /// A job that the node accepts by itself, as those in its configuration; can be given several times.
+    #[arg(long, value_name = "JOB")]
+    accept: Vec<JobId>,
     /// Stop when this job has ended.
     #[arg(long, value_name = "JOB")]
     until: Option<JobId>,
@@ -43,7 +44,7 @@ pub struct NodeArgs {
 
 #[derive(Subcommand)]
 enum NodeCommand {
-    /// Write the database of a node that does not run anew, without what it has forgotten.
+    /// Write a node's database anew, without what it has forgotten.
     ///
     /// A node forgets the records and the secret of a job once its report is written; the file keeps the room, and may keep
     /// what was forgotten until it is written over. A node does this by itself when it starts, where the file is large and
@@ -55,22 +56,21 @@ enum NodeCommand {
     },
 }
 
-fn compact(config: &Path) -> Done {
-    let mut store = node::run::open(&Config::load(config)?)?;
-    let (before, _) = store.usage()?;
-    store.compact()?;
-    let (after, stored) = store.usage()?;
-    say!("{before} bytes became {after}, with {stored} bytes stored in them");
+async fn compact(config: &Path) -> Done {
+    let (_, node) = NodeFile::at(config).handle(false).await?;
+    let done = node.compact().await?;
+    say!("{} bytes became {}, with {} bytes stored in them", done.before, done.after, done.stored);
     Ok(())
 }
 
 pub async fn run(args: NodeArgs) -> Done {
     let path = match (args.command, args.config) {
-        (Some(NodeCommand::Compact { config }), _) => return compact(&config),
+        (Some(NodeCommand::Compact { config }), _) => return compact(&config).await,
         (None, Some(path)) => path,
         (None, None) => return Err("name the configuration file: --config".into()),
     };
-    let config = Config::load(&path)?;
+    let mut config = Config::load(&path)?;
+    config.accept.extend(args.accept.iter().map(JobId::to_string));
     let requested = shutdown::requested();
     let stop = async {
         if args.stop_with_stdin {
@@ -82,16 +82,57 @@ pub async fn run(args: NodeArgs) -> Done {
             requested.await;
         }
     };
-    let until = Until { job: args.until };
-    let accepts = config.accept.clone();
-    let watch = |event: &Event| match args.events {
+    let tell = |event: &Event| match args.events {
         true => emit(event),
-        false => show(event, &path, &accepts),
+        false => show(event, &path, &config.accept),
     };
-    match node::run::run(config, until, stop, watch).await? {
+    let node = Node::start(config.clone()).await?;
+    let events = node.watch().await?;
+    let ending = tokio::select! {
+        () = stop => Ok(None),
+        ending = follow(&node, events, &config, args.until.as_ref(), tell) => ending,
+    };
+    node.shut_down().await?;
+    match ending? {
         Some(ending) if ending.outcome != Outcome::Finished => Err(CliError::ended(&ending)),
-        _ => Ok(()),
+        // Where the node stopped by itself, it says why.
+        _ => Ok(node.stopped().await?),
     }
+}
+
+/// Tells what happens until the node stops or, where one is given, until the job has ended. Returns how that job ended.
+async fn follow(
+    node: &NodeHandle,
+    mut events: Events,
+    config: &Config,
+    until: Option<&JobId>,
+    tell: impl Fn(&Event),
+) -> Done<Option<Ending>> {
+    while let Some(event) = events.next().await {
+        tell(&event);
+        let is_awaited = event.job().is_some_and(|job| Some(job) == until);
+        match event {
+            // One that ended before is not told of again.
+            Event::Following { .. } => {
+                let Some(job) = until else { continue };
+                let Some(ending) = node.ended(job).await? else { continue };
+                let report = Some(worker::report_path(config, job)).filter(|path| path.exists());
+                tell(&Event::Ended { job: job.clone(), ending: ending.clone(), report });
+                return Ok(Some(ending));
+            }
+            Event::Ended { ending, .. } if is_awaited => return Ok(Some(ending)),
+            Event::Broken { job, reason }
+            | Event::Lost { job, reason }
+            | Event::Weaker { job, reason }
+            | Event::Overdue { job, reason }
+                if is_awaited =>
+            {
+                return Err(CliError::environment(format!("job {job}: {reason}")));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 fn emit(event: &Event) {
@@ -136,6 +177,7 @@ fn show(event: &Event, config: &Path, accepts: &[String]) {
             say!("job {job} stands still; start the node again to go on: {reason}");
         }
         Event::Waiting { job, wait } => say!("job {job}: {wait}"),
+        Event::Overdue { job, reason } => say!("job {job}: its time is over: {reason}"),
         Event::Data { job, table } => {
             say!("job {job} uses the own data");
             table.lines().iter().for_each(|(about, text)| say!("  {about:<8} {text}"));

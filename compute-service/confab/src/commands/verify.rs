@@ -1,7 +1,4 @@
-use super::{
-    Done,
-    job::{NodeFile, view},
-};
+use super::{Done, job::NodeFile};
 use crate::{
     error::CliError,
     output::{Steps, is_stdout, outputs, write_json},
@@ -71,7 +68,7 @@ impl Source {
         let config = Config::load(path)?;
         let channel = ledger::connect(&config)?.network(&config.channel);
         if !self.msp.is_empty() {
-            require_msps(&self.msp, &view(&channel.contract(&config.chaincode), id).await?)?;
+            require_msps(&self.msp, &ledger::view(&channel.contract(&config.chaincode), id).await?)?;
         }
         let msps =
             self.msp.iter().map(|(id, folder)| Msp::load(id, folder)).collect::<Result<Vec<_>, _>>()?;

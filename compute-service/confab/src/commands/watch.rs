@@ -1,13 +1,12 @@
 //! Waits for the end of a job, and says for whom or what it waits.
 
-use super::{
-    Done,
-    job::{self, state},
-};
+use super::Done;
 use crate::error::{CliError, of_wait};
 use gateway_client::{BlockStream, Checkpoint, Contract, Failure};
 use node::{
+    NodeHandle, RequestError,
     facts::Fact,
+    jobs::state,
     ledger,
     wait::{self, Cause, SILENCE, Wait},
 };
@@ -42,11 +41,16 @@ pub async fn reminded(contract: &Contract, view: &JobView) -> Done<Vec<String>> 
 ///
 /// # Errors
 /// What trying again does not cure; and, when nothing happens for longer than the job's deadlines, what it waits for.
-pub async fn until_the_end(contract: &Contract, job: &JobId, tell: impl Fn(&str)) -> Done<JobView> {
+pub async fn until_the_end(
+    node: &NodeHandle,
+    contract: &Contract,
+    job: &JobId,
+    tell: impl Fn(&str),
+) -> Done<JobView> {
     let mut away = Away::new(contract, &tell);
     // The blocks from before the first look on: nothing is missed between them.
     let height = away.again(async || Ok(contract.network().height().await?)).await?;
-    let view = away.again(async || job::view(contract, job).await).await?;
+    let view = away.again(async || Ok(node.job(job).await?)).await?;
     tell(&state(&view));
     let is_open = view.acceptances.iter().any(Option::is_none);
     let mut watch = Watch {
@@ -127,6 +131,9 @@ impl<'a, T: Fn(&str)> Away<'a, T> {
 
 /// Whether asking again may help.
 fn passes(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<RequestError>() {
+        return error.may_pass();
+    }
     let call = error.downcast_ref::<gateway_client::Error>().and_then(gateway_client::Error::call);
     call.is_some_and(|call| matches!(call.failure(), Failure::Unavailable | Failure::TimedOut))
 }

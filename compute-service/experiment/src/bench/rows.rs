@@ -5,7 +5,7 @@ use crate::{
     progress::Progress,
 };
 use dataset::table::{Columns, Table};
-use node::{driver::cpu_seconds, proposal};
+use node::{jobs::cpu_seconds, proposal};
 use protocol::{JobSecret, simulate};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};

@@ -12,7 +12,7 @@ pub use recording::{Recording, Round};
 pub use replay::{Replayed, replay};
 
 use gateway_client::{Contract, Gateway, Network};
-use node::{driver::DriverError, run::NodeError, store::StoreError};
+use node::{NodeError, driver::DriverError, store::StoreError};
 use records::{MspId, NoMspId};
 
 /// A participant's way to the ledger.

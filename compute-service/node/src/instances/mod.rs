@@ -22,7 +22,7 @@ pub use provide::{Offer, Provided};
 use crate::{
     blobs::BlobError,
     config::Config,
-    ledger::{self, ListError},
+    ledger::{self, QueryError},
     protected::KeyFileError,
     store::StoreError,
 };
@@ -229,8 +229,8 @@ impl Sharing {
     /// All pages of a list.
     async fn list<T: DeserializeOwned>(&self, call: Call) -> Result<Vec<T>, Problem> {
         ledger::list(&self.contract, call).await.map_err(|e| match e {
-            ListError::Gateway(e) => e.into(),
-            ListError::Answer(e) => Problem::Answer(e.to_string()),
+            QueryError::Gateway(e) => e.into(),
+            QueryError::Answer(e) => Problem::Answer(e.to_string()),
         })
     }
 

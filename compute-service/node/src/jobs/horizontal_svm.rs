@@ -1,18 +1,18 @@
 //! Training by rows on a node.
 
-use super::{NodeJob, Replay, Replayed};
+use super::{NodeJob, Replay, Replayed, Report, Seconds, Told, Work};
 use crate::{
     config::Config,
     consent::{Below, Review, Weigh, shown},
     data,
-    driver::{DriverError, Input, Seconds},
+    driver::{DriverError, Input},
     model::Model,
     report,
-    worker::{Ended, Traffic, Worker, pretty},
+    worker::{Ended, Traffic, Worker},
 };
 use dataset::table::Overview;
 use protocol::{Fault, JobSecret};
-use records::{Comparison, Ending, HorizontalSvm, Job};
+use records::{Comparison, Ending, HorizontalSvm, Job, Phase};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::horizontal::{self, HorizontalSvm as Training};
@@ -49,6 +49,25 @@ pub struct RowsReport {
     /// Most memory that the node's process has held so far, in bytes, where the system says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,
+}
+
+impl Told for RowsReport {
+    fn ending(&self) -> &Ending {
+        &self.ending
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("iterations  {}", self.iterations)];
+        match &self.model {
+            Some(model) => lines.extend(model.lines()),
+            None => lines.push("model       with the analyst".into()),
+        }
+        lines
+    }
+
+    fn model(&self) -> Option<&Model> {
+        self.model.as_ref()
+    }
 }
 
 /// Most memory that this process has held so far, in bytes; Linux says so.
@@ -97,47 +116,71 @@ impl NodeJob for HorizontalSvm {
                 peak_memory: peak_memory(),
             }
         });
-        Ok((finished.ending, report.as_ref().map(pretty)))
+        Ok((finished.ending, report.map(|report| Report::HorizontalSvm(Box::new(report)))))
     }
 
     fn review(&self, weigh: &Weigh, review: &mut Review) {
         let noise = self.gradient_noise.as_ref();
         let most = self.providers(weigh.params.parties()).saturating_mul(self.rows);
         review.parameters = vec![
-            ("analyst", weigh.name(self.analyst).into()),
-            ("columns", self.columns.join(", ")),
-            ("classes", format!("{} and {}", self.positive, self.negative)),
-            ("room for rows", format!("{} of each provider", self.rows)),
-            ("updates", format!("at most {} of {} rows of each provider", self.iterations, self.active())),
-            ("judge", if self.comparison == Comparison::Paper { "paper" } else { "blinded" }.into()),
-            ("key", format!("{} bits, the analyst's own", self.key_bits)),
+            ("analyst".into(), weigh.name(self.analyst).into()),
+            ("columns".into(), self.columns.join(", ")),
+            ("classes".into(), format!("{} and {}", self.positive, self.negative)),
+            ("room for rows".into(), format!("{} of each provider", self.rows)),
             (
-                "gradient noise",
+                "updates".into(),
+                format!("at most {} of {} rows of each provider", self.iterations, self.active()),
+            ),
+            ("judge".into(), if self.comparison == Comparison::Paper { "paper" } else { "blinded" }.into()),
+            ("key".into(), format!("{} bits, the analyst's own", self.key_bits)),
+            (
+                "gradient noise".into(),
                 noise.map_or("none".into(), |noise| format!("{} norms of a row", noise.multiplier)),
             ),
-            ("model", shown(&self.model)),
+            ("model".into(), shown(&self.model)),
         ];
         if let Some(noise) = noise {
             let epsilon = horizontal::epsilon(noise, self.iterations);
             let said = format!("{epsilon:.2} at δ = {}, norm {}", noise.delta, noise.norm);
-            review.parameters.push(("ε of a row", said));
+            review.parameters.push(("ε of a row".into(), said));
         }
         weigh.key_bits(self.key_bits, review);
         weigh.judge(self.comparison == Comparison::Paper, review);
         weigh.model(self.model, review);
         if let Some(blinding) = Training::blinding(self) {
-            review.parameters.push(("blinding", format!("factors over a range of 2^{}", blinding.range)));
+            review.parameters.push(("blinding".into(), format!("factors over a range of 2^{}", blinding.range)));
             weigh.blinding(blinding.range, review);
         }
         let multiplier = noise.map(|noise| noise.multiplier).unwrap_or_default();
         // It hides a provider's rows; the analyst has none.
         if weigh.party != self.analyst && multiplier < weigh.minimum.gradient_noise {
             let minimum = weigh.minimum.gradient_noise.to_string();
-            review.below.push(Below { setting: "gradient_noise", job: multiplier.to_string(), minimum });
+            review.below.push(Below {
+                setting: "gradient_noise".into(),
+                job: multiplier.to_string(),
+                minimum,
+            });
         }
         let providers = self.providers(weigh.params.parties()) as usize;
         review.reveals =
             report::reveals_by_rows(self, providers, self.iterations, &format!("at most {most}"));
+    }
+
+    fn subject(&self) -> &'static str {
+        "the training"
+    }
+
+    fn extent(&self) -> String {
+        format!("at most {} iterations", self.iterations)
+    }
+
+    fn work(&self, phase: Phase) -> Work {
+        match phase {
+            Phase::Chain | Phase::Noise => Work::Preparation,
+            Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => Work::Training,
+            Phase::Weights | Phase::Margins | Phase::Indicators | Phase::Gradient => Work::Training,
+            _ => Work::Keys,
+        }
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {

@@ -1,18 +1,18 @@
 //! Jobs that make threshold keys, on a node.
 
-use super::{NodeJob, Replay, Replayed};
+use super::{NodeJob, Replay, Replayed, Report, Seconds, Told};
 use crate::{
     config::Config,
     consent::{Below, Review, Weigh, of},
-    driver::{DriverError, Input, Seconds},
+    driver::{DriverError, Input, Progress},
     keyring::Keyring,
     report,
-    worker::{Ended, Traffic, Worker, pretty},
+    worker::{Ended, Traffic, Worker},
 };
 use key_generation::{Generation, Output, Private, Refresh};
 use paillier::KeyShare;
 use protocol::{Fault, Protocol, Role};
-use records::{Collusion, Ending, Fingerprint, Job, KeyGeneration, KeyRefresh, Kind, Outcome};
+use records::{Collusion, Ending, Fingerprint, Job, KeyGeneration, KeyRefresh, Kind, Outcome, Phase};
 use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
@@ -42,6 +42,18 @@ pub struct KeyReport {
     pub traffic: Traffic,
 }
 
+impl Told for KeyReport {
+    fn ending(&self) -> &Ending {
+        &self.ending
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("key         {}", self.key)];
+        lines.extend(self.share.iter().map(|share| format!("own share   {}", share.display())));
+        lines
+    }
+}
+
 impl NodeJob for KeyGeneration {
     fn check(&self, _: &Config, job: &Job, party: u32) -> Result<Option<[u8; 32]>, Fault> {
         Generation::start(job, Role::Member(party)).map(|_| None)
@@ -64,10 +76,13 @@ impl NodeJob for KeyGeneration {
             Collusion::AllButOne => "all-but-one",
         };
         review.parameters = vec![
-            ("purpose", self.purpose.clone()),
-            ("key", format!("{} bits", self.key_bits)),
-            ("quorum", of(self.quorum, parties)),
-            ("against", format!("{against}: {bound} of {parties} together learn nothing of the factors")),
+            ("purpose".into(), self.purpose.clone()),
+            ("key".into(), format!("{} bits", self.key_bits)),
+            ("quorum".into(), of(self.quorum, parties)),
+            (
+                "against".into(),
+                format!("{against}: {bound} of {parties} together learn nothing of the factors"),
+            ),
         ];
         weigh.key_bits(self.key_bits, review);
         weigh.quorum(self.quorum, parties, review);
@@ -82,6 +97,23 @@ impl NodeJob for KeyGeneration {
             }
             .into(),
         ];
+    }
+
+    fn subject(&self) -> &'static str {
+        "the negotiation of a threshold key"
+    }
+
+    fn extent(&self) -> String {
+        "key-generation".into()
+    }
+
+    fn is_open_ended(&self) -> bool {
+        true
+    }
+
+    fn step(&self, progress: &Progress) -> Option<String> {
+        let is_sieved = progress.phase == Phase::Units;
+        is_sieved.then(|| format!("negotiating a threshold key: batch {} of candidates", progress.round + 1))
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {
@@ -105,17 +137,17 @@ impl NodeJob for KeyRefresh {
             parties.map(|party| weigh.name(party)).collect::<Vec<_>>().join(", ")
         };
         review.parameters = vec![
-            ("purpose", self.purpose.clone()),
-            ("key", weigh.key_shown(Some(self.key), self.key_bits)),
-            ("dealers", names(&mut self.dealers.iter().map(|dealer| dealer.party))),
-            ("new members", names(&mut self.members.iter().copied())),
-            ("quorum", format!("{}, before {}", of(self.quorum, members), of(old, self.old_parties))),
+            ("purpose".into(), self.purpose.clone()),
+            ("key".into(), weigh.key_shown(Some(self.key), self.key_bits)),
+            ("dealers".into(), names(&mut self.dealers.iter().map(|dealer| dealer.party))),
+            ("new members".into(), names(&mut self.members.iter().copied())),
+            ("quorum".into(), format!("{}, before {}", of(self.quorum, members), of(old, self.old_parties))),
         ];
         weigh.key_bits(self.key_bits, review);
         weigh.quorum(self.quorum, members, review);
         if self.quorum < old {
             let minimum = format!("{old}, as many as before");
-            review.below.push(Below { setting: "quorum", job: of(self.quorum, members), minimum });
+            review.below.push(Below { setting: "quorum".into(), job: of(self.quorum, members), minimum });
         }
         // The key stays as it was made, for as many as had it.
         weigh.bound(members.max(self.old_parties), review);
@@ -126,6 +158,14 @@ impl NodeJob for KeyRefresh {
             ),
             report::pooled(weigh.key_bound(), self.quorum, "ciphertext under the key, of earlier jobs too"),
         ];
+    }
+
+    fn subject(&self) -> &'static str {
+        "the refresh of a threshold key"
+    }
+
+    fn extent(&self) -> String {
+        "key-refresh".into()
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {
@@ -181,7 +221,12 @@ fn make_key<P: Protocol<Private = Private, Output = Output>>(
         elapsed: worker.elapsed(),
         traffic: worker.poster.traffic(),
     };
-    Ok((finished.ending, Some(pretty(&report))))
+    let report = Box::new(report);
+    let report = match &worker.job.params.kind {
+        Kind::KeyRefresh(_) => Report::KeyRefresh(report),
+        _ => Report::KeyGeneration(report),
+    };
+    Ok((finished.ending, Some(report)))
 }
 
 /// The old share of a party that deals in a refresh.

@@ -3,18 +3,23 @@
 
 pub mod horizontal_svm;
 pub mod keys;
+mod report;
 pub mod vertical_predict;
 pub mod vertical_svm;
+
+pub(crate) use report::Told;
+pub use report::{Report, ReportError};
 
 use crate::{
     config::Config,
     consent::{Review, Weigh},
-    driver::{DriverError, Input},
+    driver::{DriverError, Input, Progress},
     worker::{Ended, Worker},
 };
 use protocol::{Committed, Fault, Protocol, Role, Status};
-use records::{Ending, Job, Kind, Slot};
-use std::sync::mpsc::Receiver;
+use records::{Ending, Job, JobParams, JobView, Kind, Phase, Rules, Slot};
+use serde::{Deserialize, Serialize};
+use std::{sync::mpsc::Receiver, time::Instant};
 
 /// What a node does with jobs of one kind.
 pub(crate) trait NodeJob {
@@ -42,8 +47,75 @@ pub(crate) trait NodeJob {
     /// Adds what the job asks of the party and shows, and what is below the node's minima.
     fn review(&self, weigh: &Weigh, review: &mut Review);
 
+    /// What people are told when it is proposed, behind `proposing`.
+    fn subject(&self) -> &'static str;
+
+    /// How much there is to do, for people who ask what became of it.
+    fn extent(&self) -> String;
+
+    /// Whether nobody knows beforehand how many rounds it takes.
+    fn is_open_ended(&self) -> bool {
+        false
+    }
+
+    /// What people are told meanwhile where that is not a number of records.
+    fn step(&self, _: &Progress) -> Option<String> {
+        None
+    }
+
+    /// What work on a phase's records is for.
+    fn work(&self, _: Phase) -> Work {
+        Work::Keys
+    }
+
     /// A replay without any secret.
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault>;
+}
+
+/// What work is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Keys and seeds.
+    Keys,
+    /// What can be made before the data are used.
+    Preparation,
+    /// Training or predictions.
+    Training,
+}
+
+/// Seconds of work by what it was for: waiting is not in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seconds {
+    /// Setup and seed.
+    pub keys: f64,
+    /// Chain and noise.
+    pub preparation: f64,
+    /// Iterations and model.
+    pub training: f64,
+    /// Processor time of the whole process meanwhile, network threads included: to ask every thread of the
+    /// arithmetic for its own would cost more than the difference.
+    pub cpu: f64,
+}
+
+impl Seconds {
+    pub(crate) fn measure<T>(&mut self, work: Work, task: impl FnOnce() -> T) -> T {
+        let (start, cpu) = (Instant::now(), cpu_seconds());
+        let result = task();
+        let elapsed = start.elapsed().as_secs_f64();
+        match work {
+            Work::Keys => self.keys += elapsed,
+            Work::Preparation => self.preparation += elapsed,
+            Work::Training => self.training += elapsed,
+        }
+        self.cpu += cpu_seconds() - cpu;
+        result
+    }
+}
+
+/// Processor time of this process so far, in seconds.
+pub fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
 /// A job's protocol as an observer follows it.
@@ -114,5 +186,88 @@ pub(crate) fn of(kind: &Kind) -> &dyn NodeJob {
         Kind::HorizontalSvm(params) => &**params,
         Kind::KeyGeneration(params) => params,
         Kind::KeyRefresh(params) => params,
+    }
+}
+
+/// What people are told when a job of this kind is proposed.
+pub fn proposing(kind: &Kind) -> String {
+    format!("proposing {}", of(kind).subject())
+}
+
+/// What people are told while a job is under way where that is not a number of records.
+pub fn step(kind: &Kind, progress: &Progress) -> Option<String> {
+    of(kind).step(progress)
+}
+
+/// The number of all records of a job, where it is known beforehand.
+pub fn known_records(params: &JobParams) -> Option<u64> {
+    if of(&params.kind).is_open_ended() {
+        return None;
+    }
+    let rules = Rules::new(params);
+    let of = |phase: Phase| {
+        let slots = u64::from(rules.chunks(phase)) * rules.authors(phase).len() as u64;
+        // Only one of the rounds that could end with a model does.
+        let rounds = if phase == Phase::Model { 1 } else { rules.rounds(phase) };
+        u64::from(rounds) * slots
+    };
+    Some(rules.phases().into_iter().map(of).sum())
+}
+
+/// What became of a job so far, in a line.
+pub fn state(view: &JobView) -> String {
+    if let Some(ending) = &view.ending {
+        return ending.to_string();
+    }
+    let answers = view.job.params.participants.iter().zip(&view.acceptances);
+    let waiting: Vec<&str> =
+        answers.filter(|(_, acceptance)| acceptance.is_none()).map(|(name, _)| name.as_str()).collect();
+    match waiting.is_empty() {
+        true => format!("running: {}", of(&view.job.params.kind).extent()),
+        false => format!("proposed by {}; waits for {}", view.job.proposer, waiting.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use records::JobId;
+    use serde_json::{Value, json};
+
+    fn key_report() -> Value {
+        let names = ["Org1MSP", "Org2MSP"].map(|name| name.parse().unwrap()).to_vec();
+        let generation = crate::proposal::key_generation(256, true, 2, records::Collusion::AllButOne);
+        let params = crate::proposal::job_params(Kind::KeyGeneration(generation), names).unwrap();
+        let id: JobId = params.id();
+        let job =
+            Job { version: 1, id: id.clone(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 };
+        let ending = Ending {
+            version: 1,
+            job: id,
+            by: "Org1MSP".parse().unwrap(),
+            outcome: records::Outcome::Finished,
+        };
+        json!({
+            "job": job, "party": 0, "ending": ending, "key": "ab".repeat(32), "share": null, "candidates": 7,
+            "seconds": Seconds::default(), "elapsed": 1.5, "traffic": crate::worker::Traffic::default(),
+        })
+    }
+
+    /// Files of older nodes have no tag; new ones name the kind, and one that is not the job's is refused.
+    #[test]
+    fn report_tags() {
+        let old = key_report();
+        let report = Report::from_json(&serde_json::to_vec(&old).unwrap()).unwrap();
+        assert!(matches!(&report, Report::KeyGeneration(report) if report.candidates == 7));
+        let new: Value = serde_json::from_slice(&report.to_json()).unwrap();
+        assert_eq!(new["kind"], "key-generation");
+        let mut expected = old.clone();
+        expected["kind"] = "key-generation".into();
+        assert_eq!(new, expected);
+        assert!(Report::from_json(&report.to_json()).is_ok());
+        let mut wrong = old;
+        wrong["kind"] = "key-refresh".into();
+        let error = Report::from_json(&serde_json::to_vec(&wrong).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("key-generation") && error.contains("key-refresh"), "{error}");
     }
 }

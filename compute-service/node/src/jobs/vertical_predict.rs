@@ -1,17 +1,17 @@
 //! Predictions with a model that stayed split, on a node.
 
-use super::{NodeJob, Replay, Replayed};
+use super::{NodeJob, Replay, Replayed, Report, Seconds, Told, Work};
 use crate::{
     config::Config,
     consent::{Review, Weigh, of},
-    driver::{DriverError, Input, Seconds},
+    driver::{DriverError, Input},
     predictions::{self, Asked},
     report,
-    worker::{Ended, Traffic, Worker, pretty},
+    worker::{Ended, Traffic, Worker},
 };
 use dataset::{Label, table::Overview};
 use protocol::Fault;
-use records::{Ending, Job, VerticalPredict};
+use records::{Ending, Job, Phase, VerticalPredict};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::vertical::Prediction;
@@ -38,6 +38,20 @@ pub struct PredictReport {
     pub elapsed: f64,
     /// Ledger traffic.
     pub traffic: Traffic,
+}
+
+impl Told for PredictReport {
+    fn ending(&self) -> &Ending {
+        &self.ending
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![String::new(), format!("{:<24} class", "id")];
+        lines.extend(self.classes.iter().map(|(id, class)| format!("{id:<24} {class}")));
+        lines.extend([String::new(), "what these predictions reveal".into()]);
+        lines.extend(self.reveals.iter().map(|line| format!("  - {line}")));
+        lines
+    }
 }
 
 impl NodeJob for VerticalPredict {
@@ -85,7 +99,7 @@ impl NodeJob for VerticalPredict {
             elapsed: worker.elapsed(),
             traffic: worker.poster.traffic(),
         };
-        Ok((finished.ending, Some(pretty(&report))))
+        Ok((finished.ending, Some(Report::VerticalPredict(Box::new(report)))))
     }
 
     fn uses_dealt_key(&self) -> bool {
@@ -95,21 +109,38 @@ impl NodeJob for VerticalPredict {
     fn review(&self, weigh: &Weigh, review: &mut Review) {
         let parties = weigh.params.parties();
         review.parameters = vec![
-            ("training", self.training.to_string()),
-            ("rows", self.instances.to_string()),
-            ("key", weigh.key_shown(self.key, self.key_bits)),
-            ("quorum", of(self.quorum, parties)),
+            ("training".into(), self.training.to_string()),
+            ("rows".into(), self.instances.to_string()),
+            ("key".into(), weigh.key_shown(self.key, self.key_bits)),
+            ("quorum".into(), of(self.quorum, parties)),
         ];
         weigh.key_bits(self.key_bits, review);
         weigh.quorum(self.quorum, parties, review);
         weigh.bound(parties, review);
         let weak = VerticalPredict { weak_blinding: true, ..self.clone() };
         if let Ok(blinding) = Prediction::blinding(&weak, parties) {
-            review.parameters.push(("blinding", format!("factors over a range of 2^{}", blinding.range)));
+            review.parameters.push(("blinding".into(), format!("factors over a range of 2^{}", blinding.range)));
             weigh.blinding(blinding.range, review);
         }
         review.reveals = predictions::reveals(&weak, parties).unwrap_or_default();
         review.reveals.push(report::pooled(weigh.key_bound(), self.quorum, "decision value"));
+    }
+
+    fn subject(&self) -> &'static str {
+        "the predictions"
+    }
+
+    fn extent(&self) -> String {
+        format!("{} rows", self.instances)
+    }
+
+    fn work(&self, phase: Phase) -> Work {
+        match phase {
+            Phase::Chain | Phase::Noise => Work::Preparation,
+            Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => Work::Training,
+            Phase::Weights | Phase::Margins | Phase::Indicators | Phase::Gradient => Work::Training,
+            _ => Work::Keys,
+        }
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {

@@ -1,18 +1,18 @@
 //! Training by columns on a node.
 
-use super::{NodeJob, Replay, Replayed};
+use super::{NodeJob, Replay, Replayed, Report, Seconds, Told, Work};
 use crate::{
     config::Config,
     consent::{Below, Review, Weigh, of, shown},
     data,
-    driver::{DriverError, Input, Seconds},
+    driver::{DriverError, Input},
     model::{Model, Part},
     report,
-    worker::{Ended, Traffic, Worker, pretty},
+    worker::{Ended, Traffic, Worker},
 };
 use dataset::table::Overview;
 use protocol::{Fault, JobSecret};
-use records::{Bytes, Digest, Ending, Job, Judge, Publication, VerticalSvm};
+use records::{Bytes, Digest, Ending, Job, Judge, Phase, Publication, VerticalSvm};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::vertical::{Blinding, VerticalSvm as Training};
@@ -55,6 +55,27 @@ impl JobReport {
     /// The participant's own part of the model.
     pub fn part(&self) -> &Part {
         &self.model.parts[0]
+    }
+}
+
+impl Told for JobReport {
+    fn ending(&self) -> &Ending {
+        &self.ending
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let inside: usize = self.indicators.iter().flatten().filter(|inside| **inside).count();
+        let visits: usize = self.indicators.iter().map(Vec::len).sum();
+        let mut lines = vec![format!(
+            "iterations  {}, {inside} of {visits} visited instances were inside the margin",
+            self.indicators.len()
+        )];
+        lines.extend(self.model.lines());
+        lines
+    }
+
+    fn model(&self) -> Option<&Model> {
+        Some(&self.model)
     }
 }
 
@@ -102,7 +123,7 @@ impl NodeJob for VerticalSvm {
             elapsed: worker.elapsed(),
             traffic: worker.poster.traffic(),
         });
-        Ok((finished.ending, report.as_ref().map(pretty)))
+        Ok((finished.ending, report.map(|report| Report::VerticalSvm(Box::new(report)))))
     }
 
     /// Reports of older nodes lack the salt of a split model; it follows from the secret.
@@ -119,16 +140,16 @@ impl NodeJob for VerticalSvm {
         let parties = weigh.params.parties();
         let (visits, wanted) = (most_visits(self), weigh.minimum.octaves);
         review.parameters = vec![
-            ("instances", self.instances.to_string()),
-            ("updates", format!("{} of {} instances", self.iterations, self.batch)),
-            ("judge", shown(&self.judge)),
-            ("key", weigh.key_shown(self.key, self.key_bits)),
-            ("quorum", of(self.quorum, parties)),
-            ("model", shown(&self.model)),
+            ("instances".into(), self.instances.to_string()),
+            ("updates".into(), format!("{} of {} instances", self.iterations, self.batch)),
+            ("judge".into(), shown(&self.judge)),
+            ("key".into(), weigh.key_shown(self.key, self.key_bits)),
+            ("quorum".into(), of(self.quorum, parties)),
+            ("model".into(), shown(&self.model)),
         ];
         if let Some(classes) = &self.classes {
             let shown = format!("positive {}, negative {}", classes.positive, classes.negative);
-            review.parameters.push(("classes", shown));
+            review.parameters.push(("classes".into(), shown));
         }
         weigh.key_bits(self.key_bits, review);
         weigh.quorum(self.quorum, parties, review);
@@ -139,15 +160,32 @@ impl NodeJob for VerticalSvm {
         let blinding = Blinding::new(self.key_bits, parties, self.margin_bits, true).ok();
         let leak = blinding.filter(|_| self.judge == Judge::Blinded).map(|blinding| {
             let octaves = blinding.octaves(visits);
-            review.parameters.push(("blinding", format!("factors over a range of 2^{}", blinding.range)));
+            review.parameters.push(("blinding".into(), format!("factors over a range of 2^{}", blinding.range)));
             weigh.blinding(blinding.range, review);
             if octaves < wanted {
                 let job = format!("{octaves:.1} octaves after {visits} visits to an instance");
-                review.below.push(Below { setting: "octaves", job, minimum: wanted.to_string() });
+                review.below.push(Below { setting: "octaves".into(), job, minimum: wanted.to_string() });
             }
             report::LeakBound::new(&blinding, visits)
         });
         review.reveals = report::reveals(weigh.params, weigh.key_bound(), leak.as_ref());
+    }
+
+    fn subject(&self) -> &'static str {
+        "the training"
+    }
+
+    fn extent(&self) -> String {
+        format!("{} iterations", self.iterations)
+    }
+
+    fn work(&self, phase: Phase) -> Work {
+        match phase {
+            Phase::Chain | Phase::Noise => Work::Preparation,
+            Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => Work::Training,
+            Phase::Weights | Phase::Margins | Phase::Indicators | Phase::Gradient => Work::Training,
+            _ => Work::Keys,
+        }
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {

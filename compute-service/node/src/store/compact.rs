@@ -1,8 +1,11 @@
 //! A file without what was forgotten: everything that is left is written to a new one, which takes the old one's place.
 
-use super::{ENDED, FACTS, META, OPENED, OUTBOX, PINS, Result, SECRETS, Store, StoreError, damage, db};
+use super::{
+    ACCEPTED, ENDED, FACTS, META, OPENED, OUTBOX, PINS, Result, SECRETS, Store, StoreError, damage, db,
+    opened,
+};
 use redb::{Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value, WriteTransaction};
-use std::{borrow::Borrow, fs};
+use std::{borrow::Borrow, fs, sync::PoisonError};
 
 /// A file below so many bytes is left as it is.
 const SMALL: u64 = 4 << 20;
@@ -14,8 +17,9 @@ impl Store {
     /// A failing database.
     pub fn usage(&self) -> Result<(u64, u64)> {
         let file = fs::metadata(&self.path).map_err(self.failed())?.len();
+        let guard = self.guard();
         let stored = damage::caught(&self.path, || {
-            let write = db(self.database()?.begin_write())?;
+            let write = db(opened(&guard)?.begin_write())?;
             let stored = db(write.stats())?.stored_bytes();
             db(write.abort())?;
             Ok(stored)
@@ -27,7 +31,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::compact`].
-    pub fn compact_if_worthwhile(&mut self) -> Result<bool> {
+    pub fn compact_if_worthwhile(&self) -> Result<bool> {
         let (file, stored) = self.usage()?;
         let worthwhile = file > SMALL && file / 4 > stored;
         if worthwhile {
@@ -37,14 +41,15 @@ impl Store {
     }
 
     /// Writes the file anew, without the pages of what was forgotten. The old file goes when the new one is whole and on the
-    /// disk; what the disk still has of it is the file system's business.
+    /// disk; what the disk still has of it is the file system's business. Whoever reads or writes waits meanwhile.
     ///
     /// # Errors
     /// A failing database, or the file system's error: the old file stays then.
-    pub fn compact(&mut self) -> Result<()> {
+    pub fn compact(&self) -> Result<()> {
+        let mut guard = self.database.write().unwrap_or_else(PoisonError::into_inner);
         let (database, file) = damage::begin(&self.path)?;
         damage::caught(&self.path, || {
-            let read = db(self.database()?.begin_read())?;
+            let read = db(opened(&guard)?.begin_read())?;
             let write = db(database.begin_write())?;
             copy(&read, &write, META)?;
             copy(&read, &write, FACTS)?;
@@ -53,11 +58,12 @@ impl Store {
             copy(&read, &write, PINS)?;
             copy(&read, &write, OPENED)?;
             copy(&read, &write, ENDED)?;
+            copy(&read, &write, ACCEPTED)?;
             db(write.commit())
         })?;
         file.persist(&self.path).map_err(|e| self.failed()(e.error))?;
         files::sync_folder(&self.path).map_err(self.failed())?;
-        self.database = Some(database);
+        *guard = Some(database);
         Ok(())
     }
 

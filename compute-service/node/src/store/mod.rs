@@ -3,8 +3,11 @@
 //! A restart needs nothing else: the facts are folded again, and what was made before is posted again as it was. Of a job
 //! that is over only its ending stays; its report is a file of its own.
 
+mod accepted;
 mod compact;
 mod damage;
+
+pub use accepted::Standing;
 
 use crate::{
     directory::make_private,
@@ -19,7 +22,7 @@ use redb::{
 use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
 };
 use zeroize::Zeroizing;
@@ -33,6 +36,8 @@ const PINS: TableDefinition<&str, &[u8]> = TableDefinition::new("pins");
 const OPENED: TableDefinition<&str, ()> = TableDefinition::new("opened");
 /// How jobs ended of which nothing else is kept here.
 const ENDED: TableDefinition<&str, &[u8]> = TableDefinition::new("ended");
+/// With what jobs were accepted.
+const ACCEPTED: TableDefinition<&str, &[u8]> = TableDefinition::new("accepted");
 /// The database's file in a data directory.
 const FILE: &str = "node.redb";
 const CHECKPOINT: &str = "checkpoint";
@@ -138,8 +143,8 @@ const FLUSH: Duration = Duration::from_secs(1);
 
 /// A node's database; one process at a time.
 pub struct Store {
-    /// None only when it is closed.
-    database: Option<Database>,
+    /// None only when it is closed. It is changed where the file is written anew.
+    database: RwLock<Option<Database>>,
     path: PathBuf,
     /// When everything was last on the disk.
     flushed: Mutex<Instant>,
@@ -154,7 +159,8 @@ impl Store {
         make_private(data_dir)?;
         let path = data_dir.join(FILE);
         let database = damage::open(&path)?;
-        let store = Self { database: Some(database), path, flushed: Mutex::new(Instant::now()) };
+        let database = RwLock::new(Some(database));
+        let store = Self { database, path, flushed: Mutex::new(Instant::now()) };
         store.write(Durability::Immediate, |write| {
             db(write.open_table(META))?;
             db(write.open_table(FACTS))?;
@@ -163,8 +169,10 @@ impl Store {
             db(write.open_table(PINS))?;
             db(write.open_table(OPENED))?;
             db(write.open_table(ENDED))?;
+            db(write.open_table(ACCEPTED))?;
             Ok(())
         })?;
+        store.import_accepted(data_dir)?;
         Ok(store)
     }
 
@@ -173,12 +181,23 @@ impl Store {
         data_dir.join(FILE).exists()
     }
 
-    fn database(&self) -> Result<&Database> {
-        self.database.as_ref().ok_or(StoreError::Database(redb::Error::DatabaseClosed))
+    /// Closes the database, so that another process can open it; whatever is asked of this store afterwards fails.
+    pub(crate) fn close(&self) {
+        let database = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        // One that is damaged may panic when it is closed, too.
+        let _ = damage::caught(&self.path, || {
+            drop(database);
+            Ok(())
+        });
+    }
+
+    fn guard(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read<T>(&self, work: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
-        damage::caught(&self.path, || work(&db(self.database()?.begin_read())?))
+        let guard = self.guard();
+        damage::caught(&self.path, || work(&db(opened(&guard)?.begin_read())?))
     }
 
     fn write<T>(
@@ -186,8 +205,9 @@ impl Store {
         durability: Durability,
         work: impl FnOnce(&WriteTransaction) -> Result<T>,
     ) -> Result<T> {
+        let guard = self.guard();
         damage::caught(&self.path, || {
-            let mut write = db(self.database()?.begin_write())?;
+            let mut write = db(opened(&guard)?.begin_write())?;
             db(write.set_durability(durability))?;
             let result = work(&write)?;
             db(write.commit())?;
@@ -403,6 +423,7 @@ impl Store {
                 }
             }
             db(db(write.open_table(PINS))?.remove(id))?;
+            db(db(write.open_table(ACCEPTED))?.remove(id))?;
             let mut outbox = db(write.open_table(OUTBOX))?;
             db(outbox.retain(|key, _| key.split('\0').nth(2) != Some(id)))
         })
@@ -422,13 +443,12 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        let database = self.database.take();
-        // One that is damaged may panic when it is closed, too.
-        let _ = damage::caught(&self.path, || {
-            drop(database);
-            Ok(())
-        });
+        self.close();
     }
+}
+
+fn opened(database: &Option<Database>) -> Result<&Database> {
+    database.as_ref().ok_or(StoreError::Database(redb::Error::DatabaseClosed))
 }
 
 fn secret_in(found: Option<AccessGuard<&[u8]>>) -> Option<JobSecret> {
@@ -461,7 +481,7 @@ mod tests {
     #[test]
     fn a_compacted_file_is_small_and_without_what_was_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = Store::open(dir.path()).unwrap();
+        let store = Store::open(dir.path()).unwrap();
         let kept = *store.secret(&job("b")).unwrap().expose();
         let secret = *store.secret(&job("a")).unwrap().expose();
         for chunk in 0..2000 {
