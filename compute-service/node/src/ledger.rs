@@ -186,11 +186,16 @@ pub fn readings<'a>(
     valid.flat_map(move |(index, transaction)| {
         let own =
             transaction.writes.iter().filter(move |write| write.namespace == chaincode && !write.is_delete);
-        own.filter_map(move |write| Some((index, read(block.number, transaction, write).transpose()?)))
+        own.filter_map(move |write| Some((index, reading(block.number, transaction, write).transpose()?)))
     })
 }
 
-fn read(block: u64, transaction: &TransactionInfo, write: &KvWrite) -> Result<Option<Located>, Unreadable> {
+/// What one write says about a job; none where it is about something else.
+pub(crate) fn reading(
+    block: u64,
+    transaction: &TransactionInfo,
+    write: &KvWrite,
+) -> Result<Option<Located>, Unreadable> {
     let tx_id = || transaction.transaction_id.clone();
     let unreadable = |reason: String| Unreadable {
         block,
@@ -218,7 +223,7 @@ pub fn key_hash(certificate: &[u8]) -> Result<KeyHash, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::verify::Replay;
     use fabric_protos::{
@@ -254,7 +259,7 @@ mod tests {
     }
 
     /// A certificate that a member may have; made by Go.
-    fn certificate() -> String {
+    pub(crate) fn certificate() -> String {
         let vector = include_str!("../../../chaincode/shim/tests/vectors/identities.jsonl").lines().next();
         let vector: serde_json::Value = serde_json::from_str(vector.unwrap()).unwrap();
         vector["pem"].as_str().unwrap().to_owned()
@@ -265,7 +270,7 @@ mod tests {
     }
 
     /// What a member sends to have a key of the job contract written.
-    fn envelope(id: &str, certificate: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
+    pub(crate) fn envelope(id: &str, certificate: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
         let write = kvrwset::KvWrite { key: key.into(), value: value.to_vec(), ..Default::default() };
         let rwset = KvrwSet { writes: vec![write], ..Default::default() }.encode_to_vec();
         let odd = NsReadWriteSet { namespace: "foreign".into(), rwset: vec![0xff; 9], ..Default::default() };
@@ -299,7 +304,7 @@ mod tests {
     }
 
     /// A block whose transactions a peer calls valid.
-    fn block(data: Vec<Vec<u8>>) -> Block {
+    pub(crate) fn block(data: Vec<Vec<u8>>) -> Block {
         let filter = vec![TxValidationCode::Valid as u8; data.len()];
         let data = BlockData { data };
         let header = BlockHeader {
@@ -312,13 +317,13 @@ mod tests {
         Block::parse(block).unwrap()
     }
 
-    fn job() -> Job {
+    pub(crate) fn job() -> Job {
         let names = (1..=3).map(|org| format!("Org{org}MSP").parse().unwrap()).collect();
         let params = crate::proposal::template(10, names).unwrap();
         Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 }
     }
 
-    fn ending(job: &JobId) -> Vec<u8> {
+    pub(crate) fn ending(job: &JobId) -> Vec<u8> {
         let (job, outcome) = (job.clone(), Outcome::Aborted("enough".into()));
         serde_json::to_vec(&Ending { version: VERSION, job, by: "Org1MSP".parse().unwrap(), outcome })
             .unwrap()

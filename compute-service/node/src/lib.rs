@@ -26,6 +26,7 @@ pub mod ledger;
 pub mod model;
 pub mod poster;
 pub mod predictions;
+pub mod projections;
 pub mod proposal;
 pub mod protected;
 pub mod report;

@@ -10,16 +10,16 @@ use crate::{
     event::Event,
     facts::{Fact, Located},
     handle::{self, Connection, NodeError, NodeHandle, Running, Service, open_store},
-    ledger::{self, MembersError},
+    ledger::MembersError,
     poster::Poster,
-    protected,
-    store::{Position, Standing, Store},
+    projections, protected,
+    store::{Standing, Store},
     worker::{self, Worker},
 };
 use gateway_client::{Checkpoint, Network, UnderWay};
 use records::{Job, JobId, Outcome};
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::{Arc, mpsc as std_mpsc},
     time::Duration,
 };
@@ -43,6 +43,8 @@ pub struct Node {
     config: Arc<Config>,
     store: Arc<Store>,
     events: mpsc::UnboundedSender<Event>,
+    /// What the blocks say about jobs in which the organisation is named.
+    read: projections::Jobs,
     jobs: HashMap<JobId, Tracked>,
     held: Held,
 }
@@ -72,7 +74,9 @@ impl Node {
         let (config, running) = (Arc::new(config), Arc::new(running));
         let service = Arc::new(Service::running(config.clone(), connection.clone(), store.clone()));
         let (events, on_event) = mpsc::unbounded_channel();
-        let node = Self { connection, config, store, events, jobs: HashMap::new(), held: Held::default() };
+        let read = projections::Jobs::new(connection.me.clone(), &store)?;
+        let (jobs, held) = (HashMap::new(), Held::default());
+        let node = Self { connection, config, store, events, read, jobs, held };
         let handle = NodeHandle::here(service.clone(), running.clone());
         tokio::spawn(handle::serve(socket, service.clone(), running.clone()));
         tokio::spawn(async move {
@@ -178,21 +182,9 @@ impl Node {
 
     /// Reads a block, keeps what concerns this node, and passes it on.
     fn fold(&mut self, block: &gateway_client::Block) -> Result<(), NodeError> {
-        let mut facts = ledger::facts(block, &self.config.chaincode);
-        let mut proposed = HashSet::new();
-        facts.retain(|located| match &located.fact {
-            Fact::Proposed(job) => {
-                let takes_part = job.params.party(&self.connection.me).is_some();
-                if takes_part {
-                    proposed.insert(job.id.clone());
-                }
-                takes_part
-            }
-            other => self.jobs.contains_key(other.job()) || proposed.contains(other.job()),
-        });
-        self.store.append(&facts, Position { next_block: block.number + 1 })?;
+        projections::follow(&mut [&mut self.read], &self.store, block, &self.config.chaincode)?;
         self.held.saw_block();
-        for located in facts {
+        for located in self.read.take() {
             let id = located.fact.job().clone();
             let is_proposal = matches!(located.fact, Fact::Proposed(_));
             self.dispatch(located)?;

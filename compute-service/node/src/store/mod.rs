@@ -242,32 +242,50 @@ impl Store {
         })
     }
 
-    /// Keeps the facts of a block and the new position in one transaction. It need not be on the disk at once: what
-    /// is lost in a crash is read from the ledger again.
+    /// Keeps what a block brings and the new position in one transaction. It need not be on the disk at once: what is lost in
+    /// a crash is read from the ledger again.
     ///
     /// # Errors
-    /// A failing database.
-    pub fn append(&self, facts: &[Located], position: Position) -> Result<()> {
+    /// A failing database, or the error of `work`; then nothing is kept.
+    pub(crate) fn commit_block(
+        &self,
+        position: Position,
+        work: impl FnOnce(&WriteTransaction) -> Result<()>,
+    ) -> Result<()> {
         let mut flushed = self.flushed.lock().unwrap_or_else(PoisonError::into_inner);
         let due = flushed.elapsed() >= FLUSH;
         let durability = if due { Durability::Immediate } else { Durability::None };
         self.write(durability, |write| {
-            let mut table = db(write.open_table(FACTS))?;
-            for located in facts {
-                let job = located.fact.job().to_string();
-                let job = job.as_str();
-                let next = match db(table.range((job, 0)..=(job, u64::MAX)))?.next_back() {
-                    Some(entry) => db(entry)?.0.value().1 + 1,
-                    None => 0,
-                };
-                db(table.insert((job, next), serde_json::to_vec(located)?.as_slice()))?;
-            }
+            work(write)?;
             let mut meta = db(write.open_table(META))?;
             db(meta.insert(CHECKPOINT, serde_json::to_vec(&position)?.as_slice()))?;
             Ok(())
         })?;
         if due {
             *flushed = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Keeps facts about jobs and the new position.
+    ///
+    /// # Errors
+    /// A failing database.
+    pub fn append(&self, facts: &[Located], position: Position) -> Result<()> {
+        self.commit_block(position, |write| Self::add_facts(write, facts))
+    }
+
+    /// Adds facts about jobs to a transaction.
+    pub(crate) fn add_facts(write: &WriteTransaction, facts: &[Located]) -> Result<()> {
+        let mut table = db(write.open_table(FACTS))?;
+        for located in facts {
+            let job = located.fact.job().to_string();
+            let job = job.as_str();
+            let next = match db(table.range((job, 0)..=(job, u64::MAX)))?.next_back() {
+                Some(entry) => db(entry)?.0.value().1 + 1,
+                None => 0,
+            };
+            db(table.insert((job, next), serde_json::to_vec(located)?.as_slice()))?;
         }
         Ok(())
     }
