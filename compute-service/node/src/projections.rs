@@ -9,7 +9,7 @@ use crate::{
     ledger,
     store::{Position, Store, StoreError},
 };
-use gateway_client::{Block, KvWrite, TransactionInfo};
+use gateway_client::{Block, KvWrite, TransactionInfo, TxValidationCode};
 use records::{JobId, MspId, key};
 use redb::WriteTransaction;
 use std::collections::HashSet;
@@ -47,7 +47,10 @@ pub fn follow(
     block: &Block,
     chaincode: &str,
 ) -> Result<(), StoreError> {
-    let valid = block.transactions.iter().filter(|transaction| transaction.is_valid());
+    let valid = block
+        .transactions
+        .iter()
+        .filter(|transaction| transaction.validation_code == TxValidationCode::Valid);
     let changes: Vec<Change> = valid
         .flat_map(|transaction| {
             let own = transaction.writes.iter().filter(|write| write.namespace == chaincode);

@@ -85,7 +85,7 @@ async fn operations() {
     assert!(matches!(timeout(PATIENCE, events.next()).await.unwrap(), Some(Event::Following { block: 0 })));
     assert_eq!(two.ended(&job).await.unwrap(), None);
     assert_eq!(node.ended(&job).await.unwrap(), None);
-    assert!(two.compact().await.unwrap().stored > 0);
+    assert!(two.compact().await.unwrap().after > 0);
     let unknown = two.open_secret(&job).await.unwrap_err().to_string();
     assert_eq!(unknown, node.open_secret(&job).await.unwrap_err().to_string());
     assert!(unknown.contains("knows no job"), "{unknown}");
