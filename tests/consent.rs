@@ -105,7 +105,14 @@ async fn a_weak_key_needs_consent(ledger: &Ledger, members: &Participants) -> St
     let nodes: Vec<_> = (0..4)
         .map(|party| {
             let (members, job) = (members.clone(), job.clone());
-            std::thread::spawn(move || run_until(&members, party, &job))
+            std::thread::spawn(move || match party {
+                // It has given its answer.
+                1 => run_until(&members, party, &job),
+                _ => {
+                    let id = job.to_string();
+                    confab(&members, party, &["node", "--accept", &id, "--until", &id])
+                }
+            })
         })
         .collect();
     for node in nodes {
