@@ -3,7 +3,9 @@
 
 use crate::fixture::{
     Tamper,
-    organisations::{LABEL, Organisations, PATIENCE, ROWS, Running, assert_says, error, good, ok, table},
+    organisations::{
+        LABEL, Organisations, PATIENCE, ROWS, Running, assert_says, confab, error, good, ok, table,
+    },
     play, program,
 };
 use crate::harness::{Test, test};

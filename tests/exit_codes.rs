@@ -1,6 +1,6 @@
 //! The exit status says who is at fault: the caller, a participant, the environment, or Confab.
 
-use crate::fixture::{Ledger, On, confab, program, run_until, spawn_quiet};
+use crate::fixture::{Ledger, On, confab, program, spawn_quiet};
 use crate::harness::{Test, test};
 use dataset::generate;
 use experiment::Participants;

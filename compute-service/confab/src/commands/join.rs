@@ -273,8 +273,8 @@ fn quoted(word: &dyn Display) -> String {
 }
 
 fn write(file: &Path, bytes: &[u8]) -> Done {
-    Ok(files::write(file, bytes, Access::Everybody)
-        .map_err(|e| CliError::environment(format!("cannot write {}: {e}", file.display())))?)
+    files::write(file, bytes, Access::Everybody)
+        .map_err(|e| CliError::environment(format!("cannot write {}: {e}", file.display())))
 }
 
 #[cfg(test)]

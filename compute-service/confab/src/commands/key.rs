@@ -286,8 +286,8 @@ fn never_overwritten(share: &Path) -> Done {
 fn prepare_folder(out: &Path, parties: u32) -> Done {
     (1..=parties).try_for_each(|member| never_overwritten(&share_path(out, member)))?;
     outputs().fills("--out", Some(out), &[]).check()?;
-    Ok(std::fs::create_dir_all(out)
-        .map_err(|e| CliError::environment(format!("cannot make {}: {e}", out.display())))?)
+    std::fs::create_dir_all(out)
+        .map_err(|e| CliError::environment(format!("cannot make {}: {e}", out.display())))
 }
 
 fn deal(parties: u32, quorum: Option<u32>, size: SizeArgs, out: &Path) -> Done {

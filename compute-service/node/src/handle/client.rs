@@ -86,7 +86,9 @@ impl Client {
         let mut asked = self.send(&Request::ShutDown {}).await?;
         match asked.line().await? {
             None => Ok(()),
-            Some(Line::Refused { reason, may_pass, origin }) => Err(RequestError::Node { reason, may_pass, origin }),
+            Some(Line::Refused { reason, may_pass, origin }) => {
+                Err(RequestError::Node { reason, may_pass, origin })
+            }
             Some(_) => Err(asked.failed("it answers what was not asked")),
         }
     }

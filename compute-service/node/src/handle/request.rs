@@ -243,7 +243,9 @@ fn of_query(error: &QueryError) -> Origin {
 
 fn of_store(error: &StoreError) -> Origin {
     match error {
-        StoreError::Changed(_) | StoreError::OtherOrganisation { .. } | StoreError::Opened(_) => Origin::Caller,
+        StoreError::Changed(_) | StoreError::OtherOrganisation { .. } | StoreError::Opened(_) => {
+            Origin::Caller
+        }
         _ => Origin::Environment,
     }
 }

@@ -110,10 +110,8 @@ impl Client {
             Ok(Ok(response)) => Line::Response(response),
             Ok(Err(e)) => refused(&e),
             Err(_) => {
-                {
                 let reason = format!("no answer within {} s", limit.as_secs());
                 Line::Refused { reason, may_pass: true, origin: Origin::Environment }
-            }
             }
         };
         self.send(&line).await
@@ -136,7 +134,8 @@ impl Client {
     }
 
     async fn refuse(&mut self, reason: &str) -> io::Result<()> {
-        self.send(&Line::Refused { reason: reason.into(), may_pass: false, origin: Origin::Environment }).await
+        self.send(&Line::Refused { reason: reason.into(), may_pass: false, origin: Origin::Environment })
+            .await
     }
 
     async fn send(&mut self, line: &Line) -> io::Result<()> {

@@ -148,7 +148,9 @@ impl NodeJob for HorizontalSvm {
         weigh.judge(self.comparison == Comparison::Paper, review);
         weigh.model(self.model, review);
         if let Some(blinding) = Training::blinding(self) {
-            review.parameters.push(("blinding".into(), format!("factors over a range of 2^{}", blinding.range)));
+            review
+                .parameters
+                .push(("blinding".into(), format!("factors over a range of 2^{}", blinding.range)));
             weigh.blinding(blinding.range, review);
         }
         let multiplier = noise.map(|noise| noise.multiplier).unwrap_or_default();

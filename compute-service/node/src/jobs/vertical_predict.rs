@@ -119,7 +119,9 @@ impl NodeJob for VerticalPredict {
         weigh.bound(parties, review);
         let weak = VerticalPredict { weak_blinding: true, ..self.clone() };
         if let Ok(blinding) = Prediction::blinding(&weak, parties) {
-            review.parameters.push(("blinding".into(), format!("factors over a range of 2^{}", blinding.range)));
+            review
+                .parameters
+                .push(("blinding".into(), format!("factors over a range of 2^{}", blinding.range)));
             weigh.blinding(blinding.range, review);
         }
         review.reveals = predictions::reveals(&weak, parties).unwrap_or_default();

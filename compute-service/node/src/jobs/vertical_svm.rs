@@ -160,7 +160,9 @@ impl NodeJob for VerticalSvm {
         let blinding = Blinding::new(self.key_bits, parties, self.margin_bits, true).ok();
         let leak = blinding.filter(|_| self.judge == Judge::Blinded).map(|blinding| {
             let octaves = blinding.octaves(visits);
-            review.parameters.push(("blinding".into(), format!("factors over a range of 2^{}", blinding.range)));
+            review
+                .parameters
+                .push(("blinding".into(), format!("factors over a range of 2^{}", blinding.range)));
             weigh.blinding(blinding.range, review);
             if octaves < wanted {
                 let job = format!("{octaves:.1} octaves after {visits} visits to an instance");
