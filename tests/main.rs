@@ -45,7 +45,7 @@ use harness::Test;
 use libtest_mimic::Arguments;
 use std::{process::ExitCode, thread};
 
-const MODULES: [&[Test]; 27] = [
+const MODULES: &[&[Test]] = &[
     bad_input::TESTS,
     certificates::TESTS,
     chaincode::TESTS,
