@@ -39,6 +39,8 @@ pub enum Body {
     Indicators(Vec<bool>),
     /// See [`HorizontalResult`].
     Closing(HorizontalResult),
+    /// See [`Contribution`].
+    Contribution(Contribution),
 }
 
 impl Body {
@@ -61,6 +63,7 @@ impl Body {
             Self::Ciphertexts(_) => "a ciphertexts body",
             Self::Indicators(_) => "an indicators body",
             Self::Closing(_) => "a closing body",
+            Self::Contribution(_) => "a contribution body",
         }
     }
 }
@@ -117,13 +120,23 @@ pub struct Dv {
     pub proof: Proof,
 }
 
-/// Non-interactive proof of equal exponents.
+/// What a party puts into sums that are decrypted later, encrypted under the threshold key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contribution {
+    /// One for each sum.
+    pub ciphertexts: Vec<Bytes>,
+    /// That the author knows what is in them: of a copy nobody has such a proof.
+    pub proof: Proof,
+}
+
+/// Non-interactive proof: of equal exponents, or of known plaintexts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
     /// Challenge, 16 bytes.
     pub challenge: Bytes,
-    /// Response over the integers.
+    /// The response: one integer, or several of fixed lengths.
     pub response: Bytes,
 }
 

@@ -1,6 +1,6 @@
 //! Forms of fields that more than one kind of job has.
 
-use crate::{Bytes, Dv, MemberKeys, Phase, Slot, ThresholdKey};
+use crate::{Bytes, Dv, MemberKeys, Phase, Proof, Slot, ThresholdKey};
 use std::borrow::Cow;
 
 /// What is wrong with the form of a record.
@@ -108,8 +108,13 @@ pub(crate) fn key(key: &ThresholdKey, bits: u32, parties: u32, quorum: u32) -> R
 pub(crate) fn dv(dv: &Dv, entries: usize, ciphertext_bytes: usize) -> Result<(), Violation> {
     count("dv", dv.dv.len(), entries)?;
     dv.dv.iter().try_for_each(|d| length("dv", d, ciphertext_bytes))?;
-    length("challenge", &dv.proof.challenge, 16)?;
-    let response = dv.proof.response.0.len();
+    proof(&dv.proof, ciphertext_bytes)
+}
+
+/// A proof.
+pub(crate) fn proof(proof: &Proof, ciphertext_bytes: usize) -> Result<(), Violation> {
+    length("challenge", &proof.challenge, 16)?;
+    let response = proof.response.0.len();
     match (1..=4 * ciphertext_bytes).contains(&response) {
         true => Ok(()),
         false => Err(Violation::field("response", format!("{response} bytes"))),

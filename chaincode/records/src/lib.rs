@@ -53,7 +53,9 @@ mod schedule;
 mod sharing;
 pub mod text;
 
-pub use body::{Body, Dv, MemberKeys, Model, Possession, Proof, SeedCommit, SeedOpen, ThresholdKey};
+pub use body::{
+    Body, Contribution, Dv, MemberKeys, Model, Possession, Proof, SeedCommit, SeedOpen, ThresholdKey,
+};
 pub use bytes::Bytes;
 pub use deadlines::{
     Awaited, CLOCK_STEP, Clock, Deadlines, Debt, MAX_CLOCK_AGE, MAX_TIME_OFFSET, Reminder, Waiting,

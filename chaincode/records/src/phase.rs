@@ -75,6 +75,8 @@ pub enum Phase {
     Indicators,
     /// Training by rows: masked gradients.
     Gradient,
+    /// What each party puts into sums, encrypted.
+    Contribution,
 }
 
 impl Phase {
@@ -115,6 +117,7 @@ impl Phase {
             Self::Margins => "margins",
             Self::Indicators => "indicators",
             Self::Gradient => "gradient",
+            Self::Contribution => "contribution",
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Keys and proofs as records have them.
 
 use crate::Context;
-use paillier::{KeyError, KeyParts, Proof, ProofContext, ProofParts, PublicKey, Reason};
-use records::{Bytes, Fingerprint, Slot, ThresholdKey};
+use paillier::{
+    Ciphertext, EncryptionKey, Encryptor, KeyError, KeyParts, KnowledgeProof, Proof, ProofContext,
+    ProofParts, PublicKey, Reason,
+};
+use records::{Bytes, Contribution, Fingerprint, Slot, ThresholdKey};
 
 /// A threshold key from the ledger; `bits` is the length that N must have.
 ///
@@ -54,7 +57,32 @@ pub fn proof_record(proof: &Proof) -> records::Proof {
     records::Proof { challenge: Bytes(challenge), response: Bytes(response) }
 }
 
-/// Where a record of partial decryptions belongs: its proof holds in this slot of this context only.
+/// Ciphertexts and their proof for a record.
+pub fn contribution(key: &EncryptionKey, ciphertexts: &[Ciphertext], proof: &KnowledgeProof) -> Contribution {
+    let ciphertexts = Ciphertext::to_bytes_batch(key, ciphertexts).into_iter().map(Bytes).collect();
+    let ProofParts { challenge, response } = proof.to_parts();
+    let proof = records::Proof { challenge: Bytes(challenge), response: Bytes(response) };
+    Contribution { ciphertexts, proof }
+}
+
+/// The ciphertexts of a record whose author shows that it knows what is in them.
+///
+/// # Errors
+/// What is wrong with the ciphertexts, or that the proof does not hold.
+pub fn known_ciphertexts(
+    record: &Contribution,
+    context: &ProofContext,
+    encryptor: &Encryptor,
+) -> Result<Vec<Ciphertext>, String> {
+    let bytes: Vec<&[u8]> = record.ciphertexts.iter().map(|b| b.0.as_slice()).collect();
+    let ciphertexts = Ciphertext::from_bytes_batch(encryptor.key(), &bytes).map_err(|e| e.to_string())?;
+    let (challenge, response) = (record.proof.challenge.0.clone(), record.proof.response.0.clone());
+    let proof = KnowledgeProof::from_parts(&ProofParts { challenge, response }, encryptor);
+    let proof = proof.and_then(|proof| encryptor.verify_known(&ciphertexts, context, &proof));
+    proof.map(|()| ciphertexts).map_err(|e| e.to_string())
+}
+
+/// Where a record with a proof belongs: the proof holds in this slot of this context only.
 pub fn proof_context(context: &(impl Context + ?Sized), slot: &Slot) -> ProofContext {
     ProofContext::new()
         .bytes(&context.bytes())
