@@ -39,10 +39,11 @@ pub(super) fn rules(kind: &Kind) -> &dyn KindRules {
     }
 }
 
-/// A key with which all participants decrypt in the order in which the job names them.
+/// A key for a purpose, with which all participants decrypt in the order in which the job names them.
 fn with_key(
     world: &mut dyn WorldState,
     params: &JobParams,
+    purpose: &str,
     key: Option<Fingerprint>,
     quorum: u32,
     bits: u32,
@@ -51,19 +52,19 @@ fn with_key(
     let fits = |entry: &KeyEntry| {
         entry.members == params.participants && (entry.quorum, entry.bits) == (quorum, bits)
     };
-    let used = Use { field: "key", purpose: TRAINING, may_be_dealt: false, fits: &fits };
+    let used = Use { field: "key", purpose, may_be_dealt: false, fits: &fits };
     keys::check(world, params, &key, &used)
 }
 
 impl KindRules for VerticalSvm {
     fn check_proposal(&self, world: &mut dyn WorldState, params: &JobParams) -> Result<(), ContractError> {
-        with_key(world, params, self.key, self.quorum, self.key_bits)
+        with_key(world, params, TRAINING, self.key, self.quorum, self.key_bits)
     }
 }
 
 impl KindRules for VerticalPredict {
     fn check_proposal(&self, world: &mut dyn WorldState, params: &JobParams) -> Result<(), ContractError> {
-        with_key(world, params, self.key, self.quorum, self.key_bits)?;
+        with_key(world, params, TRAINING, self.key, self.quorum, self.key_bits)?;
         predictions::check_proposal(world, params, self)
     }
 
