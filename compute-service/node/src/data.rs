@@ -13,7 +13,7 @@ use dataset::{
 };
 use paillier::KeyShare;
 use protocol::{Fault, JobSecret};
-use records::{ClassNames, Job, JobParams, Kind, TRAINING, VERSION, VerticalSvm};
+use records::{ClassNames, Fingerprint, Job, JobParams, Kind, TRAINING, VERSION, VerticalSvm};
 use sha2::{Digest, Sha256};
 use std::{fmt::Display, path::Path};
 use svm::{fixed::Features, horizontal, vertical::Private};
@@ -35,7 +35,7 @@ pub struct Loaded {
 /// # Errors
 /// [`Fault::Input`] with file, line and column.
 pub fn load(config: &Config, job: &Job, party: u32, secret: &JobSecret) -> Result<Loaded, Fault> {
-    let share = share(config, &job.params, job.params.training(), party)?;
+    let share = share(config, &job.params, &WantedKey::of(job.params.training()), party)?;
     let data = config.data.as_ref().ok_or_else(no_data)?;
     let names = job.params.training().classes.as_ref();
     let (table, scaler) = table_of(data, names)?;
@@ -147,7 +147,7 @@ pub fn read(data: &Data) -> Result<Table, Fault> {
 }
 
 /// Reads a file, which has to be there the next time, too.
-fn read_file(path: &Path, columns: &Columns, of_job: &str) -> Result<Table, Fault> {
+pub(crate) fn read_file(path: &Path, columns: &Columns, of_job: &str) -> Result<Table, Fault> {
     if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(in_file(path)(&"no regular file; a node reads its table again whenever it starts"));
     }
@@ -182,7 +182,8 @@ fn of_job(columns: Columns, names: &ClassNames) -> Columns {
     Columns { positive, negative, ..columns }
 }
 
-fn columns(data: &Data) -> Columns {
+/// Which columns of its table an organisation says play which part.
+pub(crate) fn columns(data: &Data) -> Columns {
     Columns {
         label: Some(data.label.clone()),
         positive: data.positive.as_ref().map(Words::class),
@@ -245,11 +246,28 @@ pub fn no_data() -> Fault {
     Fault::Input("the configuration names no table: add a [data] section".into())
 }
 
-/// Reads a party's share of the key and checks that it is one for this job, whose key and quorum are those of `training`.
+/// What key a job needs.
+pub(crate) struct WantedKey {
+    /// Its name; each participant brings its dealt share where there is none.
+    pub(crate) key: Option<Fingerprint>,
+    pub(crate) bits: u32,
+    pub(crate) quorum: u32,
+    pub(crate) purpose: &'static str,
+}
+
+impl WantedKey {
+    /// That of a training.
+    pub(crate) fn of(training: &VerticalSvm) -> Self {
+        let VerticalSvm { key, key_bits: bits, quorum, .. } = *training;
+        Self { key, bits, quorum, purpose: TRAINING }
+    }
+}
+
+/// Reads a party's share of the key and checks that it is one for this job.
 pub(crate) fn share(
     config: &Config,
     params: &JobParams,
-    training: &VerticalSvm,
+    wanted: &WantedKey,
     party: u32,
 ) -> Result<KeyShare, Fault> {
     let dealt = || {
@@ -259,7 +277,7 @@ pub(crate) fn share(
         let share = protected::share(path).map_err(|e| Fault::Input(e.to_string()))?;
         Ok((path.to_path_buf(), share))
     };
-    let (path, share) = match &training.key {
+    let (path, share) = match &wanted.key {
         None => dealt()?,
         Some(key) => {
             let share =
@@ -272,15 +290,15 @@ pub(crate) fn share(
     let is = |what: &str, found: &dyn Display, wanted: &dyn Display| {
         input(&format!("the key is one {what} {found}, the job needs one {what} {wanted}"))
     };
-    if share.purpose() != TRAINING {
-        return Err(is("for", &share.purpose(), &TRAINING));
+    if share.purpose() != wanted.purpose {
+        return Err(is("for", &share.purpose(), &wanted.purpose));
     }
-    if key.bits() != u64::from(training.key_bits) {
-        return Err(is("of so many bits:", &key.bits(), &training.key_bits));
+    if key.bits() != u64::from(wanted.bits) {
+        return Err(is("of so many bits:", &key.bits(), &wanted.bits));
     }
-    if (key.parties(), key.quorum()) != (n, training.quorum) {
+    if (key.parties(), key.quorum()) != (n, wanted.quorum) {
         let members = |quorum: u32, n: u32| format!("{quorum} of {n} members");
-        return Err(is("for", &members(key.quorum(), key.parties()), &members(training.quorum, n)));
+        return Err(is("for", &members(key.quorum(), key.parties()), &members(wanted.quorum, n)));
     }
     if share.index() != party {
         return Err(input(&format!(

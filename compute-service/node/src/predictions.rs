@@ -8,7 +8,7 @@
 
 use crate::{
     config::Config,
-    data::{digest, in_file, new_rows, share},
+    data::{WantedKey, digest, in_file, new_rows, share},
     model::ModelError,
     proposal::job_params,
     worker::{JobReport, report_path},
@@ -224,7 +224,7 @@ pub fn load(config: &Config, job: &Job, party: u32, predict: &VerticalPredict) -
         )));
     }
     check_limit(config, &job.id, predict, &Answered::load(config, &predict.training)?)?;
-    let share = share(config, &job.params, &predict.iteration(), party)?;
+    let share = share(config, &job.params, &WantedKey::of(&predict.iteration()), party)?;
     let parts = Parts::new(&job.params, party, share, &fresh.part, &fresh.ids, &fresh.features)?;
     let classes = [report.model.positive, report.model.negative];
     Ok(Asked { parts, ids: fresh.ids, classes, digest: fresh.digest, overview: fresh.overview })
