@@ -7,8 +7,8 @@ mod report;
 pub mod vertical_predict;
 pub mod vertical_svm;
 
+pub use report::ReportError;
 pub(crate) use report::Told;
-pub use report::{Report, ReportError};
 
 use crate::{
     config::Config,
@@ -178,15 +178,53 @@ impl<P: Protocol> Replayed for Replay<P> {
     }
 }
 
-/// What the node does with jobs of this kind.
-pub(crate) fn of(kind: &Kind) -> &dyn NodeJob {
-    match kind {
-        Kind::VerticalSvm(params) => params,
-        Kind::VerticalPredict(params) => params,
-        Kind::HorizontalSvm(params) => &**params,
-        Kind::KeyGeneration(params) => params,
-        Kind::KeyRefresh(params) => params,
-    }
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident => $report:ty,)*) => {
+        /// What the node does with jobs of this kind.
+        pub(crate) fn of(kind: &Kind) -> &dyn NodeJob {
+            match kind {
+                $(Kind::$kind(params) => {
+                    let params: &records::jobs::$kind = params;
+                    params
+                })*
+            }
+        }
+
+        /// What a node keeps of a finished job. Its JSON names the kind; older files do not, but the parameters in them do.
+        #[derive(Clone, Debug, Serialize)]
+        #[serde(tag = "kind", rename_all = "kebab-case")]
+        pub enum Report {
+            $($(#[$doc])* $kind(Box<$report>),)*
+        }
+
+        impl Report {
+            fn of_kind(kind: &Kind, json: &[u8]) -> serde_json::Result<Self> {
+                Ok(match kind {
+                    $(Kind::$kind(_) => Self::$kind(serde_json::from_slice(json)?),)*
+                })
+            }
+
+            fn told(&self) -> &dyn Told {
+                match self {
+                    $(Self::$kind(report) => &**report,)*
+                }
+            }
+        }
+    };
+}
+
+// Each with what is kept of it.
+kinds! {
+    /// Of a training by columns.
+    VerticalSvm => vertical_svm::JobReport,
+    /// Of predictions with a split model.
+    VerticalPredict => vertical_predict::PredictReport,
+    /// Of a training by rows.
+    HorizontalSvm => horizontal_svm::RowsReport,
+    /// Of a negotiated key.
+    KeyGeneration => keys::KeyReport,
+    /// Of a refreshed key.
+    KeyRefresh => keys::KeyReport,
 }
 
 /// What people are told when a job of this kind is proposed.

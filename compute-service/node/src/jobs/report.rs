@@ -1,27 +1,9 @@
 //! What a node keeps of a finished job, of whichever kind: `jobs/<job>.json` in its data directory, mode 0600.
 
-use super::{
-    horizontal_svm::RowsReport, keys::KeyReport, vertical_predict::PredictReport, vertical_svm::JobReport,
-};
+use super::Report;
 use crate::model::Model;
-use records::{Ending, Job, JobView, Kind};
-use serde::{Deserialize, Serialize};
-
-/// What a node keeps of a finished job. Its JSON names the kind; older files do not, but the parameters in them do.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Report {
-    /// Of a training by columns.
-    VerticalSvm(Box<JobReport>),
-    /// Of predictions with a split model.
-    VerticalPredict(Box<PredictReport>),
-    /// Of a training by rows.
-    HorizontalSvm(Box<RowsReport>),
-    /// Of a negotiated key.
-    KeyGeneration(Box<KeyReport>),
-    /// Of a refreshed key.
-    KeyRefresh(Box<KeyReport>),
-}
+use records::{Ending, Job, JobView};
+use serde::Deserialize;
 
 /// What a report of a kind tells people.
 pub(crate) trait Told {
@@ -87,27 +69,12 @@ impl Report {
         if let Some(kind) = kind.filter(|kind| kind != name) {
             return Err(ReportError::Kind { job: name, kind });
         }
-        Ok(match job.params.kind {
-            Kind::VerticalSvm(_) => Self::VerticalSvm(serde_json::from_slice(json)?),
-            Kind::VerticalPredict(_) => Self::VerticalPredict(serde_json::from_slice(json)?),
-            Kind::HorizontalSvm(_) => Self::HorizontalSvm(serde_json::from_slice(json)?),
-            Kind::KeyGeneration(_) => Self::KeyGeneration(serde_json::from_slice(json)?),
-            Kind::KeyRefresh(_) => Self::KeyRefresh(serde_json::from_slice(json)?),
-        })
+        Ok(Self::of_kind(&job.params.kind, json)?)
     }
 
     /// The file's text.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("a report has string keys only")
-    }
-
-    fn told(&self) -> &dyn Told {
-        match self {
-            Self::VerticalSvm(report) => &**report,
-            Self::VerticalPredict(report) => &**report,
-            Self::HorizontalSvm(report) => &**report,
-            Self::KeyGeneration(report) | Self::KeyRefresh(report) => &**report,
-        }
     }
 
     /// How the job ended.
