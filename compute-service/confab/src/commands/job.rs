@@ -15,7 +15,7 @@ use node::{
     NodeHandle,
     config::Config,
     data,
-    jobs::state,
+    jobs::{self, Wanted, state},
     ledger::{self, MembersError},
     predictions, proposal,
 };
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
 pub enum JobCommand {
-    /// Print the parameters of a training job, or of predictions with a split model, with a fresh nonce, for `confab job propose`.
+    /// Print the parameters of a training job, or of another kind, with a fresh nonce, for `confab job propose`.
     Template(Box<TemplateArgs>),
     /// Propose a job to the organisations that its parameters name, and print its identifier.
     Propose {
@@ -95,8 +95,14 @@ pub enum JobCommand {
 #[derive(Args)]
 pub struct TemplateArgs {
     /// The participants' MSP identifiers, in the order of their key shares.
-    #[arg(required_unless_present = "predict", num_args = 2..)]
+    #[arg(required_unless_present_any = ["predict", "kind"], num_args = 2..)]
     participants: Vec<MspId>,
+    /// Another kind of job than a training; what is not set follows from the files of --config.
+    #[arg(long, requires = "config", conflicts_with_all = ["predict", "instances"])]
+    kind: Option<String>,
+    /// With --kind: a parameter of the job, lists with commas; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", requires = "kind", value_parser = setting)]
+    set: Vec<(String, String)>,
     /// Predictions with the model of this training, whose participants kept their parts (`--model split`), instead of a
     /// training: of the rows that [predictions] in the node's configuration names and that were not answered before.
     #[arg(long, value_name = "JOB", requires = "config", conflicts_with_all = ["participants", "instances", "key"])]
@@ -220,6 +226,11 @@ async fn template(args: TemplateArgs) -> Done {
     let deadlines = args.deadlines.or(Deadlines::PEOPLE);
     let mut params = match (&args.predict, &args.config) {
         (Some(training), Some(config)) => predictions::template(&Config::load(config)?, training)?,
+        (None, Some(config)) if args.kind.is_some() => {
+            let (config, kind) = (Config::load(config)?, args.kind.unwrap_or_default());
+            let TemplateArgs { participants, key, set, .. } = &args;
+            jobs::template(&kind, &Wanted { config: &config, participants, key: *key, settings: set })?
+        }
         _ => training_template(args)?,
     };
     params.deadlines = Some(deadlines);
@@ -228,6 +239,13 @@ async fn template(args: TemplateArgs) -> Done {
         check_if_possible(&node, &params.participants).await?;
     }
     write_json(Path::new("-"), &params)
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("not of the form NAME=VALUE".into()),
+    }
 }
 
 /// Refuses names of organisations that are no members of the channel. A template may be written while the peer is away:

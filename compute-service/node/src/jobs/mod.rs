@@ -4,16 +4,19 @@
 pub mod horizontal_svm;
 pub mod keys;
 mod report;
+mod template;
 pub mod vertical_predict;
 pub mod vertical_svm;
 
 pub use report::ReportError;
 pub(crate) use report::Told;
+pub use template::Wanted;
 
 use crate::{
     config::Config,
     consent::{Review, Weigh},
     driver::{DriverError, Input, Progress},
+    predictions,
     worker::{Ended, Worker},
 };
 use protocol::{Committed, Fault, Protocol, Role, Status};
@@ -225,6 +228,25 @@ kinds! {
     KeyGeneration => keys::KeyReport,
     /// Of a refreshed key.
     KeyRefresh => keys::KeyReport,
+}
+
+/// Parameters of a job of a kind, with a fresh nonce, to be proposed. Trainings are no such kind: they have options of their
+/// own.
+///
+/// # Errors
+/// A kind without such, files that do not fit it, or a setting that it has not.
+pub fn template(kind: &str, wanted: &Wanted) -> Result<JobParams, Fault> {
+    let params = match kind {
+        "vertical-predict" => {
+            let training = wanted.required("training")?;
+            let training = training.parse().map_err(|e| Fault::Input(format!("training: {e}")))?;
+            predictions::template(wanted.config, &training)?
+        }
+        other => {
+            return Err(Fault::Input(format!("jobs of kind `{other}` are not begun with this command")));
+        }
+    };
+    Ok(JobParams { kind: wanted.apply(params.kind)?, ..params })
 }
 
 /// What people are told when a job of this kind is proposed.
