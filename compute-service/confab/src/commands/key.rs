@@ -155,6 +155,9 @@ pub struct NegotiateArgs {
     /// Against whom the key protects: see `confab train --help`.
     #[arg(long, value_enum)]
     against: Option<AgainstArg>,
+    /// What the key may be used for; no job of another purpose takes it.
+    #[arg(long, default_value = TRAINING)]
+    purpose: String,
     #[command(flatten)]
     size: SizeArgs,
     #[command(flatten)]
@@ -308,7 +311,11 @@ impl NegotiateArgs {
     fn generation(&self, parties: u32) -> records::KeyGeneration {
         let against = AgainstArg::collusion(self.against, parties);
         let quorum = self.quorum.unwrap_or(parties);
-        proposal::key_generation(self.size.key_bits, self.size.insecure_key_bits, quorum, against)
+        let SizeArgs { key_bits, insecure_key_bits } = self.size;
+        records::KeyGeneration {
+            purpose: self.purpose.clone(),
+            ..proposal::key_generation(key_bits, insecure_key_bits, quorum, against)
+        }
     }
 }
 
