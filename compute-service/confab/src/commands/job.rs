@@ -227,7 +227,7 @@ async fn template(args: TemplateArgs) -> Done {
     let mut params = match (&args.predict, &args.config) {
         (Some(training), Some(config)) => predictions::template(&Config::load(config)?, training)?,
         (None, Some(config)) if args.kind.is_some() => {
-            let (config, kind) = (Config::load(config)?, args.kind.unwrap_or_default());
+            let (config, kind) = (Config::load(config)?, args.kind.clone().unwrap_or_default());
             let TemplateArgs { participants, key, set, .. } = &args;
             jobs::template(&kind, &Wanted { config: &config, participants, key: *key, settings: set })?
         }

@@ -154,7 +154,15 @@ impl NodeHandle {
     async fn ask(&self, request: Request) -> Result<Response, RequestError> {
         match &self.node {
             Node::There(client) => client.ask(&request, &*self.say).await,
-            Node::Here(service, _) | Node::Directory(service) => service.answer(request, &*self.say).await,
+            Node::Here(service, _) => service.answer(request, &*self.say).await,
+            Node::Directory(service) => match service.answer(request.clone(), &*self.say).await {
+                // A node was started meanwhile, and has the database: it answers, as soon as it listens.
+                Err(e) if e.is_in_use() => match Client::find(&service.config).await? {
+                    Some(client) => client.ask(&request, &*self.say).await,
+                    None => Err(e),
+                },
+                answered => answered,
+            },
         }
     }
 

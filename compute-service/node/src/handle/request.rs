@@ -160,6 +160,15 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    /// Whether another process has the database open.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let store = match self {
+            Self::Answer(AnswerError::Store(e)) | Self::Store(e) | Self::Open(OpenError::Store(e)) => e,
+            _ => return false,
+        };
+        matches!(store, StoreError::InUse(_))
+    }
+
     /// Whether the same request may be answered later: the ledger was not reached.
     pub fn may_pass(&self) -> bool {
         use gateway_client::Failure::{TimedOut, Unavailable};
