@@ -11,7 +11,7 @@ use crate::fixture::{
 use crate::harness::{Test, test};
 use gateway_client::Call;
 use node::{config::Config, data, ledger};
-use records::{Body, Ending, Job, JobId, Outcome, Phase};
+use records::{Body, Job, JobId, Outcome, Phase, Termination};
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -185,7 +185,7 @@ fn participants() {
     assert!(!success);
     assert_says(&said, &["does not fit", "`p04`", "line 6", "refused by Org2MSP"]);
     match orgs.ending(&job).unwrap() {
-        Ending { by, outcome: Outcome::Refused(reason), .. } => {
+        Termination { by, outcome: Outcome::Refused(reason), .. } => {
             assert_eq!(by, "Org2MSP");
             assert!(!reason.contains("p04"), "identifiers stay at home: {reason}");
         }
@@ -217,7 +217,7 @@ fn participants() {
 }
 
 /// Plays a member that changes its records before it posts them, until the job ends.
-async fn cheat(config: Config, id: JobId, tamper: Tamper) -> Ending {
+async fn cheat(config: Config, id: JobId, tamper: Tamper) -> Termination {
     let contract = ledger::connect(&config).unwrap().network(&config.channel).contract(&config.chaincode);
     // What is no record at all does not get past the contract.
     let nonsense = ["setup", "0", "0", "nonsense"];

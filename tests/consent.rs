@@ -119,7 +119,7 @@ async fn a_weak_key_needs_consent(ledger: &Ledger, members: &Participants) -> St
         let output = node.join().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
-    let keyring = Keyring::of(&Config::load(&members.configs[1]).unwrap());
+    let keyring = Keyring::open(&Config::load(&members.configs[1]).unwrap());
     hex::encode(keyring.list().unwrap()[0].key().fingerprint())
 }
 

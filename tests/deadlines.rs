@@ -7,7 +7,7 @@ use crate::harness::{Test, test};
 use experiment::{Deployment, Participants};
 use launcher::Kind;
 use node::{Event, NodeHandle, config::Config, wait::Cause};
-use records::{Deadlines, Debt, Ending, JobId, JobView, Judge, MspId, Outcome, Phase, Rules};
+use records::{Deadlines, Debt, JobId, JobView, Judge, MspId, Outcome, Phase, Rules, Termination};
 use std::{
     path::Path,
     process::Stdio,
@@ -93,7 +93,7 @@ impl Node {
     }
 
     /// Waits for its end, which is a failure. How the job ended, and whom it said to wait for on the way.
-    async fn fails(mut self) -> (Ending, Vec<Cause>) {
+    async fn fails(mut self) -> (Termination, Vec<Cause>) {
         let status = timeout(PATIENCE, self.child.wait()).await.expect("the node does not end").unwrap();
         assert!(!status.success(), "the node succeeds");
         let is_end = |event: &Event| matches!(event, Event::Ended { .. });
@@ -140,7 +140,7 @@ async fn accept(prepared: &Deployment, party: usize) {
 }
 
 /// The survivors agree on how the job ended; whom they blame.
-fn agree(prepared: &Deployment, ends: [&Ending; 2]) -> Vec<Debt> {
+fn agree(prepared: &Deployment, ends: [&Termination; 2]) -> Vec<Debt> {
     assert_eq!(ends[0], ends[1]);
     let by = prepared.params.party(&ends[0].by).unwrap();
     assert_ne!(by as usize, SILENT);
@@ -244,7 +244,7 @@ async fn one_clock_is_wrong(ledger: &Ledger) {
     let jumped = Instant::now();
     let [first, mut wrong, third] = nodes;
     let says_so =
-        |event: &Event| matches!(event, Event::Broken { reason, .. } if reason.contains("set the clock"));
+        |event: &Event| matches!(event, Event::Stalled { reason, .. } if reason.contains("set the clock"));
     wrong.sees("its own clock's fault", says_so).await;
     let said = jumped.elapsed();
     assert!(!timeout(PATIENCE, wrong.child.wait()).await.expect("the node does not end").unwrap().success());
@@ -300,13 +300,13 @@ async fn a_failed_answer_is_tried_again(ledger: &Ledger) {
     let deadlines = Deadlines { accept: 150, step: 150 };
     let prepared = prepare(ledger, "answered-late", &Size { iterations: 4, ..SIZE }, deadlines);
     let path = &prepared.configs()[SILENT];
-    let config = Config { patience_secs: 15, ..Config::load(path).unwrap() };
+    let config = Config { retry_timeout_secs: 15, ..Config::load(path).unwrap() };
     std::fs::write(path, config.to_toml()).unwrap();
     let chaincode = format!("chaincode-org{}", SILENT + 1);
     ledger.network.freeze(&chaincode).unwrap();
     let mut nodes = [0, 1, 2].map(|party| Node::start(&prepared, party));
     prepared.participants.propose(&prepared.params).await.unwrap();
-    let fails = |event: &Event| matches!(event, Event::Unanswered { retry_secs: Some(_), .. });
+    let fails = |event: &Event| matches!(event, Event::AcceptFailed { retry_secs: Some(_), .. });
     nodes[SILENT].sees("the failure", fails).await;
     ledger.network.thaw(&chaincode).unwrap();
     for mut node in nodes {

@@ -6,7 +6,7 @@ use experiment::Participants;
 use gateway_client::{Call, TxValidationCode};
 use node::{
     config::Config,
-    instances::{AnalystKeys, Problem, Sharing},
+    instances::{AnalystKeys, Sharing, SharingError},
 };
 use num_bigint::{BigInt, BigUint};
 use paillier::{Ciphertext, Encryptor, PrivateKey, Randomness};
@@ -247,7 +247,7 @@ async fn others_get_nothing(parties: &Parties, key: &AnalystKey) {
     assert_eq!(parties.ok(OTHER, &["list"]), Value::Array(Vec::new()));
     assert_says(&parties.error(OTHER, &["fetch", "--out", &parties.path("stolen")]), &["no such table"]);
     let other = parties.sharing(OTHER);
-    let keys = AnalystKeys::of(&parties.config(OTHER));
+    let keys = AnalystKeys::open(&parties.config(OTHER));
     parties.ok(OTHER, &["key", "--key-bits", BITS, "--insecure-key-bits"]);
     let tables = async {
         loop {
@@ -262,7 +262,7 @@ async fn others_get_nothing(parties: &Parties, key: &AnalystKey) {
     for table in tables {
         let place = parties.path("stolen");
         let stolen = other.collect(&table, &keys, None, (Path::new(&place), false), |_, _| {}).await;
-        assert!(matches!(stolen, Err(Problem::NoSecret { .. })), "{stolen:?}");
+        assert!(matches!(stolen, Err(SharingError::NoSecret { .. })), "{stolen:?}");
     }
     assert!(!parties.dir.join("stolen").exists());
 }

@@ -51,7 +51,7 @@ fn names(participants: &Participants) -> Vec<MspId> {
 }
 
 fn share(participants: &Participants, party: usize, key: &str) -> KeyShare {
-    Keyring::of(&Config::load(&participants.configs[party]).unwrap()).find(key).unwrap()
+    Keyring::open(&Config::load(&participants.configs[party]).unwrap()).find(key).unwrap()
 }
 
 async fn entry(ledger: &Ledger, key: &str) -> KeyEntry {
@@ -101,7 +101,7 @@ async fn a_training_uses_it_with_a_quorum(ledger: &Ledger, members: &Participant
     assert!(report.identical_indicators && report.identical_predictions && report.identical_weights);
     let records = ledger.records(&finished.id()).await;
     let later = records.iter().filter(|(slot, _)| slot.phase == Phase::Iv && slot.round > 0);
-    assert!(later.clone().count() > 0 && later.clone().all(|(_, record)| record.used.len() == 2));
+    assert!(later.clone().count() > 0 && later.clone().all(|(_, record)| record.contributors.len() == 2));
     let found = ledger.verify(&finished.id()).await;
     assert!(found.complete, "{:?}", found.defects);
 }

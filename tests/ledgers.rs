@@ -8,7 +8,7 @@ use gateway_client::{
 };
 use launcher::Kind;
 use node::{
-    facts::Fact,
+    facts::LedgerEvent,
     proposal,
     verify::{Replay, Verification},
 };
@@ -307,8 +307,8 @@ fn the_command_line_verifies(ledger: &Ledger, finished: &Finished) {
 /// One byte of one record is flipped; each time the observer finds it.
 async fn a_tampered_run_is_not_clean(ledger: &Ledger, finished: &Finished) {
     let (id, chaincode, msps) = (finished.id(), &ledger.network.chaincode.name, ledger.msps());
-    let is_in = |slot: Slot, write: &KvWrite| match Fact::from_write(&write.key, &write.value) {
-        Ok(Some(Fact::Posted(record))) => record.job == id && record.slot == slot,
+    let is_in = |slot: Slot, write: &KvWrite| match LedgerEvent::from_write(&write.key, &write.value) {
+        Ok(Some(LedgerEvent::Posted(record))) => record.job == id && record.slot == slot,
         _ => false,
     };
     let last = finished.deployment.params.parties() - 1;
@@ -396,8 +396,8 @@ async fn a_peer_that_lies_about_validity_is_found(ledger: &Ledger, finished: &Fi
     assert!(replay(&blocks, None).complete);
 
     let slot = Slot { phase: Phase::SeedOpen, round: 0, party: 1, chunk: 0 };
-    let is_it = |write: &KvWrite| match Fact::from_write(&write.key, &write.value) {
-        Ok(Some(Fact::Posted(record))) => record.job == id && record.slot == slot,
+    let is_it = |write: &KvWrite| match LedgerEvent::from_write(&write.key, &write.value) {
+        Ok(Some(LedgerEvent::Posted(record))) => record.job == id && record.slot == slot,
         _ => false,
     };
     let place = |wanted: &dyn Fn(&TransactionInfo) -> bool| {

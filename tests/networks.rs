@@ -324,7 +324,8 @@ async fn machines(_: On) {
     command.args(["key", "negotiate", "--config", &nodes[0].0]).args(members).args(size);
     let mut negotiate = Running(command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
     let mut said = BufReader::new(negotiate.0.stderr.take().unwrap()).lines();
-    let proposed = said.next().unwrap().unwrap();
+    let is_proposal = |line: &String| line.starts_with("proposed job ");
+    let proposed = said.by_ref().map(Result::unwrap).find(is_proposal).unwrap();
     let job = proposed.strip_prefix("proposed job ").and_then(|rest| rest.split_once(';')).unwrap().0;
     for (config, _) in &nodes {
         let said = error(&["job", "accept", "--config", config, job]);

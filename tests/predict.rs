@@ -8,7 +8,7 @@ use experiment::SplitRun;
 use node::{
     config::Config,
     model::Query,
-    predictions::{self, Answered, MOST},
+    predictions::{self, QueryLog, ROW_LIMIT},
     proposal::{job_params, key_generation},
     worker::{KeyReport, PredictReport, check, report_path},
 };
@@ -63,7 +63,7 @@ fn rows(ledger: &Ledger, name: &str, count: usize) -> Query {
     let file = ledger.network.dir.join(format!("{name}.csv"));
     let all: Vec<String> = std::iter::once(header).chain(lines).collect();
     fs::write(&file, all.join("\n") + "\n").unwrap();
-    Query { id: Some(generate::ID.into()), ..Query::of(file) }
+    Query { id: Some(generate::ID.into()), ..Query::from_file(file) }
 }
 
 /// What the whole model says, as identifiers and whether they are positive.
@@ -110,8 +110,8 @@ async fn few_rows_and_the_same_again(ledger: &Ledger, split: &SplitRun) {
     assert_answered(split, &more);
     assert_eq!(split.deploy(&first, None).unwrap(), None, "all are in the record");
     for party in 0..3 {
-        let answered = Answered::load(&config(split, party), &split.training).unwrap();
-        assert_eq!((answered.left(MOST, None), answered.answers.len()), (MOST - 15, 15));
+        let answered = QueryLog::load(&config(split, party), &split.training).unwrap();
+        assert_eq!((answered.left(ROW_LIMIT, None), answered.answers.len()), (ROW_LIMIT - 15, 15));
     }
 }
 
@@ -212,7 +212,7 @@ async fn many_rows_though_nodes_are_killed(ledger: &Ledger, split: &SplitRun) {
     assert!(positives > 20 && positives < 295, "{positives} {positive}");
     // However often a node was started, the rows count once.
     for party in 0..3 {
-        let answered = Answered::load(&config(split, party), &split.training).unwrap();
+        let answered = QueryLog::load(&config(split, party), &split.training).unwrap();
         assert_eq!(answered.left(400, None), 400 - 315);
     }
     let found = ledger.verify(&params.id()).await;

@@ -150,7 +150,7 @@ async fn a_training_by_columns(ledger: &Ledger, members: &Participants, fingerpr
 async fn a_prediction(ledger: &Ledger, split: &SplitRun) {
     let file = ledger.network.dir.join("new.csv");
     fs::write(&file, generate::patients(8, 77)).unwrap();
-    let query = Query { id: Some(generate::ID.into()), ..Query::of(file) };
+    let query = Query { id: Some(generate::ID.into()), ..Query::from_file(file) };
     let params = split.deploy(&query, None).unwrap().expect("nothing was answered before");
     let reports = compared(ledger, &split.participants, &params, &[]).await;
     let classes = reports[1]["classes"].as_array().unwrap();

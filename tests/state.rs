@@ -130,7 +130,7 @@ fn start(path: &Path) -> Node {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     tokio::spawn(async move {
         while let Ok(Some(line)) = lines.next_line().await {
-            if let Ok(Event::Broken { reason, .. } | Event::Unfit { reason, .. }) =
+            if let Ok(Event::Stalled { reason, .. } | Event::Rejected { reason, .. }) =
                 serde_json::from_str(&line)
             {
                 eprintln!("{reason}");

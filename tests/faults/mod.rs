@@ -52,7 +52,7 @@ impl Protocol {
             Self::Rows => &[Keys, Moments, SeedCommit, SeedOpen, Weights, Margins, Indicators, Gradient],
             Self::Keys => &[
                 Keys,
-                Units,
+                SieveShares,
                 Factors,
                 ProductCommit,
                 ProductOpen,
@@ -68,7 +68,7 @@ impl Protocol {
                 ThetaOpen,
                 Deal,
                 Verification,
-                Trial,
+                TestDecryption,
             ],
         }
     }
@@ -155,7 +155,7 @@ fn cases(kind: Kind) -> Vec<Case> {
         Case { protocol: Protocol::Columns, phase: Phase::Iv, fault: Fault::FreezeMember },
         Case { protocol: Protocol::Rows, phase: Phase::Weights, fault: Fault::KillOrderer },
         Case { protocol: Protocol::Columns, phase: Phase::Noise, fault: Fault::FullDisk },
-        Case { protocol: Protocol::Keys, phase: Phase::Units, fault: Fault::Clock },
+        Case { protocol: Protocol::Keys, phase: Phase::SieveShares, fault: Fault::Clock },
         Case { protocol: Protocol::Keys, phase: Phase::Gcd, fault: Fault::KillMember },
     ];
     let Ok(wanted) = env::var("FAULTS") else {

@@ -5,7 +5,7 @@ use crate::fixture::{On, faketime, program, with_clock};
 use experiment::Source;
 use gateway_client::Checkpoint;
 use launcher::{Kind, State};
-use node::{facts::Fact, ledger};
+use node::{facts::LedgerEvent, ledger};
 use records::Phase;
 use std::{
     fs,
@@ -166,7 +166,7 @@ impl Bench {
             let mut blocks = self.ledger.channel(0).blocks(Checkpoint::at(height));
             while let Some(block) = blocks.next().await {
                 let facts = ledger::facts(&block.unwrap(), &self.ledger.network.chaincode.name);
-                let is_due = |fact: &Fact| matches!(fact, Fact::Posted(record) if record.slot.phase == phase);
+                let is_due = |fact: &LedgerEvent| matches!(fact, LedgerEvent::Posted(record) if record.slot.phase == phase);
                 if facts.iter().any(|located| is_due(&located.fact)) {
                     return;
                 }

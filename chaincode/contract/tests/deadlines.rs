@@ -3,10 +3,10 @@
 mod world;
 
 use records::{
-    Awaited, Body, Bytes, CONTRACT_VERSION, Code, Collusion, Comparison, Deadlines, Debt, Dv, Ending,
-    HorizontalSvm, JobId, JobParams, JobView, Judge, KeyGeneration, Kind, MAX_OPEN_PROPOSALS, MAX_PAGE_BYTES,
+    Awaited, Body, Bytes, CONTRACT_VERSION, Code, Collusion, Comparison, Deadlines, Debt, Dv, HorizontalSvm,
+    JobId, JobParams, JobView, Judge, KeyGeneration, Kind, MAX_OPEN_PROPOSALS, MAX_PAGE_BYTES,
     MAX_PARAMS_BYTES, Outcome, Page, Phase, Proof, Publication, Record, Reminder, Rules, SeedCommit, Slot,
-    VERSION, VerticalSvm, Waiting, key,
+    Termination, VERSION, VerticalSvm, Waiting, key,
 };
 use world::{World, caller, setup};
 
@@ -83,7 +83,7 @@ impl Case {
 
     fn expire(&mut self, org: u32) -> Result<Vec<Debt>, Code> {
         match serde_json::from_slice(&self.call(org, "expire")?).unwrap() {
-            Ending { outcome: Outcome::Expired(owed), .. } => Ok(owed),
+            Termination { outcome: Outcome::Expired(owed), .. } => Ok(owed),
             other => panic!("{other:?}"),
         }
     }
@@ -100,7 +100,7 @@ impl Case {
 
     fn remind(&mut self, org: u32, slots: &[Slot]) -> Result<(), Code> {
         let awaited: Vec<Awaited> =
-            slots.iter().map(|slot| Awaited { slot: *slot, used: Vec::new() }).collect();
+            slots.iter().map(|slot| Awaited { slot: *slot, contributors: Vec::new() }).collect();
         self.remind_of(org, &awaited)
     }
 
@@ -120,7 +120,8 @@ impl Case {
     /// Puts the record of a slot there, whatever the rules say.
     fn put(&mut self, slot: Slot, body: Body) {
         let msp_id = self.params.participants[slot.party as usize].clone();
-        let record = Record { version: VERSION, job: self.id.clone(), slot, msp_id, body, used: Vec::new() };
+        let record =
+            Record { version: VERSION, job: self.id.clone(), slot, msp_id, body, contributors: Vec::new() };
         self.world.committed.insert(key::record(&self.id, &slot), record.to_json());
         self.world.committed.insert(key::posted(&self.id, &slot), vec![0; 32]);
     }
@@ -295,10 +296,10 @@ fn where_a_quorum_is_enough_nobody_owes_more() {
     case.put(slot(Phase::Dv, 0, 1), dv());
     assert!(case.waiting().reminders.is_empty());
     // The next record of that member can be waited for: the old reminder does not stand in the way.
-    let iv = Awaited { slot: slot(Phase::Iv, 1, 2), used: vec![0, 1] };
-    let unnamed = Awaited { used: Vec::new(), ..iv.clone() };
+    let iv = Awaited { slot: slot(Phase::Iv, 1, 2), contributors: vec![0, 1] };
+    let unnamed = Awaited { contributors: Vec::new(), ..iv.clone() };
     assert_eq!(case.remind_of(1, &[unnamed]), Err(Code::BadInput));
-    let wrong = Awaited { used: vec![1, 2], ..iv.clone() };
+    let wrong = Awaited { contributors: vec![1, 2], ..iv.clone() };
     assert_eq!(case.remind_of(1, &[wrong]), Err(Code::NotYet));
     case.clocks(NOON + 600);
     case.remind_of(1, &[iv]).unwrap();
@@ -326,9 +327,9 @@ fn what_only_the_members_know_to_be_owed_is_claimed_with_an_own_record() {
     case.put_round(Phase::Keys, 0);
     // The contract would take the key now.
     assert_eq!(case.remind(1, &[slot(Phase::Key, 0, 1)]), Err(Code::NotOverdue));
-    case.remind(1, &[slot(Phase::Units, 0, 1)]).unwrap();
+    case.remind(1, &[slot(Phase::SieveShares, 0, 1)]).unwrap();
     case.put_round(Phase::PowerOpen, 0);
-    for (phase, round) in [(Phase::PowersCommit, 0), (Phase::Units, 1)] {
+    for (phase, round) in [(Phase::PowersCommit, 0), (Phase::SieveShares, 1)] {
         let (own, other) = (slot(phase, round, 0), slot(phase, round, 1));
         case.world.committed.remove(&key::reminder(&case.id, 1));
         assert_eq!(case.remind(1, &[other]), Err(Code::NotOverdue), "{phase}");

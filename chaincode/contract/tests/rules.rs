@@ -199,8 +199,14 @@ fn a_job_finishes_with_equal_results_only() {
             let slot =
                 records::Slot { phase: records::Phase::Result, round: 0, party: party as u32, chunk: 0 };
             let msp_id = format!("Org{}MSP", party + 1).parse().unwrap();
-            let record =
-                Record { version: VERSION, job: job_id.clone(), slot, msp_id, body, used: Vec::new() };
+            let record = Record {
+                version: VERSION,
+                job: job_id.clone(),
+                slot,
+                msp_id,
+                body,
+                contributors: Vec::new(),
+            };
             world.committed.insert(key::record(&job_id, &slot), record.to_json());
         }
         assert_eq!(world.call(1, "finish", &[id.as_bytes()]).map(drop), want);
@@ -251,7 +257,8 @@ fn finished(
         world.call(org, "accept", &[id.to_string().as_bytes()]).unwrap();
         let slot = records::Slot { phase: Phase::Key, round: 0, party, chunk: 0 };
         let (msp_id, body) = (format!("Org{org}MSP").parse().unwrap(), Body::Key(key.clone()));
-        let record = Record { version: VERSION, job: id.clone(), slot, msp_id, body, used: Vec::new() };
+        let record =
+            Record { version: VERSION, job: id.clone(), slot, msp_id, body, contributors: Vec::new() };
         world.committed.insert(key::record(&id, &slot), record.to_json());
     }
     world.call(orgs[0], "finish", &[id.to_string().as_bytes()]).map(drop)
@@ -320,7 +327,7 @@ fn a_key_is_for_its_members_and_purpose_only() {
 fn put(world: &mut World, id: &JobId, phase: Phase, party: u32, body: Body) {
     let slot = records::Slot { phase, round: 0, party, chunk: 0 };
     let msp_id = format!("Org{}MSP", party + 1).parse().unwrap();
-    let record = Record { version: VERSION, job: id.clone(), slot, msp_id, body, used: Vec::new() };
+    let record = Record { version: VERSION, job: id.clone(), slot, msp_id, body, contributors: Vec::new() };
     world.committed.insert(key::record(id, &slot), record.to_json());
 }
 

@@ -79,8 +79,8 @@ pub struct Awaited {
     /// The slot.
     pub slot: Slot,
     /// The parties on whose records it builds, where a quorum is enough.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub used: Vec<u32>,
+    #[serde(rename = "used", default, skip_serializing_if = "Vec::is_empty")]
+    pub contributors: Vec<u32>,
 }
 
 /// That a slot is waited for, all that it needs being there. A participant has one at a time: it is written over when that

@@ -24,12 +24,12 @@ pub enum DecimalError {
 
 impl Decimal {
     /// From units of 1/[`SCALE`].
-    pub const fn from_units(units: i64) -> Self {
+    pub const fn from_raw(units: i64) -> Self {
         Self(units)
     }
 
     /// In units of 1/[`SCALE`].
-    pub const fn units(self) -> i64 {
+    pub const fn raw(self) -> i64 {
         self.0
     }
 
@@ -113,7 +113,7 @@ mod tests {
             ("3.", 3 * SCALE, "3"),
         ] {
             let d: Decimal = text.parse().unwrap();
-            assert_eq!((d.units(), d.to_string().as_str()), (units, printed));
+            assert_eq!((d.raw(), d.to_string().as_str()), (units, printed));
         }
     }
 
@@ -127,7 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn text_round_trips(units in any::<i64>().prop_filter("i64::MIN has no positive twin", |u| *u != i64::MIN)) {
-            let d = Decimal::from_units(units);
+            let d = Decimal::from_raw(units);
             prop_assert_eq!(d.to_string().parse::<Decimal>().unwrap(), d);
         }
     }

@@ -136,7 +136,7 @@ pub struct Acceptance {
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ending {
+pub struct Termination {
     /// Layout version, [`VERSION`].
     pub version: u32,
     /// The job.
@@ -156,7 +156,7 @@ pub struct JobView {
     /// Acceptances so far, by party; `null` where there is none.
     pub acceptances: Vec<Option<Acceptance>>,
     /// How it ended, if it did.
-    pub ending: Option<Ending>,
+    pub ending: Option<Termination>,
 }
 
 /// Longest reason for a refusal or an abort, in bytes.
@@ -177,7 +177,7 @@ pub enum Outcome {
 }
 
 /// For people: `finished`, or who ended it and why.
-impl fmt::Display for Ending {
+impl fmt::Display for Termination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
             Outcome::Finished => f.write_str("finished"),

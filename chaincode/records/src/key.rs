@@ -48,7 +48,7 @@ pub fn acceptance(id: &JobId, party: u32) -> String {
     composite(ACCEPTANCE, &[&id.to_string(), &format!("{party:02x}")])
 }
 
-/// Where a [`crate::Ending`] lies.
+/// Where a [`crate::Termination`] lies.
 pub fn ending(id: &JobId) -> String {
     composite(ENDING, &[&id.to_string()])
 }

@@ -63,7 +63,7 @@ pub use deadlines::{
 };
 pub use decimal::{Decimal, DecimalError, SCALE};
 pub use form::Violation;
-pub use job::{Acceptance, Ending, Job, JobParams, JobView, MAX_REASON_BYTES, Outcome};
+pub use job::{Acceptance, Job, JobParams, JobView, MAX_REASON_BYTES, Outcome, Termination};
 pub use jobs::{
     ClassNames, Collusion, Comparison, DEFAULT_UNIT, DataDigest, Dealer, GradientNoise, HorizontalResult,
     HorizontalSvm, Iv, JobKind, Judge, KeyEntry, KeyGeneration, KeyRefresh, KeySizes, Kind, MOMENT_BITS,
@@ -73,7 +73,7 @@ pub use names::{Digest, Fingerprint, JobId, KeyHash, MspId, NoMspId, NotHex};
 pub use params::ParamsError;
 pub use phase::{Phase, Slot};
 pub use refusal::{Code, Refusal};
-pub use schedule::{Owed, PhaseSchedule, Prerequisites, Rules};
+pub use schedule::{Pending, PhaseSchedule, Prerequisites, Rules};
 pub use sharing::{
     AnalystKey, Content, Device, Instance, MAX_INLINE_BYTES, MAX_PAGE, MAX_PAGE_BYTES, Modulus, Page, Row,
     SHARED_VALUE_BITS, SharedClasses, SharedTable, address,
@@ -117,8 +117,8 @@ pub struct Record {
     /// The value.
     pub body: Body,
     /// The parties on whose records it builds, where a quorum of a round was enough.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub used: Vec<u32>,
+    #[serde(rename = "used", default, skip_serializing_if = "Vec::is_empty")]
+    pub contributors: Vec<u32>,
 }
 
 impl Record {

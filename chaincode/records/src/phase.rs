@@ -28,7 +28,8 @@ pub enum Phase {
     /// Key generation and refresh: the keys under which members send each other messages.
     Keys,
     /// Key generation: shares of the units whose product a candidate is modulo many small primes.
-    Units,
+    #[serde(rename = "units")]
+    SieveShares,
     /// Key generation: new shares of a product of shares.
     Reshare,
     /// Key generation: shares of the members' summands of p and q.
@@ -62,7 +63,8 @@ pub enum Phase {
     /// Key generation and refresh: verification keys.
     Verification,
     /// Key generation and refresh: partial decryptions of a known plaintext.
-    Trial,
+    #[serde(rename = "trial")]
+    TestDecryption,
     /// Key generation and refresh: the public key that each member takes for the result.
     Key,
     /// Training by rows: masked sums of the columns, from which their scaling follows.
@@ -93,7 +95,7 @@ impl Phase {
             Self::Model => "model",
             Self::Result => "result",
             Self::Keys => "keys",
-            Self::Units => "units",
+            Self::SieveShares => "units",
             Self::Reshare => "reshare",
             Self::Factors => "factors",
             Self::ProductCommit => "product-commit",
@@ -110,7 +112,7 @@ impl Phase {
             Self::ThetaOpen => "theta-open",
             Self::Deal => "deal",
             Self::Verification => "verification",
-            Self::Trial => "trial",
+            Self::TestDecryption => "trial",
             Self::Key => "key",
             Self::Moments => "moments",
             Self::Weights => "weights",

@@ -19,14 +19,14 @@ pub trait PhaseSchedule: Debug + Send + Sync {
     /// Most entries in one chunk.
     fn max_chunk_len(&self, phase: Phase) -> usize;
     /// How often the chunks of a phase repeat, each time after those of all authors of the time before.
-    fn passes(&self, _: Phase) -> u32 {
+    fn subrounds(&self, _: Phase) -> u32 {
         1
     }
     /// What must be committed before a slot is filled.
     fn needs(&self, slot: &Slot) -> Prerequisites;
     /// When a slot whose needs are met is owed.
-    fn owed(&self, _: &Slot) -> Owed {
-        Owed::Always
+    fn pending(&self, _: &Slot) -> Pending {
+        Pending::Always
     }
     /// Whether a body of this sort can stand in a phase.
     fn admits(&self, phase: Phase, body: &Body) -> bool;
@@ -49,7 +49,7 @@ pub enum Prerequisites {
 
 /// When a slot whose needs are met is owed: the contract lets in more than a protocol comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owed {
+pub enum Pending {
     /// In any case.
     Always,
     /// Where this list of ciphertexts is empty, or where it is not: training by rows ends with an empty one.
@@ -82,7 +82,8 @@ impl Rules {
 
     /// Most records that any record needs.
     pub(crate) fn widest_barrier(&self) -> u64 {
-        let of = |phase: &Phase| u64::from(self.chunks_of_a_pass(*phase)) * self.authors(*phase).len() as u64;
+        let of =
+            |phase: &Phase| u64::from(self.chunks_of_a_subround(*phase)) * self.authors(*phase).len() as u64;
         self.phases().iter().map(of).max().unwrap_or(0)
     }
 
@@ -121,37 +122,37 @@ impl Rules {
         self.schedule.max_chunk_len(phase)
     }
 
-    fn chunks_of_a_pass(&self, phase: Phase) -> u32 {
+    fn chunks_of_a_subround(&self, phase: Phase) -> u32 {
         self.schedule.entries(phase).div_ceil(self.max_chunk_len(phase)) as u32
     }
 
     /// Number of chunks of a phase's round.
     pub fn chunks(&self, phase: Phase) -> u32 {
-        self.chunks_of_a_pass(phase) * self.schedule.passes(phase)
+        self.chunks_of_a_subround(phase) * self.schedule.subrounds(phase)
     }
 
     /// Range of the entries that a chunk holds.
     pub fn chunk_range(&self, phase: Phase, chunk: u32) -> Range<usize> {
         let size = self.max_chunk_len(phase);
-        let start = (chunk % self.chunks_of_a_pass(phase).max(1)) as usize * size;
+        let start = (chunk % self.chunks_of_a_subround(phase).max(1)) as usize * size;
         start..(start + size).min(self.schedule.entries(phase))
     }
 
     /// How often the chunks of a phase repeat, each time after those of all authors of the time before.
-    pub fn passes(&self, phase: Phase) -> u32 {
-        self.schedule.passes(phase)
+    pub fn subrounds(&self, phase: Phase) -> u32 {
+        self.schedule.subrounds(phase)
     }
 
     /// The pass to which a chunk belongs, and its place there.
     pub fn place(&self, slot: &Slot) -> (u32, u32) {
-        let chunks = self.chunks_of_a_pass(slot.phase).max(1);
+        let chunks = self.chunks_of_a_subround(slot.phase).max(1);
         (slot.chunk / chunks, slot.chunk % chunks)
     }
 
     /// The chunks of one pass.
-    pub fn pass(&self, phase: Phase, pass: u32) -> Range<u32> {
-        let chunks = self.chunks_of_a_pass(phase);
-        pass * chunks..(pass + 1) * chunks
+    pub fn subround(&self, phase: Phase, subround: u32) -> Range<u32> {
+        let chunks = self.chunks_of_a_subround(phase);
+        subround * chunks..(subround + 1) * chunks
     }
 
     /// Whether the job has this slot at all.
@@ -186,34 +187,34 @@ impl Rules {
     }
 
     /// The records that must be committed before a slot may be filled; exact keys, no ranges. Only direct
-    /// predecessors are named: theirs were checked when they were posted. `used` are the parties whose records the
+    /// predecessors are named: theirs were checked when they were posted. `contributors` are the parties whose records the
     /// slot builds on, where a quorum is enough; else it is not read.
-    pub fn needs(&self, slot: &Slot, used: &[u32]) -> Vec<Slot> {
-        let (pass, _) = self.place(slot);
-        if pass > 0 {
+    pub fn needs(&self, slot: &Slot, contributors: &[u32]) -> Vec<Slot> {
+        let (subround, _) = self.place(slot);
+        if subround > 0 {
             return self.slots_of(
                 slot.phase,
                 slot.round,
                 &self.authors(slot.phase),
-                self.pass(slot.phase, pass - 1),
+                self.subround(slot.phase, subround - 1),
             );
         }
         match self.schedule.needs(slot) {
             Prerequisites::Slots(slots) => slots,
             Prerequisites::Quorum(phase, round, quorum) if quorum < self.authors(phase).len() as u32 => {
-                self.slots_of(phase, round, used, 0..self.chunks(phase))
+                self.slots_of(phase, round, contributors, 0..self.chunks(phase))
             }
             // Earlier passes were there when the last one was posted.
             Prerequisites::Round(phase, round) | Prerequisites::Quorum(phase, round, _) => {
-                let last = self.pass(phase, self.passes(phase) - 1);
+                let last = self.subround(phase, self.subrounds(phase) - 1);
                 self.slots_of(phase, round, &self.authors(phase), last)
             }
         }
     }
 
     /// When a slot whose needs are met is owed.
-    pub fn owed(&self, slot: &Slot) -> Owed {
-        self.schedule.owed(slot)
+    pub fn pending(&self, slot: &Slot) -> Pending {
+        self.schedule.pending(slot)
     }
 
     /// Checks a record in its slot: everything that can be seen without the key and without other records. With
@@ -222,17 +223,22 @@ impl Rules {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn check(&self, slot: &Slot, body: &Body, used: &[u32]) -> Result<(), Violation> {
+    pub fn check(&self, slot: &Slot, body: &Body, contributors: &[u32]) -> Result<(), Violation> {
         if !self.exists(slot) {
             return Err(Violation::NoSlot { slot: *slot });
         }
         self.check_body(slot, body)?;
-        self.check_used(slot, used)
+        self.check_contributors(slot, contributors)
     }
 
     /// The first record that a slot needs and that is not there.
-    pub fn first_missing(&self, slot: &Slot, used: &[u32], is_there: impl Fn(&Slot) -> bool) -> Option<Slot> {
-        self.needs(slot, used).into_iter().find(|need| !is_there(need))
+    pub fn first_missing(
+        &self,
+        slot: &Slot,
+        contributors: &[u32],
+        is_there: impl Fn(&Slot) -> bool,
+    ) -> Option<Slot> {
+        self.needs(slot, contributors).into_iter().find(|need| !is_there(need))
     }
 
     /// Whether a slot is still missing, and wanted: where a quorum is enough it may have come without it.
@@ -240,7 +246,7 @@ impl Rules {
         if is_there(slot) {
             return false;
         }
-        let Owed::Quorum(quorum) = self.owed(slot) else { return true };
+        let Pending::Quorum(quorum) = self.pending(slot) else { return true };
         let slots = self.round_slots(slot.phase, slot.round);
         let incomplete: BTreeSet<u32> =
             slots.iter().filter(|slot| !is_there(slot)).map(|slot| slot.party).collect();
@@ -251,19 +257,24 @@ impl Rules {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn check_used(&self, slot: &Slot, used: &[u32]) -> Result<(), Violation> {
+    pub fn check_contributors(&self, slot: &Slot, contributors: &[u32]) -> Result<(), Violation> {
         let Some((phase, _, quorum)) = self.quorum(slot) else {
-            return if used.is_empty() {
+            return if contributors.is_empty() {
                 Ok(())
             } else {
                 Err(Violation::field("used", "this record builds on everybody's"))
             };
         };
-        if used.len() != quorum as usize {
-            return Err(Violation::field("used", format!("{} parties instead of {quorum}", used.len())));
+        if contributors.len() != quorum as usize {
+            return Err(Violation::field(
+                "used",
+                format!("{} parties instead of {quorum}", contributors.len()),
+            ));
         }
         let authors = self.authors(phase);
-        match used.is_sorted_by(|a, b| a < b) && used.iter().all(|party| authors.contains(party)) {
+        match contributors.is_sorted_by(|a, b| a < b)
+            && contributors.iter().all(|party| authors.contains(party))
+        {
             true => Ok(()),
             false => Err(Violation::field("used", "not different parties in ascending order")),
         }

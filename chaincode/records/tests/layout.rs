@@ -1,6 +1,6 @@
 //! What version 1 wrote stays readable, and is written alike.
 
-use records::{Acceptance, AnalystKey, Ending, Instance, Job, JobParams, Record, SharedTable};
+use records::{Acceptance, AnalystKey, Instance, Job, JobParams, Record, SharedTable, Termination};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ fn version_1_is_readable() {
             "params" => round_trip::<JobParams>(value),
             "job" => round_trip::<Job>(value),
             "acceptance" => round_trip::<Acceptance>(value),
-            "ending" => round_trip::<Ending>(value),
+            "ending" => round_trip::<Termination>(value),
             "record" => {
                 Record::from_json(value.to_string().as_bytes()).unwrap();
                 round_trip::<Record>(value)

@@ -3,7 +3,7 @@
 use crate::invocation::Invocation;
 use crate::link::{CallId, Calls, Link, Outgoing, check_size};
 use crate::protocol::{Action, State, step};
-use crate::stub::Offer;
+use crate::stub::PeerCapabilities;
 use crate::{Contract, Response, Stub};
 use fabric_protos::peer::chaincode_message::Type;
 use fabric_protos::peer::{self, ChaincodeAdditionalParams, ChaincodeId, ChaincodeMessage};
@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What changes while a stream lasts.
 struct Live {
     state: State,
-    offer: Offer,
+    capabilities: PeerCapabilities,
     calls: Calls,
     running: JoinSet<()>,
     /// No new calls are taken.
@@ -58,7 +58,7 @@ impl Session {
         let mut shutdown = self.shutdown.clone();
         let mut live = Live {
             state: State::Created,
-            offer: Offer::default(),
+            capabilities: PeerCapabilities::default(),
             calls: Calls::default(),
             running: JoinSet::new(),
             closing: false,
@@ -122,9 +122,9 @@ impl Session {
         match action {
             Action::Advance => tracing::debug!("registered"),
             Action::Negotiate => {
-                live.offer = negotiate(&received.payload);
+                live.capabilities = negotiate(&received.payload);
                 live.deadline = live.deadline.filter(|_| live.closing);
-                tracing::info!(offer = ?live.offer, "ready for calls");
+                tracing::info!(capabilities = ?live.capabilities, "ready for calls");
             }
             // With a full queue there is traffic enough to keep the stream alive.
             Action::Echo => drop(self.outgoing.try_send(Ok(received))),
@@ -140,7 +140,7 @@ impl Session {
                 if !live.calls.begin(&id) {
                     return self.refuse(&received, "this transaction is already running").await;
                 }
-                let call = Call { id, init, offer: live.offer, message: received };
+                let call = Call { id, init, capabilities: live.capabilities, message: received };
                 live.running.spawn(self.call(call, live.calls.clone()));
             }
         }
@@ -217,14 +217,14 @@ impl Session {
 struct Call {
     id: CallId,
     init: bool,
-    offer: Offer,
+    capabilities: PeerCapabilities,
     message: ChaincodeMessage,
 }
 
 impl Call {
     /// Runs the contract; blocks. Answers the message that tells the peer of the outcome.
     fn run(self, contract: &dyn Contract, calls: Calls, outgoing: Outgoing) -> ChaincodeMessage {
-        let Self { id, init, offer, mut message } = self;
+        let Self { id, init, capabilities, mut message } = self;
         let invocation = match Invocation::parse(&message) {
             Ok(invocation) => invocation,
             Err(e) => {
@@ -234,7 +234,7 @@ impl Call {
         };
         message.payload.clear();
         message.proposal = None;
-        let stub = Stub::new(invocation, Link::new(id, calls, outgoing), offer);
+        let stub = Stub::new(invocation, Link::new(id, calls, outgoing), capabilities);
         let result =
             catch_unwind(AssertUnwindSafe(
                 || {
@@ -269,13 +269,13 @@ impl Call {
 }
 
 /// What READY offers; peers before 3.1 send no payload.
-fn negotiate(payload: &[u8]) -> Offer {
+fn negotiate(payload: &[u8]) -> PeerCapabilities {
     let offered = ChaincodeAdditionalParams::decode(payload).unwrap_or_else(|e| {
         tracing::warn!("READY cannot be read, so that nothing is assumed: {e}");
         ChaincodeAdditionalParams::default()
     });
     let limit = |used: bool, size: u32| (used && size > 0).then_some(size as usize);
-    Offer {
+    PeerCapabilities {
         keys_per_read: limit(offered.use_get_multiple_keys, offered.max_size_get_multiple_keys),
         writes_per_batch: limit(offered.use_write_batch, offered.max_size_write_batch),
     }

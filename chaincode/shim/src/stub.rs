@@ -19,7 +19,7 @@ const MAX_KEYS_PER_READ: usize = 256;
 /// What the peer can do beyond the protocol of Fabric 2: how many records go into one message.
 /// `None` where it cannot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Offer {
+pub(crate) struct PeerCapabilities {
     pub keys_per_read: Option<usize>,
     pub writes_per_batch: Option<usize>,
 }
@@ -30,14 +30,14 @@ pub(crate) struct Offer {
 pub struct Stub {
     invocation: Invocation,
     link: Link,
-    offer: Offer,
+    capabilities: PeerCapabilities,
     writes: Mutex<Writes>,
     event: Mutex<Option<ChaincodeEvent>>,
 }
 
 impl Stub {
-    pub(crate) fn new(invocation: Invocation, link: Link, offer: Offer) -> Self {
-        Self { invocation, link, offer, writes: Mutex::default(), event: Mutex::default() }
+    pub(crate) fn new(invocation: Invocation, link: Link, capabilities: PeerCapabilities) -> Self {
+        Self { invocation, link, capabilities, writes: Mutex::default(), event: Mutex::default() }
     }
 
     /// The id of the transaction that this call may become.
@@ -295,7 +295,7 @@ impl Stub {
         keys: &[K],
     ) -> Result<Vec<Option<Vec<u8>>>, StubError> {
         keys.iter().try_for_each(|key| check_key(key.as_ref()))?;
-        let Some(per_read) = self.offer.keys_per_read else {
+        let Some(per_read) = self.capabilities.keys_per_read else {
             return keys.iter().map(|key| self.get(collection, key.as_ref())).collect();
         };
         let mut values = Vec::with_capacity(keys.len());
@@ -332,7 +332,7 @@ impl Stub {
     /// Keeps a write for a batch, or sends it at once to a peer that knows no batches.
     pub(crate) fn write(&self, collection: &str, key: &str, write: Write) -> Result<(), StubError> {
         check_key(key)?;
-        match self.offer.writes_per_batch {
+        match self.capabilities.writes_per_batch {
             Some(_) => lock(&self.writes).keep(collection, key, write),
             None => send(&self.link, collection, key, write)?,
         }
@@ -341,7 +341,7 @@ impl Stub {
 
     /// Sends the writes that were kept back.
     pub(crate) fn flush(&self) -> Result<(), StubError> {
-        let Some(records) = self.offer.writes_per_batch else { return Ok(()) };
+        let Some(records) = self.capabilities.writes_per_batch else { return Ok(()) };
         let writes = std::mem::take(&mut *lock(&self.writes));
         for batch in writes.batches(records) {
             self.link.ask(Type::WriteBatchState, &batch)?;

@@ -1,6 +1,6 @@
 //! Arguments that several commands take: tables, trainings, where they run.
 
-use crate::error::Done;
+use crate::error::CliResult;
 use clap::{Args, ValueEnum};
 use dataset::{
     scaling::Scaling,
@@ -165,7 +165,7 @@ pub enum PartitionArg {
 
 impl ScheduleArgs {
     /// Refuses what belongs to the other partition.
-    pub fn check(&self, training: &TrainingArgs, scales_otherwise: bool) -> Done {
+    pub fn check(&self, training: &TrainingArgs, scales_otherwise: bool) -> CliResult {
         let misplaced = match self.partition {
             PartitionArg::Columns => self.rows.given().map(|name| (name, "rows")),
             PartitionArg::Rows if scales_otherwise => Some(("--scale", "columns")),
@@ -454,7 +454,7 @@ impl LedgerArg {
 
 impl RunArgs {
     /// Refuses options of the other partition.
-    pub fn check(&self, schedule: &ScheduleArgs) -> Done {
+    pub fn check(&self, schedule: &ScheduleArgs) -> CliResult {
         schedule.check(&self.training, self.scale != ScaleArg::Std)
     }
 

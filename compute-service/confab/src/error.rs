@@ -19,7 +19,7 @@ use node::{
     blobs::BlobError,
     config::ConfigError,
     driver::DriverError,
-    instances::Problem as SharingError,
+    instances::SharingError,
     keyring::KeyringError,
     ledger::{MembersError, QueryError},
     model::ModelError,
@@ -30,7 +30,7 @@ use node::{
 };
 use paillier::ShareError;
 use protocol::Fault;
-use records::{Ending, ParamsError};
+use records::{ParamsError, Termination};
 use shim::{EnvironmentError, ServeError};
 use std::{any::Any, error::Error, fmt, io, process::ExitCode, sync::Arc, thread};
 use tokio::task::JoinError;
@@ -83,9 +83,6 @@ pub struct CliError {
 /// How a command ends.
 pub type CliResult<T = ()> = Result<T, CliError>;
 
-/// The same.
-pub type Done<T = ()> = CliResult<T>;
-
 impl CliError {
     /// An error of which somebody else is to blame than its type says.
     pub fn new(blame: Blame, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
@@ -108,7 +105,7 @@ impl CliError {
     }
 
     /// A job that ended without a result.
-    pub fn ended(ending: &Ending) -> Self {
+    pub fn ended(ending: &Termination) -> Self {
         Self::participant(format!("the job was {ending}"))
     }
 

@@ -3,7 +3,7 @@
 //! All of it goes through here, because others wrote parts of it: names, reasons, file names, messages of peers. Lines
 //! are shown with [`Escaped`], so that nothing acts on the terminal and one line stays one line.
 
-use crate::error::{Blamed, CliError, Done};
+use crate::error::{Blamed, CliError, CliResult};
 use experiment::Progress;
 use files::{Access, Outputs, STDOUT};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -103,7 +103,7 @@ pub fn is_stdout(path: Option<&Path>) -> bool {
 }
 
 /// Writes a report to a file, `-` for standard output.
-pub fn write_json(path: &Path, report: &impl Serialize) -> Done {
+pub fn write_json(path: &Path, report: &impl Serialize) -> CliResult {
     write(path, pretty(report)?.as_bytes())
 }
 
@@ -113,7 +113,7 @@ pub fn pretty(report: &impl Serialize) -> serde_json::Result<String> {
 }
 
 /// Writes a file, `-` for standard output.
-pub fn write(path: &Path, bytes: &[u8]) -> Done {
+pub fn write(path: &Path, bytes: &[u8]) -> CliResult {
     if is_stdout(Some(path)) {
         let shown = match (io::stdout().is_terminal(), std::str::from_utf8(bytes)) {
             (true, Ok(text)) => {
@@ -130,13 +130,13 @@ pub fn write(path: &Path, bytes: &[u8]) -> Done {
 }
 
 /// Writes a file with the rights of its readers, where nothing is or --force was given.
-pub fn put(path: &Path, bytes: &[u8], access: Access) -> Done {
+pub fn put(path: &Path, bytes: &[u8], access: Access) -> CliResult {
     files::put(path, bytes, access, replaces())
         .map_err(|e| CliError::new(e.blame(), format!("cannot write {}: {e}", path.display())))
 }
 
 /// Writes what is the organisation's own to a file, for its owner's eyes only.
-pub fn write_private_json(path: &Path, report: &impl Serialize) -> Done {
+pub fn write_private_json(path: &Path, report: &impl Serialize) -> CliResult {
     put(path, &serde_json::to_vec_pretty(report)?, Access::Owner)
 }
 

@@ -1,7 +1,7 @@
 //! What several commands show, and the tables that they write.
 
 use crate::{
-    error::{CliError, Done},
+    error::{CliError, CliResult},
     output::{is_stdout, put, write},
 };
 use dataset::{metrics::Metrics, table::Overview};
@@ -46,7 +46,7 @@ pub fn write_csv<const N: usize>(
     path: &Path,
     header: [&str; N],
     rows: impl Iterator<Item = [String; N]>,
-) -> Done {
+) -> CliResult {
     let failed = |e: csv::Error| CliError::defect(format!("cannot write {}: {e}", path.display()));
     let mut text = csv::Writer::from_writer(Vec::new());
     text.write_record(header).map_err(failed)?;

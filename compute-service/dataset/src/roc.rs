@@ -57,7 +57,7 @@ impl Roc {
 /// The mean of curves at `steps + 1` equidistant false positive rates from 0 to 1 (vertical averaging).
 pub fn mean_curve<'a>(curves: impl Iterator<Item = &'a Roc> + Clone, steps: u32) -> Curve {
     let rates = (0..=steps).map(|step| f64::from(step) / f64::from(steps));
-    rates.map(|rate| Spread::of(curves.clone().map(|curve| curve.at(rate)))).collect()
+    rates.map(|rate| Spread::from_values(curves.clone().map(|curve| curve.at(rate)))).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ pub struct Spread {
 
 impl Spread {
     /// Of values.
-    pub fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub fn from_values(values: impl Iterator<Item = f64>) -> Self {
         let values: Vec<f64> = values.collect();
         if values.is_empty() {
             return Self::default();
@@ -43,7 +43,7 @@ impl Curve {
         let length = curves.iter().map(|curve| curve.len()).max().unwrap_or(0);
         let at =
             |place: usize| curves.iter().filter_map(move |curve| curve.get(place).or(curve.last()).copied());
-        (0..length).map(|place| Spread::of(at(place))).collect()
+        (0..length).map(|place| Spread::from_values(at(place))).collect()
     }
 }
 
@@ -81,7 +81,7 @@ pub struct Summary {
 impl Summary {
     /// Of the measures of folds.
     pub fn of<'a>(folds: impl Iterator<Item = &'a Metrics> + Clone) -> Self {
-        let over = |score: &dyn Fn(&Metrics) -> f64| Spread::of(folds.clone().map(score));
+        let over = |score: &dyn Fn(&Metrics) -> f64| Spread::from_values(folds.clone().map(score));
         let class = |scores: fn(&Metrics) -> &Scores| SummaryOfClass {
             precision: over(&|m| scores(m).precision),
             recall: over(&|m| scores(m).recall),
@@ -102,10 +102,10 @@ mod tests {
 
     #[test]
     fn the_deviation_is_that_of_the_population() {
-        let spread = Spread::of([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter());
+        let spread = Spread::from_values([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter());
         assert_eq!(spread, Spread { mean: 5.0, deviation: 2.0 });
-        assert_eq!(Spread::of(std::iter::once(3.5)), Spread { mean: 3.5, deviation: 0.0 });
-        assert_eq!(Spread::of(std::iter::empty()), Spread::default());
+        assert_eq!(Spread::from_values(std::iter::once(3.5)), Spread { mean: 3.5, deviation: 0.0 });
+        assert_eq!(Spread::from_values(std::iter::empty()), Spread::default());
     }
 
     #[test]

@@ -2,7 +2,7 @@ use crate::cost::CostError;
 use gateway_client::SubmitFailure;
 use node::{model::ModelError, verify::VerifyError, wait::Cause};
 use protocol::Fault;
-use records::{Ending, MspId};
+use records::{MspId, Termination};
 use std::{fmt::Display, io, path::Path};
 
 /// Why an experiment fails.
@@ -73,7 +73,7 @@ pub enum ExperimentError {
     },
     /// The job ended on the ledger without a result.
     #[error("the job was {0}")]
-    Ended(Ending),
+    Ended(Termination),
     /// The job ended otherwise than its participants said.
     #[error("the job did not finish: {0}")]
     Unfinished(String),

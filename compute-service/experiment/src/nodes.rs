@@ -12,7 +12,7 @@ use node::{
     jobs::{self, keys::KeyReport},
     proposal::job_params,
 };
-use records::{Ending, JobParams, KeyGeneration, Kind, Outcome};
+use records::{JobParams, KeyGeneration, Kind, Outcome, Termination};
 use std::{path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -53,10 +53,10 @@ impl Runner<'_> {
                     }
                     self.progress.step(&format!("{participant}: {wait}"));
                 }
-                Event::Unanswered { reason, retry_secs: Some(seconds), .. } => self.progress.step(&format!(
+                Event::AcceptFailed { reason, retry_secs: Some(seconds), .. } => self.progress.step(&format!(
                     "{participant} could not answer the proposal, and tries again in {seconds} s: {reason}"
                 )),
-                Event::Unanswered { reason, retry_secs: None, .. } => {
+                Event::AcceptFailed { reason, retry_secs: None, .. } => {
                     return Err(ExperimentError::Unanswered { participant: participant.clone(), reason });
                 }
                 _ => {}
@@ -89,7 +89,7 @@ struct Nodes<'a> {
     children: Vec<Child>,
     on_event: mpsc::UnboundedReceiver<(usize, Option<Event>)>,
     /// How the job ended, as each of them said.
-    endings: Vec<Option<Ending>>,
+    endings: Vec<Option<Termination>>,
     /// What was wrong with the input of some.
     unfit: Vec<(usize, String)>,
     /// The one that stopped before its job had ended.
@@ -169,7 +169,7 @@ impl<'a> Nodes<'a> {
                     self.endings[party] = Some(ending);
                     return Ok(None);
                 }
-                Event::Unfit { reason, .. } => self.unfit.push((party, reason)),
+                Event::Rejected { reason, .. } => self.unfit.push((party, reason)),
                 event => return Ok(Some((party, event))),
             }
         }
@@ -237,7 +237,7 @@ impl<'a> Nodes<'a> {
 
     /// Waits for the nodes that have not stopped, for a while, and says how the job ended.
     async fn finish(mut self) -> Result {
-        let is_finished = |endings: &[Option<Ending>]| {
+        let is_finished = |endings: &[Option<Termination>]| {
             endings.iter().flatten().all(|ending| ending.outcome == Outcome::Finished)
         };
         let start = Instant::now();
@@ -248,7 +248,7 @@ impl<'a> Nodes<'a> {
                 Ok(Some((party, Some(Event::Ended { job, ending, .. })))) if job == self.params.id() => {
                     self.endings[party] = Some(ending);
                 }
-                Ok(Some((party, Some(Event::Unfit { reason, .. })))) => self.unfit.push((party, reason)),
+                Ok(Some((party, Some(Event::Rejected { reason, .. })))) => self.unfit.push((party, reason)),
                 Ok(Some((party, None))) if self.endings[party].is_none() && is_finished(&self.endings) => {
                     return Err(self.died(party).await);
                 }

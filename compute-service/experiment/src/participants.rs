@@ -34,7 +34,7 @@ pub struct Participants {
     /// The chaincode.
     pub chaincode: String,
     /// Longest wait for a peer that lags or is gone, in seconds.
-    pub patience_secs: u64,
+    pub retry_timeout_secs: u64,
     /// How long they wait for each other in the jobs that are laid out for them.
     pub deadlines: Deadlines,
 }
@@ -71,7 +71,7 @@ impl Participants {
         organisations: Vec<(MspId, PathBuf)>,
         channel: String,
         chaincode: String,
-        patience_secs: u64,
+        retry_timeout_secs: u64,
     ) -> Result<Self> {
         // What an earlier run left belongs to another ledger.
         let folder = |path: &Path| fs::DirBuilder::new().mode(0o700).create(path).map_err(file_error(path));
@@ -85,7 +85,7 @@ impl Participants {
                 connection_profile: fs::canonicalize(profile).map_err(file_error(profile))?,
                 channel: channel.clone(),
                 chaincode: chaincode.clone(),
-                patience_secs,
+                retry_timeout_secs,
                 identity: None,
                 key_share: None,
                 data: None,
@@ -99,7 +99,7 @@ impl Participants {
             configs.push(path);
         }
         let deadlines = Deadlines::EXPERIMENT;
-        Ok(Self { organisations, configs, channel, chaincode, patience_secs, deadlines })
+        Ok(Self { organisations, configs, channel, chaincode, retry_timeout_secs, deadlines })
     }
 
     /// The nodes of an earlier run, by the names of their folders under `dir`.
@@ -120,7 +120,7 @@ impl Participants {
                 .collect(),
             channel: first.channel.clone(),
             chaincode: first.chaincode.clone(),
-            patience_secs: first.patience_secs,
+            retry_timeout_secs: first.retry_timeout_secs,
             configs,
             deadlines: Deadlines::EXPERIMENT,
         })
@@ -182,8 +182,8 @@ impl Participants {
         let contract = gateway.network(&self.channel).contract(&self.chaincode);
         let json = serde_json::to_vec(params).expect("parameters hold only strings, integers and arrays");
         let limit = params.deadlines.map_or(120, |deadlines| deadlines.accept.min(deadlines.step).min(120));
-        let patience = Duration::from_secs(self.patience_secs.min(limit.into()));
-        match wait::submit(&contract, Call::new("propose").arg(json), patience, say).await {
+        let retry_timeout = Duration::from_secs(self.retry_timeout_secs.min(limit.into()));
+        match wait::submit(&contract, Call::new("propose").arg(json), retry_timeout, say).await {
             Ok(_) => Ok(()),
             Err(failure) => Err(ExperimentError::Propose(Box::new(failure))),
         }

@@ -11,7 +11,7 @@ use files::Access;
 use node::{
     config::{Config, NewRows},
     model::{Model, Query},
-    predictions::{self, Answer, Answered},
+    predictions::{self, Answer, QueryLog},
 };
 use records::{JobId, JobParams};
 use std::{fs, path::Path};
@@ -49,11 +49,11 @@ impl SplitRun {
     ///
     /// # Errors
     /// Rows that do not fit the model, or files that cannot be written.
-    pub fn deploy(&self, query: &Query, most: Option<u32>) -> Result<Option<JobParams>> {
+    pub fn deploy(&self, query: &Query, row_limit: Option<u32>) -> Result<Option<JobParams>> {
         let id = query.id.clone().ok_or_else(|| input("name the column of identifiers with --id"))?;
         let columns = Columns { id: Some(id), features: Some(self.model.columns()), ..Columns::default() };
         let columns = Columns { reading: query.reading.clone(), ..columns };
-        let mut table = Table::of(&query.file, &columns).map_err(input)?;
+        let mut table = Table::from_file(&query.file, &columns).map_err(input)?;
         table.order_by_id().map_err(input)?;
         let id_column = id_column(&table);
         let mut first = 0;
@@ -65,7 +65,7 @@ impl SplitRun {
             let text = csv_text(&id_column, &table, own, rows);
             files::write(&file, text.as_bytes(), Access::Owner).map_err(file_error(&file))?;
             self.participants.configure(party, |config| {
-                let most = most.unwrap_or_else(|| predictions::most(config));
+                let row_limit = row_limit.unwrap_or_else(|| predictions::row_limit(config));
                 config.predictions = Some(NewRows {
                     file,
                     id: id_column.clone(),
@@ -73,12 +73,12 @@ impl SplitRun {
                     // The names may be numbers.
                     header: Some(true),
                     decimal_comma: false,
-                    most,
+                    row_limit,
                 });
             })?;
         }
         let config = self.config()?;
-        let answered = Answered::load(&config, &self.training).map_err(input)?;
+        let answered = QueryLog::load(&config, &self.training).map_err(input)?;
         if table.rows.iter().flat_map(|row| &row.id).all(|id| answered.answers.contains_key(id)) {
             return Ok(None);
         }
@@ -96,7 +96,7 @@ impl SplitRun {
     /// # Errors
     /// A record that cannot be read, or one of them that was not answered.
     pub fn answers<'a>(&self, ids: impl IntoIterator<Item = &'a String>) -> Result<Vec<Answer>> {
-        let mut answered = Answered::load(&self.config()?, &self.training).map_err(input)?;
+        let mut answered = QueryLog::load(&self.config()?, &self.training).map_err(input)?;
         let answer = |id: &String| {
             let answer = answered.answers.remove(id);
             answer.ok_or_else(|| input(format!("instance `{}` was not answered", id.escape_debug())))

@@ -51,7 +51,7 @@ impl Source {
     /// # Errors
     /// What is wrong with the table.
     pub fn table(&self) -> Result<(Table, Vec<u64>, Overview)> {
-        let mut table = Table::of(&self.data, &self.columns).map_err(input)?;
+        let mut table = Table::from_file(&self.data, &self.columns).map_err(input)?;
         let overview = Overview::new(self.data.path(), &table);
         let dropped = match self.missing {
             Missing::Drop => table.drop_gaps().map_err(|e| self.wrong(e))?,

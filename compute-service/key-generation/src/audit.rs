@@ -253,12 +253,12 @@ impl Member {
         }
         let (Some(private), Some(own)) = (&self.private, &self.own) else { return };
         // What is not due the observer refuses.
-        if !own.owed().contains(&record.slot) {
+        if !own.pending().contains(&record.slot) {
             return;
         }
-        let inputs = own.inputs(record.slot, private);
+        let inputs = own.input_digest(record.slot, private);
         let mut rng = StepRng::new(&private.secret, &job.id, record.slot, &inputs);
-        match own.make(record.slot, private, &mut rng) {
+        match own.produce(record.slot, private, &mut rng) {
             Ok(body) if is_same(&record.body, &body) => self.records += 1,
             Ok(_) => self.deviates("not what its secret and the records before give".into()),
             Err(fault) => self.deviates(format!("nothing could be posted here: {fault}")),

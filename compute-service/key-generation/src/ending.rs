@@ -79,7 +79,7 @@ impl Dealing {
             received.push(BigUint::from_bytes_be(&opened));
         }
         self.sharing.add(&received).map_err(|fault| match fault {
-            paillier::keygen::Fault::Member { party, .. } => self.dealers[party as usize],
+            paillier::keygen::KeygenError::Member { party, .. } => self.dealers[party as usize],
             _ => self.dealers[0],
         })
     }

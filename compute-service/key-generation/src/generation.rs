@@ -3,7 +3,7 @@
 use crate::{
     Output, Private,
     ending::{self, Ending},
-    member::{Member, Memo},
+    member::{Cache, Member},
     wire,
 };
 use num_bigint::BigUint;
@@ -39,7 +39,7 @@ pub struct Generation {
     pub(crate) batch: Batch,
     pub(crate) ending: Option<Ending>,
     candidates: u64,
-    memo: Mutex<Memo>,
+    cache: Mutex<Cache>,
 }
 
 /// What is public of the current batch of candidates.
@@ -71,8 +71,12 @@ impl Batch {
 }
 
 /// Whose fault a step of the arithmetic says it is.
-pub(crate) fn fault_of(transcript: &StepTranscript, step: Step, fault: paillier::keygen::Fault) -> Fault {
-    use paillier::keygen::Fault::{Member, Together};
+pub(crate) fn fault_of(
+    transcript: &StepTranscript,
+    step: Step,
+    fault: paillier::keygen::KeygenError,
+) -> Fault {
+    use paillier::keygen::KeygenError::{Member, Together};
     match fault {
         Member { party, reason } => transcript.blame(party, format!("{}: {reason}", step.name())),
         Together(reason) => Fault::Disagreement(format!("{}: {reason}", step.name())),
@@ -272,7 +276,7 @@ impl Generation {
                 })?;
                 true
             }
-            Phase::Trial => {
+            Phase::TestDecryption => {
                 let ending = self.ending.as_mut().expect("θ comes before the trial");
                 ending.fold_trial(&self.transcript, step)?;
                 self.transcript.open(Some(Step::first(Phase::Key, 0)));
@@ -291,7 +295,7 @@ impl Generation {
                     self.candidates
                 )));
             }
-            false => Some(Step::first(Phase::Units, step.round + 1)),
+            false => Some(Step::first(Phase::SieveShares, step.round + 1)),
         };
         self.transcript.open(next);
         Ok(())
@@ -325,7 +329,7 @@ impl Protocol for Generation {
             batch: Batch::default(),
             ending: None,
             candidates: 0,
-            memo: Mutex::default(),
+            cache: Mutex::default(),
         })
     }
 
@@ -342,17 +346,19 @@ impl Protocol for Generation {
         }
     }
 
-    fn owed(&self) -> Vec<Slot> {
-        self.transcript.owed()
+    fn pending(&self) -> Vec<Slot> {
+        self.transcript.pending()
     }
 
-    fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
-        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut member = Member::new(self, private, slot.party, &mut memo);
+    fn produce(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut member = Member::new(self, private, slot.party, &mut cache);
         let ending = || self.ending.as_ref().expect("θ comes before the key's end");
         match slot.phase {
             Phase::Keys => Ok(Body::Keys(member.keys())),
-            Phase::Trial => ending().trial(&self.transcript, slot, &self.params.purpose, private, rng),
+            Phase::TestDecryption => {
+                ending().trial(&self.transcript, slot, &self.params.purpose, private, rng)
+            }
             Phase::Key => {
                 let key = ending().key().expect("the trial comes before the key");
                 Ok(Body::Key(forms::threshold_key(key)))
@@ -366,7 +372,7 @@ impl Protocol for Generation {
         }
     }
 
-    fn inputs(&self, slot: Slot, _: &Private) -> [u8; 32] {
+    fn input_digest(&self, slot: Slot, _: &Private) -> [u8; 32] {
         self.transcript.digest_before(self.transcript.step_of(&slot))
     }
 

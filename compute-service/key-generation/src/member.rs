@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 /// What was computed before: of the current round, but for the keys.
 #[derive(Default)]
-pub(crate) struct Memo {
+pub(crate) struct Cache {
     round: u32,
     own: Option<OwnKey>,
     peers: Option<Arc<Peers>>,
@@ -44,13 +44,18 @@ pub(crate) struct Member<'a> {
     private: &'a Private,
     me: u32,
     keys: Keys,
-    memo: &'a mut Memo,
+    cache: &'a mut Cache,
 }
 
 impl<'a> Member<'a> {
-    pub(crate) fn new(generation: &'a Generation, private: &'a Private, me: u32, memo: &'a mut Memo) -> Self {
+    pub(crate) fn new(
+        generation: &'a Generation,
+        private: &'a Private,
+        me: u32,
+        cache: &'a mut Cache,
+    ) -> Self {
         let keys = Keys::derive(&private.secret, generation.transcript.job());
-        Self { generation, private, me, keys, memo }
+        Self { generation, private, me, keys, cache }
     }
 
     fn group(&self) -> Group {
@@ -72,13 +77,13 @@ impl<'a> Member<'a> {
     /// Randomness for one purpose in a step: of the job's secret, the step, and everything that was posted before it.
     fn rng(&self, step: Step, purpose: &str) -> StepRng {
         let transcript = &self.generation.transcript;
-        let chunk = transcript.rules().pass(step.phase, step.pass).start;
+        let chunk = transcript.rules().subround(step.phase, step.subround).start;
         let slot = Slot { phase: step.phase, round: step.round, party: self.me, chunk };
         let inputs = Sha256::new().chain_update(transcript.digest_before(step)).chain_update(purpose);
         StepRng::new(&self.private.secret, transcript.job(), slot, &inputs.finalize().into())
     }
 
-    fn fault(&self, step: Step) -> impl Fn(paillier::keygen::Fault) -> Fault {
+    fn fault(&self, step: Step) -> impl Fn(paillier::keygen::KeygenError) -> Fault {
         move |fault| fault_of(&self.generation.transcript, step, fault)
     }
 
@@ -101,48 +106,48 @@ impl<'a> Member<'a> {
         // The same in all rounds.
         let slot = Slot { phase: Phase::Keys, round: 0, party: self.me, chunk: 0 };
         let mut rng = StepRng::new(&self.private.secret, self.generation.transcript.job(), slot, &[0; 32]);
-        self.memo.own.get_or_insert_with(|| OwnKey::generate(&self.generation.plan, &mut rng))
+        self.cache.own.get_or_insert_with(|| OwnKey::generate(&self.generation.plan, &mut rng))
     }
 
     fn peers(&mut self) -> Result<Arc<Peers>, Fault> {
-        if let Some(peers) = &self.memo.peers {
+        if let Some(peers) = &self.cache.peers {
             return Ok(peers.clone());
         }
         self.own_key();
-        let own = self.memo.own.take().expect("just made");
+        let own = self.cache.own.take().expect("just made");
         if self.generation.moduli[self.me as usize] != own.message() {
             return Err(Fault::Input("the own key on the ledger was made with another job secret".into()));
         }
         let peers = Peers::new(&self.generation.plan, own, &self.generation.moduli)
             .map_err(self.fault(Step::first(Phase::Keys, 0)))?;
         let peers = Arc::new(peers);
-        self.memo.peers = Some(peers.clone());
+        self.cache.peers = Some(peers.clone());
         Ok(peers)
     }
 
     /// Everything that the member posts in a step, chunks joined.
     pub(crate) fn payload(&mut self, step: Step) -> Result<Arc<Vec<u8>>, Fault> {
-        if self.memo.round != step.round {
-            let (own, peers) = (self.memo.own.take(), self.memo.peers.take());
-            *self.memo = Memo { round: step.round, own, peers, ..Memo::default() };
+        if self.cache.round != step.round {
+            let (own, peers) = (self.cache.own.take(), self.cache.peers.take());
+            *self.cache = Cache { round: step.round, own, peers, ..Cache::default() };
         }
-        if let Some((made, payload)) = &self.memo.payload
+        if let Some((made, payload)) = &self.cache.payload
             && *made == step
         {
             return Ok(payload.clone());
         }
-        let payload = Arc::new(self.make(step)?);
-        self.memo.payload = Some((step, payload.clone()));
+        let payload = Arc::new(self.produce(step)?);
+        self.cache.payload = Some((step, payload.clone()));
         Ok(payload)
     }
 
-    fn make(&mut self, step: Step) -> Result<Vec<u8>, Fault> {
+    fn produce(&mut self, step: Step) -> Result<Vec<u8>, Fault> {
         use Phase::*;
         let round = step.round;
         match step.phase {
-            Units | Factors | Gcd | Theta if self.is_pairwise() => {
+            SieveShares | Factors | Gcd | Theta if self.is_pairwise() => {
                 let width = self.generation.sizes.ciphertext;
-                match step.pass.is_multiple_of(2) {
+                match step.subround.is_multiple_of(2) {
                     true => {
                         let (product, peers) = (self.product(step)?, self.peers()?);
                         Ok(wire::encode(&product.offer(&peers, &mut self.rng(step, "offer")), width))
@@ -155,7 +160,7 @@ impl<'a> Member<'a> {
                     }
                 }
             }
-            Units | Reshare | Factors | Gcd | Theta => self.seal(step),
+            SieveShares | Reshare | Factors | Gcd | Theta => self.seal(step),
             ProductCommit | PowerCommit | PowersCommit | GcdCommit | ThetaCommit => {
                 let phases = [ProductOpen, PowerOpen, PowersOpen, GcdOpen, ThetaOpen];
                 let opens = phases.into_iter().find(|phase| commitment_of(*phase) == step.phase);
@@ -190,7 +195,7 @@ impl<'a> Member<'a> {
     fn width(&self, phase: Phase) -> usize {
         let sizes = &self.generation.sizes;
         match phase {
-            Phase::Units | Phase::Reshare => sizes.unit,
+            Phase::SieveShares | Phase::Reshare => sizes.unit,
             Phase::Factors => sizes.factor,
             Phase::Gcd => sizes.modulus,
             _ => sizes.theta,
@@ -199,15 +204,15 @@ impl<'a> Member<'a> {
 
     /// What the member sends to each in a step, itself included.
     fn sent(&mut self, step: Step) -> Result<Arc<Vec<Message>>, Fault> {
-        if let Some(sent) = self.memo.sent.get(&step) {
+        if let Some(sent) = self.cache.sent.get(&step) {
             return Ok(sent.clone());
         }
         let (plan, mut rng) = (&self.generation.plan, self.rng(step, "shares"));
         let sent = match step.phase {
-            Phase::Units => plan.share_units(2 * self.count(), &mut rng),
+            Phase::SieveShares => plan.share_units(2 * self.count(), &mut rng),
             Phase::Reshare => {
-                let product = self.running_product(step.round, step.pass)?;
-                let factor = self.units(step.round, step.pass + 1)?;
+                let product = self.running_product(step.round, step.subround)?;
+                let factor = self.units(step.round, step.subround + 1)?;
                 plan.reshare(&product, &factor, &mut rng)
             }
             Phase::Factors => {
@@ -224,7 +229,7 @@ impl<'a> Member<'a> {
             }
         };
         let sent = Arc::new(sent);
-        self.memo.sent.insert(step, sent.clone());
+        self.cache.sent.insert(step, sent.clone());
         Ok(sent)
     }
 
@@ -272,7 +277,7 @@ impl<'a> Member<'a> {
 
     /// This member's shares of a contributor's units.
     fn units(&mut self, round: u32, contributor: u32) -> Result<Message, Fault> {
-        let step = Step::first(Phase::Units, round);
+        let step = Step::first(Phase::SieveShares, round);
         let units = self.received(step, contributor)?;
         let checked = self.generation.plan.check_units(std::slice::from_ref(&units), 2 * self.count());
         checked.map_err(|_| {
@@ -284,15 +289,15 @@ impl<'a> Member<'a> {
 
     /// This member's shares of the product of the first contributors' units, after so many new sharings.
     fn running_product(&mut self, round: u32, reshared: u32) -> Result<Message, Fault> {
-        let Some(pass) = reshared.checked_sub(1) else { return self.units(round, 0) };
-        let step = Step { round, phase: Phase::Reshare, pass };
+        let Some(subround) = reshared.checked_sub(1) else { return self.units(round, 0) };
+        let step = Step { round, phase: Phase::Reshare, subround };
         let inbox = self.inbox(step)?;
         self.generation.plan.reduced(&inbox, 2 * self.count()).map_err(self.fault(step))
     }
 
     /// The member's summands of all candidates p and q of a round.
     fn factors(&mut self, round: u32) -> Result<Arc<(Summands, Summands)>, Fault> {
-        if let Some(factors) = &self.memo.factors {
+        if let Some(factors) = &self.cache.factors {
             return Ok(factors.clone());
         }
         let (plan, count) = (&self.generation.plan, self.count());
@@ -312,7 +317,7 @@ impl<'a> Member<'a> {
             }
         };
         let factors = Arc::new(summands.split_off(count));
-        self.memo.factors = Some(factors.clone());
+        self.cache.factors = Some(factors.clone());
         Ok(factors)
     }
 
@@ -333,10 +338,10 @@ impl<'a> Member<'a> {
     fn turned(&mut self, round: u32, turns: u32) -> Result<Message, Fault> {
         match turns.checked_sub(1) {
             None => {
-                let step = Step::first(Phase::Units, round);
+                let step = Step::first(Phase::SieveShares, round);
                 Ok(self.generation.plan.units(2 * self.count(), &mut self.rng(step, "units")))
             }
-            Some(turn) => self.multiplied(Step { round, phase: Phase::Units, pass: 2 * turn + 1 }),
+            Some(turn) => self.multiplied(Step { round, phase: Phase::SieveShares, subround: 2 * turn + 1 }),
         }
     }
 
@@ -344,8 +349,8 @@ impl<'a> Member<'a> {
     fn product(&mut self, step: Step) -> Result<Product, Fault> {
         let (plan, round) = (&self.generation.plan, step.round);
         match step.phase {
-            Phase::Units => {
-                let turn = step.pass / 2;
+            Phase::SieveShares => {
+                let turn = step.subround / 2;
                 let (shares, units) = (self.turned(round, turn)?, self.turned(round, 0)?);
                 Ok(plan.turn(turn + 1, &shares, &units))
             }
@@ -364,11 +369,11 @@ impl<'a> Member<'a> {
 
     /// Pairwise: the replies, and what stays with the member.
     fn replied(&mut self, step: Step) -> Result<Arc<(Vec<Message>, Replied)>, Fault> {
-        if let Some(replied) = self.memo.replied.get(&step) {
+        if let Some(replied) = self.cache.replied.get(&step) {
             return Ok(replied.clone());
         }
         let (product, peers) = (self.product(step)?, self.peers()?);
-        let offer = Step { pass: step.pass - 1, ..step };
+        let offer = Step { subround: step.subround - 1, ..step };
         let width = self.generation.sizes.ciphertext;
         let transcript = &self.generation.transcript;
         let offers = (0..self.parties()).map(|party| {
@@ -379,7 +384,7 @@ impl<'a> Member<'a> {
         let replied =
             product.reply(&peers, &offers, &mut self.rng(step, "reply")).map_err(self.fault(offer))?;
         let replied = Arc::new(replied);
-        self.memo.replied.insert(step, replied.clone());
+        self.cache.replied.insert(step, replied.clone());
         Ok(replied)
     }
 
@@ -403,7 +408,7 @@ impl<'a> Member<'a> {
 
     /// The member's part of θ, and the product of which it comes where members multiply in pairs.
     fn theta(&mut self, step: Step) -> Result<(Opening, Option<Product>), Fault> {
-        let first = Step { pass: 0, ..step };
+        let first = Step { subround: 0, ..step };
         let (factors, (k, n)) = (self.factors(step.round)?, self.generation.batch.n());
         let (group, p, q) = (self.group(), factors.0.get(k), factors.1.get(k));
         Ok(match self.is_pairwise() {
@@ -418,7 +423,7 @@ impl<'a> Member<'a> {
 
     /// Salt and numbers of an opening.
     fn opening(&mut self, open: Step) -> Result<Arc<([u8; 32], Message)>, Fault> {
-        if let Some(opening) = self.memo.openings.get(&open) {
+        if let Some(opening) = self.cache.openings.get(&open) {
             return Ok(opening.clone());
         }
         let generation = self.generation;
@@ -427,7 +432,7 @@ impl<'a> Member<'a> {
         let mut salt = [0; 32];
         rand_core::Rng::fill_bytes(&mut rng, &mut salt);
         let sent = |phase| Step::first(phase, round);
-        let reply = |phase| Step { round, phase, pass: 1 };
+        let reply = |phase| Step { round, phase, subround: 1 };
         let numbers = match (open.phase, self.is_pairwise()) {
             (Phase::ProductOpen, pairwise) => {
                 let mut shares = match pairwise {
@@ -473,7 +478,7 @@ impl<'a> Member<'a> {
             }
         };
         let opening = Arc::new((salt, numbers));
-        self.memo.openings.insert(open, opening.clone());
+        self.cache.openings.insert(open, opening.clone());
         Ok(opening)
     }
 }

@@ -92,7 +92,7 @@ impl Refresh {
                     |_: &_, values: &[&[u8]]| -> Result<PublicKey, KeyError> { refresh.public_key(values) };
                 ending.fold_verification(&self.transcript, step, assemble)?;
             }
-            (Phase::Trial, Some(ending)) => ending.fold_trial(&self.transcript, step)?,
+            (Phase::TestDecryption, Some(ending)) => ending.fold_trial(&self.transcript, step)?,
             _ => {}
         }
         self.transcript.open(self.transcript.after(step));
@@ -118,11 +118,11 @@ impl Protocol for Refresh {
         complete.map_or(Ok(()), |step| self.complete(step))
     }
 
-    fn owed(&self) -> Vec<Slot> {
-        self.transcript.owed()
+    fn pending(&self) -> Vec<Slot> {
+        self.transcript.pending()
     }
 
-    fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+    fn produce(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
         let ending = || self.ending.as_ref().expect("the keys come first");
         let payload = match slot.phase {
             Phase::Keys => {
@@ -148,7 +148,7 @@ impl Protocol for Refresh {
                 ending().deal(&self.transcript, slot.party, &shares, &self.hpke, rng)?
             }
             Phase::Verification => ending().verification(&self.transcript, slot.party, private)?,
-            Phase::Trial => {
+            Phase::TestDecryption => {
                 return ending().trial(&self.transcript, slot, &self.params.purpose, private, rng);
             }
             _ => {
@@ -161,7 +161,7 @@ impl Protocol for Refresh {
     }
 
     /// The old share is the one that the parameters name, or nothing is made.
-    fn inputs(&self, slot: Slot, _: &Private) -> [u8; 32] {
+    fn input_digest(&self, slot: Slot, _: &Private) -> [u8; 32] {
         self.transcript.digest_before(self.transcript.step_of(&slot))
     }
 

@@ -58,9 +58,15 @@ fn play(job: &Job, seed: u64, deviates: Option<(u32, Phase)>) -> (Option<Fault>,
     let mut posted = Vec::new();
     let keep = |slot: records::Slot, body: Body| {
         let msp_id = job.params.participants[slot.party as usize].clone();
-        let (body_kept, used) = (body.clone(), Vec::new());
-        let record =
-            Record { version: records::VERSION, job: job.id.clone(), slot, msp_id, body: body_kept, used };
+        let (body_kept, contributors) = (body.clone(), Vec::new());
+        let record = Record {
+            version: records::VERSION,
+            job: job.id.clone(),
+            slot,
+            msp_id,
+            body: body_kept,
+            contributors,
+        };
         posted.push(Committed { block: posted.len() as u64, tx_id: format!("tx{}", posted.len()), record });
         body
     };
@@ -213,7 +219,7 @@ proptest! {
         pairwise in any::<bool>(),
         who in 0u32..4,
         phase in prop::sample::select(vec![
-            Phase::Units, Phase::Factors, Phase::ProductOpen, Phase::PowersOpen, Phase::Gcd, Phase::GcdOpen,
+            Phase::SieveShares, Phase::Factors, Phase::ProductOpen, Phase::PowersOpen, Phase::Gcd, Phase::GcdOpen,
             Phase::Theta, Phase::ThetaOpen, Phase::Deal,
         ]),
         given_up in 0.0f64..1.0,

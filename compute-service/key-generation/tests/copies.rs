@@ -62,15 +62,15 @@ fn play(against: Collusion, seed: u8, order: &[usize], victim: usize, phase: Pha
     let start = |party| Generation::start(&job, Role::Member(party as u32)).unwrap();
     let mut members: Vec<Generation> = (0..3).map(start).collect();
     let made = |member: &Generation, party: usize, slot: Slot| {
-        let inputs = member.inputs(slot, &privates[party]);
+        let inputs = member.input_digest(slot, &privates[party]);
         let mut rng = StepRng::new(&privates[party].secret, &job.id, slot, &inputs);
-        member.make(slot, &privates[party], &mut rng)
+        member.produce(slot, &privates[party], &mut rng)
     };
     let mut game = Game { job: job.clone(), seed, log: Vec::new(), fault: None, copied: false };
     loop {
         let before = game.log.len();
         for &party in order {
-            for slot in members[party].owed() {
+            for slot in members[party].pending() {
                 let mut body = match made(&members[party], party, slot) {
                     Ok(body) => body,
                     // The copier cannot go on with what it does not know.
@@ -85,7 +85,7 @@ fn play(against: Collusion, seed: u8, order: &[usize], victim: usize, phase: Pha
                     let there = game.log.iter().find(|posted| posted.record.slot == others);
                     let there = match there {
                         Some(posted) => Some(posted.record.body.clone()),
-                        None if members[victim].owed().contains(&others) => {
+                        None if members[victim].pending().contains(&others) => {
                             made(&members[victim], victim, others).ok()
                         }
                         None => None,
@@ -96,8 +96,8 @@ fn play(against: Collusion, seed: u8, order: &[usize], victim: usize, phase: Pha
                     }
                 }
                 let msp_id = job.params.participants[party].clone();
-                let (version, used) = (records::VERSION, Vec::new());
-                let record = Record { version, job: job.id.clone(), slot, msp_id, body, used };
+                let (version, contributors) = (records::VERSION, Vec::new());
+                let record = Record { version, job: job.id.clone(), slot, msp_id, body, contributors };
                 // Two records lie in one block.
                 let at = game.log.len();
                 let committed = Committed { block: at as u64 / 2, tx_id: format!("tx{at}"), record };
@@ -274,9 +274,9 @@ proptest! {
         order in prop::sample::select(ORDERS.to_vec()),
         victim in prop::sample::select(vec![0, 2]),
         phase in prop::sample::select(vec![
-            Phase::Units, Phase::Factors, Phase::ProductCommit, Phase::ProductOpen, Phase::PowerCommit,
+            Phase::SieveShares, Phase::Factors, Phase::ProductCommit, Phase::ProductOpen, Phase::PowerCommit,
             Phase::PowerOpen, Phase::PowersCommit, Phase::PowersOpen, Phase::Gcd, Phase::GcdCommit, Phase::GcdOpen,
-            Phase::Theta, Phase::ThetaCommit, Phase::ThetaOpen, Phase::Deal, Phase::Verification, Phase::Trial,
+            Phase::Theta, Phase::ThetaCommit, Phase::ThetaOpen, Phase::Deal, Phase::Verification, Phase::TestDecryption,
         ]),
     ) {
         let against = if pairwise { Collusion::AllButOne } else { Collusion::Minority };
@@ -284,7 +284,7 @@ proptest! {
         game.names_the_copier_only(victim);
         // What is bound to its place, its sender or its key shows at once.
         let opened = [Phase::ProductOpen, Phase::PowerOpen, Phase::PowersOpen, Phase::GcdOpen, Phase::ThetaOpen];
-        if game.copied && (opened.contains(&phase) || phase == Phase::Trial) {
+        if game.copied && (opened.contains(&phase) || phase == Phase::TestDecryption) {
             prop_assert!(matches!(game.fault, Some(Fault::Participant { party: 1, .. })), "{:?}", game.fault);
         }
     }

@@ -126,14 +126,14 @@ fn a_restarted_member_makes_the_same_records() {
         let private = private(seed, me);
         for (at, committed) in trace.records.iter().enumerate() {
             let slot = committed.record.slot;
-            if slot.party != me || matches!(slot.phase, Phase::Trial) || at % 3 != 0 {
+            if slot.party != me || matches!(slot.phase, Phase::TestDecryption) || at % 3 != 0 {
                 continue;
             }
             let mut member = Generation::start(&job, Role::Member(me)).unwrap();
             trace.records[..at].iter().for_each(|record| member.apply(record).unwrap());
-            let inputs = member.inputs(slot, &private);
+            let inputs = member.input_digest(slot, &private);
             let mut rng = protocol::StepRng::new(&private.secret, &job.id, slot, &inputs);
-            let body = member.make(slot, &private, &mut rng).unwrap();
+            let body = member.produce(slot, &private, &mut rng).unwrap();
             assert_eq!(body, committed.record.body, "{slot}");
         }
     }
@@ -162,7 +162,7 @@ fn flip(body: &mut Body) {
 #[test]
 fn a_wrong_message_names_its_sender() {
     let minority = generation(3, 3, Collusion::Minority);
-    for phase in [Phase::Units, Phase::Factors, Phase::Gcd, Phase::Theta, Phase::Deal] {
+    for phase in [Phase::SieveShares, Phase::Factors, Phase::Gcd, Phase::Theta, Phase::Deal] {
         let (party, reason) = culprit(&minority, phase, 1, flip);
         assert_eq!(party, 1, "{phase}: {reason}");
     }

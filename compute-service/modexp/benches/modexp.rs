@@ -92,7 +92,7 @@ fn table(bits: usize, backend: Backend) {
     for _ in 0..15 {
         // As many as there are lanes: the shorter a round, the likelier it is undisturbed.
         pow.run(1, || ring.pow_secret(lanes, secret));
-        public.run(1, || ring.pow_public_all(lanes, exponent));
+        public.run(1, || ring.pow_vartime_all(lanes, exponent));
         theirs_mul.run(20, || &values[0] * &values[1] % ring.modulus());
         theirs_pow.run(1, || values[0].modpow(exponent, ring.modulus()));
     }
@@ -189,8 +189,8 @@ fn packed_products(backend: Backend) {
             let packed = powers
                 .into_iter()
                 .rev()
-                .reduce(|above, powers| ring.mul_pairs(&ring.pow_public_all(&above, &shift), &powers));
-            ring.mul_pairs(&packed.expect("five slots"), &ring.pow_public_all(roots, &n))
+                .reduce(|above, powers| ring.mul_pairs(&ring.pow_vartime_all(&above, &shift), &powers));
+            ring.mul_pairs(&packed.expect("five slots"), &ring.pow_vartime_all(roots, &n))
         });
     }
     println!(

@@ -63,7 +63,7 @@ trait Exponent: Sync + Sized {
 
 impl Exponent for BigUint {
     fn pow<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&Self]) -> Vec<Residue> {
-        window::pow_public(engine, bases, exponents)
+        window::pow_vartime(engine, bases, exponents)
     }
 }
 

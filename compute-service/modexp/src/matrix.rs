@@ -36,7 +36,7 @@ impl Ring {
             "exponents of one width"
         );
         let lowest = self.invert_batch(&[self.product(bases)])?;
-        let lowest = self.pow_public_all(&lowest, &(BigUint::from(1u32) << (width - 1)));
+        let lowest = self.pow_vartime_all(&lowest, &(BigUint::from(1u32) << (width - 1)));
         let products = with_engine!(self, engine => products(&**engine, bases, &rows, width));
         let whole = products.into_iter().reduce(|a, b| self.mul_pairs(&a, &b)).expect("at least one base");
         Ok(self.mul_all(&whole, &lowest[0]))

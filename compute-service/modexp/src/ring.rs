@@ -392,17 +392,17 @@ impl Ring {
     ///
     /// # Panics
     /// If there are not as many exponents as bases.
-    pub fn pow_public(&self, bases: &[Residue], exponents: &[BigUint]) -> Vec<Residue> {
+    pub fn pow_vartime(&self, bases: &[Residue], exponents: &[BigUint]) -> Vec<Residue> {
         assert_eq!(bases.len(), exponents.len(), "one exponent for each base");
         with_engine!(self, for bases.len(), engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
-            window::pow_public(&**engine, &bases[from..to], &exponents[from..to].iter().collect::<Vec<_>>())
+            window::pow_vartime(&**engine, &bases[from..to], &exponents[from..to].iter().collect::<Vec<_>>())
         }))
     }
 
     /// Each base to the same public power. Variable time.
-    pub fn pow_public_all(&self, bases: &[Residue], exponent: &BigUint) -> Vec<Residue> {
+    pub fn pow_vartime_all(&self, bases: &[Residue], exponent: &BigUint) -> Vec<Residue> {
         with_engine!(self, for bases.len(), engine => in_blocks(&**engine, bases.len(), DEAR, |from, to| {
-            window::pow_public(&**engine, &bases[from..to], &vec![exponent; to - from])
+            window::pow_vartime(&**engine, &bases[from..to], &vec![exponent; to - from])
         }))
     }
 

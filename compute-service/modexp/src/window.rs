@@ -211,7 +211,7 @@ pub(crate) fn pow_secret<E: Engine>(engine: &E, bases: &[Residue], exponents: &[
 }
 
 /// At most `LANES` bases to public powers.
-pub(crate) fn pow_public<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&BigUint]) -> Vec<Residue> {
+pub(crate) fn pow_vartime<E: Engine>(engine: &E, bases: &[Residue], exponents: &[&BigUint]) -> Vec<Residue> {
     if exponents.windows(2).all(|e| e[0] == e[1]) {
         return sliding(engine, bases, exponents[0]);
     }

@@ -136,7 +136,7 @@ pub(crate) async fn refuse(config: &Config, contract: &Contract, job: &Job) -> R
 pub(crate) const UNFIT: &str = "what it brings does not fit the job; its node says why";
 
 async fn submit(config: &Config, contract: &Contract, call: Call) -> Result<(), AnswerError> {
-    let patience = Duration::from_secs(config.patience_secs);
-    contract.submitter().submit(call, patience).await?;
+    let retry_timeout = Duration::from_secs(config.retry_timeout_secs);
+    contract.submitter().submit(call, retry_timeout).await?;
     Ok(())
 }

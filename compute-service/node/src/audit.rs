@@ -2,7 +2,7 @@
 //! made anew from the blocks.
 
 use crate::{
-    facts::Fact,
+    facts::LedgerEvent,
     store::{Store, StoreError},
     verify::{Replay, Verification, VerifyError},
 };
@@ -10,7 +10,7 @@ use gateway_client::{Checkpoint, Network};
 use key_generation::{Audit, Findings, Opening};
 use msp::Msps;
 use protocol::Fault;
-use records::{Ending, Job, JobId, MspId, Outcome};
+use records::{Job, JobId, MspId, Outcome, Termination};
 use serde::Serialize;
 
 /// Why a secret is not opened.
@@ -55,9 +55,9 @@ pub fn open(store: &Store, msp_id: &MspId, id: &JobId) -> Result<Opening, OpenEr
     let (mut job, mut ending) = (None::<Job>, None);
     for located in store.facts(id)? {
         match located.fact {
-            Fact::Proposed(proposed) => job = Some(proposed),
-            Fact::Ended(ended) => ending = Some(ended),
-            Fact::Accepted(_) | Fact::Posted(_) => {}
+            LedgerEvent::Proposed(proposed) => job = Some(proposed),
+            LedgerEvent::Ended(ended) => ending = Some(ended),
+            LedgerEvent::Accepted(_) | LedgerEvent::Posted(_) => {}
         }
     }
     let forgotten = store.ended(id)?;
@@ -77,7 +77,7 @@ pub fn open(store: &Store, msp_id: &MspId, id: &JobId) -> Result<Opening, OpenEr
     let ending = ending.or(forgotten.map(|ended| ended.ending));
     match ending {
         None => Err(OpenError::Running(id.clone())),
-        Some(Ending { outcome: Outcome::Finished, .. }) => Err(OpenError::Finished(id.clone())),
+        Some(Termination { outcome: Outcome::Finished, .. }) => Err(OpenError::Finished(id.clone())),
         Some(_) => match store.open_secret(id)? {
             Some(secret) => Ok(Opening::new(id, msp_id, &secret)),
             None => Err(OpenError::Forgotten(id.clone())),
@@ -139,7 +139,7 @@ pub async fn audit(
     };
     match &replay.ending {
         None => Err(AuditError::Alive(id.clone(), "has not ended")),
-        Some(Ending { outcome: Outcome::Finished, .. }) => {
+        Some(Termination { outcome: Outcome::Finished, .. }) => {
             Err(AuditError::Alive(id.clone(), "has made a key"))
         }
         Some(_) => Ok(Audited { replay, findings: audit.finish() }),

@@ -54,7 +54,7 @@ pub enum BlobError {
 
 impl Blobs {
     /// The folder at this place; it is made when something is put into it.
-    pub fn at(dir: &Path) -> Self {
+    pub fn open(dir: &Path) -> Self {
         Self { dir: dir.to_path_buf() }
     }
 
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn what_was_changed_cut_or_deleted_is_not_taken() {
         let dir = tempfile::tempdir().unwrap();
-        let blobs = Blobs::at(&dir.path().join("blobs"));
+        let blobs = Blobs::open(&dir.path().join("blobs"));
         let contents = [b"one".to_vec(), b"three".to_vec()];
         let digests = blobs.put(&contents).unwrap();
         assert_eq!(blobs.get(&digests[1], 5).unwrap(), b"three");

@@ -23,8 +23,8 @@ pub struct Config {
     #[serde(default = "confab_name")]
     pub chaincode: String,
     /// How long a peer that lags or is gone is asked again before a job is given up, in seconds.
-    #[serde(default = "patience")]
-    pub patience_secs: u64,
+    #[serde(default = "retry_timeout", alias = "patience_secs")]
+    pub retry_timeout_secs: u64,
     /// The identity with which the node signs; the profile's own where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
@@ -114,8 +114,8 @@ pub struct NewRows {
     #[serde(default)]
     pub decimal_comma: bool,
     /// How many rows may be asked about with one model, in all; a consent to more than a few trusts whoever chose them.
-    #[serde(default = "most")]
-    pub most: u32,
+    #[serde(default = "row_limit", alias = "most")]
+    pub row_limit: u32,
 }
 
 /// Words of a table: one, or several with commas between them, or a list.
@@ -170,8 +170,8 @@ fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
     Vec::<Word>::deserialize(deserializer).map(|words| words.into_iter().map(String::from).collect())
 }
 
-fn most() -> u32 {
-    crate::predictions::MOST
+fn row_limit() -> u32 {
+    crate::predictions::ROW_LIMIT
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -182,7 +182,7 @@ fn confab_name() -> String {
     "confab".into()
 }
 
-fn patience() -> u64 {
+fn retry_timeout() -> u64 {
     600
 }
 
@@ -270,7 +270,7 @@ label = "diagnosis"
         let config = Config::load(&path).unwrap();
         assert_eq!(config.data_dir, dir.path().join("state"));
         assert_eq!(config.key_share.as_deref(), Some(Path::new("/keys/share-1.json")));
-        assert_eq!((config.channel.as_str(), config.patience_secs), ("confab", 600));
+        assert_eq!((config.channel.as_str(), config.retry_timeout_secs), ("confab", 600));
         fs::write(&path, config.to_toml()).unwrap();
         assert_eq!(Config::load(&path).unwrap(), config);
     }

@@ -206,7 +206,7 @@ pub(crate) fn unmet(config: &Config, store: &Store, job: &Job, party: u32) -> Re
 /// checked.
 fn own_share(config: &Config, params: &JobParams) -> Option<KeyShare> {
     match params.kind.as_job_kind().key() {
-        Some(key) => Keyring::of(config).find(&key.to_string()).ok(),
+        Some(key) => Keyring::open(config).find(&key.to_string()).ok(),
         None if jobs::of(&params.kind).uses_dealt_key() => {
             protected::share(config.key_share.as_deref()?).ok()
         }

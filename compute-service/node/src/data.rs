@@ -281,7 +281,7 @@ pub(crate) fn share(
         None => dealt()?,
         Some(key) => {
             let share =
-                Keyring::of(config).find(&key.to_string()).map_err(|e| Fault::Input(e.to_string()))?;
+                Keyring::open(config).find(&key.to_string()).map_err(|e| Fault::Input(e.to_string()))?;
             (format!("key {key}").into(), share)
         }
     };

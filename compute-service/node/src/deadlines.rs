@@ -6,7 +6,7 @@
 
 use crate::{
     event::Event,
-    poster::{Poster, Standing},
+    poster::{RecordSubmitter, Standing},
     wait::{self, Cause, SILENCE, Wait},
 };
 use gateway_client::{Call, Contract, UnderWay};
@@ -52,18 +52,18 @@ pub(crate) struct Quiet {
     /// How long nothing has happened.
     lasts: Duration,
     /// The side of the job that this node runs.
-    running: Option<Arc<Poster>>,
+    running: Option<Arc<RecordSubmitter>>,
 }
 
 impl Quiet {
     /// The job, if there is anything to be said or done about it.
-    pub(crate) fn of(
+    pub(crate) fn from_job(
         job: &Job,
         party: u32,
         accepted: &BTreeSet<u32>,
         takes_part: bool,
         lasts: Duration,
-        running: Option<Arc<Poster>>,
+        running: Option<Arc<RecordSubmitter>>,
     ) -> Option<Self> {
         let deadlines = job.params.deadlines;
         let is_answered = accepted.len() == job.params.participants.len();

@@ -5,13 +5,13 @@
 
 use crate::{
     answer::UNFIT,
-    facts::{Creator, Fact, Located},
+    facts::{Creator, LedgerEvent, Positioned},
     jobs::{self, Seconds},
     store::{Store, StoreError},
     wait::{self, SILENCE},
 };
 use protocol::{Committed, Fault, JobSecret, Protocol, Role, Status, StepRng};
-use records::{Awaited, Body, Ending, Job, KeyHash, Phase, Rules, Slot};
+use records::{Awaited, Body, Job, KeyHash, Phase, Rules, Slot, Termination};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ use std::{
 #[derive(Debug)]
 pub enum Input {
     /// A fact about its job, in the order of the ledger.
-    Fact(Box<Located>),
+    LedgerEvent(Box<Positioned>),
     /// A record, or the abort, could not be posted, for good.
     PostFailed(String),
     /// The node stops; the job goes on when it is started again.
@@ -38,7 +38,7 @@ pub enum Request {
     /// Post a record that builds on these parties' records; posting one that is there already is success.
     Post(Slot, Box<Body>, Vec<u32>),
     /// An own record is on the ledger: nothing more need be done for it.
-    Seen(Slot),
+    Confirmed(Slot),
     /// Nothing yet: the driver begins to make this record, which may take a while.
     Working(Slot),
     /// Nothing came for a while: these records are waited for, one of each participant that can post.
@@ -46,12 +46,12 @@ pub enum Request {
     /// Everybody's results are there and agree.
     Finish,
     /// The job cannot go on, for this reason.
-    Abort(Trouble),
+    Abort(AbortReason),
 }
 
 /// Why a member gives a job up.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum AbortReason {
     /// The protocol cannot go on.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -60,7 +60,7 @@ pub enum Trouble {
     Post(String),
 }
 
-impl Trouble {
+impl AbortReason {
     /// What everybody on the channel may read of it: an error about the own input may speak of the data.
     pub fn public(&self) -> String {
         match self {
@@ -87,7 +87,7 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Finished<T> {
     /// How it ended on the ledger.
-    pub ending: Ending,
+    pub ending: Termination,
     /// The protocol's output, where it came so far.
     pub output: Option<T>,
     /// Work done since the node was started.
@@ -171,14 +171,14 @@ impl<P: Protocol> Driver<P> {
         };
         if let Some(protocol) = &protocol {
             let first = Slot { phase: rules.phases()[0], round: 0, party: self.party, chunk: 0 };
-            if !self.store.pin(&self.job.id, &protocol.inputs(first, &self.private))? {
+            if !self.store.bind_inputs(&self.job.id, &protocol.input_digest(first, &self.private))? {
                 return Err(DriverError::Changed);
             }
         }
         loop {
             let owed = match &protocol {
                 Some(protocol) if keys.len() == self.job.params.participants.len() => {
-                    protocol.owed().into_iter().find(|slot| !asked.contains(slot))
+                    protocol.pending().into_iter().find(|slot| !asked.contains(slot))
                 }
                 _ => None,
             };
@@ -197,30 +197,30 @@ impl<P: Protocol> Driver<P> {
             let step = match (input, owed, &mut protocol) {
                 (Some(Input::Stop), ..) => return Err(DriverError::Stopped),
                 (Some(Input::PostFailed(reason)), ..) => match gave_up.take() {
-                    None => Err(Trouble::Post(reason)),
+                    None => Err(AbortReason::Post(reason)),
                     // Nor could the abort be posted.
                     Some(trouble) => return Err(DriverError::Untold(format!("{trouble} ({reason})"))),
                 },
-                (Some(Input::Fact(located)), _, protocol) => match located.fact {
-                    Fact::Proposed(_) => Ok(()),
-                    Fact::Accepted(acceptance) => {
+                (Some(Input::LedgerEvent(located)), _, protocol) => match located.fact {
+                    LedgerEvent::Proposed(_) => Ok(()),
+                    LedgerEvent::Accepted(acceptance) => {
                         keys.insert(acceptance.party, acceptance.key_hash);
                         Ok(())
                     }
-                    Fact::Ended(ending) => {
+                    LedgerEvent::Ended(ending) => {
                         let output = protocol.as_ref().and_then(|protocol| match protocol.status() {
                             Status::Done(output) => Some(output),
                             Status::Running { .. } => None,
                         });
                         return Ok(Finished { ending, output, seconds, records });
                     }
-                    Fact::Posted(record) => {
+                    LedgerEvent::Posted(record) => {
                         records += 1;
                         let slot = record.slot;
                         posted.insert(slot);
                         ending |= slot.phase == last_phase;
                         if slot.party == self.party {
-                            ask(Request::Seen(slot));
+                            ask(Request::Confirmed(slot));
                         }
                         let progress = Progress {
                             phase: slot.phase,
@@ -240,15 +240,15 @@ impl<P: Protocol> Driver<P> {
                             None => Ok(()),
                         };
                         report(&progress);
-                        folded.map_err(Trouble::from)
+                        folded.map_err(AbortReason::from)
                     }
                 },
                 (None, Some(slot), Some(protocol)) => {
                     asked.insert(slot);
                     ask(Request::Working(slot));
-                    match seconds.measure(work(slot.phase), || self.make(protocol, slot, &secret))? {
+                    match seconds.measure(work(slot.phase), || self.produce(protocol, slot, &secret))? {
                         Ok(body) => {
-                            ask(Request::Post(slot, Box::new(body), protocol.used(slot)));
+                            ask(Request::Post(slot, Box::new(body), protocol.contributors(slot)));
                             Ok(())
                         }
                         Err(fault) => Err(fault.into()),
@@ -276,13 +276,18 @@ impl<P: Protocol> Driver<P> {
     }
 
     /// What goes into a slot: what was made before, or what is made now and kept.
-    fn make(&self, protocol: &P, slot: Slot, secret: &JobSecret) -> Result<Result<Body, Fault>, DriverError> {
+    fn produce(
+        &self,
+        protocol: &P,
+        slot: Slot,
+        secret: &JobSecret,
+    ) -> Result<Result<Body, Fault>, DriverError> {
         if let Some(body) = self.store.outbox(&self.job.id, &slot)? {
             return Ok(Ok(body));
         }
-        let inputs = protocol.inputs(slot, &self.private);
+        let inputs = protocol.input_digest(slot, &self.private);
         let mut rng = StepRng::new(secret, &self.job.id, slot, &inputs);
-        match protocol.make(slot, &self.private, &mut rng) {
+        match protocol.produce(slot, &self.private, &mut rng) {
             Ok(body) => {
                 self.store.keep(&self.job.id, &slot, &body)?;
                 Ok(Ok(body))
@@ -332,11 +337,11 @@ impl<P: Protocol> Driver<P> {
         }
         let mut first = BTreeMap::new();
         for slot in waiting_for.into_iter().filter(|slot| slot.party != self.party) {
-            let used = protocol.used(slot);
+            let contributors = protocol.contributors(slot);
             if !first.contains_key(&slot.party)
-                && rules.needs(&slot, &used).iter().all(|need| posted.contains(need))
+                && rules.needs(&slot, &contributors).iter().all(|need| posted.contains(need))
             {
-                first.insert(slot.party, Awaited { slot, used });
+                first.insert(slot.party, Awaited { slot, contributors });
             }
         }
         first.into_values().collect()

@@ -2,7 +2,7 @@
 
 use crate::{driver::Progress, wait::Wait};
 use dataset::table::Overview;
-use records::{Ending, JobId, MspId};
+use records::{JobId, MspId, Termination};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::VecDeque,
@@ -28,14 +28,14 @@ pub enum Event {
         by: MspId,
     },
     /// The organisation's table or key share does not fit a job, which was refused or given up for that.
-    Unfit {
+    Rejected {
         /// The job.
         job: JobId,
         /// Why; not for others, for it may speak of the data.
         reason: String,
     },
     /// A job could not be answered.
-    Unanswered {
+    AcceptFailed {
         /// The job.
         job: JobId,
         /// Why.
@@ -58,7 +58,7 @@ pub enum Event {
         reason: String,
     },
     /// The node cannot go on with a job; it tries again when it is started again.
-    Broken {
+    Stalled {
         /// The job.
         job: JobId,
         /// Why.
@@ -97,7 +97,7 @@ pub enum Event {
         /// The job.
         job: JobId,
         /// How.
-        ending: Ending,
+        ending: Termination,
         /// Where the report lies, if there is one.
         report: Option<PathBuf>,
     },
@@ -109,10 +109,10 @@ impl Event {
         match self {
             Self::Following { .. } => None,
             Self::Proposed { job, .. }
-            | Self::Unfit { job, .. }
-            | Self::Unanswered { job, .. }
+            | Self::Rejected { job, .. }
+            | Self::AcceptFailed { job, .. }
             | Self::Lost { job, .. }
-            | Self::Broken { job, .. }
+            | Self::Stalled { job, .. }
             | Self::Weaker { job, .. }
             | Self::Waiting { job, .. }
             | Self::Overdue { job, .. }

@@ -1,12 +1,12 @@
 //! What the blocks say about jobs: the one reading of the ledger, for nodes and for `verify`.
 
-use records::{Acceptance, Ending, Job, JobId, KeyHash, MspId, Record, VERSION, key};
+use records::{Acceptance, Job, JobId, KeyHash, MspId, Record, Termination, VERSION, key};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// Something that a valid transaction wrote about a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fact {
+pub enum LedgerEvent {
     /// A job was proposed.
     Proposed(Job),
     /// A participant accepted it.
@@ -14,10 +14,10 @@ pub enum Fact {
     /// A participant posted a record.
     Posted(Box<Record>),
     /// The job ended.
-    Ended(Ending),
+    Ended(Termination),
 }
 
-impl Fact {
+impl LedgerEvent {
     /// The job that it is about.
     pub fn job(&self) -> &JobId {
         match self {
@@ -71,7 +71,7 @@ pub struct Creator {
 
 /// A fact with its place in the chain of blocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Located {
+pub struct Positioned {
     /// Number of the block.
     pub block: u64,
     /// Identifier of the transaction.
@@ -81,5 +81,5 @@ pub struct Located {
     /// Bytes of the value as it lies on the ledger.
     pub bytes: u64,
     /// What was written.
-    pub fact: Fact,
+    pub fact: LedgerEvent,
 }

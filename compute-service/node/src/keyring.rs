@@ -125,7 +125,7 @@ pub enum KeyringError {
 
 impl Keyring {
     /// That of a node.
-    pub fn of(config: &Config) -> Self {
+    pub fn open(config: &Config) -> Self {
         Self::in_directory(&config.data_dir)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    facts::{Creator, Fact, Located},
+    facts::{Creator, LedgerEvent, Positioned},
 };
 use gateway_client::{
     Block, Call, Contract, Gateway, KvWrite, Meaning, Network, Options, RefusalRules, TransactionInfo,
@@ -166,8 +166,8 @@ pub struct Unreadable {
 }
 
 /// What the valid transactions of a block say about jobs, without what cannot be read.
-pub fn facts(block: &Block, chaincode: &str) -> Vec<Located> {
-    let readable = |(_, fact): (usize, Result<Located, Unreadable>)| {
+pub fn facts(block: &Block, chaincode: &str) -> Vec<Positioned> {
+    let readable = |(_, fact): (usize, Result<Positioned, Unreadable>)| {
         fact.map_err(|e| tracing::warn!(job = ?e.job, "passed over: {e}")).ok()
     };
     readings(block, chaincode).filter_map(readable).collect()
@@ -177,7 +177,7 @@ pub fn facts(block: &Block, chaincode: &str) -> Vec<Located> {
 pub fn readings<'a>(
     block: &'a Block,
     chaincode: &'a str,
-) -> impl Iterator<Item = (usize, Result<Located, Unreadable>)> + 'a {
+) -> impl Iterator<Item = (usize, Result<Positioned, Unreadable>)> + 'a {
     let valid = block
         .transactions
         .iter()
@@ -195,7 +195,7 @@ pub(crate) fn reading(
     block: u64,
     transaction: &TransactionInfo,
     write: &KvWrite,
-) -> Result<Option<Located>, Unreadable> {
+) -> Result<Option<Positioned>, Unreadable> {
     let tx_id = || transaction.transaction_id.clone();
     let unreadable = |reason: String| Unreadable {
         block,
@@ -203,14 +203,14 @@ pub(crate) fn reading(
         job: key::subject(&write.key).and_then(|job| job.parse().ok()),
         reason,
     };
-    let Some(fact) = Fact::from_write(&write.key, &write.value).map_err(unreadable)? else {
+    let Some(fact) = LedgerEvent::from_write(&write.key, &write.value).map_err(unreadable)? else {
         return Ok(None);
     };
     let creator = Creator {
         msp_id: transaction.creator.msp_id.parse().map_err(|e: NoMspId| unreadable(e.to_string()))?,
         key_hash: key_hash(&transaction.creator.certificate).map_err(unreadable)?,
     };
-    Ok(Some(Located { block, tx_id: tx_id(), creator, bytes: write.value.len() as u64, fact }))
+    Ok(Some(Positioned { block, tx_id: tx_id(), creator, bytes: write.value.len() as u64, fact }))
 }
 
 /// SHA-256 of a PEM certificate's public key, as the contract computes it.
@@ -241,7 +241,7 @@ pub(crate) mod tests {
         rwset::{NsReadWriteSet, TxReadWriteSet},
     };
     use proptest::prelude::*;
-    use records::{Ending, Job, Outcome, VERSION};
+    use records::{Job, Outcome, Termination, VERSION};
     use shim::ClientIdentity;
 
     #[test]
@@ -325,7 +325,7 @@ pub(crate) mod tests {
 
     pub(crate) fn ending(job: &JobId) -> Vec<u8> {
         let (job, outcome) = (job.clone(), Outcome::Aborted("enough".into()));
-        serde_json::to_vec(&Ending { version: VERSION, job, by: "Org1MSP".parse().unwrap(), outcome })
+        serde_json::to_vec(&Termination { version: VERSION, job, by: "Org1MSP".parse().unwrap(), outcome })
             .unwrap()
     }
 

@@ -124,7 +124,7 @@ pub struct Query {
 
 impl Query {
     /// The rows of a file, of which nothing else is known.
-    pub fn of(file: impl Into<TableFile>) -> Self {
+    pub fn from_file(file: impl Into<TableFile>) -> Self {
         Self { file: file.into(), id: None, label: None, reading: Reading::default() }
     }
 }
@@ -371,7 +371,7 @@ impl Model {
             reading: query.reading.clone(),
             ..Columns::default()
         };
-        let table = Table::of(&query.file, &columns).map_err(|e| match e.problem() {
+        let table = Table::from_file(&query.file, &columns).map_err(|e| match e.problem() {
             TableError::NoColumn { .. } => rows(&format!("{e}{}", self.about_qualified(&names))),
             TableError::NeitherClass { line, column, value, hint, .. } => in_file(&format!(
                 "line {line}, column `{column}` has the class `{value}`, the model tells {} from {}{hint}",
@@ -504,7 +504,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("new.csv");
         fs::write(&file, text).unwrap();
-        let found = model.predict(&Query::of(file)).map_err(|e| e.to_string())?;
+        let found = model.predict(&Query::from_file(file)).map_err(|e| e.to_string())?;
         Ok(found.predictions.iter().map(|p| p.score).collect())
     }
 

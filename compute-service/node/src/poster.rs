@@ -30,12 +30,12 @@ pub enum Standing {
 }
 
 /// The posting side of a member of one job.
-pub struct Poster {
+pub struct RecordSubmitter {
     job: Job,
     contract: Contract,
     inputs: mpsc::Sender<Input>,
     traffic: Arc<Mutex<Traffic>>,
-    patience: Duration,
+    retry_timeout: Duration,
     runtime: Handle,
     /// Posts under way; they are told when their record is seen in a block.
     watched: Mutex<HashMap<Slot, oneshot::Sender<()>>>,
@@ -43,21 +43,21 @@ pub struct Poster {
     standing: Mutex<Standing>,
 }
 
-impl Poster {
+impl RecordSubmitter {
     /// For a job, whose contract is called in the member's name. The driver learns of failures through `inputs`;
-    /// `traffic` counts what was posted, and `patience` is how long a peer that lags or is gone is asked again. Posts
+    /// `traffic` counts what was posted, and `retry_timeout` is how long a peer that lags or is gone is asked again. Posts
     /// run on the runtime that this is called on.
     pub fn new(
         job: Job,
         contract: Contract,
         inputs: mpsc::Sender<Input>,
         traffic: Arc<Mutex<Traffic>>,
-        patience: Duration,
+        retry_timeout: Duration,
     ) -> Self {
         let (runtime, watched) = (Handle::current(), Mutex::default());
         let (under_way, standing) = (UnderWay::default(), Mutex::default());
         let contract = contract.watched(&under_way);
-        Self { job, contract, inputs, traffic, patience, runtime, watched, under_way, standing }
+        Self { job, contract, inputs, traffic, retry_timeout, runtime, watched, under_way, standing }
     }
 
     /// Where the driver stands.
@@ -82,13 +82,13 @@ impl Poster {
         let (what, call, bytes) = match request {
             Request::Working(slot) => return self.stand(Standing::Working(slot)),
             Request::Waiting(awaited) => return self.stand(Standing::Waiting(awaited)),
-            Request::Seen(slot) => {
+            Request::Confirmed(slot) => {
                 if let Some(waiting) = self.watched().remove(&slot) {
                     let _ = waiting.send(());
                 }
                 return;
             }
-            Request::Post(slot, body, used) => {
+            Request::Post(slot, body, contributors) => {
                 self.stand(Standing::Following);
                 let json =
                     serde_json::to_vec(&*body).expect("records hold only strings, integers and arrays");
@@ -102,8 +102,8 @@ impl Poster {
                     .arg(slot.round.to_string())
                     .arg(slot.chunk.to_string())
                     .arg(json);
-                if !used.is_empty() {
-                    call = call.arg(serde_json::to_vec(&used).expect("a list of numbers"));
+                if !contributors.is_empty() {
+                    call = call.arg(serde_json::to_vec(&contributors).expect("a list of numbers"));
                 }
                 (slot.to_string(), call, bytes)
             }
@@ -121,11 +121,12 @@ impl Poster {
         // Somebody may make room.
         let policy = RetryPolicy { make_room: Some(MAKE_ROOM), ..RetryPolicy::default() };
         let submitter = self.contract.submitter().with_policy(policy);
-        let (inputs, traffic, patience) = (self.inputs.clone(), self.traffic.clone(), self.patience);
+        let (inputs, traffic, retry_timeout) =
+            (self.inputs.clone(), self.traffic.clone(), self.retry_timeout);
         self.runtime.spawn(async move {
             let submitted = match seen {
-                Some(seen) => submitter.submit_watched(call, patience, seen).await,
-                None => submitter.submit(call, patience).await,
+                Some(seen) => submitter.submit_watched(call, retry_timeout, seen).await,
+                None => submitter.submit(call, retry_timeout).await,
             };
             let (retries, failure) = match submitted {
                 Ok(submitted) => (submitted.retries, None),

@@ -32,7 +32,7 @@ use svm::{
 
 /// The rows that are asked about with one model unless the configuration says otherwise: well below the 37 to 60 bits of a
 /// decision value.
-pub const MOST: u32 = 20;
+pub const ROW_LIMIT: u32 = 20;
 
 /// Held while a record is read and written again; a data directory has one node.
 static WRITING: Mutex<()> = Mutex::new(());
@@ -40,7 +40,7 @@ static WRITING: Mutex<()> = Mutex::new(());
 /// What was asked about and answered with one model: `predictions/<training>.json` in the data directory, mode 0600.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Answered {
+pub struct QueryLog {
     /// Layout version.
     pub version: u32,
     /// Number of rows that were asked about, by job.
@@ -63,7 +63,7 @@ fn path(config: &Config, training: &JobId) -> PathBuf {
     config.data_dir.join("predictions").join(format!("{training}.json"))
 }
 
-impl Answered {
+impl QueryLog {
     /// The record of a model; empty where nothing was asked yet.
     ///
     /// # Errors
@@ -98,14 +98,14 @@ impl Answered {
     }
 
     /// How many more rows may be asked about, a job's own not counted.
-    pub fn left(&self, most: u32, job: Option<&JobId>) -> u32 {
+    pub fn left(&self, row_limit: u32, job: Option<&JobId>) -> u32 {
         let others = self.asked.iter().filter(|(other, _)| Some(*other) != job);
-        most.saturating_sub(others.map(|(_, rows)| *rows).fold(0, u32::saturating_add))
+        row_limit.saturating_sub(others.map(|(_, rows)| *rows).fold(0, u32::saturating_add))
     }
 }
 
 /// What a job asks of this organisation.
-struct Fresh {
+struct UnansweredRows {
     part: SplitPart,
     /// Of the rows that were not answered before, sorted.
     ids: Vec<String>,
@@ -132,7 +132,12 @@ fn trained(config: &Config, training: &JobId) -> Result<JobReport, Fault> {
 }
 
 /// The new rows of which nothing is known yet, but by this job.
-fn fresh(config: &Config, training: &JobId, report: &JobReport, job: Option<&JobId>) -> Result<Fresh, Fault> {
+fn fresh(
+    config: &Config,
+    training: &JobId,
+    report: &JobReport,
+    job: Option<&JobId>,
+) -> Result<UnansweredRows, Fault> {
     let salt = report.salt.as_ref().and_then(|salt| salt.0.as_slice().try_into().ok()).ok_or_else(|| {
         Fault::Input(format!(
             "the report of {training} was made by an older node and cannot open the digest of the own part: remove it \
@@ -147,7 +152,7 @@ fn fresh(config: &Config, training: &JobId, report: &JobReport, job: Option<&Job
     let mut table = new_rows(new, scaler.columns().map(String::from).collect())?;
     table.order_by_id().map_err(|e| input(&e))?;
     let (digest, overview) = (digest(&table, None), Overview::new(&new.file, &table));
-    let answered = Answered::load(config, training)?;
+    let answered = QueryLog::load(config, training)?;
     let is_fresh = |id: &String| answered.answers.get(id).is_none_or(|answer| Some(&answer.job) == job);
     table.rows.retain(|row| row.id.as_ref().is_some_and(is_fresh));
     let all: Vec<usize> = (0..table.rows.len()).collect();
@@ -157,7 +162,7 @@ fn fresh(config: &Config, training: &JobId, report: &JobReport, job: Option<&Job
     for row in &mut scaled.rows {
         row.iter_mut().zip(&weights).filter(|(_, weight)| **weight == 0).for_each(|(value, _)| *value = 0.0);
     }
-    Ok(Fresh {
+    Ok(UnansweredRows {
         part: SplitPart { weights, salt },
         ids: table.rows.into_iter().filter_map(|row| row.id).collect(),
         features: Features::encode(&scaled).map_err(|e| input(&e))?,
@@ -185,7 +190,7 @@ pub fn template(config: &Config, training: &JobId) -> Result<JobParams, Fault> {
 }
 
 /// What an organisation brings to a job of predictions.
-pub struct Asked {
+pub struct PredictionInput {
     /// For the protocol.
     pub parts: Parts,
     /// Sorted identifiers of the job's instances.
@@ -202,7 +207,12 @@ pub struct Asked {
 ///
 /// # Errors
 /// [`Fault::Input`] with file, line and column, or with the limit.
-pub fn load(config: &Config, job: &Job, party: u32, predict: &VerticalPredict) -> Result<Asked, Fault> {
+pub fn load(
+    config: &Config,
+    job: &Job,
+    party: u32,
+    predict: &VerticalPredict,
+) -> Result<PredictionInput, Fault> {
     let report = trained(config, &predict.training)?;
     let fresh = fresh(config, &predict.training, &report, Some(&job.id))?;
     let training = report.job.params.training();
@@ -223,16 +233,16 @@ pub fn load(config: &Config, job: &Job, party: u32, predict: &VerticalPredict) -
             predict.training
         )));
     }
-    check_limit(config, &job.id, predict, &Answered::load(config, &predict.training)?)?;
+    check_limit(config, &job.id, predict, &QueryLog::load(config, &predict.training)?)?;
     let share = share(config, &job.params, &WantedKey::of(&predict.iteration()), party)?;
     let parts = Parts::new(&job.params, party, share, &fresh.part, &fresh.ids, &fresh.features)?;
     let classes = [report.model.positive, report.model.negative];
-    Ok(Asked { parts, ids: fresh.ids, classes, digest: fresh.digest, overview: fresh.overview })
+    Ok(PredictionInput { parts, ids: fresh.ids, classes, digest: fresh.digest, overview: fresh.overview })
 }
 
 /// The rows that an organisation allows for one model.
-pub fn most(config: &Config) -> u32 {
-    config.predictions.as_ref().map_or(MOST, |new| new.most)
+pub fn row_limit(config: &Config) -> u32 {
+    config.predictions.as_ref().map_or(ROW_LIMIT, |new| new.row_limit)
 }
 
 /// Whether a job's rows are within what the organisation allows for one model.
@@ -240,16 +250,16 @@ fn check_limit(
     config: &Config,
     job: &JobId,
     predict: &VerticalPredict,
-    answered: &Answered,
+    answered: &QueryLog,
 ) -> Result<(), Fault> {
-    let most = most(config);
-    let left = answered.left(most, Some(job));
+    let row_limit = row_limit(config);
+    let left = answered.left(row_limit, Some(job));
     if predict.instances <= left {
         return Ok(());
     }
     Err(Fault::Input(format!(
-        "the job asks about {} rows, {left} of {most} are left for this model: about {} chosen ones would give the \
-         own part of one away; raise `most` in [predictions] if you trust the proposer who chose these",
+        "the job asks about {} rows, {left} of {row_limit} are left for this model: about {} chosen ones would give the \
+         own part of one away; raise `row_limit` in [predictions] if you trust the proposer who chose these",
         predict.instances,
         predict.margin_bits + 1
     )))
@@ -261,7 +271,7 @@ fn check_limit(
 /// # Errors
 /// More rows than are left, jobs that began meanwhile included; a record that cannot be read or written.
 pub fn count(config: &Config, job: &JobId, predict: &VerticalPredict) -> Result<(), Fault> {
-    Answered::change(config, &predict.training, |answered| {
+    QueryLog::change(config, &predict.training, |answered| {
         check_limit(config, job, predict, answered)?;
         answered.asked.insert(job.clone(), predict.instances);
         Ok(())
@@ -279,7 +289,7 @@ pub fn keep(
     ids: &[String],
     labels: &[Label],
 ) -> Result<(), Fault> {
-    Answered::change(config, training, |answered| {
+    QueryLog::change(config, training, |answered| {
         for (id, label) in ids.iter().zip(labels) {
             let answer = Answer { positive: *label == Label::Positive, job: job.clone() };
             answered.answers.insert(id.clone(), answer);
@@ -349,7 +359,7 @@ mod tests {
     fn rows_are_counted_once_a_job_and_for_good() {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path());
-        let left = |job: Option<&JobId>| Answered::load(&config, &self::job("a")).unwrap().left(20, job);
+        let left = |job: Option<&JobId>| QueryLog::load(&config, &self::job("a")).unwrap().left(20, job);
         assert_eq!(left(None), 20);
         for _ in 0..2 {
             count(&config, &job("1"), &predict(12)).unwrap();
@@ -361,7 +371,7 @@ mod tests {
         count(&config, &job("2"), &predict(8)).unwrap();
         assert_eq!((left(None), left(Some(&job("3")))), (0, 0));
         // Another model is another count.
-        assert_eq!(Answered::load(&config, &job("b")).unwrap().left(20, None), 20);
+        assert_eq!(QueryLog::load(&config, &job("b")).unwrap().left(20, None), 20);
     }
 
     #[test]
@@ -371,17 +381,17 @@ mod tests {
         count(&config, &job("1"), &predict(2)).unwrap();
         let ids = ["P1".to_string(), "P2".to_string()];
         keep(&config, &job("1"), &job("a"), &ids, &[Label::Negative, Label::Positive]).unwrap();
-        let answered = Answered::load(&config, &job("a")).unwrap();
+        let answered = QueryLog::load(&config, &job("a")).unwrap();
         assert_eq!(answered.answers["P2"], Answer { positive: true, job: job("1") });
         assert!(!answered.answers["P1"].positive && answered.asked[&job("1")] == 2);
         fs::write(path(&config, &job("a")), "{").unwrap();
-        assert!(Answered::load(&config, &job("a")).is_err(), "a lost record is not an empty one");
+        assert!(QueryLog::load(&config, &job("a")).is_err(), "a lost record is not an empty one");
         assert!(count(&config, &job("2"), &predict(1)).is_err());
     }
 
     #[test]
     fn the_limit_is_well_below_the_bits_of_a_value() {
-        const { assert!(2 * MOST < 42 + 1) };
+        const { assert!(2 * ROW_LIMIT < 42 + 1) };
         let said = reveals(&predict(5), 3).unwrap().join("\n");
         assert!(said.contains("about 43 of them"), "{said}");
     }

@@ -5,7 +5,7 @@
 //! handed to it again only where that transaction was lost, too.
 
 use crate::{
-    facts::{Fact, Located},
+    facts::{LedgerEvent, Positioned},
     ledger,
     store::{Position, Store, StoreError},
 };
@@ -77,7 +77,7 @@ pub(crate) struct Jobs {
     me: MspId,
     known: HashSet<JobId>,
     /// What the last blocks said.
-    read: Vec<Located>,
+    read: Vec<Positioned>,
 }
 
 impl Jobs {
@@ -87,7 +87,7 @@ impl Jobs {
     }
 
     /// What was handed to it since this was asked last.
-    pub(crate) fn take(&mut self) -> Vec<Located> {
+    pub(crate) fn take(&mut self) -> Vec<Positioned> {
         std::mem::take(&mut self.read)
     }
 }
@@ -109,12 +109,12 @@ impl Projection for Jobs {
                 }
             };
             match &located.fact {
-                Fact::Proposed(job) if job.params.party(&self.me).is_none() => continue,
-                Fact::Proposed(job) => drop(self.known.insert(job.id.clone())),
+                LedgerEvent::Proposed(job) if job.params.party(&self.me).is_none() => continue,
+                LedgerEvent::Proposed(job) => drop(self.known.insert(job.id.clone())),
                 other if !self.known.contains(other.job()) => continue,
                 // Nothing comes behind it.
-                Fact::Ended(ending) => drop(self.known.remove(&ending.job)),
-                Fact::Accepted(_) | Fact::Posted(_) => {}
+                LedgerEvent::Ended(ending) => drop(self.known.remove(&ending.job)),
+                LedgerEvent::Accepted(_) | LedgerEvent::Posted(_) => {}
             }
             read.push(located);
         }

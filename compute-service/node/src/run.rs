@@ -8,10 +8,10 @@ use crate::{
     directory,
     driver::Input,
     event::Event,
-    facts::{Fact, Located},
+    facts::{LedgerEvent, Positioned},
     handle::{self, Connection, NodeError, NodeHandle, Running, Service, open_store},
     ledger::MembersError,
-    poster::Poster,
+    poster::RecordSubmitter,
     projections, protected,
     store::{Standing, Store},
     worker::{self, Worker},
@@ -132,9 +132,9 @@ impl Node {
                     running.watchers.tell(&event);
                     match event {
                         Event::Ended { job, .. } => drop(self.jobs.remove(&job)),
-                        Event::Broken { job, .. } => {
+                        Event::Stalled { job, .. } => {
                             if let Some(tracked) = self.jobs.get_mut(&job) {
-                                tracked.state = State::Broken;
+                                tracked.state = State::Stalled;
                             }
                         }
                         _ => {}
@@ -186,7 +186,7 @@ impl Node {
         self.held.saw_block();
         for located in self.read.take() {
             let id = located.fact.job().clone();
-            let is_proposal = matches!(located.fact, Fact::Proposed(_));
+            let is_proposal = matches!(located.fact, LedgerEvent::Proposed(_));
             self.dispatch(located)?;
             if is_proposal {
                 self.consider(&id);
@@ -195,8 +195,8 @@ impl Node {
         Ok(())
     }
 
-    fn dispatch(&mut self, located: Located) -> Result<(), NodeError> {
-        if let Fact::Proposed(job) = &located.fact {
+    fn dispatch(&mut self, located: Positioned) -> Result<(), NodeError> {
+        if let LedgerEvent::Proposed(job) = &located.fact {
             let proposed = Event::Proposed { job: job.id.clone(), by: job.proposer.clone() };
             match self.config.accept.contains(&job.id.to_string()) {
                 true => drop(self.events.send(proposed)),
@@ -205,29 +205,29 @@ impl Node {
             self.jobs.insert(job.id.clone(), Tracked::new(job.clone()));
         }
         let Some(tracked) = self.jobs.get_mut(located.fact.job()) else { return Ok(()) };
-        tracked.note(&located.fact);
-        let is_broken = matches!(tracked.state, State::Broken);
+        tracked.record(&located.fact);
+        let is_broken = matches!(tracked.state, State::Stalled);
         let backlog = match &mut tracked.state {
             State::Accepted(inputs, _) => {
                 // A driver that has ended needs no input.
-                let _ = inputs.send(Input::Fact(Box::new(located)));
+                let _ = inputs.send(Input::LedgerEvent(Box::new(located)));
                 return Ok(());
             }
             State::Open(backlog) => Some(backlog),
-            State::Elsewhere | State::Broken => None,
+            State::Elsewhere | State::Stalled => None,
         };
         let path = worker::report_path(&self.config, &tracked.job.id);
         let report = path.exists().then_some(path);
         // The answer is on the ledger, or wanted no more: no task is to give it again.
         let is_answered = match &located.fact {
-            Fact::Accepted(acceptance) => acceptance.msp_id == self.connection.me,
-            Fact::Ended(_) => true,
-            Fact::Proposed(_) | Fact::Posted(_) => false,
+            LedgerEvent::Accepted(acceptance) => acceptance.msp_id == self.connection.me,
+            LedgerEvent::Ended(_) => true,
+            LedgerEvent::Proposed(_) | LedgerEvent::Posted(_) => false,
         };
         if is_answered && let Some(answering) = tracked.answering.take() {
             answering.abort();
         }
-        if let Fact::Ended(ending) = &located.fact {
+        if let LedgerEvent::Ended(ending) = &located.fact {
             let ended =
                 Event::Ended { job: tracked.job.id.clone(), ending: ending.clone(), report: report.clone() };
             let _ = self.events.send(ended);
@@ -239,7 +239,9 @@ impl Node {
         let Some(backlog) = backlog else { return Ok(()) };
         // What was read before a crash may be read again; a job with a report is over.
         let accepted = match &located.fact {
-            Fact::Accepted(acceptance) if acceptance.msp_id == self.connection.me && report.is_none() => {
+            LedgerEvent::Accepted(acceptance)
+                if acceptance.msp_id == self.connection.me && report.is_none() =>
+            {
                 Some(self.connection.own_key == Some(acceptance.key_hash))
             }
             _ => None,
@@ -280,7 +282,7 @@ impl Node {
                 &self.events,
             );
             for located in backlog {
-                let _ = inputs.send(Input::Fact(Box::new(located)));
+                let _ = inputs.send(Input::LedgerEvent(Box::new(located)));
             }
             tracked.state = State::Accepted(inputs, poster);
         }
@@ -294,10 +296,10 @@ impl Node {
             let party = job.params.party(&self.connection.me).filter(|_| !tracked.has_ended)?;
             let running = match &tracked.state {
                 State::Accepted(_, poster) => Some(poster.clone()),
-                State::Open(_) | State::Elsewhere | State::Broken => None,
+                State::Open(_) | State::Elsewhere | State::Stalled => None,
             };
             let takes_part = running.is_some() || self.config.accept.contains(&job.id.to_string());
-            Quiet::of(job, party, &tracked.accepted, takes_part, tracked.last.elapsed(), running)
+            Quiet::from_job(job, party, &tracked.accepted, takes_part, tracked.last.elapsed(), running)
         };
         self.jobs.values().filter_map(quiet).collect()
     }
@@ -324,7 +326,7 @@ impl Node {
     fn consider(&mut self, id: &JobId) {
         let Some(tracked) = self.jobs.get_mut(id) else { return };
         let Tracked { job, state: State::Open(facts), .. } = &*tracked else { return };
-        let ended = facts.iter().any(|located| matches!(located.fact, Fact::Ended(_)));
+        let ended = facts.iter().any(|located| matches!(located.fact, LedgerEvent::Ended(_)));
         if ended || !self.config.accept.contains(&id.to_string()) {
             return;
         }
@@ -338,7 +340,7 @@ impl Node {
                 let retry_secs = retry.map(|pause| pause.as_secs());
                 let event = match e {
                     AnswerError::Weaker(_) => Event::Weaker { job: job.id.clone(), reason: e.to_string() },
-                    e => Event::Unanswered { job: job.id.clone(), reason: e.to_string(), retry_secs },
+                    e => Event::AcceptFailed { job: job.id.clone(), reason: e.to_string(), retry_secs },
                 };
                 let _ = events.send(event);
                 if retry.is_none() {
@@ -413,23 +415,23 @@ impl Tracked {
         Self { job, state, accepted, last: Instant::now(), has_ended: false, answering: None }
     }
 
-    fn note(&mut self, fact: &Fact) {
+    fn record(&mut self, fact: &LedgerEvent) {
         self.last = Instant::now();
         match fact {
-            Fact::Accepted(acceptance) => drop(self.accepted.insert(acceptance.party)),
-            Fact::Ended(_) => self.has_ended = true,
-            Fact::Proposed(_) | Fact::Posted(_) => {}
+            LedgerEvent::Accepted(acceptance) => drop(self.accepted.insert(acceptance.party)),
+            LedgerEvent::Ended(_) => self.has_ended = true,
+            LedgerEvent::Proposed(_) | LedgerEvent::Posted(_) => {}
         }
     }
 }
 
 enum State {
     /// Not accepted by this organisation; what happened so far.
-    Open(Vec<Located>),
+    Open(Vec<Positioned>),
     /// A driver runs.
-    Accepted(std_mpsc::Sender<Input>, Arc<Poster>),
+    Accepted(std_mpsc::Sender<Input>, Arc<RecordSubmitter>),
     /// This node cannot go on with it until it is started again.
-    Broken,
+    Stalled,
     /// Accepted in the organisation's name, but this node takes no part.
     Elsewhere,
 }
@@ -456,7 +458,7 @@ async fn answer(
 ) -> Result<(), AnswerError> {
     match answer::accept(config, store, connection, job, false).await {
         Err(e @ (AnswerError::Unfit(_) | AnswerError::Members(MembersError::Strangers { .. }))) => {
-            let _ = events.send(Event::Unfit { job: job.id.clone(), reason: e.to_string() });
+            let _ = events.send(Event::Rejected { job: job.id.clone(), reason: e.to_string() });
             answer::refuse(config, &connection.contract, job).await
         }
         answered => answered,

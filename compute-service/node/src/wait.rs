@@ -95,7 +95,7 @@ pub enum Cause {
 
 impl Cause {
     /// What a failed call says is awaited.
-    pub fn of(error: &CallError, address: &str) -> Self {
+    pub fn from_error(error: &CallError, address: &str) -> Self {
         let reason = || shortened(&error.to_string());
         let own_peer = || {
             let fault = error.fault.as_ref().map(|(_, fault)| fault.to_string());
@@ -122,11 +122,11 @@ impl Cause {
     pub fn of_stage(stage: &Stage, address: &str) -> Option<Self> {
         Some(match stage {
             Stage::Endorsing => return None,
-            Stage::NotEndorsed(error) => Self::of(error, address),
+            Stage::NotEndorsed(error) => Self::from_error(error, address),
             Stage::Ordering { last: Some(error), .. }
                 if error.connection || error.failure() == Failure::DiskFull =>
             {
-                Self::of(error, address)
+                Self::from_error(error, address)
             }
             Stage::Ordering { transaction_id, last } => Self::Ordering {
                 transaction: transaction_id.clone(),
@@ -274,7 +274,7 @@ pub async fn waiting(contract: &Contract, job: &JobId) -> Result<Waiting, Cause>
         Ok(answer) => answer,
         Err(error) => {
             let other = || Cause::Peer { address: address.to_owned(), reason: shortened(&error.to_string()) };
-            return Err(error.call().map_or_else(other, |call| Cause::of(call, address)));
+            return Err(error.call().map_or_else(other, |call| Cause::from_error(call, address)));
         }
     };
     let other =
@@ -314,13 +314,13 @@ pub fn add(causes: &mut Vec<Cause>, cause: Cause) {
 pub async fn submit(
     contract: &Contract,
     call: Call,
-    patience: Duration,
+    retry_timeout: Duration,
     mut say: impl FnMut(&Wait),
 ) -> Result<Submitted, SubmitFailure> {
     let under_way = UnderWay::default();
     let submitter = contract.watched(&under_way).submitter();
     let since = now();
-    let submission = submitter.submit(call, patience);
+    let submission = submitter.submit(call, retry_timeout);
     tokio::pin!(submission);
     let mut said = None;
     loop {
@@ -365,7 +365,7 @@ mod tests {
     #[test]
     fn a_failed_call_says_who_is_awaited() {
         let of = |code, message: &str, details: &[&str], connection| {
-            Cause::of(&call(code, message, details, connection), "own:7051")
+            Cause::from_error(&call(code, message, details, connection), "own:7051")
         };
         let refusal = Refusal::new(Code::WrongTime, "1201 s off").to_string();
         let full = "write wal: no space left on device";

@@ -2,18 +2,18 @@
 
 use crate::{
     config::Config,
-    driver::{Driver, DriverError, Finished, Input, Request, Trouble},
+    driver::{AbortReason, Driver, DriverError, Finished, Input, Request},
     event::Event,
-    facts::Fact,
+    facts::LedgerEvent,
     jobs::{self, Report},
-    poster::Poster,
+    poster::RecordSubmitter,
     store::{Ended as EndedJob, Kept, Store, StoreError},
 };
 use dataset::table::Overview;
 use files::Access;
 use gateway_client::{Contract, Retries};
 use protocol::{Fault, Protocol};
-use records::{Ending, Job, JobId, MspId, Outcome};
+use records::{Job, JobId, MspId, Outcome, Termination};
 use serde::{Deserialize, Serialize};
 use std::{
     panic::AssertUnwindSafe,
@@ -49,7 +49,7 @@ pub(crate) struct Worker {
     pub(crate) party: u32,
     pub(crate) config: Arc<Config>,
     pub(crate) store: Arc<Store>,
-    pub(crate) poster: Arc<Poster>,
+    pub(crate) poster: Arc<RecordSubmitter>,
     events: UnboundedSender<Event>,
     start: Instant,
 }
@@ -64,11 +64,17 @@ impl Worker {
         store: &Arc<Store>,
         contract: &Contract,
         events: &UnboundedSender<Event>,
-    ) -> (mpsc::Sender<Input>, Arc<Poster>) {
+    ) -> (mpsc::Sender<Input>, Arc<RecordSubmitter>) {
         let (inputs, on_input) = mpsc::channel();
         let party = job.params.party(me).expect("only jobs that name this organisation are kept");
-        let patience = Duration::from_secs(config.patience_secs);
-        let poster = Poster::new(job.clone(), contract.clone(), inputs.clone(), Arc::default(), patience);
+        let retry_timeout = Duration::from_secs(config.retry_timeout_secs);
+        let poster = RecordSubmitter::new(
+            job.clone(),
+            contract.clone(),
+            inputs.clone(),
+            Arc::default(),
+            retry_timeout,
+        );
         let poster = Arc::new(poster);
         let (config, store, events) = (config.clone(), store.clone(), events.clone());
         let start = Instant::now();
@@ -82,7 +88,7 @@ impl Worker {
         let (job, events) = (self.job.id.clone(), self.events.clone());
         if std::panic::catch_unwind(AssertUnwindSafe(|| self.run(inputs))).is_err() {
             let reason = "an internal error, see the log; please report it".into();
-            let _ = events.send(Event::Broken { job, reason });
+            let _ = events.send(Event::Stalled { job, reason });
         }
     }
 
@@ -113,7 +119,7 @@ impl Worker {
             }
             Err(DriverError::Stopped) => tracing::info!(?job, "{}", DriverError::Stopped),
             Err(e) => {
-                let _ = self.events.send(Event::Broken { job, reason: e.to_string() });
+                let _ = self.events.send(Event::Stalled { job, reason: e.to_string() });
             }
         }
     }
@@ -154,13 +160,15 @@ impl Worker {
 
     /// Whether the ledger, as far as it was read, has the end of the job.
     pub(crate) fn has_finished(&self) -> Result<bool, DriverError> {
-        let is_end = |fact: &Fact| matches!(fact, Fact::Ended(Ending { outcome: Outcome::Finished, .. }));
+        let is_end = |fact: &LedgerEvent| {
+            matches!(fact, LedgerEvent::Ended(Termination { outcome: Outcome::Finished, .. }))
+        };
         Ok(self.store.facts(&self.job.id)?.iter().any(|located| is_end(&located.fact)))
     }
 
     fn ask(&self, request: Request) {
-        if let Request::Abort(Trouble::Fault(Fault::Input(reason))) = &request {
-            let unfit = Event::Unfit { job: self.job.id.clone(), reason: reason.clone() };
+        if let Request::Abort(AbortReason::Fault(Fault::Input(reason))) = &request {
+            let unfit = Event::Rejected { job: self.job.id.clone(), reason: reason.clone() };
             let _ = self.events.send(unfit);
         }
         self.poster.ask(request);
@@ -171,8 +179,8 @@ impl Worker {
         self.ask(Request::Abort(fault.into()));
         loop {
             match inputs.recv() {
-                Ok(Input::Fact(located)) => {
-                    if let Fact::Ended(ending) = located.fact {
+                Ok(Input::LedgerEvent(located)) => {
+                    if let LedgerEvent::Ended(ending) = located.fact {
                         return Ok((ending, None));
                     }
                 }
@@ -186,7 +194,7 @@ impl Worker {
 }
 
 /// How a job ended, and its report.
-pub(crate) type Ended = (Ending, Option<Report>);
+pub(crate) type Ended = (Termination, Option<Report>);
 
 /// Finds what is wrong with what a party brings to a job, before it is accepted; the digest of its data, where it brings any.
 ///
@@ -197,7 +205,7 @@ pub fn check(config: &Config, job: &Job, party: u32) -> Result<Option<[u8; 32]>,
 }
 
 /// Whether nothing is left to do for a job that has ended.
-fn is_over(config: &Config, store: &Store, job: &Job, ending: &Ending) -> Result<bool, StoreError> {
+fn is_over(config: &Config, store: &Store, job: &Job, ending: &Termination) -> Result<bool, StoreError> {
     if ending.outcome != Outcome::Finished || !store.is_accepted(&job.id)? {
         return Ok(true);
     }
@@ -211,7 +219,7 @@ fn is_over(config: &Config, store: &Store, job: &Job, ending: &Ending) -> Result
 pub(crate) fn forget_over(config: &Config, store: &Store) -> Result<(), StoreError> {
     for id in store.jobs()? {
         let proposed = store.facts(&id)?.into_iter().find_map(|located| match located.fact {
-            Fact::Proposed(job) => Some(job),
+            LedgerEvent::Proposed(job) => Some(job),
             _ => None,
         });
         if let (Some(job), Some(ending)) = (proposed, ending(store, &id)?)
@@ -224,15 +232,15 @@ pub(crate) fn forget_over(config: &Config, store: &Store) -> Result<(), StoreErr
 }
 
 /// How a job ended of which the store still has the facts.
-pub(crate) fn ending(store: &Store, job: &JobId) -> Result<Option<Ending>, StoreError> {
+pub(crate) fn ending(store: &Store, job: &JobId) -> Result<Option<Termination>, StoreError> {
     Ok(store.facts(job)?.into_iter().find_map(|located| match located.fact {
-        Fact::Ended(ending) => Some(ending),
+        LedgerEvent::Ended(ending) => Some(ending),
         _ => None,
     }))
 }
 
 /// Forgets a job that is over.
-pub(crate) fn forget(store: &Store, job: &Job, ending: &Ending) -> Result<(), StoreError> {
+pub(crate) fn forget(store: &Store, job: &Job, ending: &Termination) -> Result<(), StoreError> {
     let keep = jobs::of(&job.params.kind).keeps_secret(ending) && store.has_secret(&job.id)?;
     let kept = if keep { Kept::Secret } else { Kept::Nothing };
     let ended = EndedJob { kind: job.params.kind.name().into(), ending: ending.clone() };

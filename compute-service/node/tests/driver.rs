@@ -3,11 +3,12 @@
 use key_generation::{Generation, Private};
 use node::{
     driver::{Driver, DriverError, Finished, Input, Request},
-    facts::{Creator, Fact, Located},
+    facts::{Creator, LedgerEvent, Positioned},
     store::Store,
 };
 use records::{
-    Acceptance, Collusion, Deadlines, Ending, Job, JobParams, Kind, Outcome, Phase, Record, Slot, VERSION,
+    Acceptance, Collusion, Deadlines, Job, JobParams, Kind, Outcome, Phase, Record, Slot, Termination,
+    VERSION,
 };
 use std::{
     sync::{Arc, mpsc},
@@ -51,18 +52,18 @@ impl Running {
         Self { job, inputs, requests, thread, _dir: dir }
     }
 
-    fn fact(&self, party: u32, fact: Fact) {
+    fn fact(&self, party: u32, fact: LedgerEvent) {
         let msp_id = self.job.params.participants[party as usize].clone();
         let creator = Creator { msp_id, key_hash: [party as u8; 32].into() };
-        let located = Located { block: 1, tx_id: "tx".into(), creator, bytes: 1, fact };
-        self.inputs.send(Input::Fact(Box::new(located))).unwrap();
+        let located = Positioned { block: 1, tx_id: "tx".into(), creator, bytes: 1, fact };
+        self.inputs.send(Input::LedgerEvent(Box::new(located))).unwrap();
     }
 
     fn accept(&self, party: u32) {
         let msp_id = self.job.params.participants[party as usize].clone();
         let key_hash = [party as u8; 32].into();
         let (version, job) = (VERSION, self.job.id.clone());
-        self.fact(party, Fact::Accepted(Acceptance { version, job, party, msp_id, key_hash }));
+        self.fact(party, LedgerEvent::Accepted(Acceptance { version, job, party, msp_id, key_hash }));
     }
 
     /// The next request that is one of these.
@@ -111,13 +112,18 @@ fn whoever_can_post_and_does_not_is_waited_for() {
     // Its own record is on the way: that is no other's debt.
     assert_eq!(running.waits(), [keys(1), keys(2)]);
     let (version, job, msp_id) = (VERSION, running.job.id.clone(), "Org1MSP".parse().unwrap());
-    let record = Record { version, job: job.clone(), slot: keys(0), msp_id, body, used: Vec::new() };
-    running.fact(0, Fact::Posted(Box::new(record)));
+    let record = Record { version, job: job.clone(), slot: keys(0), msp_id, body, contributors: Vec::new() };
+    running.fact(0, LedgerEvent::Posted(Box::new(record)));
     assert_eq!(running.waits(), [keys(1), keys(2)]);
     let outcome = Outcome::Expired(Vec::new());
     running.fact(
         1,
-        Fact::Ended(Ending { version, job, by: "Org2MSP".parse().unwrap(), outcome: outcome.clone() }),
+        LedgerEvent::Ended(Termination {
+            version,
+            job,
+            by: "Org2MSP".parse().unwrap(),
+            outcome: outcome.clone(),
+        }),
     );
     assert_eq!(running.end().unwrap().ending.outcome, outcome);
 }

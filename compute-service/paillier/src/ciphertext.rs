@@ -186,7 +186,7 @@ impl EncryptionKey {
 
     /// `[[aᵢ·k]]` for each i, all with one public k. Variable time.
     pub fn scale(&self, a: &[Ciphertext], k: &BigInt) -> Vec<Ciphertext> {
-        let powers = wrapped(self.ring().pow_public_all(&residues(a), k.magnitude()));
+        let powers = wrapped(self.ring().pow_vartime_all(&residues(a), k.magnitude()));
         if k.sign() == Sign::Minus { self.negate_each(&powers) } else { powers }
     }
 
@@ -196,7 +196,7 @@ impl EncryptionKey {
     /// If the lengths differ.
     pub fn scale_each(&self, a: &[Ciphertext], k: &[BigInt]) -> Vec<Ciphertext> {
         let magnitudes: Vec<BigUint> = k.iter().map(|k| k.magnitude().clone()).collect();
-        let mut powers = self.ring().pow_public(&residues(a), &magnitudes);
+        let mut powers = self.ring().pow_vartime(&residues(a), &magnitudes);
         let negative: Vec<usize> = (0..k.len()).filter(|&i| k[i].sign() == Sign::Minus).collect();
         let to_invert: Vec<Residue> = negative.iter().map(|&i| powers[i].clone()).collect();
         let inverses = self.ring().invert_batch(&to_invert).expect("a ciphertext is a unit");
@@ -251,7 +251,7 @@ impl EncryptionKey {
             let next =
                 groups.iter().map(|group| group.get(slot).map_or_else(|| one.clone(), |c| c.0.clone()));
             let next: Vec<Residue> = next.collect();
-            packed = self.ring().mul_pairs(&self.ring().pow_public_all(&packed, &shift), &next);
+            packed = self.ring().mul_pairs(&self.ring().pow_vartime_all(&packed, &shift), &next);
         }
         wrapped(packed)
     }

@@ -51,7 +51,7 @@ impl Encryptor {
     pub fn new(key: &EncryptionKey, randomness: Randomness) -> Self {
         let ring = key.ring();
         let h = ring.residue(&generator(key)).expect("h is below N");
-        let h_s = ring.pow_public_all(&[h], key.n()).swap_remove(0);
+        let h_s = ring.pow_vartime_all(&[h], key.n()).swap_remove(0);
         let table = ring.fixed_base(&h_s, randomness.bits(key.bits()));
         Self { key: key.clone(), base: h_s, table }
     }
@@ -182,7 +182,7 @@ impl Encryptor {
 
     /// r^N of fresh roots r.
     fn full_blindings(&self, count: usize, rng: &mut impl CryptoRng) -> Vec<Residue> {
-        self.key.ring().pow_public_all(&self.roots(count, rng), self.key.n())
+        self.key.ring().pow_vartime_all(&self.roots(count, rng), self.key.n())
     }
 
     /// h_s^r of secret r as long as the table is for.

@@ -167,7 +167,7 @@ impl Encryptor {
             .iter()
             .map(|factor| BigUint::from_bytes_be(factor))
             .collect();
-        let power = ring.pow_public_all(std::slice::from_ref(self.base()), &BigUint::from_bytes_be(y));
+        let power = ring.pow_vartime_all(std::slice::from_ref(self.base()), &BigUint::from_bytes_be(y));
         let answer = ring.mul(&key.one_plus(&[z])[0], &power[0]);
         let taken: Vec<Residue> = match ciphertexts {
             [] => Vec::new(),

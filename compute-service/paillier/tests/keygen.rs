@@ -5,7 +5,7 @@ mod common;
 use common::{decrypt_with, some_plaintexts};
 use paillier::keygen::Multiplication::{Minority, Pairwise};
 use paillier::keygen::candidates::Plan;
-use paillier::keygen::{Fault, Group, Multiplication, Statistics, generate, refresh_in_memory};
+use paillier::keygen::{Group, KeygenError, Multiplication, Statistics, generate, refresh_in_memory};
 use paillier::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -100,7 +100,7 @@ fn unsupported_parameters_are_refused() {
         (Pairwise, 2, 2, 4096),
     ] {
         let error = generate(multiplication, parties, quorum, bits, 16, "training", &mut rng).unwrap_err();
-        assert!(matches!(error, Fault::Parameters(_)), "{error}");
+        assert!(matches!(error, KeygenError::Parameters(_)), "{error}");
     }
 }
 

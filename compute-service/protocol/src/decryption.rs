@@ -61,7 +61,7 @@ impl Decryption {
     ///
     /// # Errors
     /// A share of another member or key.
-    pub fn make(&self, slot: Slot, share: &KeyShare, rng: &mut StepRng) -> Result<Dv, Fault> {
+    pub fn produce(&self, slot: Slot, share: &KeyShare, rng: &mut StepRng) -> Result<Dv, Fault> {
         if share.key() != &self.key || share.index() != slot.party {
             let reason = "the key share does not belong to this participant and the job's key";
             return Err(Fault::Input(reason.into()));
@@ -96,9 +96,13 @@ impl Decryption {
     ///
     /// # Errors
     /// A proof that does not hold, with its author.
-    pub fn decide(&mut self, round: u32, transcript: &mut QuorumTranscript) -> Result<Vec<BigInt>, Fault> {
-        let used = transcript.decide(round);
-        self.partials.retain(|slot, _| used.contains(&slot.party));
+    pub fn close_round(
+        &mut self,
+        round: u32,
+        transcript: &mut QuorumTranscript,
+    ) -> Result<Vec<BigInt>, Fault> {
+        let contributors = transcript.close_round(round);
+        self.partials.retain(|slot, _| contributors.contains(&slot.party));
         self.verify().map_err(|wrong| transcript.blame(wrong.index, format!("round {round}: {wrong}")))?;
         self.proofs += self.partials.len() as u64;
         let mut members: BTreeMap<u32, Vec<Partial>> = BTreeMap::new();

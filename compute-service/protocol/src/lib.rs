@@ -107,23 +107,23 @@ pub trait Protocol: Sized + Send + Sync {
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault>;
 
     /// What this member may post now and has not seen committed; pure.
-    fn owed(&self) -> Vec<Slot>;
+    fn pending(&self) -> Vec<Slot>;
 
     /// Makes the record for an owed slot. This takes long, and has to run outside of the event loop.
     ///
     /// # Errors
     /// Data that do not fit the job.
-    fn make(&self, slot: Slot, private: &Self::Private, rng: &mut StepRng) -> Result<Body, Fault>;
+    fn produce(&self, slot: Slot, private: &Self::Private, rng: &mut StepRng) -> Result<Body, Fault>;
 
     /// The parties on whose records an owed slot builds, where a quorum is enough: always the same for one slot, for
     /// the record may be posted more than once.
-    fn used(&self, _: Slot) -> Vec<u32> {
+    fn contributors(&self, _: Slot) -> Vec<u32> {
         Vec::new()
     }
 
-    /// Digest of everything that [`Protocol::make`] reads besides the job secret, so that changed inputs never meet
+    /// Digest of everything that [`Protocol::produce`] reads besides the job secret, so that changed inputs never meet
     /// used randomness.
-    fn inputs(&self, slot: Slot, private: &Self::Private) -> [u8; 32];
+    fn input_digest(&self, slot: Slot, private: &Self::Private) -> [u8; 32];
 
     /// Where the protocol stands.
     fn status(&self) -> Status<Self::Output>;

@@ -14,7 +14,7 @@ pub struct QuorumTranscript {
     history: [u8; 32],
     recent: BTreeMap<Slot, [u8; 32]>,
     /// The members whose partial decryptions decided each round.
-    used: Vec<Vec<u32>>,
+    contributors: Vec<Vec<u32>>,
 }
 
 impl Deref for QuorumTranscript {
@@ -37,13 +37,13 @@ impl QuorumTranscript {
             counts: BTreeMap::new(),
             history: [0; 32],
             recent: BTreeMap::new(),
-            used: Vec::new(),
+            contributors: Vec::new(),
         })
     }
 
     /// The current round, which is the number of decided ones.
     pub fn round(&self) -> u32 {
-        self.used.len() as u32
+        self.contributors.len() as u32
     }
 
     /// Number of records folded so far, and of all records of the job.
@@ -86,7 +86,7 @@ impl QuorumTranscript {
     }
 
     /// Those of the member.
-    pub fn owed(&self) -> Vec<Slot> {
+    pub fn pending(&self) -> Vec<Slot> {
         self.open_slots().into_iter().filter(|slot| Some(slot.party) == self.me()).collect()
     }
 
@@ -103,7 +103,7 @@ impl QuorumTranscript {
 
     fn is_open(&self, slot: &Slot) -> bool {
         let decided = self.rules().quorum(slot).is_none_or(|(_, round, _)| round < self.round());
-        decided && self.is_free(slot, &self.used(slot))
+        decided && self.is_free(slot, &self.contributors(slot))
     }
 
     /// Whether a record's content is to be folded: it was not before, and does not come too late to matter, a quorum
@@ -111,9 +111,9 @@ impl QuorumTranscript {
     ///
     /// # Errors
     /// What can be said against a record before its content is looked at.
-    pub fn admit(&mut self, record: &Record) -> Result<bool, Fault> {
+    pub fn check(&mut self, record: &Record) -> Result<bool, Fault> {
         let slot = record.slot;
-        if !self.check(record)? {
+        if !self.transcript.check(record)? {
             return Ok(false);
         }
         let late = slot.phase == Phase::Dv && slot.round < self.round();
@@ -127,15 +127,15 @@ impl QuorumTranscript {
     ///
     /// # Errors
     /// [`Fault::Participant`] with what was wrong.
-    pub fn commit_folded(&mut self, record: &Record, folded: Result<(), String>) -> Result<bool, Fault> {
+    pub fn commit(&mut self, record: &Record, folded: Result<(), String>) -> Result<bool, Fault> {
         let slot = record.slot;
         folded.map_err(|reason| self.blame(slot.party, format!("{slot}: {reason}")))?;
-        self.note(record);
+        self.record(record);
         Ok(self.is_complete(slot.phase, slot.round))
     }
 
     /// Notes a folded record; completes its stage where it is the last of it.
-    fn note(&mut self, record: &Record) {
+    fn record(&mut self, record: &Record) {
         let slot = record.slot;
         self.transcript.commit(slot);
         *self.counts.entry((slot.phase, slot.round)).or_insert(0) += 1;
@@ -149,20 +149,21 @@ impl QuorumTranscript {
     }
 
     /// The members whose partial decryptions decide a round that is complete; the next one begins.
-    pub fn decide(&mut self, round: u32) -> Vec<u32> {
-        let used = self.decrypted(round);
-        self.used.push(used.clone());
-        used
+    pub fn close_round(&mut self, round: u32) -> Vec<u32> {
+        let contributors = self.decrypted(round);
+        self.contributors.push(contributors.clone());
+        contributors
     }
 
-    /// See [`Protocol::used`](crate::Protocol::used).
-    pub fn used(&self, slot: &Slot) -> Vec<u32> {
-        let decided = self.rules().quorum(slot).and_then(|(_, round, _)| self.used.get(round as usize));
+    /// See [`Protocol::contributors`](crate::Protocol::used).
+    pub fn contributors(&self, slot: &Slot) -> Vec<u32> {
+        let decided =
+            self.rules().quorum(slot).and_then(|(_, round, _)| self.contributors.get(round as usize));
         decided.cloned().unwrap_or_default()
     }
 
-    /// See [`Protocol::inputs`](crate::Protocol::inputs); `private` is a digest of what the member brings.
-    pub fn inputs(&self, slot: Slot, private: &[u8; 32]) -> [u8; 32] {
+    /// See [`Protocol::input_digest`](crate::Protocol::inputs); `private` is a digest of what the member brings.
+    pub fn input_digest(&self, slot: Slot, private: &[u8; 32]) -> [u8; 32] {
         let place = slot.to_string();
         let own = [place.as_bytes(), &private[..], &self.history];
         // Of the preparation, a member reads the chain of its chunk.

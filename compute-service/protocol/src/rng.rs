@@ -42,7 +42,7 @@ impl JobSecret {
 pub struct StepRng(ChaCha20Rng);
 
 impl StepRng {
-    /// The generator for one step, of a job a slot; `inputs` is [`crate::Protocol::inputs`].
+    /// The generator for one step, of a job a slot; `inputs` is [`crate::Protocol::input_digest`].
     pub fn new(
         secret: &JobSecret,
         context: &(impl Context + ?Sized),

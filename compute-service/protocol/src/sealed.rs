@@ -132,7 +132,7 @@ mod tests {
     fn a_message_opens_for_its_recipient_at_its_place_only() {
         let job = JobId::from([0xab; 32]);
         let [a, b, c] = [1, 2, 3].map(|i| Keys::derive(&JobSecret::new([i; 32]), &job));
-        let slot = Slot { phase: Phase::Units, round: 0, party: 0, chunk: 0 };
+        let slot = Slot { phase: Phase::SieveShares, round: 0, party: 0, chunk: 0 };
         let mut rng = StepRng::new(&JobSecret::new([9; 32]), &job, slot, &[0; 32]);
         let place = MessageContext { of: &job, step: "units 0", from: 0, to: 1 };
         let sealed = seal(&b.public(), &place, b"share", &mut rng).unwrap();

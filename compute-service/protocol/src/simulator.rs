@@ -52,30 +52,30 @@ pub fn simulate<P: Protocol>(
                 idle = false;
             }
             seen[me] += fold;
-            queues[me].extend(parties[me].owed().into_iter().filter(|slot| queued.insert(*slot)));
+            queues[me].extend(parties[me].pending().into_iter().filter(|slot| queued.insert(*slot)));
             let Some(slot) = queues[me].pop_front() else {
                 continue;
             };
             idle = false;
             // A quorum may have made it superfluous.
-            if !parties[me].owed().contains(&slot) {
+            if !parties[me].pending().contains(&slot) {
                 continue;
             }
             assert_eq!(slot.party, me as u32, "a member owes only its own records");
-            let used = parties[me].used(slot);
+            let contributors = parties[me].contributors(slot);
             let is_there = |need: &Slot| state.contains_key(&key::record(&job.id, need));
-            if let Some(need) = rules.first_missing(&slot, &used, is_there) {
+            if let Some(need) = rules.first_missing(&slot, &contributors, is_there) {
                 panic!("{slot} is owed before {need}");
             }
-            let inputs = parties[me].inputs(slot, &privates[me]);
+            let inputs = parties[me].input_digest(slot, &privates[me]);
             let mut step = StepRng::new(&secret(slot.party), &job.id, slot, &inputs);
-            let body = tamper(slot, parties[me].make(slot, &privates[me], &mut step)?);
-            if let Err(violation) = rules.check(&slot, &body, &used) {
+            let body = tamper(slot, parties[me].produce(slot, &privates[me], &mut step)?);
+            if let Err(violation) = rules.check(&slot, &body, &contributors) {
                 let msp_id = job.params.participants[me].clone();
                 return Err(Fault::Participant { party: slot.party, msp_id, reason: violation.to_string() });
             }
             let msp_id = job.params.participants[me].clone();
-            let record = Record { version: VERSION, job: job.id.clone(), slot, msp_id, body, used };
+            let record = Record { version: VERSION, job: job.id.clone(), slot, msp_id, body, contributors };
             let record =
                 Record::from_json(&record.to_json()).expect("a record that was just made can be read");
             let written = state.insert(key::record(&job.id, &slot), record.clone());

@@ -13,18 +13,18 @@ pub struct Step {
     /// The phase.
     pub phase: Phase,
     /// The pass, where the chunks of a phase repeat.
-    pub pass: u32,
+    pub subround: u32,
 }
 
 impl Step {
     /// The first pass of a phase.
     pub fn first(phase: Phase, round: u32) -> Self {
-        Self { round, phase, pass: 0 }
+        Self { round, phase, subround: 0 }
     }
 
     /// What is bound into sealed messages and commitments.
     pub fn name(&self) -> String {
-        format!("{} {} {}", self.phase, self.round, self.pass)
+        format!("{} {} {}", self.phase, self.round, self.subround)
     }
 }
 
@@ -61,7 +61,7 @@ impl StepTranscript {
 
     /// The slots of a step.
     fn slots(&self, step: Step) -> Vec<Slot> {
-        let chunks = self.rules().pass(step.phase, step.pass);
+        let chunks = self.rules().subround(step.phase, step.subround);
         let Step { round, phase, .. } = step;
         self.rules()
             .authors(phase)
@@ -77,13 +77,13 @@ impl StepTranscript {
     }
 
     /// Those of the member.
-    pub fn owed(&self) -> Vec<Slot> {
+    pub fn pending(&self) -> Vec<Slot> {
         self.open_slots().into_iter().filter(|slot| Some(slot.party) == self.me()).collect()
     }
 
     /// The step to which a slot belongs.
     pub fn step_of(&self, slot: &Slot) -> Step {
-        Step { round: slot.round, phase: slot.phase, pass: self.rules().place(slot).0 }
+        Step { round: slot.round, phase: slot.phase, subround: self.rules().place(slot).0 }
     }
 
     /// Takes a record; the step that it completes, if it does.
@@ -129,8 +129,8 @@ impl StepTranscript {
 
     /// The step after one: the next pass, or the next phase.
     pub fn after(&self, step: Step) -> Option<Step> {
-        if step.pass + 1 < self.rules().passes(step.phase) {
-            return Some(Step { pass: step.pass + 1, ..step });
+        if step.subround + 1 < self.rules().subrounds(step.phase) {
+            return Some(Step { subround: step.subround + 1, ..step });
         }
         let phases = self.rules().phases();
         let place = phases.iter().position(|phase| *phase == step.phase)?;
@@ -154,7 +154,7 @@ impl StepTranscript {
     /// What a party posted in a step of the current round, chunk after chunk.
     pub fn bodies(&self, step: Step, party: u32) -> impl Iterator<Item = &Body> {
         let Step { round, phase, .. } = step;
-        let chunks = self.rules().pass(phase, step.pass);
+        let chunks = self.rules().subround(phase, step.subround);
         chunks.filter_map(move |chunk| self.bodies.get(&Slot { phase, round, party, chunk }))
     }
 

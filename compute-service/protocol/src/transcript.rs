@@ -87,8 +87,8 @@ impl Transcript {
     }
 
     /// Whether a slot is free and what it builds on is there.
-    pub fn is_free(&self, slot: &Slot, used: &[u32]) -> bool {
-        !self.has(slot) && self.rules.first_missing(slot, used, |need| self.has(need)).is_none()
+    pub fn is_free(&self, slot: &Slot, contributors: &[u32]) -> bool {
+        !self.has(slot) && self.rules.first_missing(slot, contributors, |need| self.has(need)).is_none()
     }
 
     /// Whether a record is new; `false` of one that came in before.
@@ -106,12 +106,12 @@ impl Transcript {
         if record.msp_id != self.participants[slot.party as usize] {
             return Err(self.blame(slot.party, format!("{slot} was posted by {}", record.msp_id)));
         }
-        let checked = self.rules.check(slot, &record.body, &record.used);
+        let checked = self.rules.check(slot, &record.body, &record.contributors);
         checked.map_err(|violation| match violation {
             Violation::NoSlot { .. } => self.blame(slot.party, format!("{slot} is not part of the job")),
             other => self.blame(slot.party, format!("{slot}: {other}")),
         })?;
-        match self.is_free(slot, &record.used) {
+        match self.is_free(slot, &record.contributors) {
             true => Ok(true),
             false => Err(self.blame(slot.party, format!("{slot} was posted before what it needs"))),
         }

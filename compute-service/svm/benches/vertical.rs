@@ -26,7 +26,7 @@ fn main() {
         instances: INSTANCES,
         iterations,
         batch,
-        learning_rate: Decimal::from_units(100_000_000 / i64::from(batch)),
+        learning_rate: Decimal::from_raw(100_000_000 / i64::from(batch)),
         lambda: Decimal::default(),
         c: "1".parse().expect("a decimal"),
         key: None,
@@ -87,10 +87,10 @@ fn main() {
             let slot = committed.record.slot;
             let [make, fold] = times.entry(slot.phase).or_default();
             if slot.party == me {
-                let inputs = member.inputs(slot, private);
+                let inputs = member.input_digest(slot, private);
                 let mut rng = StepRng::new(&simulated_secret(me), &job.id, slot, &inputs);
                 let start = processor_time();
-                member.make(slot, private, &mut rng).expect("an owed record");
+                member.produce(slot, private, &mut rng).expect("an owed record");
                 *make += processor_time() - start;
             }
             let start = processor_time();

@@ -253,7 +253,7 @@ const UNIT: i128 = (SCALE as i128) * (SCALE as i128);
 impl Update {
     /// The update for the parameters of a job.
     pub fn new(parameters: &Hyperparameters) -> Self {
-        let units = |d: records::Decimal| i128::from(d.units());
+        let units = |d: records::Decimal| i128::from(d.raw());
         let rate = units(parameters.learning_rate);
         Self {
             // Decimals are below 2^63, so that the products are below 2^126.
@@ -503,7 +503,7 @@ mod tests {
             rate in 1i64..3_000_000_000,
             lambda in 0i64..3_000_000_000,
         ) {
-            let decimal = records::Decimal::from_units;
+            let decimal = records::Decimal::from_raw;
             let parameters = Hyperparameters { learning_rate: decimal(rate), lambda: decimal(lambda), c: decimal(SCALE) };
             let update = Update::new(&parameters);
             let whole = weights(&features, &labels, &schedule, &indicators, &update);

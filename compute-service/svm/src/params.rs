@@ -22,7 +22,7 @@ impl Hyperparameters {
     /// # Panics
     /// Where there are no rows.
     pub fn mean_c(rows: usize) -> Decimal {
-        Decimal::from_units((SCALE / rows as i64).max(1))
+        Decimal::from_raw((SCALE / rows as i64).max(1))
     }
 }
 

@@ -57,9 +57,9 @@ pub fn train(
 
     // Decimals are fractions over 10^9.
     let nine_places = BigInt::from(1_000_000_000);
-    let eta = BigInt::from(parameters.learning_rate.units());
-    let lambda = BigInt::from(parameters.lambda.units());
-    let c = BigInt::from(parameters.c.units());
+    let eta = BigInt::from(parameters.learning_rate.raw());
+    let lambda = BigInt::from(parameters.lambda.raw());
+    let c = BigInt::from(parameters.c.raw());
     let one = BigInt::one() << (X_PLACES + W_PLACES);
 
     let features = training.columns.len();
@@ -92,7 +92,7 @@ pub fn train(
         }
         indicators.push(inside);
         course.push(w.clone());
-        let most = variant.tolerance.map(|tolerance| BigInt::from(tolerance.units()) << W_PLACES);
+        let most = variant.tolerance.map(|tolerance| BigInt::from(tolerance.raw()) << W_PLACES);
         if most.is_some_and(|most| norm <= &most * &most) {
             break;
         }

@@ -9,7 +9,7 @@ use crate::{
     call::{Answer, Call, json, read, refuse, stored},
 };
 use records::{
-    Awaited, Body, CLOCK_STEP, Clock, Code, Deadlines, Debt, Job, Outcome, Owed, Record, Reminder, Rules,
+    Awaited, Body, CLOCK_STEP, Clock, Code, Deadlines, Debt, Job, Outcome, Pending, Record, Reminder, Rules,
     Slot, VERSION, Violation, Waiting, key, ledger_time,
 };
 use std::collections::BTreeSet;
@@ -44,11 +44,11 @@ impl Call<'_> {
         if parties.is_empty() || parties.len() < awaited.len() {
             return refuse(Code::BadInput, "slots: none, or two of one participant");
         }
-        for Awaited { slot, used } in &awaited {
+        for Awaited { slot, contributors } in &awaited {
             if !rules.exists(slot) {
                 return refuse(Code::BadInput, Violation::NoSlot { slot: *slot }.to_string());
             }
-            if let Err(violation) = rules.check_used(slot, used) {
+            if let Err(violation) = rules.check_contributors(slot, contributors) {
                 return refuse(Code::BadInput, violation.to_string());
             }
         }
@@ -56,7 +56,7 @@ impl Call<'_> {
         // the clocks are ahead of it, and who reminds takes five minutes of it at most by a wrong timestamp.
         let time = time_of(world, &job)?.unwrap_or(0).max(self.now);
         let (mut written, mut checked) = (0, None);
-        for Awaited { slot, used } in awaited {
+        for Awaited { slot, contributors } in awaited {
             let ledger_key = key::reminder(&id, slot.party);
             let [posted, before] = read(world, [key::posted(&id, &slot), ledger_key.clone()])?;
             if posted.is_some() {
@@ -78,9 +78,9 @@ impl Call<'_> {
                 }
             }
             // Most of one step need the same, which may be much.
-            let needs = (slot.phase, rules.needs(&slot, &used));
+            let needs = (slot.phase, rules.needs(&slot, &contributors));
             if checked.as_ref() != Some(&needs) {
-                check_barrier(world, &job, &rules, &slot, &used)?;
+                check_barrier(world, &job, &rules, &slot, &contributors)?;
                 checked = Some(needs);
             }
             self.check_owed(world, &job, &rules, &slot, party)?;
@@ -103,18 +103,18 @@ impl Call<'_> {
         slot: &Slot,
         party: u32,
     ) -> Result<(), ContractError> {
-        let owed = match rules.owed(slot) {
-            Owed::Always => true,
-            Owed::Quorum(_) => is_awaited(world, job, rules, slot)?,
-            Owed::After { record, empty } => {
+        let owed = match rules.pending(slot) {
+            Pending::Always => true,
+            Pending::Quorum(_) => is_awaited(world, job, rules, slot)?,
+            Pending::After { record, empty } => {
                 let [record] = read(world, [key::record(&job.id, &record)])?;
                 let record = record.map(|bytes| Record::from_json(&bytes)).transpose();
                 let body = record.map_err(ContractError::State)?.map(|record| record.body);
                 matches!(body, Some(Body::Ciphertexts(list)) if list.is_empty() == empty)
             }
-            Owed::Claimed => {
-                let (pass, _) = rules.place(slot);
-                let own = Slot { party, chunk: rules.pass(slot.phase, pass).start, ..*slot };
+            Pending::Claimed => {
+                let (subround, _) = rules.place(slot);
+                let own = Slot { party, chunk: rules.subround(slot.phase, subround).start, ..*slot };
                 let [own] = read(world, [key::posted(&job.id, &own)])?;
                 own.is_some()
             }
@@ -140,7 +140,7 @@ impl Call<'_> {
         let (job, ending) = read_job(world, &id)?;
         let party = self.party(&job)?;
         let Deadlines { accept, step } = limits(&job)?;
-        if let Some(records::Ending { outcome: Outcome::Expired(_), .. }) = ending {
+        if let Some(records::Termination { outcome: Outcome::Expired(_), .. }) = ending {
             return refuse(Code::AlreadySame, "the job has expired");
         }
         let [acceptance] = read(world, [key::acceptance(&id, party)])?;
@@ -221,8 +221,8 @@ fn is_awaited(
     rules: &Rules,
     slot: &Slot,
 ) -> Result<bool, ContractError> {
-    let slots = match rules.owed(slot) {
-        Owed::Quorum(_) => rules.round_slots(slot.phase, slot.round),
+    let slots = match rules.pending(slot) {
+        Pending::Quorum(_) => rules.round_slots(slot.phase, slot.round),
         _ => vec![*slot],
     };
     let keys: Vec<String> = slots.iter().map(|slot| key::posted(&job.id, slot)).collect();

@@ -10,9 +10,9 @@ use crate::{
     router::{Domain, function},
 };
 use records::{
-    Acceptance, Body, CONTRACT_VERSION, CONTRACT_VERSIONS, Code, Ending, Job, JobId, JobParams, JobView,
+    Acceptance, Body, CONTRACT_VERSION, CONTRACT_VERSIONS, Code, Job, JobId, JobParams, JobView,
     MAX_OPEN_PROPOSALS, MAX_PARAMS_BYTES, MAX_REASON_BYTES, MAX_RECORD_BYTES, MAX_TIME_OFFSET, Outcome,
-    Phase, Record, Rules, Slot, key,
+    Phase, Record, Rules, Slot, Termination, key,
 };
 use sha2::{Digest, Sha256};
 
@@ -157,8 +157,8 @@ impl Call<'_> {
         let rules = Rules::new(&job.params);
         // What is no record is refused finally, not until the caller has accepted.
         let body: Body = self.parsed(4, "body")?;
-        let used: Vec<u32> = if self.args.len() > 5 { self.parsed(5, "used")? } else { Vec::new() };
-        if let Err(violation) = rules.check(&slot, &body, &used) {
+        let contributors: Vec<u32> = if self.args.len() > 5 { self.parsed(5, "used")? } else { Vec::new() };
+        if let Err(violation) = rules.check(&slot, &body, &contributors) {
             return refuse(Code::BadInput, violation.to_string());
         }
         // What two keys tell comes before what it builds on is read, which may be much.
@@ -175,7 +175,7 @@ impl Call<'_> {
             slot,
             msp_id: self.caller.msp_id.clone(),
             body,
-            used,
+            contributors,
         };
         if posted.is_some() {
             let [before] = read(world, [key::record(&id, &slot)])?;
@@ -192,7 +192,7 @@ impl Call<'_> {
         if bytes.len() > MAX_RECORD_BYTES {
             return refuse(Code::BadInput, format!("a record of {} bytes is too large", bytes.len()));
         }
-        check_barrier(world, &job, &rules, &slot, &record.used)?;
+        check_barrier(world, &job, &rules, &slot, &record.contributors)?;
         kinds::rules(&job.params.kind).check_record(world, &record)?;
         let key = key::record(&id, &slot);
         let digest = Sha256::digest(&bytes);
@@ -208,7 +208,7 @@ impl Call<'_> {
         let id = self.job_id()?;
         let (job, ending) = read_job(world, &id)?;
         self.party(&job)?;
-        if let Some(Ending { outcome: Outcome::Finished, .. }) = ending {
+        if let Some(Termination { outcome: Outcome::Finished, .. }) = ending {
             return refuse(Code::AlreadySame, "the job is finished");
         }
         not_ended(ending)?;
@@ -287,8 +287,12 @@ impl Call<'_> {
     }
 
     pub(crate) fn write_ending(&self, world: &mut dyn WorldState, id: &JobId, outcome: Outcome) -> Answer {
-        let ending =
-            Ending { version: records::VERSION, job: id.clone(), by: self.caller.msp_id.clone(), outcome };
+        let ending = Termination {
+            version: records::VERSION,
+            job: id.clone(),
+            by: self.caller.msp_id.clone(),
+            outcome,
+        };
         world.put(&key::ending(id), json(&ending))?;
         world.event("end", json(&ending))?;
         Ok(json(&ending))
@@ -356,12 +360,12 @@ pub(crate) fn check_barrier(
     job: &Job,
     rules: &Rules,
     slot: &Slot,
-    used: &[u32],
+    contributors: &[u32],
 ) -> Result<(), ContractError> {
     if slot.phase == rules.first_phase() && !unanswered(world, job)?.is_empty() {
         return refuse(Code::NotYet, "not all participants have accepted the job");
     }
-    for piece in rules.needs(slot, used).chunks(PIECE) {
+    for piece in rules.needs(slot, contributors).chunks(PIECE) {
         let keys: Vec<String> = piece.iter().map(|need| key::posted(&job.id, need)).collect();
         if let Some(missing) = world.get(&keys)?.iter().position(Option::is_none) {
             return refuse(Code::NotYet, format!("{slot} needs {}", piece[missing]));
@@ -373,18 +377,18 @@ pub(crate) fn check_barrier(
 pub(crate) fn read_job(
     world: &mut dyn WorldState,
     id: &JobId,
-) -> Result<(Job, Option<Ending>), ContractError> {
+) -> Result<(Job, Option<Termination>), ContractError> {
     let [job, ending] = read(world, [key::job(id), key::ending(id)])?;
     let Some(job) = job else { return refuse(Code::UnknownJob, format!("no job {id}")) };
     Ok((stored(&job)?, ending.map(|bytes| stored(&bytes)).transpose()?))
 }
 
-pub(crate) fn not_ended(ending: Option<Ending>) -> Result<(), ContractError> {
+pub(crate) fn not_ended(ending: Option<Termination>) -> Result<(), ContractError> {
     let Some(ending) = ending else { return Ok(()) };
     refuse(Code::Ended, format!("the job is {ending}"))
 }
 
-fn view(world: &mut dyn WorldState, job: Job, ending: Option<Ending>) -> Result<JobView, ContractError> {
+fn view(world: &mut dyn WorldState, job: Job, ending: Option<Termination>) -> Result<JobView, ContractError> {
     let keys: Vec<String> = (0..job.params.parties()).map(|party| key::acceptance(&job.id, party)).collect();
     let acceptances = world
         .get(&keys)?

@@ -7,8 +7,8 @@ use crate::{
     keys,
 };
 use records::{
-    Body, Code, Ending, Fingerprint, Job, JobParams, Kind, Outcome, Phase, Publication, Record, Rules, Setup,
-    Slot, ThresholdKey, VerticalPredict, key,
+    Body, Code, Fingerprint, Job, JobParams, Kind, Outcome, Phase, Publication, Record, Rules, Setup, Slot,
+    Termination, ThresholdKey, VerticalPredict, key,
 };
 
 type Checked = Result<(), ContractError>;
@@ -28,7 +28,7 @@ pub(super) fn check_proposal(
     let Kind::VerticalSvm(trained) = &training.params.kind else {
         return unfit("training: that job was no training by columns");
     };
-    if !matches!(ending, Some(Ending { outcome: Outcome::Finished, .. })) {
+    if !matches!(ending, Some(Termination { outcome: Outcome::Finished, .. })) {
         return unfit("training: that job has not finished");
     }
     if trained.model != Publication::Split {

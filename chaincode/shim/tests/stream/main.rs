@@ -159,7 +159,7 @@ impl Running {
 
 const GRACE: Duration = Duration::from_secs(5);
 
-fn offer(reads: u32, writes: u32) -> Option<ChaincodeAdditionalParams> {
+fn capabilities(reads: u32, writes: u32) -> Option<ChaincodeAdditionalParams> {
     Some(ChaincodeAdditionalParams {
         use_write_batch: writes > 0,
         max_size_write_batch: writes,
@@ -220,10 +220,10 @@ async fn old_peers_get_single_requests_and_new_ones_batches() {
     // Reads and writes per message, and how many messages 250 keys and a deletion then take.
     for (params, reads, writes) in [
         (None, (Type::GetState, 250), (Type::PutState, 250)),
-        (offer(0, 0), (Type::GetState, 250), (Type::PutState, 250)),
-        (offer(100, 100), (Type::GetStateMultiple, 3), (Type::WriteBatchState, 3)),
+        (capabilities(0, 0), (Type::GetState, 250), (Type::PutState, 250)),
+        (capabilities(100, 100), (Type::GetStateMultiple, 3), (Type::WriteBatchState, 3)),
         // However many the peer would take, an answer must fit a message.
-        (offer(100_000, 100_000), (Type::GetStateMultiple, 1), (Type::WriteBatchState, 1)),
+        (capabilities(100_000, 100_000), (Type::GetStateMultiple, 1), (Type::WriteBatchState, 1)),
     ] {
         let peer = Peer::connect(running.channel().await, params.clone()).await;
         assert_eq!(peer.call("1", &["fill", "250"]).await.status, 200);
@@ -234,7 +234,7 @@ async fn old_peers_get_single_requests_and_new_ones_batches() {
         assert_eq!(ledger.count(writes.0), writes.1, "{params:?}");
         assert_eq!(ledger.count(Type::DelState), usize::from(writes.0 == Type::PutState));
     }
-    let peer = Peer::connect(running.channel().await, offer(100_000, 100_000)).await;
+    let peer = Peer::connect(running.channel().await, capabilities(100_000, 100_000)).await;
     peer.call("1", &["fill", "600"]).await;
     peer.call("2", &["many", "600"]).await;
     assert_eq!(peer.ledger.lock().unwrap().count(Type::GetStateMultiple), 3);
@@ -276,7 +276,7 @@ async fn the_last_event_goes_with_the_answer() {
 #[tokio::test]
 async fn a_failed_call_writes_nothing() {
     let running = Running::start(GRACE, None).await;
-    for params in [None, offer(10, 10)] {
+    for params in [None, capabilities(10, 10)] {
         let peer = Peer::connect(running.channel().await, params.clone()).await;
         let response = peer.call("1", &["event and fail"]).await;
         assert_eq!((response.status, response.message.as_str()), (404, "not here"));
@@ -308,7 +308,7 @@ async fn a_panic_becomes_an_answer_and_the_stream_goes_on() {
 #[tokio::test]
 async fn bad_requests_are_refused_before_they_are_sent() {
     let running = Running::start(GRACE, None).await;
-    for params in [None, offer(10, 10)] {
+    for params in [None, capabilities(10, 10)] {
         let peer = Peer::connect(running.channel().await, params.clone()).await;
         assert_eq!(peer.call("1", &["errors"]).await.payload, b"done");
         assert_eq!(peer.ledger.lock().unwrap().seen, [Type::Completed]);

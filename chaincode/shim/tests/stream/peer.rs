@@ -102,14 +102,14 @@ pub fn call(
 
 impl Peer {
     /// Connects and goes through the registration.
-    pub async fn connect(channel: Channel, offer: Option<peer::ChaincodeAdditionalParams>) -> Self {
+    pub async fn connect(channel: Channel, capabilities: Option<peer::ChaincodeAdditionalParams>) -> Self {
         let (to_chaincode, mut from_chaincode) = dial(channel).await;
         let first = from_chaincode.next().await.unwrap().unwrap();
         assert_eq!(first.r#type(), Type::Register);
         let id = peer::ChaincodeId::decode(first.payload.as_slice()).unwrap();
         assert_eq!(id.name, "probe_1:abc");
         to_chaincode.send(message(Type::Registered)).await.unwrap();
-        let payload = offer.map(|offer| offer.encode_to_vec()).unwrap_or_default();
+        let payload = capabilities.map(|capabilities| capabilities.encode_to_vec()).unwrap_or_default();
         to_chaincode.send(ChaincodeMessage { payload, ..message(Type::Ready) }).await.unwrap();
 
         let ledger = Arc::new(Mutex::new(Ledger::default()));

@@ -1,7 +1,7 @@
 //! Queries, private data, policies of keys and calls of other chaincodes.
 
 use crate::peer::Peer;
-use crate::{GRACE, Running, offer};
+use crate::{GRACE, Running, capabilities};
 use fabric_protos::peer::chaincode_message::Type;
 use shim::{KeyEndorsementPolicy, Page, Response, RoleType, Stub, StubError, composite_key};
 
@@ -177,7 +177,7 @@ async fn a_history_tells_every_change_from_the_newest_on() {
 #[tokio::test]
 async fn private_data_goes_to_its_collection_with_and_without_batches() {
     let running = Running::start(GRACE, None).await;
-    for params in [None, offer(100, 100)] {
+    for params in [None, capabilities(100, 100)] {
         let peer = Peer::connect(running.channel().await, params.clone()).await;
         ask(&peer, "1", &["private fill", "c", "5"]).await;
         ask(&peer, "2", &["private fill", "d", "3"]).await;
@@ -197,7 +197,7 @@ async fn private_data_goes_to_its_collection_with_and_without_batches() {
 #[tokio::test]
 async fn keys_have_policies_with_and_without_batches() {
     let running = Running::start(GRACE, None).await;
-    for params in [None, offer(100, 100)] {
+    for params in [None, capabilities(100, 100)] {
         let peer = Peer::connect(running.channel().await, params).await;
         ask(&peer, "1", &["set policies"]).await;
         assert_eq!(ask(&peer, "2", &["policies"]).await, "Org1MSP Org1MSP+Org2MSP");
@@ -210,7 +210,7 @@ async fn keys_have_policies_with_and_without_batches() {
 #[tokio::test]
 async fn another_chaincode_is_called_after_the_writes_before_it() {
     let running = Running::start(GRACE, None).await;
-    for params in [None, offer(100, 100)] {
+    for params in [None, capabilities(100, 100)] {
         let peer = Peer::connect(running.channel().await, params).await;
         let answer = ask(&peer, "1", &["invoke", "other"]).await;
         assert_eq!(answer, "404 lost other [[102], [120]] after 1 writes");
@@ -228,7 +228,7 @@ async fn another_chaincode_is_called_after_the_writes_before_it() {
 #[tokio::test]
 async fn requests_that_no_peer_would_take_are_not_sent() {
     let running = Running::start(GRACE, None).await;
-    for params in [None, offer(100, 100)] {
+    for params in [None, capabilities(100, 100)] {
         let peer = Peer::connect(running.channel().await, params).await;
         ask(&peer, "1", &["refused"]).await;
         assert_eq!(peer.ledger.lock().unwrap().seen, [Type::Completed]);

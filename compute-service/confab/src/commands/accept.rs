@@ -1,6 +1,6 @@
 //! `confab job accept`: what a job asks and reveals, and the answer.
 
-use super::{Done, job::NodeFile};
+use super::{CliResult, job::NodeFile};
 use crate::output::{is_stdout, write_json};
 use clap::Args;
 use node::consent::Review;
@@ -33,7 +33,7 @@ struct Shown<'a> {
     accepted: bool,
 }
 
-pub async fn run(args: AcceptArgs) -> Done {
+pub async fn run(args: AcceptArgs) -> CliResult {
     args.node.known_outputs().writes("--json", args.json.as_deref()).check()?;
     let quiet = is_stdout(args.json.as_deref());
     let (_, node) = args.node.handle(quiet).await?;

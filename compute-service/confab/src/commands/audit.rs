@@ -1,5 +1,5 @@
 use super::{
-    Done,
+    CliResult,
     job::NodeFile,
     verify::{Ledger, Source},
 };
@@ -36,7 +36,7 @@ pub struct AuditArgs {
     json: Option<PathBuf>,
 }
 
-pub async fn open(args: &OpenArgs) -> Done {
+pub async fn open(args: &OpenArgs) -> CliResult {
     args.node.known_outputs().writes("--out", Some(&args.out)).check()?;
     let (_, node) = args.node.handle(false).await?;
     let opening = node.open_secret(&args.job).await?;
@@ -46,16 +46,16 @@ pub async fn open(args: &OpenArgs) -> Done {
     Ok(())
 }
 
-fn read(path: &Path) -> Done<Opening> {
+fn read(path: &Path) -> CliResult<Opening> {
     let text = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()).into())
 }
 
-pub async fn audit(args: AuditArgs) -> Done {
+pub async fn audit(args: AuditArgs) -> CliResult {
     let id = args.job;
     let outputs = args.opened.iter().fold(outputs(), |outputs, file| outputs.reads(file));
     outputs.writes("--json", args.json.as_deref()).check()?;
-    let openings = args.opened.iter().map(|path| read(path)).collect::<Done<Vec<Opening>>>()?;
+    let openings = args.opened.iter().map(|path| read(path)).collect::<CliResult<Vec<Opening>>>()?;
     let Ledger { channel, chaincode, msps } = args.source.open(&id).await?;
     let steps = Steps::new();
     let progress = |block| steps.count("block", block, block.max(1));

@@ -1,5 +1,5 @@
 use crate::{
-    error::{CliError, Done},
+    error::{CliError, CliResult},
     shutdown,
 };
 use clap::Args;
@@ -55,7 +55,7 @@ impl ChaincodeArgs {
 }
 
 /// No peer takes a certificate that has expired; one that soon will is spoken of.
-fn check_validity(path: &Path) -> Done {
+fn check_validity(path: &Path) -> CliResult {
     let now = SystemTime::now();
     let certificate = Validity::new(Role::Service, &Certificate::load(path)?).in_file(path);
     match (certificate.standing(now), certificate.notice(now)) {
@@ -68,7 +68,7 @@ fn check_validity(path: &Path) -> Done {
     }
 }
 
-pub async fn run(args: ChaincodeArgs) -> Done {
+pub async fn run(args: ChaincodeArgs) -> CliResult {
     let settings = args.over(Environment::read());
     let address =
         settings.address.as_ref().ok_or("say where to listen: --address or CHAINCODE_SERVER_ADDRESS")?;

@@ -1,4 +1,4 @@
-use super::Done;
+use super::CliResult;
 use clap::Subcommand;
 use crypto_material::{NetworkSpec, generate};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub enum CryptoCommand {
     },
 }
 
-pub fn run(command: &CryptoCommand) -> Done {
+pub fn run(command: &CryptoCommand) -> CliResult {
     let CryptoCommand::Generate { orgs, dir } = command;
     generate(&NetworkSpec::standard(usize::from(*orgs)), dir)?;
     say!("crypto material for {orgs} organisations and an orderer is in {}", dir.display());

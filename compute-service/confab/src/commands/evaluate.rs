@@ -2,7 +2,7 @@
 
 use crate::{
     args::{DataArgs, RunArgs, ScheduleArgs},
-    error::{CliError, Done},
+    error::{CliError, CliResult},
     output::{self, Steps, is_stdout, outputs, write_json},
     program::program,
     render::tell_table,
@@ -54,7 +54,7 @@ fn secure_folds(text: &str) -> Result<u32, String> {
     }
 }
 
-pub async fn run(args: EvaluateArgs) -> Done {
+pub async fn run(args: EvaluateArgs) -> CliResult {
     args.check()?;
     let steps = Steps::new();
     let interrupted = "interrupted; nodes and ledger were stopped, no report was written";
@@ -82,7 +82,7 @@ pub async fn run(args: EvaluateArgs) -> Done {
     }
 }
 
-async fn conduct(args: &EvaluateArgs, steps: &Steps) -> Done<Evaluation> {
+async fn conduct(args: &EvaluateArgs, steps: &Steps) -> CliResult<Evaluation> {
     let of = CrossValidation { folds: args.folds, repeats: args.repeats, seed: args.run.seed };
     let first = of.places().next().ok_or("there is no fold")?;
     let experiment = Experiment {
@@ -100,7 +100,7 @@ async fn conduct(args: &EvaluateArgs, steps: &Steps) -> Done<Evaluation> {
 
 impl EvaluateArgs {
     /// What can be refused before the table is read.
-    fn check(&self) -> Done {
+    fn check(&self) -> CliResult {
         self.run.check(&self.schedule)?;
         if self.schedule.rows.has_noise() {
             return Err("--gradient-noise: the plaintext reference has none to be evaluated with".into());

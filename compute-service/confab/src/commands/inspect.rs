@@ -1,6 +1,6 @@
 //! `confab ledger inspect`.
 
-use super::Done;
+use super::CliResult;
 use crate::output::{is_stdout, outputs, write_json};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::{Args, Subcommand};
@@ -127,7 +127,7 @@ impl Bytes {
     }
 }
 
-pub async fn run(args: InspectArgs) -> Done {
+pub async fn run(args: InspectArgs) -> CliResult {
     let network = Network::load(&args.dir)?;
     let org = match &args.org {
         Some(name) => network.org(name).ok_or_else(|| format!("no organisation {name}"))?,
@@ -195,7 +195,7 @@ pub async fn run(args: InspectArgs) -> Done {
 }
 
 impl InspectArgs {
-    fn report<T: Serialize>(&self, all: &[T], show: impl Fn(&T)) -> Done {
+    fn report<T: Serialize>(&self, all: &[T], show: impl Fn(&T)) -> CliResult {
         if !is_stdout(self.json.as_deref()) {
             all.iter().for_each(show);
         }
@@ -204,7 +204,7 @@ impl InspectArgs {
 }
 
 /// All blocks that the peer has now.
-async fn read(network: &Network, profile: &Path) -> Done<Vec<Block>> {
+async fn read(network: &Network, profile: &Path) -> CliResult<Vec<Block>> {
     let gateway = Gateway::from_profile(profile, None, Options::default())?;
     let mut stream = gateway.network(&network.channel).past_blocks(Checkpoint::start());
     let mut blocks = Vec::new();

@@ -1,4 +1,4 @@
-use super::{Done, job::NodeFile, key::SizeArgs};
+use super::{CliResult, job::NodeFile, key::SizeArgs};
 use crate::{
     args::{ClassArgs, ReadingArgs},
     error::{Blamed, CliError},
@@ -11,7 +11,7 @@ use node::{
     blobs::Blobs,
     config::Config,
     data,
-    instances::{AnalystKeys, Collected, Offer, Problem, Sharing, checked, names, provider_secret},
+    instances::{AnalystKeys, Collected, Offer, Sharing, SharingError, checked, names, provider_secret},
 };
 use records::{AnalystKey, Device, Digest, Fingerprint, MspId, SharedTable};
 use serde::Serialize;
@@ -145,7 +145,7 @@ struct ShownTable {
     frame: SharedTable,
 }
 
-pub async fn run(command: InstancesCommand) -> Done {
+pub async fn run(command: InstancesCommand) -> CliResult {
     match command {
         InstancesCommand::Key(args) => key(&args).await,
         InstancesCommand::Analysts(args) => {
@@ -159,7 +159,7 @@ pub async fn run(command: InstancesCommand) -> Done {
 }
 
 impl ReportArgs {
-    fn connect(&self) -> Done<(Config, Sharing)> {
+    fn connect(&self) -> CliResult<(Config, Sharing)> {
         let config = self.node.load()?;
         self.node.outputs(&config).writes("--json", self.json.as_deref()).check()?;
         let sharing = Sharing::connect(&config)?;
@@ -167,7 +167,7 @@ impl ReportArgs {
     }
 
     /// For people, unless a machine reads standard output.
-    fn show<T: Serialize>(&self, found: &T, say: impl Fn(&T)) -> Done {
+    fn show<T: Serialize>(&self, found: &T, say: impl Fn(&T)) -> CliResult {
         if !is_stdout(self.json.as_deref()) {
             say(found);
         }
@@ -191,10 +191,10 @@ fn say_key(key: &ShownKey) {
     say!("  key      {}, {} bits", key.fingerprint, key.bits);
 }
 
-async fn key(args: &KeyArgs) -> Done {
+async fn key(args: &KeyArgs) -> CliResult {
     args.size.check()?;
     let (config, sharing) = args.report.connect()?;
-    let keys = AnalystKeys::of(&config);
+    let keys = AnalystKeys::open(&config);
     if args.new || keys.list()?.is_empty() {
         let steps = Steps::new();
         steps.step(&format!("making a key of {} bits", args.size.bits()));
@@ -215,7 +215,7 @@ async fn key(args: &KeyArgs) -> Done {
 }
 
 impl ShareArgs {
-    fn table(&self, config: &Config) -> Done<Table> {
+    fn table(&self, config: &Config) -> CliResult<Table> {
         let Some(file) = &self.data else {
             if self.classes.is_given() || self.reading.is_given() {
                 return Err(
@@ -240,7 +240,7 @@ impl ShareArgs {
     }
 }
 
-async fn share(args: &ShareArgs) -> Done {
+async fn share(args: &ShareArgs) -> CliResult {
     if let Some(data) = &args.data {
         outputs().reads(data).writes("--json", args.report.json.as_deref()).check()?;
     }
@@ -253,7 +253,7 @@ async fn share(args: &ShareArgs) -> Done {
     let to = sharing.key_of(&args.to, args.key.as_deref()).await?;
     sharing.check_member(&to.msp_id).await?;
     let key = checked(&to, args.insecure_key_bits)?;
-    let blobs = args.blobs.as_deref().map(Blobs::at);
+    let blobs = args.blobs.as_deref().map(Blobs::open);
     let offer =
         Offer { to: &to, key: &key, device: args.device, blobs: blobs.as_ref(), off_ledger: args.off_ledger };
     let secret = provider_secret(&config.data_dir)?;
@@ -275,7 +275,7 @@ async fn share(args: &ShareArgs) -> Done {
     })
 }
 
-async fn list(args: &ListArgs) -> Done {
+async fn list(args: &ListArgs) -> CliResult {
     let (_, sharing) = args.report.connect()?;
     let own = sharing.address();
     let tables = match &args.to {
@@ -318,7 +318,7 @@ fn some(columns: &[String]) -> String {
     }
 }
 
-async fn fetch(args: &FetchArgs) -> Done {
+async fn fetch(args: &FetchArgs) -> CliResult {
     outputs().fills("--out", Some(&args.out), &[]).check()?;
     let (config, sharing) = args.report.connect()?;
     let mut tables = sharing.tables(&sharing.address(), None).await?;
@@ -329,9 +329,9 @@ async fn fetch(args: &FetchArgs) -> Done {
     if tables.is_empty() {
         return Err(format!("no such table is shared with {}", sharing.address()).into());
     }
-    let (keys, blobs) = (AnalystKeys::of(&config), args.blobs.as_deref().map(Blobs::at));
+    let (keys, blobs) = (AnalystKeys::open(&config), args.blobs.as_deref().map(Blobs::open));
     let steps = Steps::new();
-    let (mut collected, mut problems): (Vec<Collected>, Vec<Problem>) = Default::default();
+    let (mut collected, mut problems): (Vec<Collected>, Vec<SharingError>) = Default::default();
     for table in &tables {
         steps.step(&format!("fetching {} rows of {}", table.rows, table.msp_id));
         let progress = |done: u32, of: u32| steps.count("rows", done.into(), of.into());

@@ -1,5 +1,5 @@
 use super::{
-    Done,
+    CliResult,
     accept::{self, AcceptArgs},
     watch,
 };
@@ -141,12 +141,12 @@ pub struct NodeFile {
 
 impl NodeFile {
     /// That of this file.
-    pub fn at(config: &Path) -> Self {
+    pub fn from_path(config: &Path) -> Self {
         Self { config: config.to_path_buf() }
     }
 
     /// The configuration.
-    pub fn load(&self) -> Done<Config> {
+    pub fn load(&self) -> CliResult<Config> {
         Ok(Config::load(&self.config)?)
     }
 
@@ -169,7 +169,7 @@ impl NodeFile {
     }
 
     /// The configuration, and the job contract in the organisation's name.
-    pub fn open(&self) -> Done<(Config, Contract)> {
+    pub fn open(&self) -> CliResult<(Config, Contract)> {
         let (config, network) = self.channel()?;
         let contract = network.contract(&config.chaincode);
         Ok((config, contract))
@@ -177,7 +177,7 @@ impl NodeFile {
 
     /// The configuration, and a handle on the organisation's node; where none runs, on its directory. Says which on standard
     /// error, unless standard output is for a machine.
-    pub async fn handle(&self, quiet: bool) -> Done<(Config, NodeHandle)> {
+    pub async fn handle(&self, quiet: bool) -> CliResult<(Config, NodeHandle)> {
         let config = self.load()?;
         let handle = NodeHandle::open(config.clone()).await?;
         let dir = config.data_dir.display();
@@ -190,14 +190,14 @@ impl NodeFile {
     }
 
     /// The configuration, and the channel as the organisation's peer shows it.
-    pub fn channel(&self) -> Done<(Config, Network)> {
+    pub fn channel(&self) -> CliResult<(Config, Network)> {
         let config = self.load()?;
         let network = ledger::connect(&config)?.network(&config.channel);
         Ok((config, network))
     }
 }
 
-pub async fn run(command: JobCommand) -> Done {
+pub async fn run(command: JobCommand) -> CliResult {
     match command {
         JobCommand::Template(args) => template(*args).await,
         JobCommand::Propose { node, params } => {
@@ -221,8 +221,8 @@ pub async fn run(command: JobCommand) -> Done {
     }
 }
 
-async fn template(args: TemplateArgs) -> Done {
-    let node = args.config.as_deref().map(NodeFile::at);
+async fn template(args: TemplateArgs) -> CliResult {
+    let node = args.config.as_deref().map(NodeFile::from_path);
     let deadlines = args.deadlines.or(Deadlines::PEOPLE);
     let mut params = match (&args.predict, &args.config) {
         (Some(training), Some(config)) => predictions::template(&Config::load(config)?, training)?,
@@ -250,7 +250,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 /// Refuses names of organisations that are no members of the channel. A template may be written while the peer is away:
 /// then `job propose` looks again.
-async fn check_if_possible(node: &NodeFile, names: &[MspId]) -> Done {
+async fn check_if_possible(node: &NodeFile, names: &[MspId]) -> CliResult {
     let (_, network) = node.channel()?;
     match ledger::check_members(&network, names).await {
         Err(MembersError::Gateway(e)) if e.call().is_some_and(|call| call.connection) => {
@@ -261,7 +261,7 @@ async fn check_if_possible(node: &NodeFile, names: &[MspId]) -> Done {
     }
 }
 
-fn training_template(args: TemplateArgs) -> Done<JobParams> {
+fn training_template(args: TemplateArgs) -> CliResult<JobParams> {
     args.schedule.check(&args.training, false)?;
     let (misplaced, partition) = match args.schedule.partition {
         PartitionArg::Columns => {
@@ -281,7 +281,7 @@ fn training_template(args: TemplateArgs) -> Done<JobParams> {
     Ok(proposal::job_params(kind, participants)?)
 }
 
-fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
+fn by_rows(args: TemplateArgs) -> CliResult<(Kind, Vec<MspId>)> {
     let path = args.config.as_ref().ok_or("name the configuration of a provider's node: --config")?;
     let config = Config::load(path)?;
     let table = data::provider_table(config.data.as_ref().ok_or_else(data::no_data)?, None)?;
@@ -310,7 +310,7 @@ fn by_rows(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
     Ok((Kind::HorizontalSvm(Box::new(training)), participants))
 }
 
-fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
+fn by_columns(args: TemplateArgs) -> CliResult<(Kind, Vec<MspId>)> {
     let (instances, classes) = match (args.instances, &args.config) {
         (Some(instances), None) => (instances, None),
         (given, Some(path)) => {
@@ -332,7 +332,7 @@ fn by_columns(args: TemplateArgs) -> Done<(Kind, Vec<MspId>)> {
     Ok((Kind::VerticalSvm(training), args.participants))
 }
 
-async fn follow(node: &NodeFile, job: Option<JobId>, once: bool, json: Option<PathBuf>) -> Done {
+async fn follow(node: &NodeFile, job: Option<JobId>, once: bool, json: Option<PathBuf>) -> CliResult {
     node.known_outputs().writes("--json", json.as_deref()).check()?;
     let quiet = is_stdout(json.as_deref());
     let (_, handle) = node.handle(quiet).await?;
@@ -368,7 +368,7 @@ async fn follow(node: &NodeFile, job: Option<JobId>, once: bool, json: Option<Pa
     }
 }
 
-async fn result(node: &NodeFile, job: JobId, json: Option<PathBuf>, model: Option<PathBuf>) -> Done {
+async fn result(node: &NodeFile, job: JobId, json: Option<PathBuf>, model: Option<PathBuf>) -> CliResult {
     let outputs = node.known_outputs().writes("--json", json.as_deref());
     outputs.writes("--model", model.as_deref()).check()?;
     let (_, handle) = node.handle(is_stdout(json.as_deref())).await?;
@@ -384,7 +384,7 @@ async fn result(node: &NodeFile, job: JobId, json: Option<PathBuf>, model: Optio
 }
 
 /// Writes a report for machines, where that was asked for; whether standard output is taken by it.
-fn write_report(report: &impl Serialize, file: Option<PathBuf>) -> Done<bool> {
+fn write_report(report: &impl Serialize, file: Option<PathBuf>) -> CliResult<bool> {
     let Some(file) = file else { return Ok(false) };
     match is_stdout(Some(&file)) {
         true => write_json(&file, report).map(|()| true),

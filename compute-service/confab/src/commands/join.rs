@@ -1,5 +1,5 @@
 use crate::{
-    error::{CliError, Done},
+    error::{CliError, CliResult},
     program::definition,
 };
 use clap::Args;
@@ -48,12 +48,12 @@ pub struct JoinArgs {
     service_tls_ca: Option<PathBuf>,
 }
 
-fn absolute(path: &Path) -> Done<String> {
+fn absolute(path: &Path) -> CliResult<String> {
     let path = path.canonicalize().map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(path.display().to_string())
 }
 
-fn configuration(args: &JoinArgs) -> Done<String> {
+fn configuration(args: &JoinArgs) -> CliResult<String> {
     // Strings of JSON are strings of TOML.
     let text = |value: &str| serde_json::Value::from(value).to_string();
     let mut toml = String::new();
@@ -96,7 +96,7 @@ fn host_and_port(address: &str) -> Result<String, String> {
 }
 
 /// Connects as `node` will.
-fn connect(args: &JoinArgs) -> Done<Gateway> {
+fn connect(args: &JoinArgs) -> CliResult<Gateway> {
     let user = match (&args.msp_id, &args.cert, &args.key) {
         (Some(msp_id), Some(cert), Some(key)) => Some(User::from_files(msp_id, cert, key)?),
         _ => None,
@@ -109,7 +109,7 @@ fn connect(args: &JoinArgs) -> Done<Gateway> {
     })
 }
 
-pub async fn run(args: JoinArgs) -> Done {
+pub async fn run(args: JoinArgs) -> CliResult {
     // Before anything is written: what cannot be used leaves nothing behind.
     let gateway = connect(&args)?;
     let path = args.dir.join("node.toml");
@@ -180,7 +180,7 @@ struct Place<'a> {
 }
 
 /// Writes the package with which the organisation's peer finds the service, and says who has to do what with it.
-fn package(args: &JoinArgs, address: &str, place: &Place) -> Done {
+fn package(args: &JoinArgs, address: &str, place: &Place) -> CliResult {
     let mut definition = launcher::ChaincodeDefinition { name: args.chaincode.clone(), ..definition()? };
     if let Some(committed) = &place.definition {
         definition.version.clone_from(&committed.version);
@@ -221,7 +221,7 @@ fn package(args: &JoinArgs, address: &str, place: &Place) -> Done {
 }
 
 /// The options of Fabric's commands that name an orderer. Its authorities go into a file.
-fn orderer(args: &JoinArgs, place: &Place) -> Done<String> {
+fn orderer(args: &JoinArgs, place: &Place) -> CliResult<String> {
     let known = place.config.orderers.first().filter(|orderer| !orderer.tls_authorities.is_empty());
     Ok(match known {
         Some(orderer) => {
@@ -233,7 +233,7 @@ fn orderer(args: &JoinArgs, place: &Place) -> Done<String> {
 }
 
 /// The options that name a peer of each member. Their authorities go into files.
-fn peers(args: &JoinArgs, place: &Place) -> Done<String> {
+fn peers(args: &JoinArgs, place: &Place) -> CliResult<String> {
     let mut options = String::new();
     for member in &place.config.members {
         match member.anchors.first().filter(|_| !member.tls_authorities.is_empty()) {
@@ -253,7 +253,7 @@ fn peers(args: &JoinArgs, place: &Place) -> Done<String> {
 }
 
 /// Writes certificates of somebody's authorities, as the channel's configuration has them.
-fn authorities(args: &JoinArgs, whose: &str, certificates: &[Certificate]) -> Done<PathBuf> {
+fn authorities(args: &JoinArgs, whose: &str, certificates: &[Certificate]) -> CliResult<PathBuf> {
     // Names of others become names of files.
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
     let file = args.dir.join(format!("tls-ca-{}.pem", whose.chars().map(safe).collect::<String>()));
@@ -272,7 +272,7 @@ fn quoted(word: &dyn Display) -> String {
     }
 }
 
-fn write(file: &Path, bytes: &[u8]) -> Done {
+fn write(file: &Path, bytes: &[u8]) -> CliResult {
     files::write(file, bytes, Access::Everybody)
         .map_err(|e| CliError::environment(format!("cannot write {}: {e}", file.display())))
 }

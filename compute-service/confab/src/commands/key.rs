@@ -1,5 +1,5 @@
 use super::{
-    Done,
+    CliResult,
     audit::{self, AuditArgs, OpenArgs},
     job::NodeFile,
     protect::{self, ProtectArgs},
@@ -215,7 +215,7 @@ struct Shown {
     public: Option<paillier::KeyParts>,
 }
 
-pub async fn run(command: KeyCommand) -> Done {
+pub async fn run(command: KeyCommand) -> CliResult {
     match command {
         KeyCommand::Negotiate(args) => match (&args.config, &args.out, args.parties) {
             (Some(config), ..) => propose(config, &args).await,
@@ -229,7 +229,7 @@ pub async fn run(command: KeyCommand) -> Done {
             let config = node.load()?;
             never_overwritten(&out)?;
             node.outputs(&config).writes("--out", Some(&out)).check()?;
-            let share = Keyring::of(&config).find(&key)?;
+            let share = Keyring::open(&config).find(&key)?;
             protected::write_new(&config.data_dir, &out, share.to_json())?;
             say!("{}", out.display());
             if protected::is_protected(&config.data_dir) {
@@ -239,7 +239,7 @@ pub async fn run(command: KeyCommand) -> Done {
         }
         KeyCommand::Import { node, file } => {
             let share = protected::share(&file)?;
-            let path = Keyring::of(&node.load()?).add(&share)?;
+            let path = Keyring::open(&node.load()?).add(&share)?;
             say!("{}", path.display());
             tell!("delete {} if it is no backup", file.display());
             Ok(())
@@ -260,7 +260,7 @@ impl SizeArgs {
     }
 
     /// Refuses a modulus that can be broken, unless that is consented to.
-    pub fn check(self) -> Done {
+    pub fn check(self) -> CliResult {
         match self.key_bits >= 2048 || self.insecure_key_bits {
             true => Ok(()),
             false => Err(format!(
@@ -278,7 +278,7 @@ fn share_path(out: &Path, member: u32) -> PathBuf {
 }
 
 /// Not with --force either.
-fn never_overwritten(share: &Path) -> Done {
+fn never_overwritten(share: &Path) -> CliResult {
     match std::fs::symlink_metadata(share) {
         Ok(_) => Err(format!("{} exists; a key share is never overwritten", share.display()).into()),
         Err(_) => Ok(()),
@@ -286,14 +286,14 @@ fn never_overwritten(share: &Path) -> Done {
 }
 
 /// Makes a folder for share files, and sees to it that none is there.
-fn prepare_folder(out: &Path, parties: u32) -> Done {
+fn prepare_folder(out: &Path, parties: u32) -> CliResult {
     (1..=parties).try_for_each(|member| never_overwritten(&share_path(out, member)))?;
     outputs().fills("--out", Some(out), &[]).check()?;
     std::fs::create_dir_all(out)
         .map_err(|e| CliError::environment(format!("cannot make {}: {e}", out.display())))
 }
 
-fn deal(parties: u32, quorum: Option<u32>, size: SizeArgs, out: &Path) -> Done {
+fn deal(parties: u32, quorum: Option<u32>, size: SizeArgs, out: &Path) -> CliResult {
     size.check()?;
     prepare_folder(out, parties)?;
     let quorum = quorum.unwrap_or(parties);
@@ -320,9 +320,9 @@ impl NegotiateArgs {
 }
 
 /// Proposes a negotiation in the organisation's name.
-async fn propose(config: &Path, args: &NegotiateArgs) -> Done {
+async fn propose(config: &Path, args: &NegotiateArgs) -> CliResult {
     args.size.check()?;
-    let node = NodeFile::at(config);
+    let node = NodeFile::from_path(config);
     node.outputs(&node.load()?).writes("--json", args.json.as_deref()).check()?;
     let kind = Kind::KeyGeneration(args.generation(args.members.len() as u32));
     conclude(&node, kind, args.members.clone(), args.deadlines, args.json.as_deref()).await
@@ -335,7 +335,7 @@ async fn conclude(
     participants: Vec<MspId>,
     deadlines: DeadlineArgs,
     json: Option<&Path>,
-) -> Done {
+) -> CliResult {
     let mut params = proposal::job_params(kind, participants)?;
     params.deadlines = Some(deadlines.or(Deadlines::PEOPLE));
     params.validate()?;
@@ -360,7 +360,7 @@ async fn conclude(
 }
 
 /// All members on this machine.
-async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
+async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> CliResult {
     args.size.check()?;
     let names = (1..=parties).map(|member| format!("Member{member}").parse()).collect::<Result<_, _>>()?;
     proposal::job_params(Kind::KeyGeneration(args.generation(parties)), names)?.validate()?;
@@ -381,10 +381,10 @@ async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
             .configs
             .iter()
             .map(|config| {
-                let keyring = Keyring::of(&Config::load(config)?);
+                let keyring = Keyring::open(&Config::load(config)?);
                 Ok(keyring.find(&reports[0].key.to_string())?)
             })
-            .collect::<Done<Vec<KeyShare>>>()
+            .collect::<CliResult<Vec<KeyShare>>>()
     };
     let made = shutdown::or_interrupted(making, shutdown::STOPPED).await;
     steps.clear();
@@ -399,8 +399,8 @@ async fn play(out: &Path, parties: u32, args: &NegotiateArgs) -> Done {
     args.json.as_deref().map_or(Ok(()), |file| write_json(file, &KeySummary::of_share(&shares[0], None)))
 }
 
-fn delete(node: &NodeFile, key: &str, yes: bool) -> Done {
-    let keyring = Keyring::of(&node.load()?);
+fn delete(node: &NodeFile, key: &str, yes: bool) -> CliResult {
+    let keyring = Keyring::open(&node.load()?);
     let share = keyring.find(key)?;
     let key = share.key();
     let others = key.parties() - 1;
@@ -424,7 +424,7 @@ fn delete(node: &NodeFile, key: &str, yes: bool) -> Done {
 }
 
 /// Asks the person at the terminal.
-fn confirmed() -> Done<bool> {
+fn confirmed() -> CliResult<bool> {
     if !std::io::stdin().is_terminal() {
         return Err("there is no terminal to ask at; say --yes to delete it".into());
     }
@@ -434,7 +434,7 @@ fn confirmed() -> Done<bool> {
     Ok(matches!(answer.trim(), "y" | "yes"))
 }
 
-async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
+async fn list(node: &NodeFile, json: Option<&Path>) -> CliResult {
     node.known_outputs().writes("--json", json).check()?;
     let KeyList { keys, ledger } = node.handle(is_stdout(json)).await?.1.keys().await?;
     if let Some(reason) = ledger {
@@ -462,7 +462,7 @@ async fn list(node: &NodeFile, json: Option<&Path>) -> Done {
     Ok(())
 }
 
-async fn show(args: &ShowArgs) -> Done {
+async fn show(args: &ShowArgs) -> CliResult {
     let outputs = args.config.iter().chain(&args.file).fold(outputs(), |outputs, file| outputs.reads(file));
     outputs.writes("--json", args.json.as_deref()).check()?;
     let with_public = |share: &KeyShare, entry| Shown {
@@ -472,8 +472,8 @@ async fn show(args: &ShowArgs) -> Done {
     let key = match (&args.file, &args.config, &args.key) {
         (Some(file), ..) => with_public(&protected::share(file)?, None),
         (_, Some(config), Some(key)) => {
-            let (config, contract) = NodeFile::at(config).open()?;
-            match Keyring::of(&config).find(key) {
+            let (config, contract) = NodeFile::from_path(config).open()?;
+            match Keyring::open(&config).find(key) {
                 Ok(share) => {
                     let entries = entries(&contract, forms::fingerprint(share.key())).await?;
                     with_public(&share, own_entry(&entries, &share, &own_msp_id(&config)?))
@@ -520,7 +520,7 @@ async fn show(args: &ShowArgs) -> Done {
 }
 
 /// What the ledger keeps of a key: an entry for each job that entered it.
-async fn entries(contract: &Contract, fingerprint: Fingerprint) -> Done<Vec<KeyEntry>> {
+async fn entries(contract: &Contract, fingerprint: Fingerprint) -> CliResult<Vec<KeyEntry>> {
     match contract.evaluate(Call::new("key").arg(fingerprint.to_string())).await {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
         Err(e) if e.refusal().is_some_and(|r| r.code == Code::UnknownKey.as_str()) => Ok(Vec::new()),
@@ -528,13 +528,13 @@ async fn entries(contract: &Contract, fingerprint: Fingerprint) -> Done<Vec<KeyE
     }
 }
 
-fn own_msp_id(config: &Config) -> Done<MspId> {
+fn own_msp_id(config: &Config) -> CliResult<MspId> {
     Ok(ledger::connect(config)?.user().identity().msp_id().parse()?)
 }
 
-async fn refresh(args: &RefreshArgs) -> Done {
+async fn refresh(args: &RefreshArgs) -> CliResult {
     let (config, contract) = args.node.open()?;
-    let share = Keyring::of(&config).find(&args.key)?;
+    let share = Keyring::open(&config).find(&args.key)?;
     let key = share.key();
     let fingerprint = forms::fingerprint(key);
     let entries = entries(&contract, fingerprint).await?;
@@ -577,7 +577,7 @@ async fn refresh(args: &RefreshArgs) -> Done {
             let party = place(&participants, name).ok_or("a dealer takes part")?;
             Ok(Dealer { party: party as u32, member: member as u32 })
         })
-        .collect::<Done<Vec<Dealer>>>()?;
+        .collect::<CliResult<Vec<Dealer>>>()?;
     let kind = Kind::KeyRefresh(KeyRefresh {
         key: fingerprint,
         purpose: share.purpose().into(),

@@ -2,7 +2,7 @@ use super::{
     inspect::{self, InspectArgs},
     network::{self, Inspect},
 };
-use crate::{error::Done, output::Steps, program::program, render::show_network, shutdown};
+use crate::{error::CliResult, output::Steps, program::program, render::show_network, shutdown};
 use clap::Subcommand;
 use experiment::start_ledger;
 use launcher::{GuestChaincode, Network, Options};
@@ -67,7 +67,7 @@ fn delay(text: &str) -> Result<(String, Duration), String> {
     Ok((msp_id.into(), Duration::from_millis(milliseconds)))
 }
 
-pub async fn run(command: LedgerCommand) -> Done {
+pub async fn run(command: LedgerCommand) -> CliResult {
     match command {
         LedgerCommand::Start { orgs, dir, base_port, endorsement_timeout, chaincode } => {
             let guests = chaincode.iter().map(|file| GuestChaincode::load(file)).collect::<Result<_, _>>()?;
@@ -87,7 +87,7 @@ pub async fn run(command: LedgerCommand) -> Done {
     }
 }
 
-async fn serve(dir: &Path, delays: &[(String, Duration)]) -> Done {
+async fn serve(dir: &Path, delays: &[(String, Duration)]) -> CliResult {
     let network = Network::load(dir)?;
     let config = launcher::ledger::config(&network)?;
     let requested = shutdown::requested();

@@ -23,4 +23,4 @@ pub mod train;
 pub mod verify;
 pub mod watch;
 
-pub use crate::error::Done;
+pub use crate::error::CliResult;

@@ -1,4 +1,4 @@
-use super::{Done, job::NodeFile};
+use super::{CliResult, job::NodeFile};
 use crate::output::{outputs, write_json};
 use clap::{Args, Subcommand, ValueEnum};
 use files::Outputs;
@@ -48,12 +48,13 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// What a command with this model reads: to it come the files that it is to write.
     pub fn outputs(&self) -> Outputs {
-        let own = self.config.as_deref().map_or_else(outputs, |file| NodeFile::at(file).known_outputs());
+        let own =
+            self.config.as_deref().map_or_else(outputs, |file| NodeFile::from_path(file).known_outputs());
         self.model.iter().fold(own, |outputs, file| outputs.reads(file))
     }
 
     /// The model, or what is there of it.
-    pub fn load(&self) -> Done<Model> {
+    pub fn load(&self) -> CliResult<Model> {
         match (&self.config, &self.job) {
             (Some(config), Some(job)) => {
                 let path = worker::report_path(&Config::load(config)?, job);
@@ -65,7 +66,7 @@ impl ModelArgs {
     }
 }
 
-pub fn run(command: &ModelCommand) -> Done {
+pub fn run(command: &ModelCommand) -> CliResult {
     match command {
         ModelCommand::Show(args) => args.load()?.lines().iter().for_each(|line| say!("{line}")),
         ModelCommand::Export { model, format: FormatArg::Sklearn, out } => {

@@ -1,6 +1,6 @@
 use super::{join, org};
 use crate::{
-    error::{CliError, Done},
+    error::{CliError, CliResult},
     output::{Steps, is_stdout, outputs, write_json},
     program::chaincode_command,
     render::show_network,
@@ -111,7 +111,7 @@ pub enum Inspect {
 }
 
 /// Looks at a network of either kind.
-pub async fn inspect(command: Inspect) -> Done {
+pub async fn inspect(command: Inspect) -> CliResult {
     match command {
         Inspect::List { json } => list(json.as_deref()),
         Inspect::Status { dir } => status(&dir).await,
@@ -119,7 +119,7 @@ pub async fn inspect(command: Inspect) -> Done {
     }
 }
 
-pub async fn run(command: NetworkCommand) -> Done {
+pub async fn run(command: NetworkCommand) -> CliResult {
     match command {
         NetworkCommand::Up { orgs, orderers, dir, base_port, endorsement_timeout, fabric_home } => {
             let start = Instant::now();
@@ -152,7 +152,7 @@ pub async fn run(command: NetworkCommand) -> Done {
     }
 }
 
-async fn upgrade(dir: &Path, version: Option<&str>) -> Done {
+async fn upgrade(dir: &Path, version: Option<&str>) -> CliResult {
     let steps = Steps::new();
     let command = chaincode_command()?;
     let mut progress = |step: &str| steps.step(step);
@@ -164,7 +164,7 @@ async fn upgrade(dir: &Path, version: Option<&str>) -> Done {
     Ok(())
 }
 
-fn list(json: Option<&Path>) -> Done {
+fn list(json: Option<&Path>) -> CliResult {
     outputs().writes("--json", json).check()?;
     let all =
         launcher::marks::list().map_err(|e| CliError::environment(format!("cannot list processes: {e}")))?;
@@ -181,7 +181,7 @@ fn list(json: Option<&Path>) -> Done {
     json.map_or(Ok(()), |file| write_json(file, &all))
 }
 
-async fn status(dir: &Path) -> Done {
+async fn status(dir: &Path) -> CliResult {
     let status = launcher::status(dir).await?;
     for process in &status.processes {
         let pid = process.pid.map_or_else(|| "-".into(), |pid| pid.to_string());
@@ -212,7 +212,7 @@ async fn status(dir: &Path) -> Done {
     }
 }
 
-fn logs(dir: &Path, process: Option<&str>, lines: usize) -> Done {
+fn logs(dir: &Path, process: Option<&str>, lines: usize) -> CliResult {
     let network = Network::load(dir)?;
     let names =
         network.processes.iter().map(|p| p.name.as_str()).filter(|name| process.is_none_or(|p| p == *name));
@@ -238,7 +238,7 @@ fn logs(dir: &Path, process: Option<&str>, lines: usize) -> Done {
     }
 }
 
-pub fn down(dir: &Path, purge: bool) -> Done {
+pub fn down(dir: &Path, purge: bool) -> CliResult {
     let stopped = launcher::down(dir, purge)?;
     say!("{stopped} processes stopped; {} is down", dir.display());
     Ok(())

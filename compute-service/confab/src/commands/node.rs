@@ -1,8 +1,8 @@
-use super::{Done, job::NodeFile};
+use super::{CliResult, job::NodeFile};
 use crate::{error::CliError, shutdown};
 use clap::{Args, Subcommand};
 use node::{Event, Events, Node, NodeHandle, config::Config, worker};
-use records::{Ending, JobId, KeyGeneration, Outcome};
+use records::{JobId, KeyGeneration, Outcome, Termination};
 use std::path::{Path, PathBuf};
 
 /// Runs an organisation's node.
@@ -56,14 +56,14 @@ enum NodeCommand {
     },
 }
 
-async fn compact(config: &Path) -> Done {
-    let (_, node) = NodeFile::at(config).handle(false).await?;
+async fn compact(config: &Path) -> CliResult {
+    let (_, node) = NodeFile::from_path(config).handle(false).await?;
     let done = node.compact().await?;
     say!("{} bytes became {}, with {} bytes stored in them", done.before, done.after, done.stored);
     Ok(())
 }
 
-pub async fn run(args: NodeArgs) -> Done {
+pub async fn run(args: NodeArgs) -> CliResult {
     let path = match (args.command, args.config) {
         (Some(NodeCommand::Compact { config }), _) => return compact(&config).await,
         (None, Some(path)) => path,
@@ -107,7 +107,7 @@ async fn follow(
     config: &Config,
     until: Option<&JobId>,
     tell: impl Fn(&Event),
-) -> Done<Option<Ending>> {
+) -> CliResult<Option<Termination>> {
     while let Some(event) = events.next().await {
         tell(&event);
         let is_awaited = event.job().is_some_and(|job| Some(job) == until);
@@ -121,7 +121,7 @@ async fn follow(
                 return Ok(Some(ending));
             }
             Event::Ended { ending, .. } if is_awaited => return Ok(Some(ending)),
-            Event::Broken { job, reason }
+            Event::Stalled { job, reason }
             | Event::Lost { job, reason }
             | Event::Weaker { job, reason }
             | Event::Overdue { job, reason }
@@ -154,11 +154,11 @@ fn show(event: &Event, config: &Path, accepts: &[String]) {
                 config.display()
             );
         }
-        Event::Unfit { job, reason } => say!("job {job} does not fit: {reason}"),
-        Event::Unanswered { job, reason, retry_secs: Some(seconds) } => {
+        Event::Rejected { job, reason } => say!("job {job} does not fit: {reason}"),
+        Event::AcceptFailed { job, reason, retry_secs: Some(seconds) } => {
             say!("job {job} is not answered; the node tries again in {seconds} s: {reason}");
         }
-        Event::Unanswered { job, reason, retry_secs: None } => {
+        Event::AcceptFailed { job, reason, retry_secs: None } => {
             say!("job {job} is not answered; start the node again to try again: {reason}");
         }
         Event::Lost { job, reason } => {
@@ -173,7 +173,7 @@ fn show(event: &Event, config: &Path, accepts: &[String]) {
                 config.display()
             );
         }
-        Event::Broken { job, reason } => {
+        Event::Stalled { job, reason } => {
             say!("job {job} stands still; start the node again to go on: {reason}");
         }
         Event::Waiting { job, wait } => say!("job {job}: {wait}"),

@@ -1,5 +1,5 @@
 use crate::{
-    error::Done,
+    error::CliResult,
     output::{Steps, outputs, write_json},
     program::{chaincode_command, definition},
     render::show_network,
@@ -74,7 +74,7 @@ pub struct CreateArgs {
     fabric_home: Option<PathBuf>,
 }
 
-pub async fn run(command: OrgCommand) -> Done {
+pub async fn run(command: OrgCommand) -> CliResult {
     match command {
         OrgCommand::Init { name, domain, peer, orderer, dir } => {
             let options = OrgOptions { dir, name, domain, peer, orderer, definition: definition()? };
@@ -103,10 +103,10 @@ pub async fn run(command: OrgCommand) -> Done {
     }
 }
 
-pub async fn create(args: CreateArgs) -> Done {
+pub async fn create(args: CreateArgs) -> CliResult {
     let outputs = args.orgs.iter().fold(outputs(), |outputs, file| outputs.reads(file));
     outputs.writes("--out", Some(&args.out)).check()?;
-    let orgs = args.orgs.iter().map(|file| Ok(Export::load(file)?)).collect::<Done<Vec<Export>>>()?;
+    let orgs = args.orgs.iter().map(|file| Ok(Export::load(file)?)).collect::<CliResult<Vec<Export>>>()?;
     let channel = org::create(&args.channel, &definition()?, &orgs, args.fabric_home.as_deref()).await?;
     write_json(&args.out, &channel)?;
     let file = args.out.display();

@@ -1,5 +1,5 @@
 use super::{
-    Done,
+    CliResult,
     model::ModelArgs,
     split::{self, SplitArgs},
 };
@@ -43,7 +43,7 @@ pub struct PredictArgs {
     json: Option<PathBuf>,
 }
 
-pub async fn run(args: PredictArgs) -> Done {
+pub async fn run(args: PredictArgs) -> CliResult {
     let outputs = args.model.outputs().reads(&args.data);
     outputs.writes("--out", args.out.as_deref()).writes("--json", args.json.as_deref()).check()?;
     let query =

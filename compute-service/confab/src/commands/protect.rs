@@ -1,6 +1,6 @@
 //! `confab key protect` and `unprotect`, and where the passphrase comes from.
 
-use super::{Done, job::NodeFile};
+use super::{CliResult, job::NodeFile};
 use clap::Args;
 use msp::passphrase::{self, MAX_BYTES, Passphrase, PassphraseError};
 use node::protected;
@@ -71,7 +71,7 @@ fn prompt(question: &str) -> Result<Passphrase, PassphraseError> {
 }
 
 /// Has a new passphrase typed again: one that was mistyped would lose the keys.
-fn confirm() -> Done {
+fn confirm() -> CliResult {
     let given = passphrase::get()?;
     let is_typed = FILE.get().is_none() && std::env::var_os(VARIABLE).is_none();
     match is_typed && prompt("the same again: ")? != *given {
@@ -80,14 +80,14 @@ fn confirm() -> Done {
     }
 }
 
-pub fn protect(args: &ProtectArgs) -> Done {
+pub fn protect(args: &ProtectArgs) -> CliResult {
     let changed = match (&args.config, &args.file) {
         (_, Some(file)) => {
             confirm()?;
             protected::protect(std::slice::from_ref(file))?
         }
         (Some(config), None) => {
-            let config = NodeFile::at(config).load()?;
+            let config = NodeFile::from_path(config).load()?;
             if !protected::is_protected(&config.data_dir) {
                 confirm()?;
             }
@@ -105,10 +105,10 @@ pub fn protect(args: &ProtectArgs) -> Done {
     Ok(())
 }
 
-pub fn unprotect(args: &ProtectArgs) -> Done {
+pub fn unprotect(args: &ProtectArgs) -> CliResult {
     let changed = match (&args.config, &args.file) {
         (_, Some(file)) => protected::unprotect(std::slice::from_ref(file))?,
-        (Some(config), None) => protected::unprotect_node(&NodeFile::at(config).load()?)?,
+        (Some(config), None) => protected::unprotect_node(&NodeFile::from_path(config).load()?)?,
         (None, None) => return Err("say what: --config FILE, or --file FILE".into()),
     };
     say!("{changed} key files have no passphrase any more");

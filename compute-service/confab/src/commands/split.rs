@@ -1,7 +1,7 @@
 //! `confab predict --split`: new rows of an experiment whose participants kept their parts of the model.
 
 use crate::{
-    error::{CliError, Done},
+    error::{CliError, CliResult},
     output::{Steps, is_stdout, write_json},
     program::program,
     render::{show_predictions, tell_table, write_csv},
@@ -14,7 +14,7 @@ use launcher::Network;
 use node::{
     config::Config,
     model::Query,
-    predictions::{self, Answered},
+    predictions::{self, QueryLog},
 };
 use records::{JobId, JobParams, Kind};
 use serde::Serialize;
@@ -76,7 +76,7 @@ struct Row {
     job: JobId,
 }
 
-pub async fn run(args: &SplitArgs, query: &Query, out: Option<&Path>, json: Option<&Path>) -> Done {
+pub async fn run(args: &SplitArgs, query: &Query, out: Option<&Path>, json: Option<&Path>) -> CliResult {
     let Some(dir) = &args.split else { return Err("name the run: --split".into()) };
     let run = SplitRun::open(dir)?;
     // What is wrong with the rows shows before anything is started.
@@ -102,10 +102,10 @@ pub async fn run(args: &SplitArgs, query: &Query, out: Option<&Path>, json: Opti
     let predictions: Vec<Row> = rows.collect();
     let identical = predictions.iter().zip(&whole.predictions).all(|(row, p)| row.class == p.class);
     let config = Config::load(&run.participants.configs[0])?;
-    let most = predictions::most(&config);
+    let most = predictions::row_limit(&config);
     let report = Report {
         version: records::VERSION,
-        left: Answered::load(&config, &run.training)?.left(most, None),
+        left: QueryLog::load(&config, &run.training)?.left(most, None),
         reveals: match asked.as_ref().map(|params| (&params.kind, params.parties())) {
             Some((Kind::VerticalPredict(predict), n)) => predictions::reveals(predict, n)?,
             _ => vec!["nothing: every row was answered from the record".into()],
@@ -165,7 +165,7 @@ async fn ask(
     participants: &Participants,
     params: &JobParams,
     steps: &Steps,
-) -> Done<Option<bool>> {
+) -> CliResult<Option<bool>> {
     let program = program()?;
     let runner = Runner { program: &program, progress: steps };
     let Some(dir) = &args.dir else {

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{DataArgs, RunArgs, ScheduleArgs},
-    error::{CliError, Done},
+    error::{CliError, CliResult},
     output::{Steps, is_stdout, outputs, write_json, write_private_json},
     program::program,
     render::{show_metrics, tell_table},
@@ -78,7 +78,7 @@ const ON_TEST: &str = "on the test instances";
 /// Rows of the generated table.
 const DEMO_ROWS: usize = 400;
 
-pub async fn demo(args: DemoArgs) -> Done {
+pub async fn demo(args: DemoArgs) -> CliResult {
     args.single.check(&args.run, args.data.as_deref())?;
     let folder = tempfile::tempdir()?;
     let (data, label, id) = match (args.data, args.label) {
@@ -105,7 +105,7 @@ pub async fn demo(args: DemoArgs) -> Done {
     report(&experiment, &run, &args.single).await
 }
 
-pub async fn train(args: TrainArgs) -> Done {
+pub async fn train(args: TrainArgs) -> CliResult {
     let TrainArgs { data, run, single, schedule } = args;
     run.check(&schedule)?;
     single.check(&run, Some(&data.data))?;
@@ -118,7 +118,7 @@ pub async fn train(args: TrainArgs) -> Done {
 }
 
 /// Trains, and shows what came out.
-async fn report(experiment: &Experiment, run: &RunArgs, single: &SingleArgs) -> Done {
+async fn report(experiment: &Experiment, run: &RunArgs, single: &SingleArgs) -> CliResult {
     let steps = Steps::new();
     let done = shutdown::or_interrupted(conduct(experiment, run, single, &steps), shutdown::STOPPED).await;
     steps.clear();
@@ -146,7 +146,7 @@ async fn conduct(
     run: &RunArgs,
     single: &SingleArgs,
     steps: &Steps,
-) -> Done<(TrainingReport, Option<bool>)> {
+) -> CliResult<(TrainingReport, Option<bool>)> {
     // What is wrong with the input shows before anything is started.
     tell_table(&experiment.check()?);
     let out = single.folder()?;
@@ -172,7 +172,7 @@ impl SingleArgs {
     }
 
     /// Checks what a training is going to write.
-    fn check(&self, run: &RunArgs, table: Option<&Path>) -> Done {
+    fn check(&self, run: &RunArgs, table: Option<&Path>) -> CliResult {
         self.out.as_deref().map_or(Ok(()), is_new_run)?;
         let outputs = table.into_iter().fold(outputs(), |outputs, table| outputs.reads(table));
         let outputs = outputs.fills("--out", self.out.as_deref(), &["model.json", "report.json"]);
@@ -180,7 +180,7 @@ impl SingleArgs {
     }
 
     /// The folder for what the run makes, where it is kept; no participants are in it yet.
-    fn folder(&self) -> Done<Option<PathBuf>> {
+    fn folder(&self) -> CliResult<Option<PathBuf>> {
         let Some(out) = &self.out else { return Ok(None) };
         std::fs::create_dir_all(out)
             .map_err(|e| CliError::environment(format!("cannot make {}: {e}", out.display())))?;
@@ -191,7 +191,7 @@ impl SingleArgs {
 }
 
 /// Refuses a folder with the participants of an earlier run, who belong to another ledger.
-fn is_new_run(out: &Path) -> Done {
+fn is_new_run(out: &Path) -> CliResult {
     let participants = out.join("participants");
     match participants.exists() {
         true => {

@@ -1,4 +1,4 @@
-use super::{Done, job::NodeFile};
+use super::{CliResult, job::NodeFile};
 use crate::{
     error::CliError,
     output::{Steps, is_stdout, outputs, write_json},
@@ -59,7 +59,7 @@ pub struct Ledger {
 
 impl Source {
     /// Connects; the participants of this job must be among the organisations, where some are named.
-    pub async fn open(&self, id: &JobId) -> Done<Ledger> {
+    pub async fn open(&self, id: &JobId) -> CliResult<Ledger> {
         let Some(path) = &self.config else {
             let dir = self.dir.as_ref().ok_or("name the ledger: --dir or --config")?;
             let Observer { channel, chaincode, msps } = Observer::new(&Network::load(dir)?)?;
@@ -85,7 +85,7 @@ fn msp_folder(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 /// Finds participants whose authorities are not named, before every transaction of theirs is a defect.
-fn require_msps(named: &[(String, PathBuf)], view: &JobView) -> Done {
+fn require_msps(named: &[(String, PathBuf)], view: &JobView) -> CliResult {
     let mut missing = view.job.params.participants.clone();
     missing.retain(|msp_id| named.iter().all(|(name, _)| msp_id != name));
     match missing.is_empty() {
@@ -98,10 +98,10 @@ fn require_msps(named: &[(String, PathBuf)], view: &JobView) -> Done {
     }
 }
 
-pub async fn run(args: VerifyArgs) -> Done {
+pub async fn run(args: VerifyArgs) -> CliResult {
     let id = args.job;
     let outputs =
-        args.source.config.as_deref().map_or_else(outputs, |file| NodeFile::at(file).known_outputs());
+        args.source.config.as_deref().map_or_else(outputs, |file| NodeFile::from_path(file).known_outputs());
     outputs.writes("--json", args.json.as_deref()).check()?;
     let Ledger { channel, chaincode, msps } = args.source.open(&id).await?;
     let steps = Steps::new();

@@ -1,11 +1,11 @@
 //! Waits for the end of a job, and says for whom or what it waits.
 
-use super::Done;
+use super::CliResult;
 use crate::error::{CliError, of_wait};
 use gateway_client::{BlockStream, Checkpoint, Contract, Failure};
 use node::{
     NodeHandle, RequestError,
-    facts::Fact,
+    facts::LedgerEvent,
     jobs::state,
     ledger,
     wait::{self, Cause, SILENCE, Wait},
@@ -18,7 +18,7 @@ use tokio::time::{Instant, interval, timeout};
 const PROBE: Duration = Duration::from_secs(2);
 
 /// Who owes what, as the ledger shows it: a line for each who is reminded.
-pub async fn reminded(contract: &Contract, view: &JobView) -> Done<Vec<String>> {
+pub async fn reminded(contract: &Contract, view: &JobView) -> CliResult<Vec<String>> {
     if view.ending.is_some() || view.acceptances.iter().any(Option::is_none) {
         return Ok(Vec::new());
     }
@@ -46,7 +46,7 @@ pub async fn until_the_end(
     contract: &Contract,
     job: &JobId,
     tell: impl Fn(&str),
-) -> Done<JobView> {
+) -> CliResult<JobView> {
     let mut away = Away::new(contract, &tell);
     // The blocks from before the first look on: nothing is missed between them.
     let height = away.again(async || Ok(contract.network().height().await?)).await?;
@@ -83,7 +83,7 @@ impl<'a, T: Fn(&str)> Away<'a, T> {
     }
 
     /// Asks, again and again while the peer cannot be reached.
-    async fn again<A>(&mut self, ask: impl AsyncFn() -> Done<A>) -> Done<A> {
+    async fn again<A>(&mut self, ask: impl AsyncFn() -> CliResult<A>) -> CliResult<A> {
         loop {
             match ask().await {
                 Ok(answer) => {
@@ -152,7 +152,7 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    async fn run(&mut self, away: &mut Away<'_, impl Fn(&str)>, tell: &impl Fn(&str)) -> Done {
+    async fn run(&mut self, away: &mut Away<'_, impl Fn(&str)>, tell: &impl Fn(&str)) -> CliResult {
         let mut probe = interval(PROBE);
         probe.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while self.view.ending.is_none() {
@@ -164,7 +164,7 @@ impl Watch<'_> {
                     let facts = ledger::facts(&block, self.contract.name());
                     let job = self.view.job.id.clone();
                     for located in facts.into_iter().filter(|located| *located.fact.job() == job) {
-                        self.note(located.fact, tell);
+                        self.record(located.fact, tell);
                     }
                 }
                 _ = probe.tick() => self.look(away, tell).await?,
@@ -173,19 +173,19 @@ impl Watch<'_> {
         Ok(())
     }
 
-    fn note(&mut self, fact: Fact, tell: &impl Fn(&str)) {
+    fn record(&mut self, fact: LedgerEvent, tell: &impl Fn(&str)) {
         (self.last, self.since) = (Instant::now(), wait::now());
         self.said.clear();
         let before = state(&self.view);
         match fact {
-            Fact::Accepted(acceptance) => {
+            LedgerEvent::Accepted(acceptance) => {
                 if let Some(place) = self.view.acceptances.get_mut(acceptance.party as usize) {
                     *place = Some(acceptance);
                 }
             }
-            Fact::Ended(ending) => self.view.ending = Some(ending),
-            Fact::Posted(record) => self.phase = Some((record.slot.phase, record.slot.round)),
-            Fact::Proposed(_) => {}
+            LedgerEvent::Ended(ending) => self.view.ending = Some(ending),
+            LedgerEvent::Posted(record) => self.phase = Some((record.slot.phase, record.slot.round)),
+            LedgerEvent::Proposed(_) => {}
         }
         let now = state(&self.view);
         if now != before {
@@ -194,7 +194,7 @@ impl Watch<'_> {
     }
 
     /// Says what the job waits for, when nothing has come for a while.
-    async fn look(&mut self, away: &mut Away<'_, impl Fn(&str)>, tell: &impl Fn(&str)) -> Done {
+    async fn look(&mut self, away: &mut Away<'_, impl Fn(&str)>, tell: &impl Fn(&str)) -> CliResult {
         let quiet = self.last.elapsed();
         if quiet < PROBE {
             return Ok(());

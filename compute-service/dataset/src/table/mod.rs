@@ -123,7 +123,7 @@ impl Table {
     ///
     /// # Errors
     /// [`TableError::File`] with the path and what is wrong.
-    pub fn of(file: &TableFile, columns: &Columns) -> Result<Self, TableError> {
+    pub fn from_file(file: &TableFile, columns: &Columns) -> Result<Self, TableError> {
         let in_file = |problem| TableError::File { path: file.path().into(), problem: Box::new(problem) };
         Self::parse(&file.bytes().map_err(in_file)?, columns).map_err(in_file)
     }
@@ -133,7 +133,7 @@ impl Table {
     /// # Errors
     /// As [`Table::of`].
     pub fn read(path: &Path, columns: &Columns) -> Result<Self, TableError> {
-        Self::of(&TableFile::from(path), columns)
+        Self::from_file(&TableFile::from(path), columns)
     }
 
     /// Parses the bytes of a file: UTF-8, UTF-16 or Windows-1252, gzip or plain, with comma, semicolon, tab, `|` or blanks

@@ -3,7 +3,7 @@
 use super::{Client, CostError, failed};
 
 use gateway_client::Checkpoint;
-use node::{facts::Fact, ledger};
+use node::{facts::LedgerEvent, ledger};
 use records::{Body, Bytes, Dv, Iv, JobId, JobParams, Judge, Kind, Phase, Rules, Slot};
 use std::collections::BTreeMap;
 
@@ -29,8 +29,8 @@ impl Recording {
         while let Some(block) = blocks.next().await {
             for located in ledger::facts(&block?, &client.chaincode) {
                 match located.fact {
-                    Fact::Proposed(job) if job.id == *id => params = Some(job.params),
-                    Fact::Posted(record) if record.job == *id => {
+                    LedgerEvent::Proposed(job) if job.id == *id => params = Some(job.params),
+                    LedgerEvent::Posted(record) if record.job == *id => {
                         bodies.insert(record.slot, record.body);
                     }
                     _ => {}

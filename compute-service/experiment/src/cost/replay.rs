@@ -4,9 +4,9 @@ use super::{Client, CostError, Recording, failed, recording::slots};
 use gateway_client::{Call, Checkpoint};
 use node::{
     driver::{Driver, Input},
-    facts::Fact,
+    facts::LedgerEvent,
     ledger,
-    poster::Poster,
+    poster::RecordSubmitter,
     store::{Position, Store},
     worker::Traffic,
 };
@@ -70,7 +70,7 @@ impl Protocol for Replay {
         Ok(())
     }
 
-    fn owed(&self) -> Vec<Slot> {
+    fn pending(&self) -> Vec<Slot> {
         let mut owed = Vec::new();
         for slot in &self.left {
             // Chunks of chain and noise wait for each other singly; after them each round waits for the one before.
@@ -83,7 +83,7 @@ impl Protocol for Replay {
         owed
     }
 
-    fn make(&self, slot: Slot, recording: &Recording, _: &mut StepRng) -> Result<Body, Fault> {
+    fn produce(&self, slot: Slot, recording: &Recording, _: &mut StepRng) -> Result<Body, Fault> {
         match recording.body(&slot) {
             Some(body) => Ok(body.clone()),
             None => Err(Fault::Input(format!("{slot} was not recorded"))),
@@ -91,7 +91,7 @@ impl Protocol for Replay {
     }
 
     /// Nothing random is made, so nothing need be told apart.
-    fn inputs(&self, _: Slot, _: &Recording) -> [u8; 32] {
+    fn input_digest(&self, _: Slot, _: &Recording) -> [u8; 32] {
         [0; 32]
     }
 
@@ -189,10 +189,15 @@ async fn member(
         store.append(&facts, Position { next_block: block.number + 1 })?;
         for located in facts {
             match &located.fact {
-                Fact::Proposed(job) => {
+                LedgerEvent::Proposed(job) => {
                     let (inputs, on_input) = mpsc::channel();
-                    let poster =
-                        Poster::new(job.clone(), contract.clone(), inputs.clone(), traffic.clone(), PATIENCE);
+                    let poster = RecordSubmitter::new(
+                        job.clone(),
+                        contract.clone(),
+                        inputs.clone(),
+                        traffic.clone(),
+                        PATIENCE,
+                    );
                     let (job, private, store) = (job.clone(), recording.clone(), store.clone());
                     let run = Driver::<Replay> { job, party, private, store };
                     let running =
@@ -201,13 +206,13 @@ async fn member(
                     let accept = Call::new("accept").arg(id.to_string());
                     contract.submitter().submit(accept, PATIENCE).await.map_err(failed)?;
                 }
-                Fact::Posted(record) if record.slot.phase < Phase::Iv => begun = now,
-                Fact::Posted(record) if record.slot.phase <= Phase::Dv => done = now,
+                LedgerEvent::Posted(record) if record.slot.phase < Phase::Iv => begun = now,
+                LedgerEvent::Posted(record) if record.slot.phase <= Phase::Dv => done = now,
                 _ => {}
             }
-            let ended = matches!(located.fact, Fact::Ended(_));
+            let ended = matches!(located.fact, LedgerEvent::Ended(_));
             let (inputs, running) = driver.as_mut().ok_or_else(|| failed("a fact before the proposal"))?;
-            let _ = inputs.0.send(Input::Fact(Box::new(located)));
+            let _ = inputs.0.send(Input::LedgerEvent(Box::new(located)));
             if ended {
                 let finished = running.await.map_err(failed)??;
                 return match finished.ending.outcome {

@@ -263,7 +263,9 @@ impl Secure {
     pub fn mean_parts(&self) -> Vec<(&'static str, Spread)> {
         let parts: Vec<_> = self.folds.iter().map(|fold| fold.seconds.parts()).collect();
         let names = parts.first().into_iter().flatten().map(|(name, _)| *name).enumerate();
-        names.map(|(place, name)| (name, Spread::of(parts.iter().map(|part| part[place].1)))).collect()
+        names
+            .map(|(place, name)| (name, Spread::from_values(parts.iter().map(|part| part[place].1))))
+            .collect()
     }
 }
 
@@ -288,7 +290,7 @@ impl Evaluation {
             seconds,
             reference: Summary::of(folds.iter().map(|fold| &fold.reference)),
             float: Summary::of(folds.iter().map(|fold| &fold.float)),
-            auc: Spread::of(folds.iter().map(|fold| fold.roc.auc)),
+            auc: Spread::from_values(folds.iter().map(|fold| fold.roc.auc)),
             confusion: folds.iter().map(|fold| fold.reference.confusion).sum(),
             float_confusion: folds.iter().map(|fold| fold.float.confusion).sum(),
             differing_indicators: folds.iter().map(|fold| fold.differing_indicators).sum(),
@@ -341,7 +343,7 @@ impl Evaluation {
     /// The folds, for people.
     pub fn about_folds(&self) -> String {
         let CrossValidation { folds, repeats, seed } = self.cross_validation;
-        let mean = Spread::of(self.folds.iter().map(|fold| f64::from(fold.training_rows))).mean;
+        let mean = Spread::from_values(self.folds.iter().map(|fold| f64::from(fold.training_rows))).mean;
         format!("{folds} × {repeats} repeats, stratified, seed {seed}; about {mean:.0} training rows in each")
     }
 

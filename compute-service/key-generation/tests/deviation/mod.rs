@@ -73,7 +73,7 @@ impl Deviating {
         private: &Private,
         rng: &mut StepRng,
     ) -> Result<([u8; 32], Vec<BigUint>), Fault> {
-        let payload = part(self.inner.make(slot, &private.own, rng)?);
+        let payload = part(self.inner.produce(slot, &private.own, rng)?);
         let (salt, numbers) = payload.split_at(32);
         let numbers = decode(numbers, self.width(slot.phase)).into_iter().map(|number| number + 1u32);
         Ok((salt.try_into().unwrap(), numbers.collect()))
@@ -147,13 +147,15 @@ impl Protocol for Deviating {
         self.inner.apply(committed)
     }
 
-    fn owed(&self) -> Vec<Slot> {
-        self.inner.owed()
+    fn pending(&self) -> Vec<Slot> {
+        self.inner.pending()
     }
 
-    fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+    fn produce(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
         let opens = OPENINGS.iter().find(|(commits, opens)| [*commits, *opens].contains(&slot.phase));
-        let Some(deviates_in) = private.deviates_in else { return self.inner.make(slot, &private.own, rng) };
+        let Some(deviates_in) = private.deviates_in else {
+            return self.inner.produce(slot, &private.own, rng);
+        };
         if let Some((commits, opens)) = opens.filter(|(_, opens)| *opens == deviates_in) {
             let open = Slot { phase: *opens, ..slot };
             let (salt, numbers) = self.opening(open, private, rng)?;
@@ -164,7 +166,7 @@ impl Protocol for Deviating {
             };
             return Ok(Body::Part(Bytes(payload)));
         }
-        let body = self.inner.make(slot, &private.own, rng)?;
+        let body = self.inner.produce(slot, &private.own, rng)?;
         if slot.phase != deviates_in {
             return Ok(body);
         }
@@ -176,8 +178,8 @@ impl Protocol for Deviating {
         Ok(Body::Part(Bytes(payload)))
     }
 
-    fn inputs(&self, slot: Slot, private: &Private) -> [u8; 32] {
-        self.inner.inputs(slot, &private.own)
+    fn input_digest(&self, slot: Slot, private: &Private) -> [u8; 32] {
+        self.inner.input_digest(slot, &private.own)
     }
 
     fn status(&self) -> Status<Output> {

@@ -34,7 +34,7 @@ pub(super) struct Asked {
 impl Client {
     /// The node that runs in a configuration's data directory; none where none does.
     pub(super) async fn find(config: &Config) -> Result<Option<Self>, RequestError> {
-        let limit = Duration::from_secs(config.patience_secs) + 2 * MARGIN;
+        let limit = Duration::from_secs(config.retry_timeout_secs) + 2 * MARGIN;
         let client = Self { data_dir: config.data_dir.clone(), limit };
         let found = endpoint::connect(&config.data_dir).await;
         Ok(found.map_err(|e| client.failed(&e))?.map(|_| client))

@@ -28,7 +28,7 @@ use crate::{
 };
 use client::{Asked, Client};
 use key_generation::Opening;
-use records::{Ending, JobId, JobParams, JobView};
+use records::{JobId, JobParams, JobView, Termination};
 use request::{Request, Response};
 use std::{fmt, sync::Arc};
 use tokio::sync::{mpsc::UnboundedReceiver, watch};
@@ -239,7 +239,7 @@ impl NodeHandle {
     ///
     /// # Errors
     /// See [`RequestError`].
-    pub async fn ended(&self, job: &JobId) -> Result<Option<Ending>, RequestError> {
+    pub async fn ended(&self, job: &JobId) -> Result<Option<Termination>, RequestError> {
         match self.ask(Request::Ended { job: job.clone() }).await? {
             Response::Ended(ending) => Ok(ending),
             other => Err(unexpected(&other)),

@@ -15,7 +15,7 @@ use crate::{
 use gateway_client::{Meaning, Refusal, SubmitFailure};
 use key_generation::Opening;
 use protocol::Fault;
-use records::{Ending, JobId, JobParams, JobView, ParamsError};
+use records::{JobId, JobParams, JobView, ParamsError, Termination};
 use serde::{Deserialize, Serialize};
 
 /// A request; a line of JSON on the socket.
@@ -47,7 +47,7 @@ pub(crate) enum Response {
     Review(Box<Review>),
     Jobs(Vec<JobView>),
     Job(Box<JobView>),
-    Ended(Option<Ending>),
+    Ended(Option<Termination>),
     /// The text of the file: numbers stay as they are.
     Report(String),
     Keys(KeyList),

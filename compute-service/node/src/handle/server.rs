@@ -96,7 +96,7 @@ impl Client {
     async fn answer(&mut self, request: Request, service: &Service, running: &Running) -> io::Result<()> {
         let (said, mut on_wait) = mpsc::unbounded_channel();
         let say = move |wait: &_| drop(said.send(Clone::clone(wait)));
-        let limit = Duration::from_secs(service.config.patience_secs) + MARGIN;
+        let limit = Duration::from_secs(service.config.retry_timeout_secs) + MARGIN;
         let answer = timeout(limit, service.answer(request, &say));
         tokio::pin!(answer);
         let answered = loop {

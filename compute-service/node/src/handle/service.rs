@@ -17,7 +17,7 @@ use crate::{
 };
 use gateway_client::{Call, Contract, UnderWay};
 use protocol::Fault;
-use records::{Code, Ending, JobId, JobParams, JobView, KeyEntry, KeyHash, MspId, NoMspId, Outcome};
+use records::{Code, JobId, JobParams, JobView, KeyEntry, KeyHash, MspId, NoMspId, Outcome, Termination};
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -195,7 +195,7 @@ impl Service {
     }
 
     /// How a job ended for which the node has nothing left to do.
-    async fn ended(&self, job: &JobId) -> Result<Option<Ending>, RequestError> {
+    async fn ended(&self, job: &JobId) -> Result<Option<Termination>, RequestError> {
         let store = self.store().await?;
         if let Some(ended) = store.ended(job)? {
             return Ok(Some(ended.ending));
@@ -218,7 +218,7 @@ impl Service {
 
     async fn keys(&self) -> Result<KeyList, RequestError> {
         let Connection { contract, me, .. } = self.connection()?;
-        let shares = Keyring::of(&self.config).list()?;
+        let shares = Keyring::open(&self.config).list()?;
         let (entries, ledger): (Vec<KeyEntry>, _) = match ledger::list(contract, Call::new("keys")).await {
             Ok(entries) => (entries, None),
             Err(e) => (Vec::new(), Some(e.to_string())),

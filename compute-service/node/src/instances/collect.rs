@@ -1,7 +1,7 @@
 //! An analyst's side: fetches the rows of a table, checks and decrypts them, and writes them as CSV.
 
 use super::{
-    Pages, Problem, Sharing,
+    Pages, Sharing, SharingError,
     keys::AnalystKeys,
     values::{Form, Opened},
 };
@@ -50,10 +50,13 @@ impl Sharing {
         blobs: Option<&Blobs>,
         (dir, replace): (&Path, bool),
         mut progress: impl FnMut(u32, u32),
-    ) -> Result<Collected, Problem> {
+    ) -> Result<Collected, SharingError> {
         let key = keys.find(&table.key)?;
         if key.public().bits() != u64::from(table.key_bits) {
-            return Err(Problem::Answer(format!("the table says that its key has {} bits", table.key_bits)));
+            return Err(SharingError::Answer(format!(
+                "the table says that its key has {} bits",
+                table.key_bits
+            )));
         }
         let id = table.id();
         let form = Form::new(table, key.public())?;
@@ -61,14 +64,14 @@ impl Sharing {
         let path = dir.join(name(table, &id));
         let there = || {
             let reason = "exists and is not the beginning of this table; replace it with --force";
-            Problem::Input(format!("{} {reason}", path.display()))
+            SharingError::Input(format!("{} {reason}", path.display()))
         };
-        let file = files::temporary(&path).map_err(Problem::file(dir))?;
+        let file = files::temporary(&path).map_err(SharingError::file(dir))?;
         let mut writer = csv::Writer::from_writer(file);
         let label = table.classes.as_ref().map(|classes| &classes.column);
-        let written = |e: csv::Error| Problem::Input(format!("writing {}: {e}", dir.display()));
+        let written = |e: csv::Error| SharingError::Input(format!("writing {}: {e}", dir.display()));
         writer.write_record(table.columns.iter().chain(label)).map_err(written)?;
-        let (mut pages, mut rows) = (Pages::of(self, table, "full"), 0);
+        let (mut pages, mut rows) = (Pages::from_table(self, table, "full"), 0);
         while let Some(page) = pages.next().await? {
             let reader = reader.clone();
             for row in tokio::task::spawn_blocking(move || reader.read(page)).await?? {
@@ -77,18 +80,18 @@ impl Sharing {
             }
             progress(rows, table.rows);
         }
-        let file = writer.into_inner().map_err(|e| Problem::file(dir)(e.into_error()))?;
-        file.as_file().sync_all().map_err(Problem::file(dir))?;
-        let replace = replace || begins(file.path(), &path).map_err(Problem::file(&path))?;
+        let file = writer.into_inner().map_err(|e| SharingError::file(dir)(e.into_error()))?;
+        file.as_file().sync_all().map_err(SharingError::file(dir))?;
+        let replace = replace || begins(file.path(), &path).map_err(SharingError::file(&path))?;
         match replace {
             true => file.persist(&path),
             false => file.persist_noclobber(&path),
         }
         .map_err(|e| match e.error.kind() {
             ErrorKind::AlreadyExists => there(),
-            _ => Problem::file(&path)(e.error),
+            _ => SharingError::file(&path)(e.error),
         })?;
-        files::sync_folder(&path).map_err(Problem::file(dir))?;
+        files::sync_folder(&path).map_err(SharingError::file(dir))?;
         Ok(Collected {
             table: id,
             msp_id: table.msp_id.clone(),
@@ -149,11 +152,11 @@ struct Reader {
 }
 
 impl Reader {
-    fn wrong(&self, row: u32, reason: impl Into<String>) -> Problem {
-        Problem::Row { provider: self.table.msp_id.clone(), table: self.id, row, reason: reason.into() }
+    fn wrong(&self, row: u32, reason: impl Into<String>) -> SharingError {
+        SharingError::Row { provider: self.table.msp_id.clone(), table: self.id, row, reason: reason.into() }
     }
 
-    fn read(&self, page: Vec<Instance>) -> Result<Vec<Opened>, Problem> {
+    fn read(&self, page: Vec<Instance>) -> Result<Vec<Opened>, SharingError> {
         let (each, size) = (self.table.ciphertexts(), self.table.ciphertext_bytes());
         let mut bytes = Vec::with_capacity(page.len() * each);
         for instance in &page {
@@ -176,7 +179,7 @@ impl Reader {
     }
 
     /// A row's ciphertexts, as many bytes as the table says.
-    fn bytes(&self, instance: &Instance) -> Result<Vec<u8>, Problem> {
+    fn bytes(&self, instance: &Instance) -> Result<Vec<u8>, SharingError> {
         instance.content.check(&self.table).map_err(|e| self.wrong(instance.row, e))?;
         match (&instance.content, &self.blobs) {
             (Content::Ciphertext(bytes), _) => Ok(bytes.0.clone()),
@@ -184,7 +187,7 @@ impl Reader {
                 blobs.get(sha256, *length).map_err(|e| self.wrong(instance.row, e.to_string()))
             }
             (Content::OffLedger { .. }, None) => {
-                Err(Problem::Input("rows lie in the provider's folder: name it with --blobs".into()))
+                Err(SharingError::Input("rows lie in the provider's folder: name it with --blobs".into()))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What an organisation keeps of its own for sharing: an analyst's secret keys, and the secret from which a provider's
 //! randomness follows.
 
-use super::Problem;
+use super::SharingError;
 use crate::{config::Config, directory, keyring, protected};
 use files::Access;
 use paillier::{EncryptionKey, PrivateKey};
@@ -28,7 +28,7 @@ pub struct AnalystKeys {
 
 impl AnalystKeys {
     /// That of a node.
-    pub fn of(config: &Config) -> Self {
+    pub fn open(config: &Config) -> Self {
         Self::in_directory(&config.data_dir)
     }
 
@@ -44,9 +44,9 @@ impl AnalystKeys {
     ///
     /// # Errors
     /// A size that is not supported, or a file that cannot be written.
-    pub fn generate(&self, bits: u64) -> Result<PrivateKey, Problem> {
-        let key =
-            PrivateKey::generate(bits, &mut crate::os_rng()).map_err(|e| Problem::Input(e.to_string()))?;
+    pub fn generate(&self, bits: u64) -> Result<PrivateKey, SharingError> {
+        let key = PrivateKey::generate(bits, &mut crate::os_rng())
+            .map_err(|e| SharingError::Input(e.to_string()))?;
         let path = self.path(&modulus(key.public()).fingerprint());
         protected::write_new(&self.data_dir, &path, key.to_json())?;
         Ok(key)
@@ -56,18 +56,20 @@ impl AnalystKeys {
     ///
     /// # Errors
     /// No such key here, or a file that is none.
-    pub fn find(&self, fingerprint: &Fingerprint) -> Result<PrivateKey, Problem> {
+    pub fn find(&self, fingerprint: &Fingerprint) -> Result<PrivateKey, SharingError> {
         let path = self.path(fingerprint);
         let key = match protected::private_key(&path) {
             Err(e) if e.is_absent() => {
                 let dir = self.dir.display().to_string();
-                return Err(Problem::NoSecret { fingerprint: *fingerprint, dir });
+                return Err(SharingError::NoSecret { fingerprint: *fingerprint, dir });
             }
             key => key?,
         };
         match modulus(key.public()).fingerprint() == *fingerprint {
             true => Ok(key),
-            false => Err(Problem::Input(format!("{} is another key than its name says", path.display()))),
+            false => {
+                Err(SharingError::Input(format!("{} is another key than its name says", path.display())))
+            }
         }
     }
 
@@ -75,8 +77,8 @@ impl AnalystKeys {
     ///
     /// # Errors
     /// A folder that cannot be read.
-    pub fn list(&self) -> Result<Vec<Fingerprint>, Problem> {
-        let names = keyring::key_names(&self.dir).map_err(Problem::file(&self.dir))?;
+    pub fn list(&self) -> Result<Vec<Fingerprint>, SharingError> {
+        let names = keyring::key_names(&self.dir).map_err(SharingError::file(&self.dir))?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 }
@@ -85,15 +87,15 @@ impl AnalystKeys {
 ///
 /// # Errors
 /// A modulus that is none, or one below 2,048 bits without consent.
-pub fn checked(key: &AnalystKey, insecure_key_bits: bool) -> Result<EncryptionKey, Problem> {
+pub fn checked(key: &AnalystKey, insecure_key_bits: bool) -> Result<EncryptionKey, SharingError> {
     let bits = key.modulus.bits();
     if bits < 2048 && !insecure_key_bits {
-        return Err(Problem::Input(format!(
+        return Err(SharingError::Input(format!(
             "the key of {} has {bits} bits, which can be broken; ask for one of 2,048, or consent with --insecure-key-bits",
             key.msp_id
         )));
     }
-    let wrong = |e: String| Problem::Input(format!("the key that {} published: {e}", key.msp_id));
+    let wrong = |e: String| SharingError::Input(format!("the key that {} published: {e}", key.msp_id));
     key.modulus.validate().map_err(|e| wrong(e.to_string()))?;
     let n = num_bigint::BigUint::from_bytes_be(&key.modulus.n.0);
     EncryptionKey::new(&n).map_err(|e| wrong(e.to_string()))
@@ -104,7 +106,7 @@ pub fn checked(key: &AnalystKey, insecure_key_bits: bool) -> Result<EncryptionKe
 ///
 /// # Errors
 /// The file system's, or a file of another length.
-pub fn provider_secret(data_dir: &Path) -> Result<JobSecret, Problem> {
+pub fn provider_secret(data_dir: &Path) -> Result<JobSecret, SharingError> {
     let path = data_dir.join("sharing.secret");
     directory::make_private(data_dir)?;
     if !path.exists() {
@@ -117,12 +119,12 @@ pub fn provider_secret(data_dir: &Path) -> Result<JobSecret, Problem> {
                 made => made,
             }
         };
-        make().map_err(Problem::file(&path))?;
+        make().map_err(SharingError::file(&path))?;
     }
-    let bytes = Zeroizing::new(fs::read(&path).map_err(Problem::file(&path))?);
+    let bytes = Zeroizing::new(fs::read(&path).map_err(SharingError::file(&path))?);
     match <[u8; 32]>::try_from(&bytes[..]) {
         Ok(secret) => Ok(JobSecret::new(secret)),
-        Err(_) => Err(Problem::Input(format!("{} is damaged: it has not 32 bytes", path.display()))),
+        Err(_) => Err(SharingError::Input(format!("{} is damaged: it has not 32 bytes", path.display()))),
     }
 }
 
@@ -147,7 +149,7 @@ mod tests {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         let other = Fingerprint::from([0; 32]);
-        assert!(matches!(keys.find(&other), Err(Problem::NoSecret { .. })));
+        assert!(matches!(keys.find(&other), Err(SharingError::NoSecret { .. })));
         fs::copy(keys.path(&fingerprint), keys.path(&other)).unwrap();
         assert!(keys.find(&other).unwrap_err().to_string().contains("another key"));
     }

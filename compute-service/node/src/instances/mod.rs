@@ -36,7 +36,7 @@ use std::{io, path::Path, time::Duration};
 
 /// What goes wrong with shared instances.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum SharingError {
     /// What was given does not fit.
     #[error("{0}")]
     Input(String),
@@ -94,7 +94,7 @@ pub enum Problem {
     Answer(String),
 }
 
-impl Problem {
+impl SharingError {
     fn file(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         move |source| Self::File { path: path.display().to_string(), source }
     }
@@ -106,7 +106,7 @@ pub struct Sharing {
     contract: Contract,
     address: Digest,
     msp_id: MspId,
-    patience: Duration,
+    retry_timeout: Duration,
 }
 
 impl Sharing {
@@ -114,21 +114,22 @@ impl Sharing {
     ///
     /// # Errors
     /// A profile, certificate or key that cannot be used.
-    pub fn connect(config: &Config) -> Result<Self, Problem> {
+    pub fn connect(config: &Config) -> Result<Self, SharingError> {
         let gateway = ledger::connect(config)?;
         let identity = gateway.user().identity();
-        let key_hash = ledger::key_hash(identity.certificate_pem().as_bytes()).map_err(Problem::Input)?;
-        let msp_id = identity.msp_id().parse::<MspId>().map_err(|e| Problem::Input(e.to_string()))?;
+        let key_hash =
+            ledger::key_hash(identity.certificate_pem().as_bytes()).map_err(SharingError::Input)?;
+        let msp_id = identity.msp_id().parse::<MspId>().map_err(|e| SharingError::Input(e.to_string()))?;
         let address = address(&msp_id, &key_hash);
         let contract = gateway.network(&config.channel).contract(&config.chaincode);
-        Ok(Self { contract, address, msp_id, patience: Duration::from_secs(config.patience_secs) })
+        Ok(Self { contract, address, msp_id, retry_timeout: Duration::from_secs(config.retry_timeout_secs) })
     }
 
     /// Checks that an analyst is a member of the channel: nobody else would ever read what is shared with it.
     ///
     /// # Errors
-    /// [`Problem::Members`].
-    pub async fn check_member(&self, msp_id: &MspId) -> Result<(), Problem> {
+    /// [`SharingError::Members`].
+    pub async fn check_member(&self, msp_id: &MspId) -> Result<(), SharingError> {
         Ok(ledger::check_members(self.contract.network(), std::slice::from_ref(msp_id)).await?)
     }
 
@@ -141,7 +142,7 @@ impl Sharing {
     ///
     /// # Errors
     /// A refusal, or a ledger that does not answer.
-    pub async fn publish(&self, key: &PrivateKey) -> Result<Fingerprint, Problem> {
+    pub async fn publish(&self, key: &PrivateKey) -> Result<Fingerprint, SharingError> {
         let modulus = keys::modulus(key.public());
         let json = serde_json::to_vec(&modulus).expect("a modulus is a string");
         self.submit(Call::new("publish-key").arg(json)).await?;
@@ -152,7 +153,7 @@ impl Sharing {
     ///
     /// # Errors
     /// A ledger that does not answer.
-    pub async fn analyst_keys(&self) -> Result<Vec<AnalystKey>, Problem> {
+    pub async fn analyst_keys(&self) -> Result<Vec<AnalystKey>, SharingError> {
         let mut keys: Vec<AnalystKey> = self.list(Call::new("analyst-keys").arg("")).await?;
         keys.sort_by_key(|key| (key.msp_id.clone(), key.analyst, key.published));
         Ok(keys)
@@ -163,7 +164,7 @@ impl Sharing {
     ///
     /// # Errors
     /// No such analyst or key, or several.
-    pub async fn key_of(&self, analyst: &str, fingerprint: Option<&str>) -> Result<AnalystKey, Problem> {
+    pub async fn key_of(&self, analyst: &str, fingerprint: Option<&str>) -> Result<AnalystKey, SharingError> {
         let all = self.analyst_keys().await?;
         let of = |key: &&AnalystKey| names(analyst, key.msp_id.as_str(), &key.analyst);
         let keys: Vec<&AnalystKey> = all.iter().filter(of).collect();
@@ -172,22 +173,22 @@ impl Sharing {
                 all.iter().map(|key| format!("{} ({})", key.msp_id, key.analyst)).collect();
             known.dedup();
             let known = if known.is_empty() { "nobody".into() } else { known.join(", ") };
-            return Err(Problem::Input(format!(
+            return Err(SharingError::Input(format!(
                 "no analyst `{analyst}` has published a key (`confab instances key`); {known} has"
             )));
         };
         if keys.iter().any(|key| key.analyst != newest.analyst) {
             let mut several: Vec<String> = keys.iter().map(|key| key.analyst.to_string()).collect();
             several.dedup();
-            return Err(Problem::Input(format!("`{analyst}` are several: {}", several.join(", "))));
+            return Err(SharingError::Input(format!("`{analyst}` are several: {}", several.join(", "))));
         }
         let Some(fingerprint) = fingerprint else { return Ok((*newest).clone()) };
         let mut named =
             keys.iter().filter(|key| key.modulus.fingerprint().to_string().starts_with(fingerprint));
         match (named.next(), named.next()) {
             (Some(key), None) => Ok((*key).clone()),
-            (None, _) => Err(Problem::Input(format!("`{analyst}` has published no key {fingerprint}…"))),
-            _ => Err(Problem::Input(format!("several keys begin with {fingerprint}; give more of it"))),
+            (None, _) => Err(SharingError::Input(format!("`{analyst}` has published no key {fingerprint}…"))),
+            _ => Err(SharingError::Input(format!("several keys begin with {fingerprint}; give more of it"))),
         }
     }
 
@@ -199,12 +200,12 @@ impl Sharing {
         &self,
         analyst: &Digest,
         provider: Option<&Digest>,
-    ) -> Result<Vec<SharedTable>, Problem> {
+    ) -> Result<Vec<SharedTable>, SharingError> {
         let provider = provider.map_or_else(String::new, Digest::to_string);
         let tables: Vec<SharedTable> =
             self.list(Call::new("tables").arg(analyst.to_string()).arg(provider)).await?;
         for table in &tables {
-            table.validate().map_err(|e| Problem::Answer(format!("table {:?}: {e}", table.id())))?;
+            table.validate().map_err(|e| SharingError::Answer(format!("table {:?}: {e}", table.id())))?;
         }
         Ok(tables)
     }
@@ -213,31 +214,31 @@ impl Sharing {
     ///
     /// # Errors
     /// As [`tables`](Self::tables).
-    pub async fn rows(&self, table: &SharedTable) -> Result<Vec<Instance>, Problem> {
-        let (mut rows, mut pages) = (Vec::new(), Pages::of(self, table, "digests"));
+    pub async fn rows(&self, table: &SharedTable) -> Result<Vec<Instance>, SharingError> {
+        let (mut rows, mut pages) = (Vec::new(), Pages::from_table(self, table, "digests"));
         while let Some(page) = pages.next().await? {
             rows.extend(page);
         }
         Ok(rows)
     }
 
-    async fn submit(&self, call: Call) -> Result<(), Problem> {
-        self.contract.submitter().submit(call, self.patience).await?;
+    async fn submit(&self, call: Call) -> Result<(), SharingError> {
+        self.contract.submitter().submit(call, self.retry_timeout).await?;
         Ok(())
     }
 
     /// All pages of a list.
-    async fn list<T: DeserializeOwned>(&self, call: Call) -> Result<Vec<T>, Problem> {
+    async fn list<T: DeserializeOwned>(&self, call: Call) -> Result<Vec<T>, SharingError> {
         ledger::list(&self.contract, call).await.map_err(|e| match e {
             QueryError::Gateway(e) => e.into(),
-            QueryError::Answer(e) => Problem::Answer(e.to_string()),
+            QueryError::Answer(e) => SharingError::Answer(e.to_string()),
         })
     }
 
     /// Asks the own peer.
-    async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Problem> {
+    async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, SharingError> {
         let answer = self.contract.evaluate(call).await?;
-        serde_json::from_slice(&answer).map_err(|e| Problem::Answer(e.to_string()))
+        serde_json::from_slice(&answer).map_err(|e| SharingError::Answer(e.to_string()))
     }
 }
 
@@ -259,11 +260,11 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    fn of(sharing: &'a Sharing, table: &'a SharedTable, form: &'static str) -> Self {
+    fn from_table(sharing: &'a Sharing, table: &'a SharedTable, form: &'static str) -> Self {
         Self { sharing, table, id: table.id(), form, bookmark: Some(String::new()), next_row: 0 }
     }
 
-    async fn next(&mut self) -> Result<Option<Vec<Instance>>, Problem> {
+    async fn next(&mut self) -> Result<Option<Vec<Instance>>, SharingError> {
         let Some(bookmark) = self.bookmark.take() else { return Ok(None) };
         let call = Call::new("instances")
             .arg(self.table.analyst.to_string())
@@ -282,7 +283,7 @@ impl<'a> Pages<'a> {
                 && (self.next_row..own.rows).contains(row);
             if !same {
                 let id = self.id;
-                return Err(Problem::Answer(format!("row {row} is not the next one of table {id}")));
+                return Err(SharingError::Answer(format!("row {row} is not the next one of table {id}")));
             }
             self.next_row = row + 1;
         }

@@ -4,7 +4,7 @@
 //! that what is made again is the same, and what is on the ledger already is left alone.
 
 use super::{
-    Problem, Sharing,
+    Sharing, SharingError,
     values::{Form, Values},
 };
 use crate::blobs::Blobs;
@@ -77,15 +77,15 @@ impl Sharing {
         offer: &Offer<'_>,
         secret: &JobSecret,
         mut progress: impl FnMut(u32, u32),
-    ) -> Result<Provided, Problem> {
-        let values = Arc::new(Values::encode(table).map_err(Problem::Input)?);
+    ) -> Result<Provided, SharingError> {
+        let values = Arc::new(Values::encode(table).map_err(SharingError::Input)?);
         let frame = self.frame(table, &values, offer, secret)?;
         let id = frame.id();
         let blobs = match (frame.off_ledger, offer.blobs) {
             (false, _) => None,
             (true, Some(blobs)) => Some(blobs.clone()),
             (true, None) => {
-                return Err(Problem::Input(format!(
+                return Err(SharingError::Input(format!(
                     "a row has {} bytes of ciphertexts, and rows of more than {MAX_INLINE_BYTES} do not lie on the ledger: \
                      name a folder for them with --blobs",
                     frame.row_bytes()
@@ -100,7 +100,7 @@ impl Sharing {
         let (rows, already) = (frame.rows, there.len() as u32);
         let mut done = already;
         progress(done, rows);
-        let maker = Arc::new(Maker {
+        let maker = Arc::new(RowEncryptor {
             encryptor: Encryptor::new(offer.key, Randomness::Short),
             form: Form::new(&frame, offer.key)?,
             secret: secret.clone(),
@@ -109,7 +109,7 @@ impl Sharing {
             blobs,
             there,
         });
-        let mut under_way: JoinSet<Result<u32, Problem>> = JoinSet::new();
+        let mut under_way: JoinSet<Result<u32, SharingError>> = JoinSet::new();
         for batch in batches(&frame) {
             let maker = maker.clone();
             let made = tokio::task::spawn_blocking(move || maker.make(batch)).await??;
@@ -149,13 +149,13 @@ impl Sharing {
         values: &Values,
         offer: &Offer<'_>,
         secret: &JobSecret,
-    ) -> Result<SharedTable, Problem> {
+    ) -> Result<SharedTable, SharingError> {
         let classes = table.classes.as_ref().map(|classes| SharedClasses {
             column: classes.column.clone(),
             positive: classes.positive_name(),
             negative: classes.negative_name(),
         });
-        let rows = u32::try_from(values.len()).map_err(|_| Problem::Input("too many rows".into()))?;
+        let rows = u32::try_from(values.len()).map_err(|_| SharingError::Input("too many rows".into()))?;
         let content = hex::encode(values.digest(0..values.len()));
         let nonce =
             secret.derive(offer.to.analyst.to_string().as_bytes(), &format!("shared table {content}"));
@@ -174,13 +174,13 @@ impl Sharing {
             nonce: Bytes(nonce[..16].to_vec()),
         };
         frame.off_ledger |= frame.row_bytes() > MAX_INLINE_BYTES;
-        frame.validate().map_err(|e| Problem::Input(e.to_string()))?;
+        frame.validate().map_err(|e| SharingError::Input(e.to_string()))?;
         Ok(frame)
     }
 }
 
 /// Waits for one of the transactions under way; how many rows it recorded.
-async fn finished(under_way: &mut JoinSet<Result<u32, Problem>>) -> Result<u32, Problem> {
+async fn finished(under_way: &mut JoinSet<Result<u32, SharingError>>) -> Result<u32, SharingError> {
     under_way.join_next().await.map_or(Ok(0), |joined| joined?)
 }
 
@@ -194,7 +194,7 @@ fn batches(table: &SharedTable) -> impl Iterator<Item = Range<u32>> + use<> {
 }
 
 /// Makes a table's records.
-struct Maker {
+struct RowEncryptor {
     encryptor: Encryptor,
     form: Form,
     secret: JobSecret,
@@ -205,10 +205,10 @@ struct Maker {
     there: BTreeMap<u32, Content>,
 }
 
-impl Maker {
+impl RowEncryptor {
     /// Puts files that are missing into the folder. How many rows of a batch the ledger lacks, and they as the contract takes
     /// them; nothing where it has all.
-    fn make(&self, batch: Range<u32>) -> Result<Option<(u32, Vec<u8>)>, Problem> {
+    fn make(&self, batch: Range<u32>) -> Result<Option<(u32, Vec<u8>)>, SharingError> {
         if batch.clone().all(|row| self.is_there(row)) {
             return Ok(None);
         }
@@ -238,7 +238,7 @@ impl Maker {
 
     /// The ciphertexts of each row of a batch, one after the other. Full-range randomness: the owner of the key can take
     /// roots.
-    fn encrypt(&self, batch: Range<u32>) -> Result<Vec<Vec<u8>>, Problem> {
+    fn encrypt(&self, batch: Range<u32>) -> Result<Vec<Vec<u8>>, SharingError> {
         let rows = batch.start as usize..batch.end as usize;
         let inputs = hex::encode(self.values.digest(rows.clone()));
         let mut seed =
@@ -248,7 +248,7 @@ impl Maker {
         let plaintexts: Vec<Vec<_>> = rows.map(|row| self.form.pack(self.values.row(row))).collect();
         let each = plaintexts.first().map_or(1, Vec::len);
         let encrypted = self.encryptor.encrypt_fully(&plaintexts.concat(), &mut rng);
-        let encrypted = encrypted.map_err(|e| Problem::Input(e.to_string()))?;
+        let encrypted = encrypted.map_err(|e| SharingError::Input(e.to_string()))?;
         let bytes = Ciphertext::to_bytes_batch(self.encryptor.key(), &encrypted);
         Ok(bytes.chunks(each).map(<[Vec<u8>]>::concat).collect())
     }
@@ -314,7 +314,7 @@ mod tests {
             let text: String =
                 (0..9).map(|row| format!("{row},{}\n", if row == 8 { change } else { "5" })).collect();
             let rows = Table::parse(format!("a,b\n{text}").as_bytes(), &Columns::default()).unwrap();
-            let maker = Maker {
+            let maker = RowEncryptor {
                 encryptor: Encryptor::new(key.public(), Randomness::Short),
                 form: Form::new(&table, key.public()).unwrap(),
                 secret: JobSecret::new([secret; 32]),

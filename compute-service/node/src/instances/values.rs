@@ -1,6 +1,6 @@
 //! Rows as plaintexts and back: exact decimals, several in a plaintext.
 
-use super::Problem;
+use super::SharingError;
 use dataset::{Label, table::Table};
 use num_bigint::BigInt;
 use paillier::{EncryptionKey, packing::Packing};
@@ -89,7 +89,7 @@ fn require_places(table: &Table) -> Result<(), String> {
         let spread = if low == high { high.abs() } else { high - low };
         let lost = values().filter_map(|x| {
             let (units, is_exact) = decimal(x)?;
-            (!is_exact).then(|| (Decimal::from_units(units).to_f64() - x).abs())
+            (!is_exact).then(|| (Decimal::from_raw(units).to_f64() - x).abs())
         });
         if lost.fold(0.0, f64::max) > spread / 4096.0 {
             return Err(format!(
@@ -106,7 +106,7 @@ fn decimal(x: f64) -> Option<(i64, bool)> {
     let shortest = x.to_string().parse::<Decimal>().map(|decimal| (decimal, true));
     let rounded = || format!("{x:.9}").parse().map(|decimal| (decimal, false));
     let (decimal, exact) = shortest.or_else(|_| rounded()).ok()?;
-    (decimal.units() != GAP).then(|| (decimal.units(), exact))
+    (decimal.raw() != GAP).then(|| (decimal.raw(), exact))
 }
 
 /// How a row's values lie in plaintexts.
@@ -125,8 +125,9 @@ pub(super) struct Opened {
 
 impl Form {
     /// That of a table whose rows are encrypted under this key.
-    pub(super) fn new(table: &SharedTable, key: &EncryptionKey) -> Result<Self, Problem> {
-        let packing = Packing::new(key, SHARED_VALUE_BITS, 0).map_err(|e| Problem::Input(e.to_string()))?;
+    pub(super) fn new(table: &SharedTable, key: &EncryptionKey) -> Result<Self, SharingError> {
+        let packing =
+            Packing::new(key, SHARED_VALUE_BITS, 0).map_err(|e| SharingError::Input(e.to_string()))?;
         Ok(Self { packing, values: table.values(), has_label: table.classes.is_some() })
     }
 
@@ -152,7 +153,7 @@ impl Form {
             Some(units) if units == -SCALE => Some(Label::Negative),
             Some(_) => return Err("its label is neither of the two classes".into()),
         };
-        let value = |units: i64| (units != GAP).then(|| Decimal::from_units(units));
+        let value = |units: i64| (units != GAP).then(|| Decimal::from_raw(units));
         Ok(Opened { values: units.into_iter().map(value).collect(), label })
     }
 }
@@ -213,7 +214,7 @@ mod tests {
         let form = Form { packing, values: 4, has_label: true };
         let read = |row: &[i64]| form.unpack(&form.pack(row));
         let most = i64::MAX;
-        let values = [Some(most), Some(1 - most), None].map(|units| units.map(Decimal::from_units));
+        let values = [Some(most), Some(1 - most), None].map(|units| units.map(Decimal::from_raw));
         let opened = Opened { values: values.into(), label: Some(Label::Negative) };
         assert_eq!(read(&[most, 1 - most, GAP, -SCALE]), Ok(opened));
         assert!(read(&[1, 2, 3, 4]).unwrap_err().contains("classes"));

@@ -12,7 +12,7 @@ use crate::{
 };
 use dataset::table::Overview;
 use protocol::{Fault, JobSecret};
-use records::{Comparison, Ending, HorizontalSvm, Job, Phase};
+use records::{Comparison, HorizontalSvm, Job, Phase, Termination};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::horizontal::{self, HorizontalSvm as Training};
@@ -25,7 +25,7 @@ pub struct RowsReport {
     /// The node's party index.
     pub party: u32,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: Termination,
     /// What a provider's own table holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Overview>,
@@ -52,7 +52,7 @@ pub struct RowsReport {
 }
 
 impl Told for RowsReport {
-    fn ending(&self) -> &Ending {
+    fn ending(&self) -> &Termination {
         &self.ending
     }
 

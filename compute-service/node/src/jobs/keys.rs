@@ -12,7 +12,7 @@ use crate::{
 use key_generation::{Generation, Output, Private, Refresh};
 use paillier::KeyShare;
 use protocol::{Fault, Protocol, Role};
-use records::{Collusion, Ending, Fingerprint, Job, KeyGeneration, KeyRefresh, Kind, Outcome, Phase};
+use records::{Collusion, Fingerprint, Job, KeyGeneration, KeyRefresh, Kind, Outcome, Phase, Termination};
 use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
@@ -27,7 +27,7 @@ pub struct KeyReport {
     /// The node's party index.
     pub party: u32,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: Termination,
     /// Fingerprint of the key, hexadecimal.
     pub key: Fingerprint,
     /// Where the own share lies; an old member who leaves has none.
@@ -43,7 +43,7 @@ pub struct KeyReport {
 }
 
 impl Told for KeyReport {
-    fn ending(&self) -> &Ending {
+    fn ending(&self) -> &Termination {
         &self.ending
     }
 
@@ -64,7 +64,7 @@ impl NodeJob for KeyGeneration {
     }
 
     /// Of one that came to no key: to be opened should somebody ask who spoilt it.
-    fn keeps_secret(&self, ending: &Ending) -> bool {
+    fn keeps_secret(&self, ending: &Termination) -> bool {
         ending.outcome != Outcome::Finished
     }
 
@@ -112,7 +112,7 @@ impl NodeJob for KeyGeneration {
     }
 
     fn step(&self, progress: &Progress) -> Option<String> {
-        let is_sieved = progress.phase == Phase::Units;
+        let is_sieved = progress.phase == Phase::SieveShares;
         is_sieved.then(|| format!("negotiating a threshold key: batch {} of candidates", progress.round + 1))
     }
 
@@ -197,7 +197,7 @@ fn make_key<P: Protocol<Private = Private, Output = Output>>(
         true => output
             .share(&worker.job, worker.party, &private)
             .map_err(|e| e.to_string())
-            .and_then(|share| Keyring::of(&worker.config).add(&share).map(Some).map_err(|e| e.to_string())),
+            .and_then(|share| Keyring::open(&worker.config).add(&share).map(Some).map_err(|e| e.to_string())),
     };
     let share = match kept {
         Ok(share) => share,
@@ -236,7 +236,7 @@ fn dealt_with(config: &Config, job: &Job, party: u32) -> Result<Option<KeyShare>
         return Ok(None);
     }
     let share =
-        Keyring::of(config).find(&refresh.key.to_string()).map_err(|e| Fault::Input(e.to_string()))?;
+        Keyring::open(config).find(&refresh.key.to_string()).map_err(|e| Fault::Input(e.to_string()))?;
     key_generation::check_share(refresh, party, &share)?;
     Ok(Some(share))
 }

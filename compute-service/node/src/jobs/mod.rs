@@ -20,7 +20,7 @@ use crate::{
     worker::{Ended, Worker},
 };
 use protocol::{Committed, Fault, Protocol, Role, Status};
-use records::{Ending, Job, JobParams, JobView, Kind, Phase, Rules, Slot};
+use records::{Job, JobParams, JobView, Kind, Phase, Rules, Slot, Termination};
 use serde::{Deserialize, Serialize};
 use std::{sync::mpsc::Receiver, time::Instant};
 
@@ -38,7 +38,7 @@ pub(crate) trait NodeJob {
     }
 
     /// Whether the job's secret stays after this ending.
-    fn keeps_secret(&self, _: &Ending) -> bool {
+    fn keeps_secret(&self, _: &Termination) -> bool {
         false
     }
 
@@ -301,7 +301,7 @@ mod tests {
         let id: JobId = params.id();
         let job =
             Job { version: 1, id: id.clone(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 };
-        let ending = Ending {
+        let ending = Termination {
             version: 1,
             job: id,
             by: "Org1MSP".parse().unwrap(),

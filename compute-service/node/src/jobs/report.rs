@@ -2,12 +2,12 @@
 
 use super::Report;
 use crate::model::Model;
-use records::{Ending, Job, JobView};
+use records::{Job, JobView, Termination};
 use serde::Deserialize;
 
 /// What a report of a kind tells people.
 pub(crate) trait Told {
-    fn ending(&self) -> &Ending;
+    fn ending(&self) -> &Termination;
 
     /// Lines for people.
     fn lines(&self) -> Vec<String>;
@@ -78,7 +78,7 @@ impl Report {
     }
 
     /// How the job ended.
-    pub fn ending(&self) -> &Ending {
+    pub fn ending(&self) -> &Termination {
         self.told().ending()
     }
 

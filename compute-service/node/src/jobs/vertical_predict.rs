@@ -5,13 +5,13 @@ use crate::{
     config::Config,
     consent::{Review, Weigh, of},
     driver::{DriverError, Input},
-    predictions::{self, Asked},
+    predictions::{self, PredictionInput},
     report,
     worker::{Ended, Traffic, Worker},
 };
 use dataset::{Label, table::Overview};
 use protocol::Fault;
-use records::{Ending, Job, Phase, VerticalPredict};
+use records::{Job, Phase, Termination, VerticalPredict};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::vertical::Prediction;
@@ -24,7 +24,7 @@ pub struct PredictReport {
     /// The node's party index.
     pub party: u32,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: Termination,
     /// What the file of the new rows holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Overview>,
@@ -41,7 +41,7 @@ pub struct PredictReport {
 }
 
 impl Told for PredictReport {
-    fn ending(&self) -> &Ending {
+    fn ending(&self) -> &Termination {
         &self.ending
     }
 
@@ -65,7 +65,7 @@ impl NodeJob for VerticalPredict {
         let (config, job) = (&worker.config, &worker.job);
         let loaded = predictions::load(config, job, worker.party, self)
             .and_then(|asked| predictions::count(config, &job.id, self).map(|()| asked));
-        let Asked { parts, ids, classes, digest, overview } = match loaded {
+        let PredictionInput { parts, ids, classes, digest, overview } = match loaded {
             Ok(asked) => asked,
             Err(fault) => return worker.give_up(inputs, fault),
         };

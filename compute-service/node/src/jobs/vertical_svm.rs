@@ -12,7 +12,7 @@ use crate::{
 };
 use dataset::table::Overview;
 use protocol::{Fault, JobSecret};
-use records::{Bytes, Digest, Ending, Job, Judge, Phase, Publication, VerticalSvm};
+use records::{Bytes, Digest, Job, Judge, Phase, Publication, Termination, VerticalSvm};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::vertical::{Blinding, VerticalSvm as Training};
@@ -25,7 +25,7 @@ pub struct JobReport {
     /// The node's party index.
     pub party: u32,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: Termination,
     /// What the own table holds; of reports that are older than this field nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Overview>,
@@ -59,7 +59,7 @@ impl JobReport {
 }
 
 impl Told for JobReport {
-    fn ending(&self) -> &Ending {
+    fn ending(&self) -> &Termination {
         &self.ending
     }
 

@@ -171,7 +171,7 @@ fn insert(write: &WriteTransaction, job: &JobId, entry: &Entry) -> Result<()> {
 mod tests {
     use super::*;
     use crate::store::{Ended, Kept};
-    use records::{Ending, Outcome};
+    use records::{Outcome, Termination};
 
     fn job() -> JobId {
         JobId::from([0xaa; 32])
@@ -197,8 +197,12 @@ mod tests {
         fs::rename(path.join("moved"), &database).unwrap();
         let store = Store::open(path).unwrap();
         assert_eq!(store.standing(&job()).unwrap(), Standing::Ours);
-        let ending =
-            Ending { version: 1, job: job(), by: "Org1MSP".parse().unwrap(), outcome: Outcome::Finished };
+        let ending = Termination {
+            version: 1,
+            job: job(),
+            by: "Org1MSP".parse().unwrap(),
+            outcome: Outcome::Finished,
+        };
         store.forget(&job(), &Ended { kind: "x".into(), ending }, Kept::Nothing).unwrap();
         assert_eq!(store.standing(&job()).unwrap(), Standing::Unknown);
     }

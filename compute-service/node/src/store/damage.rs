@@ -104,7 +104,7 @@ mod tests {
         for job in 0..40 {
             let job = JobId::from([job; 32]);
             store.secret(&job).unwrap();
-            store.pin(&job, &[7; 32]).unwrap();
+            store.bind_inputs(&job, &[7; 32]).unwrap();
         }
         drop(store);
         fs::read(dir.path().join("node.redb")).unwrap()
@@ -121,7 +121,7 @@ mod tests {
             let job = JobId::from([job; 32]);
             store.has_secret(&job)?;
             store.facts(&job)?;
-            store.pin(&job, &[7; 32])?;
+            store.bind_inputs(&job, &[7; 32])?;
         }
         Ok(())
     }

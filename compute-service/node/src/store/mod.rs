@@ -11,10 +11,10 @@ pub use accepted::Standing;
 
 use crate::{
     directory::make_private,
-    facts::{Fact, Located},
+    facts::{LedgerEvent, Positioned},
 };
 use protocol::JobSecret;
-use records::{Body, Ending, JobId, Slot, key};
+use records::{Body, JobId, Slot, Termination, key};
 use redb::{
     AccessGuard, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
     WriteTransaction,
@@ -59,7 +59,7 @@ pub struct Ended {
     /// What kind of job it was.
     pub kind: String,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: Termination,
 }
 
 /// What is kept of a job that is over, beside its ending.
@@ -271,12 +271,12 @@ impl Store {
     ///
     /// # Errors
     /// A failing database.
-    pub fn append(&self, facts: &[Located], position: Position) -> Result<()> {
+    pub fn append(&self, facts: &[Positioned], position: Position) -> Result<()> {
         self.commit_block(position, |write| Self::add_facts(write, facts))
     }
 
     /// Adds facts about jobs to a transaction.
-    pub(crate) fn add_facts(write: &WriteTransaction, facts: &[Located]) -> Result<()> {
+    pub(crate) fn add_facts(write: &WriteTransaction, facts: &[Positioned]) -> Result<()> {
         let mut table = db(write.open_table(FACTS))?;
         for located in facts {
             let job = located.fact.job().to_string();
@@ -294,7 +294,7 @@ impl Store {
     ///
     /// # Errors
     /// A failing database.
-    pub fn facts(&self, job: &JobId) -> Result<Vec<Located>> {
+    pub fn facts(&self, job: &JobId) -> Result<Vec<Positioned>> {
         self.read(|read| {
             let table = db(read.open_table(FACTS))?;
             let job = job.to_string();
@@ -353,7 +353,7 @@ impl Store {
     ///
     /// # Errors
     /// A failing database.
-    pub fn pin(&self, job: &JobId, digest: &[u8; 32]) -> Result<bool> {
+    pub fn bind_inputs(&self, job: &JobId, digest: &[u8; 32]) -> Result<bool> {
         self.write(Durability::Immediate, |write| {
             let mut table = db(write.open_table(PINS))?;
             let known = db(table.get(job.to_string().as_str()))?.map(|bytes| bytes.value() == digest);
@@ -435,7 +435,7 @@ impl Store {
                 Kept::Secret => {
                     let is_posted = |bytes: &[u8]| {
                         let located = serde_json::from_slice(bytes);
-                        matches!(located, Ok(Located { fact: Fact::Posted(_), .. }))
+                        matches!(located, Ok(Positioned { fact: LedgerEvent::Posted(_), .. }))
                     };
                     db(facts.retain_in(of_job, |_, bytes| !is_posted(bytes)))?;
                 }
@@ -476,7 +476,7 @@ fn secret_in(found: Option<AccessGuard<&[u8]>>) -> Option<JobSecret> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Creator, Fact};
+    use crate::facts::{Creator, LedgerEvent};
     use records::{Bytes, Outcome, Phase, SeedOpen};
     use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -484,11 +484,15 @@ mod tests {
         name.repeat(64).parse().unwrap()
     }
 
-    fn located(name: &str, block: u64) -> Located {
-        let ending =
-            Ending { version: 1, job: job(name), by: "Org1MSP".parse().unwrap(), outcome: Outcome::Finished };
+    fn located(name: &str, block: u64) -> Positioned {
+        let ending = Termination {
+            version: 1,
+            job: job(name),
+            by: "Org1MSP".parse().unwrap(),
+            outcome: Outcome::Finished,
+        };
         let creator = Creator { msp_id: "Org1MSP".parse().unwrap(), key_hash: [0; 32].into() };
-        Located { block, tx_id: format!("tx{block}"), creator, bytes: 1, fact: Fact::Ended(ending) }
+        Positioned { block, tx_id: format!("tx{block}"), creator, bytes: 1, fact: LedgerEvent::Ended(ending) }
     }
 
     fn body_of(byte: u8) -> Body {
@@ -506,7 +510,7 @@ mod tests {
             let slot = Slot { phase: Phase::SeedOpen, round: 0, party: 0, chunk };
             store.keep(&job("a"), &slot, &Body::SeedOpen(SeedOpen { seed: Bytes(vec![1; 4000]) })).unwrap();
         }
-        let Fact::Ended(ending) = located("a", 1).fact else { unreachable!() };
+        let LedgerEvent::Ended(ending) = located("a", 1).fact else { unreachable!() };
         store.forget(&job("a"), &Ended { kind: "x".into(), ending }, Kept::Nothing).unwrap();
         let before = store.usage().unwrap().0;
         assert!(store.compact_if_worthwhile().unwrap());
@@ -535,7 +539,7 @@ mod tests {
             store.append(&[located("a", 2)], Position { next_block: 3 }).unwrap();
             store.keep(&job("a"), &slot, &body).unwrap();
             assert!(store.is_known_ledger(&[1; 32]).unwrap());
-            assert!(store.pin(&job("a"), &[1; 32]).unwrap());
+            assert!(store.bind_inputs(&job("a"), &[1; 32]).unwrap());
             *store.secret(&job("a")).unwrap().expose()
         };
         let store = Store::open(dir.path()).unwrap();
@@ -547,8 +551,11 @@ mod tests {
         assert_eq!(store.outbox(&job("a"), &slot).unwrap(), Some(body));
         assert_eq!(store.outbox(&job("b"), &slot).unwrap(), None);
         assert_eq!(*store.secret(&job("a")).unwrap().expose(), secret);
-        assert!(store.pin(&job("a"), &[1; 32]).unwrap() && store.pin(&job("b"), &[2; 32]).unwrap());
-        assert!(!store.pin(&job("a"), &[2; 32]).unwrap(), "other data for a job that has begun");
+        assert!(
+            store.bind_inputs(&job("a"), &[1; 32]).unwrap()
+                && store.bind_inputs(&job("b"), &[2; 32]).unwrap()
+        );
+        assert!(!store.bind_inputs(&job("a"), &[2; 32]).unwrap(), "other data for a job that has begun");
         assert!(store.open_secret(&job("c")).unwrap().is_none());
         let secret = *store.secret(&job("c")).unwrap().expose();
         for _ in 0..2 {
@@ -557,7 +564,7 @@ mod tests {
         }
         let other = *store.secret(&job("b")).unwrap().expose();
         store.keep(&job("b"), &slot, &body_of(4)).unwrap();
-        let Fact::Ended(ending) = located("a", 1).fact else { unreachable!() };
+        let LedgerEvent::Ended(ending) = located("a", 1).fact else { unreachable!() };
         let ended = Ended { kind: "vertical-svm".into(), ending };
         for _ in 0..2 {
             store.forget(&job("a"), &ended, Kept::Nothing).unwrap();
@@ -567,7 +574,7 @@ mod tests {
                 (vec![], None)
             );
             assert!(!store.has_secret(&job("a")).unwrap());
-            assert!(store.pin(&job("a"), &[3; 32]).unwrap());
+            assert!(store.bind_inputs(&job("a"), &[3; 32]).unwrap());
         }
         // Another job keeps what is its own.
         assert_eq!(store.jobs().unwrap(), [job("b")]);

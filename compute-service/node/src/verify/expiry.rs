@@ -20,7 +20,7 @@ impl Expiry {
     ///
     /// # Errors
     /// What is wrong with a reminder of the job. A clock that is not its writer's own does not count.
-    pub(super) fn note(
+    pub(super) fn record(
         &mut self,
         transaction: &TransactionInfo,
         chaincode: &str,

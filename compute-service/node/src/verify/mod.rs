@@ -5,7 +5,7 @@ mod expiry;
 mod validation;
 
 use crate::{
-    facts::{Fact, Located},
+    facts::{LedgerEvent, Positioned},
     jobs::{self, Replayed},
     ledger,
 };
@@ -13,7 +13,7 @@ use expiry::Expiry;
 use gateway_client::{Block, Checkpoint, Network, TransactionInfo, TxValidationCode};
 use msp::{Identity, Msps};
 use protocol::Committed;
-use records::{Acceptance, Ending, Job, JobId, MspId, Outcome, Record, Rules, Slot};
+use records::{Acceptance, Job, JobId, MspId, Outcome, Record, Rules, Slot, Termination};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use validation::{Found, Validation};
@@ -26,7 +26,7 @@ pub struct Verification {
     /// Its participants.
     pub participants: Vec<MspId>,
     /// How it ended on the ledger.
-    pub ending: Option<Ending>,
+    pub ending: Option<Termination>,
     /// Number of blocks whose hashes were followed.
     pub blocks: u64,
     /// Number of the job's transactions whose signatures were checked.
@@ -101,7 +101,7 @@ pub struct Replay<'a> {
     acceptances: BTreeMap<u32, Acceptance>,
     posted: BTreeSet<Slot>,
     proofs: u64,
-    ending: Option<Ending>,
+    ending: Option<Termination>,
     expiry: Expiry,
     protocol: Option<Box<dyn Replayed>>,
     defects: Vec<String>,
@@ -185,7 +185,7 @@ impl<'a> Replay<'a> {
             |transaction: &&TransactionInfo| transaction.validation_code == TxValidationCode::Valid;
         for transaction in transactions.iter().filter(is_valid) {
             let job = self.job.as_ref().map(|(job, rules)| (job, rules, &self.posted));
-            if let Err(defect) = self.expiry.note(transaction, chaincode, &self.id, job) {
+            if let Err(defect) = self.expiry.record(transaction, chaincode, &self.id, job) {
                 self.defects
                     .push(format!("block {block}, transaction {}: {defect}", transaction.transaction_id));
             }
@@ -208,13 +208,13 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn fact(&mut self, located: &Located) -> Result<(), String> {
+    fn fact(&mut self, located: &Positioned) -> Result<(), String> {
         match &located.fact {
-            Fact::Proposed(job) if job.proposer != located.creator.msp_id => {
+            LedgerEvent::Proposed(job) if job.proposer != located.creator.msp_id => {
                 Err(format!("{} proposed the job as {}", located.creator.msp_id, job.proposer))
             }
-            Fact::Proposed(job) => self.proposed(job),
-            Fact::Accepted(acceptance) => {
+            LedgerEvent::Proposed(job) => self.proposed(job),
+            LedgerEvent::Accepted(acceptance) => {
                 let (job, _) = self.job.as_ref().ok_or("an acceptance before the proposal")?;
                 let creator = &located.creator;
                 let expected = job.params.participants.get(acceptance.party as usize);
@@ -229,8 +229,8 @@ impl<'a> Replay<'a> {
                     Some(_) => Err(format!("{} accepted twice", creator.msp_id)),
                 }
             }
-            Fact::Posted(record) => self.posted(located, record),
-            Fact::Ended(ending) => self.ended(located, ending),
+            LedgerEvent::Posted(record) => self.posted(located, record),
+            LedgerEvent::Ended(ending) => self.ended(located, ending),
         }
     }
 
@@ -247,7 +247,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn posted(&mut self, located: &Located, record: &Record) -> Result<(), String> {
+    fn posted(&mut self, located: &Positioned, record: &Record) -> Result<(), String> {
         let slot = record.slot;
         let (job, rules) = self.job.as_ref().ok_or("a record before the proposal")?;
         if self.ending.is_some() {
@@ -256,14 +256,16 @@ impl<'a> Replay<'a> {
         if self.acceptances.len() < job.params.participants.len() {
             return Err(format!("{slot} was posted before all had accepted"));
         }
-        rules.check(&slot, &record.body, &record.used).map_err(|violation| violation.to_string())?;
+        rules.check(&slot, &record.body, &record.contributors).map_err(|violation| violation.to_string())?;
         let acceptance = self.acceptances.get(&slot.party).ok_or("a record of a stranger")?;
         if (&acceptance.msp_id, &acceptance.key_hash) != (&located.creator.msp_id, &located.creator.key_hash)
             || record.msp_id != acceptance.msp_id
         {
             return Err(format!("{slot} was signed by {} with another key", located.creator.msp_id));
         }
-        if let Some(missing) = rules.first_missing(&slot, &record.used, |need| self.posted.contains(need)) {
+        if let Some(missing) =
+            rules.first_missing(&slot, &record.contributors, |need| self.posted.contains(need))
+        {
             return Err(format!("{slot} was posted before {missing}"));
         }
         if !self.posted.insert(slot) {
@@ -285,7 +287,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    fn ended(&mut self, located: &Located, ending: &Ending) -> Result<(), String> {
+    fn ended(&mut self, located: &Positioned, ending: &Termination) -> Result<(), String> {
         let (job, rules) = self.job.as_ref().ok_or("an ending before the proposal")?;
         let by = &located.creator.msp_id;
         let party = job.params.party(by).ok_or_else(|| format!("{by}, no participant, ended the job"))?;
@@ -318,7 +320,7 @@ impl<'a> Replay<'a> {
     pub fn finish(mut self) -> Option<Verification> {
         let (job, _) = self.job?;
         let indicators = self.protocol.as_ref().and_then(|protocol| protocol.result());
-        let finished = matches!(&self.ending, Some(Ending { outcome: Outcome::Finished, .. }));
+        let finished = matches!(&self.ending, Some(Termination { outcome: Outcome::Finished, .. }));
         if finished && indicators.is_none() && self.defects.is_empty() {
             self.defects.push("the job is said to be finished, but records are missing".into());
         }
@@ -352,9 +354,9 @@ mod tests {
         KeyHash(Digest::of(key.as_bytes()))
     }
 
-    fn located(org: usize, key: &str, fact: Fact) -> Located {
+    fn located(org: usize, key: &str, fact: LedgerEvent) -> Positioned {
         let creator = Creator { msp_id: format!("Org{org}MSP").parse().unwrap(), key_hash: key_hash(key) };
-        Located { block: 1, tx_id: "tx".into(), creator, bytes: 1, fact }
+        Positioned { block: 1, tx_id: "tx".into(), creator, bytes: 1, fact }
     }
 
     fn job() -> Job {
@@ -363,9 +365,9 @@ mod tests {
         Job { version: VERSION, id: params.id(), params, proposer: "Org1MSP".parse().unwrap(), proposed: 0 }
     }
 
-    fn acceptance(job: &Job, party: u32) -> Fact {
+    fn acceptance(job: &Job, party: u32) -> LedgerEvent {
         let msp_id = job.params.participants[party as usize].clone();
-        Fact::Accepted(Acceptance {
+        LedgerEvent::Accepted(Acceptance {
             version: VERSION,
             job: job.id.clone(),
             party,
@@ -374,27 +376,32 @@ mod tests {
         })
     }
 
-    fn ending(job: &Job, by: &str) -> Fact {
+    fn ending(job: &Job, by: &str) -> LedgerEvent {
         let outcome = Outcome::Aborted("enough".into());
-        Fact::Ended(Ending { version: VERSION, job: job.id.clone(), by: by.parse().unwrap(), outcome })
+        LedgerEvent::Ended(Termination {
+            version: VERSION,
+            job: job.id.clone(),
+            by: by.parse().unwrap(),
+            outcome,
+        })
     }
 
     #[test]
     fn who_writes_in_anothers_name_is_a_defect() {
         let job = job();
         let mut replay = Replay::new(job.id.clone(), None);
-        let mut defect = |located: Located| replay.fact(&located).unwrap_err();
+        let mut defect = |located: Positioned| replay.fact(&located).unwrap_err();
         assert_eq!(defect(located(1, "k", acceptance(&job, 0))), "an acceptance before the proposal");
         assert_eq!(
-            defect(located(2, "k", Fact::Proposed(job.clone()))),
+            defect(located(2, "k", LedgerEvent::Proposed(job.clone()))),
             "Org2MSP proposed the job as Org1MSP"
         );
         let forged = Job { id: JobId::from([0x00; 32]), ..job.clone() };
-        assert!(defect(located(1, "k", Fact::Proposed(forged))).contains("hash of its parameters"));
-        replay.fact(&located(1, "k", Fact::Proposed(job.clone()))).unwrap();
+        assert!(defect(located(1, "k", LedgerEvent::Proposed(forged))).contains("hash of its parameters"));
+        replay.fact(&located(1, "k", LedgerEvent::Proposed(job.clone()))).unwrap();
         replay.fact(&located(1, "k", acceptance(&job, 0))).unwrap();
 
-        let mut defect = |located: Located| replay.fact(&located).unwrap_err();
+        let mut defect = |located: Positioned| replay.fact(&located).unwrap_err();
         assert_eq!(defect(located(3, "k", acceptance(&job, 1))), "Org3MSP accepted as party 1");
         assert_eq!(defect(located(2, "other", acceptance(&job, 1))), "Org2MSP accepted as party 1");
         assert_eq!(defect(located(1, "k", acceptance(&job, 0))), "Org1MSP accepted twice");
@@ -406,9 +413,9 @@ mod tests {
             slot,
             msp_id: "Org1MSP".parse().unwrap(),
             body,
-            used: Vec::new(),
+            contributors: Vec::new(),
         };
-        let early = located(1, "k", Fact::Posted(Box::new(record.clone())));
+        let early = located(1, "k", LedgerEvent::Posted(Box::new(record.clone())));
         assert!(defect(early.clone()).contains("before all had accepted"));
         assert_eq!(
             defect(located(4, "k", ending(&job, "Org4MSP"))),
@@ -420,9 +427,9 @@ mod tests {
         for org in [2, 3] {
             replay.fact(&located(org, "k", acceptance(&job, org as u32 - 1))).unwrap();
         }
-        let mut defect = |located: Located| replay.fact(&located).unwrap_err();
+        let mut defect = |located: Positioned| replay.fact(&located).unwrap_err();
         assert!(defect(early).contains("was posted before"), "its barrier is not met");
-        let stolen = located(2, "k", Fact::Posted(Box::new(record)));
+        let stolen = located(2, "k", LedgerEvent::Posted(Box::new(record)));
         assert!(defect(stolen).contains("signed by Org2MSP"));
         replay.fact(&located(1, "k", ending(&job, "Org1MSP"))).unwrap();
         assert_eq!(

@@ -3,7 +3,7 @@
 use super::candidates::Summands;
 use super::pairwise::{Pattern, Product};
 use super::shamir::Sharing;
-use super::{Fault, Group, Message, check};
+use super::{Group, KeygenError, Message, check};
 use crate::hash::Transcript;
 use crate::{prime, random};
 use modexp::{Modulus, Secret};
@@ -93,13 +93,13 @@ pub fn all_powers(group: Group, n: &BigUint, p: &BigUint, q: &BigUint, coin: &[u
 ///
 /// # Errors
 /// A member that published a wrong number of values, or one out of range.
-pub fn check_powers(published: &[Message], moduli: &[&BigUint]) -> Result<(), Fault> {
+pub fn check_powers(published: &[Message], moduli: &[&BigUint]) -> Result<(), KeygenError> {
     for (powers, party) in published.iter().zip(0..) {
         if powers.len() != moduli.len() {
-            return Err(Fault::Member { party, reason: "a wrong number of values" });
+            return Err(KeygenError::Member { party, reason: "a wrong number of values" });
         }
         if powers.iter().zip(moduli).any(|(power, n)| power >= n) {
-            return Err(Fault::Member { party, reason: "a value out of range" });
+            return Err(KeygenError::Member { party, reason: "a value out of range" });
         }
     }
     Ok(())
@@ -151,7 +151,7 @@ pub fn share_gcd(
 ///
 /// # Errors
 /// A member that sent a wrong number of values, or one out of range.
-pub fn gcd_share(group: Group, n: &BigUint, received: &[Message]) -> Result<Message, Fault> {
+pub fn gcd_share(group: Group, n: &BigUint, received: &[Message]) -> Result<Message, KeygenError> {
     check(received, 3, n)?;
     let sharing = Sharing::of(group, n.clone());
     let sum = sharing.add(received);
@@ -163,7 +163,7 @@ pub fn gcd_share(group: Group, n: &BigUint, received: &[Message]) -> Result<Mess
 ///
 /// # Errors
 /// A member that published a wrong number of values, or one out of range.
-pub fn gcd_is_one(group: Group, n: &BigUint, published: &[Message]) -> Result<bool, Fault> {
+pub fn gcd_is_one(group: Group, n: &BigUint, published: &[Message]) -> Result<bool, KeygenError> {
     check(published, 1, n)?;
     let opened = &Sharing::of(group, n.clone()).open(published)[0];
     Ok(opened.gcd(n).is_one())

@@ -2,7 +2,7 @@
 
 use super::pairwise::{Pattern, Product, own_bits};
 use super::shamir::Sharing;
-use super::{Fault, Group, Message, Multiplication, check};
+use super::{Group, KeygenError, Message, Multiplication, check};
 use crate::hash::Transcript;
 use crate::{prime, random};
 use num_bigint::BigUint;
@@ -41,13 +41,13 @@ impl Plan {
     /// # Errors
     /// A size below 256, above 4,096 (4,000 where members multiply pairwise), not a multiple of 16, or too short for so
     /// many members.
-    pub fn new(group: Group, bits: u64) -> Result<Self, Fault> {
+    pub fn new(group: Group, bits: u64) -> Result<Self, KeygenError> {
         let supported = 2 * modexp::MIN_BITS..=modexp::MAX_BITS;
         if !supported.contains(&bits) || !bits.is_multiple_of(16) {
-            return Err(Fault::Parameters("a modulus has 256 to 4,096 bits, a multiple of 16"));
+            return Err(KeygenError::Parameters("a modulus has 256 to 4,096 bits, a multiple of 16"));
         }
         if group.multiplication == Multiplication::Pairwise && own_bits(bits) > modexp::MAX_BITS {
-            return Err(Fault::Parameters(
+            return Err(KeygenError::Parameters(
                 "a modulus has at most 4,000 bits where members multiply pairwise",
             ));
         }
@@ -82,7 +82,7 @@ impl Plan {
             }
         }
         if words.is_empty() {
-            return Err(Fault::Parameters("the modulus is too short for so many members"));
+            return Err(KeygenError::Parameters("the modulus is too short for so many members"));
         }
         Ok(Self {
             group,
@@ -196,7 +196,7 @@ impl Plan {
     ///
     /// # Errors
     /// A member that sent a wrong number of values, or one out of range.
-    pub fn reduced(&self, received: &[Message], count: usize) -> Result<Message, Fault> {
+    pub fn reduced(&self, received: &[Message], count: usize) -> Result<Message, KeygenError> {
         check(received, count, self.small.modulus())?;
         Ok(self.small.add(received))
     }
@@ -205,7 +205,7 @@ impl Plan {
     ///
     /// # Errors
     /// A member that sent a wrong number of values, or one out of range.
-    pub fn check_units(&self, received: &[Message], count: usize) -> Result<(), Fault> {
+    pub fn check_units(&self, received: &[Message], count: usize) -> Result<(), KeygenError> {
         check(received, count, self.small.modulus())
     }
 
@@ -272,7 +272,7 @@ impl Plan {
     ///
     /// # Errors
     /// A member that sent a wrong number of values, or one out of range.
-    pub fn share_products(&self, received: &[Message], count: usize) -> Result<Message, Fault> {
+    pub fn share_products(&self, received: &[Message], count: usize) -> Result<Message, KeygenError> {
         check(received, 3 * count, self.large.modulus())?;
         let sum = self.large.add(received);
         let product = self.large.mul(&sum[..count], &sum[count..2 * count]);
@@ -283,11 +283,11 @@ impl Plan {
     ///
     /// # Errors
     /// A wrong number of values or one out of range, or an N that cannot come from candidates.
-    pub fn open_products(&self, published: &[Message], count: usize) -> Result<Vec<BigUint>, Fault> {
+    pub fn open_products(&self, published: &[Message], count: usize) -> Result<Vec<BigUint>, KeygenError> {
         check(published, count, self.large.modulus())?;
         let products = self.large.open(published);
         if products.iter().any(|n| n.bits() != self.bits || !(n % &self.form).is_one()) {
-            return Err(Fault::Together("the shares of N do not fit together"));
+            return Err(KeygenError::Together("the shares of N do not fit together"));
         }
         Ok(products)
     }
@@ -450,7 +450,7 @@ mod tests {
             change(&mut shares);
             plan.open_products(&shares, COUNT).unwrap_err()
         };
-        let member = |party, reason| Fault::Member { party, reason };
+        let member = |party, reason| KeygenError::Member { party, reason };
         assert_eq!(
             refused(&|s| {
                 s[1].pop();
@@ -458,7 +458,10 @@ mod tests {
             member(1, "a wrong number of values")
         );
         assert_eq!(refused(&|s| s[2][3] = plan.large.modulus().clone()), member(2, "a value out of range"));
-        assert_eq!(refused(&|s| s[2][3] += 1u32), Fault::Together("the shares of N do not fit together"));
+        assert_eq!(
+            refused(&|s| s[2][3] += 1u32),
+            KeygenError::Together("the shares of N do not fit together")
+        );
         let units = vec![vec![BigUint::ZERO; COUNT], vec![plan.small.modulus().clone(); COUNT]];
         assert_eq!(plan.check_units(&units, COUNT), Err(member(1, "a value out of range")));
         assert_eq!(plan.reduced(&units, COUNT), Err(member(1, "a value out of range")));

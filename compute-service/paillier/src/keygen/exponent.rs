@@ -2,7 +2,7 @@
 
 use super::pairwise::{Pattern, Product};
 use super::shamir::Sharing;
-use super::{Fault, Group, Message, check};
+use super::{Group, KeygenError, Message, check};
 use crate::key::factorial;
 use crate::random;
 use crate::threshold::STATISTICAL;
@@ -53,9 +53,9 @@ impl Opening {
     ///
     /// # Errors
     /// Not the summand of one product.
-    pub fn publish(&self, summand: &Message) -> Result<Message, Fault> {
+    pub fn publish(&self, summand: &Message) -> Result<Message, KeygenError> {
         let ([summand], m) = (summand.as_slice(), self.sharing.modulus()) else {
-            return Err(Fault::Parameters("θ comes from one product"));
+            return Err(KeygenError::Parameters("θ comes from one product"));
         };
         let plain = (&self.n + 1u32) * &self.beta + &self.n * &self.multiple;
         Ok(vec![(plain + m - summand % m) % m])
@@ -84,7 +84,7 @@ impl Opening {
     ///
     /// # Errors
     /// A member that sent a wrong number of values, or one out of range.
-    pub fn share(&self, received: &[Message]) -> Result<Message, Fault> {
+    pub fn share(&self, received: &[Message]) -> Result<Message, KeygenError> {
         check(received, 3, self.sharing.modulus())?;
         let sum = self.sharing.add(received);
         let product = self.sharing.mul(&sum[..1], &sum[1..2]);
@@ -95,7 +95,7 @@ impl Opening {
     ///
     /// # Errors
     /// A member that published a wrong number of values, or one out of range.
-    pub fn open(&self, published: &[Message]) -> Result<(BigUint, BigInt), Fault> {
+    pub fn open(&self, published: &[Message]) -> Result<(BigUint, BigInt), KeygenError> {
         let opened = opened(self.group, &self.n, published)?;
         let mut summand = -BigInt::from(&self.n * &self.multiple);
         if self.group.is_first() {
@@ -109,13 +109,13 @@ impl Opening {
 ///
 /// # Errors
 /// A member that published a wrong number of values, or one out of range.
-pub fn opened(group: Group, n: &BigUint, published: &[Message]) -> Result<BigUint, Fault> {
+pub fn opened(group: Group, n: &BigUint, published: &[Message]) -> Result<BigUint, KeygenError> {
     let bits = opening_bits(n, group.parties);
     let sharing = Sharing::above(bits, group);
     check(published, 1, sharing.modulus())?;
     let opened = sharing.open(published).swap_remove(0);
     match opened.bits() > bits {
-        true => Err(Fault::Together("the shares of θ do not fit together")),
+        true => Err(KeygenError::Together("the shares of θ do not fit together")),
         false => Ok(opened),
     }
 }
@@ -178,10 +178,10 @@ impl IntegerSharing {
     ///
     /// # Errors
     /// A dealer whose number is too long.
-    pub fn add(&self, received: &[BigUint]) -> Result<BigUint, Fault> {
+    pub fn add(&self, received: &[BigUint]) -> Result<BigUint, KeygenError> {
         let each = self.share_bits() - u64::from(self.dealers.next_power_of_two().ilog2());
         match received.iter().zip(0..).find(|(share, _)| share.bits() > each) {
-            Some((_, party)) => Err(Fault::Member { party, reason: "a share out of range" }),
+            Some((_, party)) => Err(KeygenError::Member { party, reason: "a share out of range" }),
             None => Ok(received.iter().sum()),
         }
     }
@@ -210,6 +210,6 @@ mod tests {
         let mut received = vec![BigUint::ZERO; 4];
         received[2] = BigUint::one() << sharing.share_bits();
         let error = sharing.add(&received).unwrap_err();
-        assert_eq!(error, Fault::Member { party: 2, reason: "a share out of range" });
+        assert_eq!(error, KeygenError::Member { party: 2, reason: "a share out of range" });
     }
 }

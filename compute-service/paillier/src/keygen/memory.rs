@@ -4,7 +4,7 @@ use super::candidates::{Plan, Summands};
 use super::exponent::{IntegerSharing, Opening, opening_bits};
 use super::pairwise::{OwnKey, Peers, Product};
 use super::refresh::Refresh;
-use super::{Fault, Group, Message, Multiplication, assembly, biprimality, deliver, seal};
+use super::{Group, KeygenError, Message, Multiplication, assembly, biprimality, deliver, seal};
 use crate::key::{EncryptionKey, PublicKey, factorial};
 use crate::random;
 use crate::threshold::KeyShare;
@@ -63,9 +63,9 @@ pub fn generate<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send>(
     batch: usize,
     purpose: &str,
     rng: &mut R,
-) -> Result<(PublicKey, Vec<KeyShare>, Statistics), Fault> {
+) -> Result<(PublicKey, Vec<KeyShare>, Statistics), KeygenError> {
     if !(2..=parties).contains(&quorum) {
-        return Err(Fault::Parameters("a quorum must be in 2..=n"));
+        return Err(KeygenError::Parameters("a quorum must be in 2..=n"));
     }
     let mut run = Run::new(multiplication, parties, bits, rng)?;
     loop {
@@ -84,7 +84,12 @@ fn bytes32(rng: &mut impl CryptoRng) -> [u8; 32] {
 }
 
 impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
-    fn new(multiplication: Multiplication, parties: u32, bits: u64, rng: &mut R) -> Result<Self, Fault> {
+    fn new(
+        multiplication: Multiplication,
+        parties: u32,
+        bits: u64,
+        rng: &mut R,
+    ) -> Result<Self, KeygenError> {
         let groups: Vec<Group> = (0..parties)
             .map(|index| Group::with(multiplication, parties, index))
             .collect::<Result<_, _>>()?;
@@ -100,16 +105,16 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
     /// One step of every member, side by side.
     fn each<T: Send>(
         &mut self,
-        step: impl Fn(Group, &mut R) -> Result<T, Fault> + Sync,
-    ) -> Result<Vec<T>, Fault> {
+        step: impl Fn(Group, &mut R) -> Result<T, KeygenError> + Sync,
+    ) -> Result<Vec<T>, KeygenError> {
         self.groups.par_iter().zip(&mut self.rngs).map(|(group, rng)| step(*group, rng)).collect()
     }
 
     /// A step whose results go to each member in private.
     fn send(
         &mut self,
-        step: impl Fn(Group, &mut R) -> Result<Vec<Message>, Fault> + Sync,
-    ) -> Result<Vec<Vec<Message>>, Fault> {
+        step: impl Fn(Group, &mut R) -> Result<Vec<Message>, KeygenError> + Sync,
+    ) -> Result<Vec<Vec<Message>>, KeygenError> {
         let sent = self.each(step)?;
         self.statistics.bytes += sent.iter().flatten().map(size).sum::<usize>() / self.groups.len();
         Ok(deliver(sent))
@@ -119,8 +124,8 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
     fn publish(
         &mut self,
         name: &str,
-        step: impl Fn(Group, &mut R) -> Result<Message, Fault> + Sync,
-    ) -> Result<Vec<Message>, Fault> {
+        step: impl Fn(Group, &mut R) -> Result<Message, KeygenError> + Sync,
+    ) -> Result<Vec<Message>, KeygenError> {
         let session = self.session;
         let name = format!("{name} {}", self.statistics.batches);
         let sealed = self.each(|group, rng| {
@@ -130,7 +135,10 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         let mut messages = Vec::with_capacity(sealed.len());
         for ((commitment, salt, message), party) in sealed.into_iter().zip(0..) {
             if seal(&session, &name, party, &salt, &message) != commitment {
-                return Err(Fault::Member { party, reason: "opened something else than it committed to" });
+                return Err(KeygenError::Member {
+                    party,
+                    reason: "opened something else than it committed to",
+                });
             }
             messages.push(message);
         }
@@ -139,7 +147,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
     }
 
     /// What the members need before the first batch.
-    fn start(&mut self, multiplication: Multiplication) -> Result<(), Fault> {
+    fn start(&mut self, multiplication: Multiplication) -> Result<(), KeygenError> {
         let parties = self.groups.len();
         match multiplication {
             Multiplication::Minority => {
@@ -164,7 +172,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
     }
 
     /// A pairwise multiplication: all members' summands.
-    fn multiply(&mut self, products: &[Product]) -> Result<Vec<Message>, Fault> {
+    fn multiply(&mut self, products: &[Product]) -> Result<Vec<Message>, KeygenError> {
         let peers = std::mem::take(&mut self.peers);
         let of = |g: Group| (&products[g.index() as usize], &peers[g.index() as usize]);
         let offers = self.each(|g, rng| {
@@ -190,7 +198,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
     }
 
     /// All members' summands of `count` candidates p and as many q, without small factors.
-    fn summands(&mut self, count: usize) -> Result<Batch, Fault> {
+    fn summands(&mut self, count: usize) -> Result<Batch, KeygenError> {
         let plans = self.plans.clone();
         let plan = |group: Group| &plans[group.index() as usize];
         if !self.peers.is_empty() {
@@ -229,7 +237,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
     }
 
     /// All members' shares of every N, to be published.
-    fn products(&mut self, summands: &Batch, count: usize) -> Result<Vec<Message>, Fault> {
+    fn products(&mut self, summands: &Batch, count: usize) -> Result<Vec<Message>, KeygenError> {
         let plans = self.plans.clone();
         if !self.peers.is_empty() {
             let products: Vec<Product> =
@@ -244,7 +252,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
     }
 
     /// All members' shares of r·(p+q−1) modulo N, to be published.
-    fn gcd(&mut self, n: &BigUint, factors: &[Factors]) -> Result<Vec<Message>, Fault> {
+    fn gcd(&mut self, n: &BigUint, factors: &[Factors]) -> Result<Vec<Message>, KeygenError> {
         if !self.peers.is_empty() {
             let products = self.each(|g, rng| {
                 let (p, q) = &factors[g.index() as usize];
@@ -260,7 +268,11 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
     }
 
     /// All members' parts of the opening of θ, and their shares, to be published.
-    fn theta(&mut self, n: &BigUint, factors: &[Factors]) -> Result<(Vec<Opening>, Vec<Message>), Fault> {
+    fn theta(
+        &mut self,
+        n: &BigUint,
+        factors: &[Factors],
+    ) -> Result<(Vec<Opening>, Vec<Message>), KeygenError> {
         if !self.peers.is_empty() {
             let started = self.each(|g, rng| {
                 let (p, q) = &factors[g.index() as usize];
@@ -283,7 +295,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
     }
 
     /// One batch of candidates: an N that passes all tests, with all members' summands, if there is one.
-    fn batch(&mut self, count: usize) -> Result<Option<(BigUint, Vec<Factors>)>, Fault> {
+    fn batch(&mut self, count: usize) -> Result<Option<(BigUint, Vec<Factors>)>, KeygenError> {
         let summands = self.summands(count)?;
         let shares = self.products(&summands, count)?;
         // The coin's contributions are committed to together with the shares of N, and opened after them.
@@ -338,7 +350,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         factors: &[Factors],
         quorum: u32,
         purpose: &str,
-    ) -> Result<Option<(PublicKey, Vec<KeyShare>)>, Fault> {
+    ) -> Result<Option<(PublicKey, Vec<KeyShare>)>, KeygenError> {
         let parties = self.groups.len() as u32;
         let (openings, shares) = self.theta(n, factors)?;
         let published = self.publish("theta", |g, _| Ok(shares[g.index() as usize].clone()))?;
@@ -347,7 +359,7 @@ impl<R: CryptoRng + SeedableRng<Seed = [u8; 32]> + Send> Run<R> {
         if !theta.gcd(n).is_one() {
             return Ok(None);
         }
-        let encryption = EncryptionKey::new(n).map_err(|_| Fault::Together("N is refused as a key"))?;
+        let encryption = EncryptionKey::new(n).map_err(|_| KeygenError::Together("N is refused as a key"))?;
         let sharing =
             IntegerSharing { parties, quorum, dealers: parties, summand_bits: opening_bits(n, parties) };
         let sent = self.each(|g, rng| Ok(sharing.share(&opened[g.index() as usize].1, rng)))?;
@@ -366,14 +378,14 @@ fn assemble(
     sent: &[Vec<BigUint>],
     purpose: &str,
     key: impl FnOnce(&[&[u8]]) -> Result<PublicKey, crate::KeyError>,
-) -> Result<(PublicKey, Vec<KeyShare>), Fault> {
+) -> Result<(PublicKey, Vec<KeyShare>), KeygenError> {
     let shares = (0..sharing.parties as usize)
         .map(|i| sharing.add(&sent.iter().map(|outbox| outbox[i].clone()).collect::<Vec<_>>()))
         .collect::<Result<Vec<_>, _>>()?;
     let verification: Vec<Vec<u8>> =
         shares.par_iter().map(|share| assembly::verification_key(encryption, sharing, share)).collect();
     let verification: Vec<&[u8]> = verification.iter().map(Vec::as_slice).collect();
-    let key = key(&verification).map_err(|_| Fault::Together("the key is refused"))?;
+    let key = key(&verification).map_err(|_| KeygenError::Together("the key is refused"))?;
     let shares = shares
         .iter()
         .zip(0..)
@@ -392,8 +404,8 @@ pub fn refresh_in_memory(
     parties: u32,
     quorum: u32,
     rng: &mut impl CryptoRng,
-) -> Result<(PublicKey, Vec<KeyShare>), Fault> {
-    let first = old.first().ok_or(Fault::Parameters("no old shares are given"))?;
+) -> Result<(PublicKey, Vec<KeyShare>), KeygenError> {
+    let first = old.first().ok_or(KeygenError::Parameters("no old shares are given"))?;
     let dealers: Vec<u32> = old.iter().map(|share| share.index()).collect();
     let bits = old.iter().map(|share| share.share_bits()).max().unwrap_or_default();
     let refresh = Refresh::new(first.key(), bits, &dealers, parties, quorum)?;

@@ -58,7 +58,7 @@ pub struct Group {
 /// Why key generation stops.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum KeygenError {
     /// A member sent something else than the protocol asks for.
     #[error("member {party}: {reason}")]
     Member {
@@ -80,7 +80,7 @@ impl Group {
     ///
     /// # Errors
     /// Fewer than three members or more than 64, or no such member.
-    pub fn new(parties: u32, index: u32) -> Result<Self, Fault> {
+    pub fn new(parties: u32, index: u32) -> Result<Self, KeygenError> {
         Self::with(Multiplication::Minority, parties, index)
     }
 
@@ -88,16 +88,16 @@ impl Group {
     ///
     /// # Errors
     /// Too few members for that, or more than 64, or no such member.
-    pub fn with(multiplication: Multiplication, parties: u32, index: u32) -> Result<Self, Fault> {
+    pub fn with(multiplication: Multiplication, parties: u32, index: u32) -> Result<Self, KeygenError> {
         let (least, error) = match multiplication {
             Multiplication::Minority => (3, "privacy against a minority needs 3 to 64 members"),
             Multiplication::Pairwise => (2, "key generation needs 2 to 64 members"),
         };
         if !(least..=MAX_PARTIES).contains(&parties) {
-            return Err(Fault::Parameters(error));
+            return Err(KeygenError::Parameters(error));
         }
         if index >= parties {
-            return Err(Fault::Parameters("there is no such member"));
+            return Err(KeygenError::Parameters("there is no such member"));
         }
         Ok(Self { multiplication, parties, index })
     }
@@ -143,13 +143,13 @@ pub fn seal(session: &[u8; 32], step: &str, index: u32, salt: &[u8; 32], message
 }
 
 /// Checks that all members sent `count` numbers below `bound`.
-fn check(messages: &[Message], count: usize, bound: &BigUint) -> Result<(), Fault> {
+fn check(messages: &[Message], count: usize, bound: &BigUint) -> Result<(), KeygenError> {
     for (message, party) in messages.iter().zip(0..) {
         if message.len() != count {
-            return Err(Fault::Member { party, reason: "a wrong number of values" });
+            return Err(KeygenError::Member { party, reason: "a wrong number of values" });
         }
         if message.iter().any(|x| x >= bound) {
-            return Err(Fault::Member { party, reason: "a value out of range" });
+            return Err(KeygenError::Member { party, reason: "a value out of range" });
         }
     }
     Ok(())

@@ -14,7 +14,7 @@
 //! that its modulus has two prime factors, that it offered a short number, or that it replied to all with the same one.
 
 use super::candidates::Plan;
-use super::{Fault, Group, Message};
+use super::{Group, KeygenError, Message};
 use crate::ciphertext::{CiphertextError, units};
 use crate::hash::Transcript;
 use crate::threshold::STATISTICAL;
@@ -72,7 +72,7 @@ pub fn is_possession(modulus: &BigUint, statement: &[u8; 32], root: &BigUint) ->
     let Ok(arithmetic) = Modulus::new(modulus) else { return false };
     let ring = arithmetic.mod_n();
     let Ok(root) = ring.residue(root) else { return false };
-    let power = ring.pow_public_all(&[root], modulus);
+    let power = ring.pow_vartime_all(&[root], modulus);
     ring.value(&power[0]) == challenge(modulus, statement)
 }
 
@@ -94,16 +94,18 @@ impl Peers {
     ///
     /// # Errors
     /// The member whose modulus is refused, or not one message of each member with the own among them.
-    pub fn new(plan: &Plan, own: OwnKey, published: &[Message]) -> Result<Self, Fault> {
+    pub fn new(plan: &Plan, own: OwnKey, published: &[Message]) -> Result<Self, KeygenError> {
         let group = plan.group();
         let at_own_place = published.get(group.index() as usize);
         if published.len() != group.parties() as usize || at_own_place != Some(&own.message()) {
-            return Err(Fault::Parameters("there must be one modulus of each member, the own among them"));
+            return Err(KeygenError::Parameters(
+                "there must be one modulus of each member, the own among them",
+            ));
         }
         let mut product = BigUint::one();
         let mut encryptors = Vec::with_capacity(published.len());
         for (message, party) in published.iter().zip(0..) {
-            let fault = |reason| Fault::Member { party, reason };
+            let fault = |reason| KeygenError::Member { party, reason };
             let [n] = message.as_slice() else { return Err(fault("a wrong number of values")) };
             if n.bits() != plan.own_bits() {
                 return Err(fault("an own modulus of a wrong length"));
@@ -138,8 +140,8 @@ impl Peers {
         owner: u32,
         message: &Message,
         count: usize,
-    ) -> Result<Vec<Ciphertext>, Fault> {
-        let fault = |reason| Fault::Member { party, reason };
+    ) -> Result<Vec<Ciphertext>, KeygenError> {
+        let fault = |reason| KeygenError::Member { party, reason };
         if message.len() != count {
             return Err(fault("a wrong number of values"));
         }
@@ -262,7 +264,7 @@ impl Product {
         peers: &Peers,
         offers: &[Message],
         rng: &mut impl CryptoRng,
-    ) -> Result<(Vec<Message>, Replied), Fault> {
+    ) -> Result<(Vec<Message>, Replied), KeygenError> {
         let Group { parties, index, .. } = self.group;
         let (widths, count, m) = (self.widths(peers), self.x.len(), &self.modulus);
         let mut sum: Vec<BigUint> = match self.pattern {
@@ -306,7 +308,7 @@ impl Replied {
     /// # Errors
     /// A member that sent a wrong number of values, something that is no ciphertext under this member's key, or one
     /// whose plaintext is out of range.
-    pub fn finish(&self, peers: &Peers, replies: &[Message]) -> Result<Message, Fault> {
+    pub fn finish(&self, peers: &Peers, replies: &[Message]) -> Result<Message, KeygenError> {
         let Group { parties, index, .. } = self.group;
         let Widths { chunks, chunk, mask } = self.widths;
         let offered = self.pattern.offers(parties, index, self.sum.len());
@@ -317,7 +319,7 @@ impl Replied {
             let count = places.len() * chunks as usize;
             let decrypted = peers.own.decrypt(&peers.ciphertexts(party, index, message, count)?);
             if decrypted.iter().any(|v| v.sign() == Sign::Minus || v.bits() > mask + 1) {
-                return Err(Fault::Member { party, reason: "a masked product out of range" });
+                return Err(KeygenError::Member { party, reason: "a masked product out of range" });
             }
             for (place, chunked) in places.into_iter().zip(decrypted.chunks(chunks as usize)) {
                 for (v, c) in chunked.iter().zip(0..) {
@@ -426,7 +428,7 @@ mod tests {
             assert!(own >= bits + 82 && own <= modexp::MAX_BITS);
         }
         let group = Group::with(Multiplication::Pairwise, 2, 0).unwrap();
-        assert!(matches!(Plan::new(group, 4016), Err(Fault::Parameters(_))));
+        assert!(matches!(Plan::new(group, 4016), Err(KeygenError::Parameters(_))));
     }
 
     #[test]
@@ -525,7 +527,7 @@ mod tests {
         let seed_key = |seed| OwnKey::generate(&plan, &mut ChaCha20Rng::seed_from_u64(seed));
         let refused =
             |message: Message| match Peers::new(&plan, seed_key(1), &[seed_key(1).message(), message]) {
-                Err(Fault::Member { party: 1, reason }) => reason,
+                Err(KeygenError::Member { party: 1, reason }) => reason,
                 other => panic!("{other:?}"),
             };
         let good = seed_key(2).message();
@@ -574,7 +576,7 @@ mod tests {
             let mut offers = good.offers.clone();
             offers[2][1] = value;
             let error = products[0].reply(&peers[0], &offers, &mut rng).map(|_| ()).unwrap_err();
-            assert_eq!(error, Fault::Member { party: 2, reason });
+            assert_eq!(error, KeygenError::Member { party: 2, reason });
         }
         let finish = |change: &dyn Fn(&mut Message)| {
             let mut inbox = good.inboxes[0].clone();
@@ -582,9 +584,9 @@ mod tests {
             good.replied[0].finish(&peers[0], &inbox).unwrap_err()
         };
         for (value, reason) in bad(0) {
-            assert_eq!(finish(&|m| m[0] = value.clone()), Fault::Member { party: 2, reason });
+            assert_eq!(finish(&|m| m[0] = value.clone()), KeygenError::Member { party: 2, reason });
         }
-        let member = |reason| Fault::Member { party: 2, reason };
+        let member = |reason| KeygenError::Member { party: 2, reason };
         assert_eq!(finish(&|m| m.truncate(1)), member("a wrong number of values"));
         let mut offers = good.offers.clone();
         offers[2].push(BigUint::one());
@@ -593,7 +595,7 @@ mod tests {
         // A ciphertext made for another member is a ciphertext here too, but of a number that is far too long.
         let other = good.inboxes[1][2][0].clone() % peers[0].own.public().n_squared();
         let error = finish(&|m| m[0] = other.clone());
-        assert!(matches!(error, Fault::Member { party: 2, .. }), "{error}");
+        assert!(matches!(error, KeygenError::Member { party: 2, .. }), "{error}");
         let long =
             &peers[0].encryptors[0].encrypt(&[BigInt::one() << 594u32, (-1).into()], &mut rng).unwrap();
         for value in values(peers[0].own.public(), long) {

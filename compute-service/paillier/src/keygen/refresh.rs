@@ -5,7 +5,7 @@
 //! opens old data together: what was given away cannot be taken back.
 
 use super::exponent::IntegerSharing;
-use super::{Fault, assembly, bound_of};
+use super::{KeygenError, assembly, bound_of};
 use crate::key::{KeyError, PublicKey, factorial};
 use crate::threshold::{KeyShare, lagrange};
 use num_bigint::{BigInt, BigUint};
@@ -32,18 +32,18 @@ impl Refresh {
         dealers: &[u32],
         parties: u32,
         quorum: u32,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, KeygenError> {
         let mut sorted = dealers.to_vec();
         sorted.sort_unstable();
         sorted.dedup();
         if sorted.len() != key.quorum() as usize || dealers.len() != sorted.len() {
-            return Err(Fault::Parameters("the dealers must be exactly a quorum of the old members"));
+            return Err(KeygenError::Parameters("the dealers must be exactly a quorum of the old members"));
         }
         if sorted.iter().any(|d| *d >= key.parties()) {
-            return Err(Fault::Parameters("a dealer is no member of the old key"));
+            return Err(KeygenError::Parameters("a dealer is no member of the old key"));
         }
         if parties > crate::key::MAX_PARTIES || !(2..=parties).contains(&quorum) {
-            return Err(Fault::Parameters("a quorum of the new members must be in 2..=n, n up to 64"));
+            return Err(KeygenError::Parameters("a quorum of the new members must be in 2..=n, n up to 64"));
         }
         // |λⱼ| ≤ Δ·n^(q−1).
         let log = u64::from(key.parties().next_power_of_two().ilog2());
@@ -62,10 +62,10 @@ impl Refresh {
     ///
     /// # Errors
     /// A share of another key, or of a member that does not deal.
-    pub fn deal(&self, share: &KeyShare, rng: &mut impl CryptoRng) -> Result<Vec<BigUint>, Fault> {
+    pub fn deal(&self, share: &KeyShare, rng: &mut impl CryptoRng) -> Result<Vec<BigUint>, KeygenError> {
         let place = self.dealers.iter().position(|d| *d == share.index());
         let (Some(place), true) = (place, *share.key() == self.key) else {
-            return Err(Fault::Parameters("the share does not deal in this refresh"));
+            return Err(KeygenError::Parameters("the share does not deal in this refresh"));
         };
         let lambda = &lagrange(self.key.delta(), &self.dealers)[place];
         Ok(self.sharing.share(&(lambda * BigInt::from(share.value())), rng))

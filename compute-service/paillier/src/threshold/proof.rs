@@ -188,10 +188,10 @@ fn commitment(statement: &Statement, proof: &Proof, weighted: &Weighted) -> Comm
     bases.push(key.verification(statement.index).expect("checked before").clone());
     exponents.push(short.clone());
     let of_v = ring.multi_pow_rows(&[bases], &exponents).swap_remove(0);
-    let long = ring.pow_public_all(std::slice::from_ref(&weighted.base), &proof.response);
+    let long = ring.pow_vartime_all(std::slice::from_ref(&weighted.base), &proof.response);
     // Π (sⱼ²)^wⱼ.
     let power = ring.multi_pow(&weighted.squares, &weighted.weights);
-    let short = ring.pow_public_all(&[power], &short);
+    let short = ring.pow_vartime_all(&[power], &short);
     let [of_v, of_base] = ring.values(&[of_v, ring.mul(&long[0], &short[0])]).try_into().expect("two");
     Commitment { of_v, of_base }
 }

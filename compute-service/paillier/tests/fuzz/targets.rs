@@ -5,7 +5,7 @@ use num_bigint::{BigInt, BigUint};
 use paillier::keygen::candidates::{Plan, Summands};
 use paillier::keygen::exponent::{IntegerSharing, Opening};
 use paillier::keygen::pairwise::{OwnKey, Peers, Replied};
-use paillier::keygen::{Fault, Group, Message, Multiplication, biprimality};
+use paillier::keygen::{Group, KeygenError, Message, Multiplication, biprimality};
 use paillier::packing::Packing;
 use paillier::*;
 use rand_chacha::ChaCha20Rng;
@@ -225,7 +225,7 @@ pub fn keygen(data: &[u8]) {
         [one.clone(), message.clone(), one]
     };
     let two = [Message::new(), message.clone()];
-    let outcome: Result<(), Fault> = match step % 13 {
+    let outcome: Result<(), KeygenError> = match step % 13 {
         0 => Peers::new(pairwise, own_key.clone(), &[own[0].clone(), message.clone()]).map(drop),
         1 => pairwise.multiply_factors(&factors.0, &factors.1).reply(peers, &two, &mut rng()).map(drop),
         2 => replied.finish(peers, &two).map(drop),
@@ -253,7 +253,7 @@ pub fn keygen(data: &[u8]) {
         }
     };
     match outcome {
-        Ok(()) | Err(Fault::Member { party: 1, .. } | Fault::Together(_)) => (),
+        Ok(()) | Err(KeygenError::Member { party: 1, .. } | KeygenError::Together(_)) => (),
         Err(other) => panic!("step {step}: {other}"),
     }
 }

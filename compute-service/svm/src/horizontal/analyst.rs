@@ -55,7 +55,7 @@ impl Model {
     /// w ← w − η(λw − C·g), b without λ.
     pub(super) fn step(&mut self, gradient: &[i64]) -> Result<(), String> {
         let parameters = Hyperparameters::from(&self.params);
-        let (lambda, c) = (BigInt::from(parameters.lambda.units()), BigInt::from(parameters.c.units()));
+        let (lambda, c) = (BigInt::from(parameters.lambda.raw()), BigInt::from(parameters.c.raw()));
         let mut norm = BigInt::ZERO;
         for (place, (w, g)) in self.weights.iter_mut().zip(gradient).enumerate() {
             let is_intercept = place == self.params.columns.len();
@@ -77,7 +77,7 @@ impl Model {
     /// Whether the last Δ is short enough to stop.
     pub(super) fn has_converged(&self) -> bool {
         let (Some(tolerance), Some(last)) = (self.params.tolerance, &self.last) else { return false };
-        let bound = BigUint::from(tolerance.units().unsigned_abs()) << 24u32;
+        let bound = BigUint::from(tolerance.raw().unsigned_abs()) << 24u32;
         *last <= &bound * &bound
     }
 }

@@ -49,7 +49,7 @@ use std::{
 };
 
 #[derive(Default)]
-struct Memo {
+struct Cache {
     analyst: Option<Analyst>,
     prepared: Option<Arc<Prepared>>,
     times: Times,
@@ -78,7 +78,7 @@ pub struct HorizontalSvm {
     /// Of each round the ciphertexts of the summed gradient, or with the paper's protocol every provider's.
     gradients: Vec<Vec<Vec<Ciphertext>>>,
     model: Option<Model>,
-    memo: Mutex<Memo>,
+    cache: Mutex<Cache>,
 }
 
 fn params_of(job: &Job) -> Result<&Params, Fault> {
@@ -101,8 +101,8 @@ impl HorizontalSvm {
         hidden.then(|| Blinding::of_one(params.margin_bits, params.margin_floor(), range))
     }
 
-    fn memo(&self) -> MutexGuard<'_, Memo> {
-        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn encryptor(&self) -> &Encryptor {
@@ -291,8 +291,8 @@ impl HorizontalSvm {
         private: &Private,
         run: impl FnOnce(&mut Analyst, &mut Times) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut memo = self.memo();
-        let Memo { analyst, times, .. } = &mut *memo;
+        let mut cache = self.cache();
+        let Cache { analyst, times, .. } = &mut *cache;
         let analyst = analyst.get_or_insert_with(|| Analyst::new(&self.job, &self.params, private));
         if let Some(encryptor) = &self.encryptor
             && encryptor.key().n() != analyst.key.public().n()
@@ -306,8 +306,8 @@ impl HorizontalSvm {
     }
 
     fn prepared(&self, private: &Private, me: u32) -> Result<Arc<Prepared>, Fault> {
-        let mut memo = self.memo();
-        if let Some(prepared) = &memo.prepared {
+        let mut cache = self.cache();
+        if let Some(prepared) = &cache.prepared {
             return Ok(prepared.clone());
         }
         let table = private.table.as_ref().ok_or_else(|| Fault::Input("this provider has no rows".into()))?;
@@ -329,7 +329,7 @@ impl HorizontalSvm {
         });
         let noise = self.params.gradient_noise.as_ref().map(Gaussian::new);
         let prepared = Arc::new(Prepared { rows, masks, schedule, noise });
-        memo.prepared = Some(prepared.clone());
+        cache.prepared = Some(prepared.clone());
         Ok(prepared)
     }
 
@@ -361,7 +361,7 @@ impl HorizontalSvm {
         let start = Instant::now();
         let list = run(&provider, &prepared, &batch);
         let (all, multiplied) = (start.elapsed(), provider.multiplied.get());
-        let times = &mut self.memo().times;
+        let times = &mut self.cache().times;
         times.multiplication += multiplied;
         // What a provider does for the margins beside multiplying is for the comparison.
         if slot.phase == Phase::Margins {
@@ -534,7 +534,7 @@ impl Protocol for HorizontalSvm {
             indicators: Vec::new(),
             gradients: Vec::new(),
             model: None,
-            memo: Mutex::default(),
+            cache: Mutex::default(),
         })
     }
 
@@ -554,11 +554,11 @@ impl Protocol for HorizontalSvm {
         Ok(())
     }
 
-    fn owed(&self) -> Vec<Slot> {
-        self.transcript.owed()
+    fn pending(&self) -> Vec<Slot> {
+        self.transcript.pending()
     }
 
-    fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+    fn produce(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
         match slot.phase {
             Phase::Keys => self.make_keys(slot, private),
             Phase::Moments => self.make_moments(slot, private),
@@ -577,7 +577,7 @@ impl Protocol for HorizontalSvm {
         }
     }
 
-    fn inputs(&self, slot: Slot, private: &Private) -> [u8; 32] {
+    fn input_digest(&self, slot: Slot, private: &Private) -> [u8; 32] {
         let before = self.transcript.digest_before(self.transcript.step_of(&slot));
         digest::digest("inputs", &self.job.id, [before, private.digest])
     }
@@ -594,7 +594,7 @@ impl Protocol for HorizontalSvm {
             weights: published(model),
             digest: model.digest,
             seed: self.seed,
-            times: self.memo().times,
+            times: self.cache().times,
             gradients: self.gradients.clone(),
         })
     }

@@ -21,7 +21,7 @@ impl Gaussian {
     /// For the noise of a job, in units of 2^−12.
     pub(super) fn new(noise: &GradientNoise) -> Self {
         let scale = BigUint::from(SCALE as u64);
-        let units = |d: records::Decimal| BigUint::from(d.units().unsigned_abs());
+        let units = |d: records::Decimal| BigUint::from(d.raw().unsigned_abs());
         let numerator = (units(noise.multiplier) * units(noise.norm)) << 12u32;
         let denominator = &scale * &scale;
         let floor: u64 = (&numerator / &denominator).try_into().unwrap_or(u64::MAX - 1);

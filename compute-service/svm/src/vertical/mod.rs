@@ -170,7 +170,7 @@ impl Protocol for VerticalSvm {
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
         let record = &committed.record;
         let slot = record.slot;
-        if !self.transcript.admit(record)? {
+        if !self.transcript.check(record)? {
             return Ok(());
         }
         let instances = self.params.training().instances;
@@ -186,17 +186,17 @@ impl Protocol for VerticalSvm {
             (body, Some(rounds)) => rounds.fold(slot, body),
             _ => unreachable!("refused by the rules, or due after the set-up only"),
         };
-        match self.transcript.commit_folded(record, folded)? {
+        match self.transcript.commit(record, folded)? {
             true => self.complete(slot),
             false => Ok(()),
         }
     }
 
-    fn owed(&self) -> Vec<Slot> {
-        self.transcript.owed()
+    fn pending(&self) -> Vec<Slot> {
+        self.transcript.pending()
     }
 
-    fn make(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
+    fn produce(&self, slot: Slot, private: &Private, rng: &mut StepRng) -> Result<Body, Fault> {
         self.transcript.check_owed(&slot)?;
         let overflow = |e: FixedError| Fault::Input(e.to_string());
         let job = self.transcript.job();
@@ -217,16 +217,16 @@ impl Protocol for VerticalSvm {
             }
             Phase::Model => Body::Model(private.model(job, slot.party, &weights()?, self.split())),
             Phase::Result => Body::Result(self.result().expect("all models come before the result")),
-            _ => return rounds().make(slot, &private.share, rng),
+            _ => return rounds().produce(slot, &private.share, rng),
         })
     }
 
-    fn used(&self, slot: Slot) -> Vec<u32> {
-        self.transcript.used(&slot)
+    fn contributors(&self, slot: Slot) -> Vec<u32> {
+        self.transcript.contributors(&slot)
     }
 
-    fn inputs(&self, slot: Slot, private: &Private) -> [u8; 32] {
-        self.transcript.inputs(slot, private.digest())
+    fn input_digest(&self, slot: Slot, private: &Private) -> [u8; 32] {
+        self.transcript.input_digest(slot, private.digest())
     }
 
     fn status(&self) -> Status<Output> {

@@ -192,7 +192,7 @@ impl Protocol for Prediction {
     fn apply(&mut self, committed: &Committed) -> Result<(), Fault> {
         let record = &committed.record;
         let slot = record.slot;
-        if !self.transcript.admit(record)? {
+        if !self.transcript.check(record)? {
             return Ok(());
         }
         let folded = match (&record.body, &mut self.rounds) {
@@ -204,17 +204,17 @@ impl Protocol for Prediction {
             (body, Some(rounds)) => rounds.fold(slot, body),
             _ => unreachable!("refused by the rules, or due after the set-up only"),
         };
-        match self.transcript.commit_folded(record, folded)? {
+        match self.transcript.commit(record, folded)? {
             true => self.complete(slot),
             false => Ok(()),
         }
     }
 
-    fn owed(&self) -> Vec<Slot> {
-        self.transcript.owed()
+    fn pending(&self) -> Vec<Slot> {
+        self.transcript.pending()
     }
 
-    fn make(&self, slot: Slot, private: &Parts, rng: &mut StepRng) -> Result<Body, Fault> {
+    fn produce(&self, slot: Slot, private: &Parts, rng: &mut StepRng) -> Result<Body, Fault> {
         self.transcript.check_owed(&slot)?;
         let rounds = || self.rounds.as_ref().expect("what needs the key comes after the set-up");
         match slot.phase {
@@ -227,16 +227,16 @@ impl Protocol for Prediction {
                 Ok(Body::Iv(rounds().iv(slot, &private.scores[range], rng)))
             }
             Phase::Result => Ok(Body::Result(self.result().expect("all partial decryptions come before"))),
-            _ => rounds().make(slot, &private.share, rng),
+            _ => rounds().produce(slot, &private.share, rng),
         }
     }
 
-    fn used(&self, slot: Slot) -> Vec<u32> {
-        self.transcript.used(&slot)
+    fn contributors(&self, slot: Slot) -> Vec<u32> {
+        self.transcript.contributors(&slot)
     }
 
-    fn inputs(&self, slot: Slot, private: &Parts) -> [u8; 32] {
-        self.transcript.inputs(slot, &private.digest)
+    fn input_digest(&self, slot: Slot, private: &Parts) -> [u8; 32] {
+        self.transcript.input_digest(slot, &private.digest)
     }
 
     fn status(&self) -> Status<Vec<Label>> {

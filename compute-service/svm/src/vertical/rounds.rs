@@ -39,10 +39,10 @@ impl Rounds {
     }
 
     /// A member's record of the preparation or of its partial decryptions.
-    pub(super) fn make(&self, slot: Slot, share: &KeyShare, rng: &mut StepRng) -> Result<Body, Fault> {
+    pub(super) fn produce(&self, slot: Slot, share: &KeyShare, rng: &mut StepRng) -> Result<Body, Fault> {
         match slot.phase {
             Phase::Chain | Phase::Noise => Ok(self.judge.prepare(&self.key, slot, rng)),
-            Phase::Dv => self.decryption.make(slot, share, rng).map(Body::Dv),
+            Phase::Dv => self.decryption.produce(slot, share, rng).map(Body::Dv),
             other => Err(Fault::Input(format!("{other} is not part of this job"))),
         }
     }
@@ -73,8 +73,8 @@ impl Rounds {
         match slot.phase {
             Phase::Iv => self.decryption.begin(self.judge.close(&self.key)),
             Phase::Dv => {
-                let values = self.decryption.decide(slot.round, transcript)?;
-                self.indicators.push(self.judge.decide(&values));
+                let values = self.decryption.close_round(slot.round, transcript)?;
+                self.indicators.push(self.judge.close_round(&values));
             }
             _ => {}
         }

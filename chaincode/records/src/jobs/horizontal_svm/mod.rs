@@ -95,7 +95,7 @@ pub struct GradientNoise {
 impl GradientNoise {
     /// Draws of this many bits and more, at scale 2^12, are drawn again: 16σ at least.
     pub fn bits(&self) -> u32 {
-        let product = i128::from(self.multiplier.units()) * i128::from(self.norm.units());
+        let product = i128::from(self.multiplier.raw()) * i128::from(self.norm.raw());
         let sigma = (product.unsigned_abs() << 12) / (crate::SCALE as u128 * crate::SCALE as u128);
         (sigma + 1).next_power_of_two().ilog2() + 4
     }
@@ -202,7 +202,7 @@ impl JobKind for HorizontalSvm {
                 "they leave {range} bits of blinding, less than {MIN_RANGE}; use a longer key, or consent with --weak-blinding"
             ),
         )?;
-        let most = Decimal::from_units(1_000_000 * crate::SCALE);
+        let most = Decimal::from_raw(1_000_000 * crate::SCALE);
         let positive = |d: Decimal| d > Decimal::default() && d <= most;
         check(positive(self.learning_rate), "learning_rate", "not in (0, 1,000,000]")?;
         check(positive(self.c), "c", "not in (0, 1,000,000]")?;
@@ -211,10 +211,10 @@ impl JobKind for HorizontalSvm {
         let Some(noise) = &self.gradient_noise else { return Ok(()) };
         let hidden = self.comparison == Comparison::Hidden;
         check(hidden, "gradient_noise", "the paper's protocol has none")?;
-        let moderate = |d: Decimal| d > Decimal::default() && d <= Decimal::from_units(10_000 * crate::SCALE);
+        let moderate = |d: Decimal| d > Decimal::default() && d <= Decimal::from_raw(10_000 * crate::SCALE);
         check(moderate(noise.multiplier), "gradient_noise.multiplier", "not in (0, 10,000]")?;
         check(moderate(noise.norm), "gradient_noise.norm", "not in (0, 10,000]")?;
-        let below_one = positive(noise.delta) && noise.delta < Decimal::from_units(crate::SCALE);
+        let below_one = positive(noise.delta) && noise.delta < Decimal::from_raw(crate::SCALE);
         check(below_one, "gradient_noise.delta", "not in (0, 1)")
     }
 

@@ -1,7 +1,7 @@
 use crate::{
     Body, Comparison, HorizontalSvm, MAX_RECORD_BYTES, MOMENT_BYTES, Phase, Slot, Violation, form,
     jobs::vertical_svm::check_model,
-    schedule::{Owed, PhaseSchedule, Prerequisites},
+    schedule::{Pending, PhaseSchedule, Prerequisites},
 };
 
 /// The phases of a horizontal training job.
@@ -104,13 +104,13 @@ impl PhaseSchedule for Horizontal {
         }
     }
 
-    fn owed(&self, slot: &Slot) -> Owed {
+    fn pending(&self, slot: &Slot) -> Pending {
         let weights = Slot { phase: Phase::Weights, party: self.params.analyst, chunk: 0, ..*slot };
         match slot.phase {
-            Phase::Margins => Owed::After { record: weights, empty: false },
-            Phase::Model => Owed::After { record: weights, empty: true },
-            Phase::Result => Owed::Claimed,
-            _ => Owed::Always,
+            Phase::Margins => Pending::After { record: weights, empty: false },
+            Phase::Model => Pending::After { record: weights, empty: true },
+            Phase::Result => Pending::Claimed,
+            _ => Pending::Always,
         }
     }
 

@@ -1,7 +1,7 @@
 use crate::{
     Body, Collusion, KeyGeneration, Phase, Slot, Violation, form,
     jobs::key_generation::{CHUNK, SEAL},
-    schedule::{Owed, PhaseSchedule, Prerequisites},
+    schedule::{Pending, PhaseSchedule, Prerequisites},
 };
 
 /// The phases of a key generation.
@@ -34,7 +34,7 @@ impl Generation {
     fn open_ended(&self, phase: Phase) -> bool {
         use Phase::*;
         matches!(phase, PowerOpen | PowersOpen)
-            || (self.pairwise() && matches!(phase, Units | Factors | Gcd | Theta))
+            || (self.pairwise() && matches!(phase, SieveShares | Factors | Gcd | Theta))
     }
 
     /// How many members contribute units.
@@ -63,10 +63,10 @@ impl PhaseSchedule for Generation {
             ThetaOpen,
             Deal,
             Verification,
-            Trial,
+            TestDecryption,
             Key,
         ];
-        [Keys, Units].into_iter().chain(reshare).chain(rest).collect()
+        [Keys, SieveShares].into_iter().chain(reshare).chain(rest).collect()
     }
 
     fn rounds(&self, phase: Phase) -> u32 {
@@ -78,7 +78,7 @@ impl PhaseSchedule for Generation {
 
     fn authors(&self, phase: Phase) -> Vec<u32> {
         match phase {
-            Phase::Units => (0..self.contributors()).collect(),
+            Phase::SieveShares => (0..self.contributors()).collect(),
             _ => (0..self.parties).collect(),
         }
     }
@@ -87,10 +87,10 @@ impl PhaseSchedule for Generation {
         let sizes = self.params.sizes(self.parties);
         let count = self.params.candidates as usize;
         match phase {
-            Phase::Units if self.pairwise() => self.replies(2 * count),
+            Phase::SieveShares if self.pairwise() => self.replies(2 * count),
             Phase::Factors if self.pairwise() => self.replies(count),
             Phase::Gcd | Phase::Theta if self.pairwise() => self.replies(16),
-            Phase::Units | Phase::Reshare => self.sealed(2 * count * sizes.unit),
+            Phase::SieveShares | Phase::Reshare => self.sealed(2 * count * sizes.unit),
             Phase::Factors => self.sealed(3 * count * sizes.factor),
             Phase::Gcd => self.sealed(3 * sizes.modulus),
             Phase::Theta => self.sealed(3 * sizes.theta),
@@ -110,11 +110,11 @@ impl PhaseSchedule for Generation {
         CHUNK
     }
 
-    fn passes(&self, phase: Phase) -> u32 {
+    fn subrounds(&self, phase: Phase) -> u32 {
         match phase {
             Phase::Reshare => self.contributors() - 2,
             // An offer and its replies, for each factor after the first.
-            Phase::Units if self.pairwise() => 2 * (self.parties - 1),
+            Phase::SieveShares if self.pairwise() => 2 * (self.parties - 1),
             Phase::Factors | Phase::Gcd | Phase::Theta if self.pairwise() => 2,
             _ => 1,
         }
@@ -124,9 +124,9 @@ impl PhaseSchedule for Generation {
         use Phase::*;
         let before = match slot.phase {
             Keys => return Prerequisites::Slots(Vec::new()),
-            Units if slot.round > 0 => return Prerequisites::Round(PowerOpen, slot.round - 1),
+            SieveShares if slot.round > 0 => return Prerequisites::Round(PowerOpen, slot.round - 1),
             // The contract does not know which batch had the good candidate; the members do.
-            Units | Key => return Prerequisites::Round(Keys, 0),
+            SieveShares | Key => return Prerequisites::Round(Keys, 0),
             phase => {
                 let phases = self.phases();
                 let place = phases.iter().position(|p| *p == phase);
@@ -137,21 +137,21 @@ impl PhaseSchedule for Generation {
     }
 
     /// After the openings that show whether a candidate is good, the members go on with it or try another batch.
-    fn owed(&self, slot: &Slot) -> Owed {
+    fn pending(&self, slot: &Slot) -> Pending {
         use Phase::*;
         match slot.phase {
-            Units if slot.round > 0 => Owed::Claimed,
-            PowersCommit | Gcd | Theta | Deal | Key => Owed::Claimed,
-            _ => Owed::Always,
+            SieveShares if slot.round > 0 => Pending::Claimed,
+            PowersCommit | Gcd | Theta | Deal | Key => Pending::Claimed,
+            _ => Pending::Always,
         }
     }
 
     fn admits(&self, phase: Phase, body: &Body) -> bool {
         match body {
             Body::Keys(_) => phase == Phase::Keys,
-            Body::Dv(_) => phase == Phase::Trial,
+            Body::Dv(_) => phase == Phase::TestDecryption,
             Body::Key(_) => phase == Phase::Key,
-            Body::Part(_) => !matches!(phase, Phase::Keys | Phase::Trial | Phase::Key),
+            Body::Part(_) => !matches!(phase, Phase::Keys | Phase::TestDecryption | Phase::Key),
             _ => false,
         }
     }
@@ -251,7 +251,7 @@ mod tests {
             let rules = Rules::new(&params(n, kind));
             walk(&rules, 2);
             let reshare = Slot { phase: Phase::Factors, round: 1, party: 0, chunk: 0 };
-            let before = if n >= 5 { Phase::Reshare } else { Phase::Units };
+            let before = if n >= 5 { Phase::Reshare } else { Phase::SieveShares };
             assert!(rules.needs(&reshare, &[]).iter().all(|need| need.phase == before && need.round == 1));
         }
     }
@@ -267,7 +267,7 @@ mod tests {
             candidates: 512,
         });
         let rules = Rules::new(&params(7, kind));
-        let [first, second] = [0, 1].map(|pass| rules.pass(Phase::Reshare, pass));
+        let [first, second] = [0, 1].map(|subround| rules.subround(Phase::Reshare, subround));
         assert_eq!(second.end, rules.chunks(Phase::Reshare));
         let slot = Slot { phase: Phase::Reshare, round: 0, party: 3, chunk: second.start };
         let needs = rules.needs(&slot, &[]);

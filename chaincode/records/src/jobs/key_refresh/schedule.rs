@@ -20,7 +20,7 @@ impl Refresh {
 impl PhaseSchedule for Refresh {
     fn phases(&self) -> Vec<Phase> {
         use Phase::*;
-        vec![Keys, Deal, Verification, Trial, Key]
+        vec![Keys, Deal, Verification, TestDecryption, Key]
     }
 
     fn rounds(&self, _: Phase) -> u32 {
@@ -30,7 +30,7 @@ impl PhaseSchedule for Refresh {
     fn authors(&self, phase: Phase) -> Vec<u32> {
         match phase {
             Phase::Deal => self.params.dealers.iter().map(|dealer| dealer.party).collect(),
-            Phase::Verification | Phase::Trial => self.params.members.clone(),
+            Phase::Verification | Phase::TestDecryption => self.params.members.clone(),
             _ => (0..self.parties).collect(),
         }
     }
@@ -51,8 +51,8 @@ impl PhaseSchedule for Refresh {
         match slot.phase {
             Phase::Deal => Prerequisites::Round(Phase::Keys, 0),
             Phase::Verification => Prerequisites::Round(Phase::Deal, 0),
-            Phase::Trial => Prerequisites::Round(Phase::Verification, 0),
-            Phase::Key => Prerequisites::Round(Phase::Trial, 0),
+            Phase::TestDecryption => Prerequisites::Round(Phase::Verification, 0),
+            Phase::Key => Prerequisites::Round(Phase::TestDecryption, 0),
             _ => Prerequisites::Slots(Vec::new()),
         }
     }
@@ -62,7 +62,7 @@ impl PhaseSchedule for Refresh {
             (phase, body),
             (Phase::Keys, Body::Keys(_))
                 | (Phase::Deal | Phase::Verification, Body::Part(_))
-                | (Phase::Trial, Body::Dv(_))
+                | (Phase::TestDecryption, Body::Dv(_))
                 | (Phase::Key, Body::Key(_))
         )
     }

@@ -1,7 +1,7 @@
 use crate::{
     Body, Phase, Slot, VerticalPredict, Violation,
     jobs::vertical_svm::Training,
-    schedule::{Owed, PhaseSchedule, Prerequisites},
+    schedule::{Pending, PhaseSchedule, Prerequisites},
 };
 
 /// The phases of predictions with a split model: those of one iteration of a training, without a seed, for nothing is
@@ -47,8 +47,8 @@ impl PhaseSchedule for Prediction {
         }
     }
 
-    fn owed(&self, slot: &Slot) -> Owed {
-        self.iteration.owed(slot)
+    fn pending(&self, slot: &Slot) -> Pending {
+        self.iteration.pending(slot)
     }
 
     fn admits(&self, phase: Phase, body: &Body) -> bool {
@@ -95,15 +95,20 @@ mod tests {
             let rules = Rules::new(&params);
             let all: BTreeSet<Slot> =
                 rules.phases().into_iter().flat_map(|phase| rules.round_slots(phase, 0)).collect();
-            let used = |slot: &Slot| if slot.phase == Phase::Result { vec![0, 2] } else { Vec::new() };
+            let contributors =
+                |slot: &Slot| if slot.phase == Phase::Result { vec![0, 2] } else { Vec::new() };
             let mut done = BTreeSet::new();
             while done.len() < all.len() {
                 let free = |s: &&Slot| {
-                    !done.contains(*s) && rules.needs(s, &used(s)).iter().all(|need| done.contains(need))
+                    !done.contains(*s)
+                        && rules.needs(s, &contributors(s)).iter().all(|need| done.contains(need))
                 };
                 let next: Vec<Slot> = all.iter().filter(free).copied().collect();
                 assert!(!next.is_empty(), "stuck after {} of {} slots", done.len(), all.len());
-                assert!(next.iter().all(|s| rules.exists(s) && rules.check_used(s, &used(s)).is_ok()));
+                assert!(
+                    next.iter()
+                        .all(|s| rules.exists(s) && rules.check_contributors(s, &contributors(s)).is_ok())
+                );
                 done.extend(next);
             }
         }

@@ -83,7 +83,7 @@ impl JobKind for VerticalSvm {
         check((2..=n).contains(&self.quorum), "quorum", format!("not in 2..={n}"))?;
         check((37..=60).contains(&self.margin_bits), "margin_bits", "not in 37..=60")?;
         self.classes.as_ref().map_or(Ok(()), ClassNames::validate)?;
-        let positive = |d: Decimal| d.units() > 0 && d.units() <= 1_000_000 * crate::SCALE;
+        let positive = |d: Decimal| d.raw() > 0 && d.raw() <= 1_000_000 * crate::SCALE;
         check(positive(self.learning_rate), "learning_rate", "not in (0, 1,000,000]")?;
         check(positive(self.c), "c", "not in (0, 1,000,000]")?;
         check(self.lambda == Decimal::default() || positive(self.lambda), "lambda", "not in [0, 1,000,000]")

@@ -1,6 +1,6 @@
 use crate::{
     Body, Judge, MAX_RECORD_BYTES, Phase, Publication, Slot, VerticalSvm, Violation, form,
-    schedule::{Owed, PhaseSchedule, Prerequisites},
+    schedule::{Pending, PhaseSchedule, Prerequisites},
 };
 
 /// The phases of a vertical training job.
@@ -86,10 +86,10 @@ impl PhaseSchedule for Training {
         }
     }
 
-    fn owed(&self, slot: &Slot) -> Owed {
+    fn pending(&self, slot: &Slot) -> Pending {
         match slot.phase {
-            Phase::Dv if self.params.quorum < self.parties => Owed::Quorum(self.params.quorum),
-            _ => Owed::Always,
+            Phase::Dv if self.params.quorum < self.parties => Pending::Quorum(self.params.quorum),
+            _ => Pending::Always,
         }
     }
 

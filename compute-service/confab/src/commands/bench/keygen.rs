@@ -2,7 +2,7 @@
 
 use crate::{
     args::AgainstArg,
-    error::Done,
+    error::CliResult,
     output::{Steps, is_stdout, outputs, write_json},
     program::program,
     shutdown,
@@ -49,7 +49,7 @@ enum Meeting {
     Fabric,
 }
 
-pub async fn run(args: KeygenArgs) -> Done {
+pub async fn run(args: KeygenArgs) -> CliResult {
     outputs().writes("--json", args.json.as_deref()).check()?;
     let options = Options {
         parties: args.parties,

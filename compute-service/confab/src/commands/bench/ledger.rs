@@ -2,7 +2,7 @@
 
 use crate::{
     args::LedgerArg,
-    error::Done,
+    error::CliResult,
     output::{Steps, is_stdout, outputs, write_json},
     program::program,
     shutdown,
@@ -56,7 +56,7 @@ pub struct LedgerArgs {
     json: Option<PathBuf>,
 }
 
-pub async fn run(args: LedgerArgs) -> Done {
+pub async fn run(args: LedgerArgs) -> CliResult {
     outputs().writes("--json", args.json.as_deref()).check()?;
     let options = Options {
         ledger: args.ledger.kind(),

@@ -6,7 +6,7 @@ mod paillier;
 mod rows;
 mod throughput;
 
-use crate::error::Done;
+use crate::error::CliResult;
 use clap::Subcommand;
 
 #[derive(Subcommand)]
@@ -23,7 +23,7 @@ pub enum BenchCommand {
     Throughput(throughput::ThroughputArgs),
 }
 
-pub async fn run(command: BenchCommand) -> Done {
+pub async fn run(command: BenchCommand) -> CliResult {
     match command {
         BenchCommand::Ledger(args) => ledger::run(args).await,
         BenchCommand::Keygen(args) => keygen::run(args).await,

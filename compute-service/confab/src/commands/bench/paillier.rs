@@ -1,7 +1,7 @@
 //! `confab bench paillier`.
 
 use crate::{
-    error::{CliError, Done},
+    error::{CliError, CliResult},
     output::{Steps, is_stdout, outputs, write_json},
     program::program,
 };
@@ -39,7 +39,7 @@ pub struct PaillierArgs {
     json: Option<PathBuf>,
 }
 
-pub fn run(args: &PaillierArgs) -> Done {
+pub fn run(args: &PaillierArgs) -> CliResult {
     outputs().writes("--json", args.json.as_deref()).check()?;
     let steps = Steps::new();
     let mut rates = measure(args, &steps)?;
@@ -54,7 +54,7 @@ pub fn run(args: &PaillierArgs) -> Done {
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &rates))
 }
 
-fn measure(args: &PaillierArgs, steps: &Steps) -> Done<Vec<Rate>> {
+fn measure(args: &PaillierArgs, steps: &Steps) -> CliResult<Vec<Rate>> {
     let all = std::thread::available_parallelism()?.get();
     let mut rng = node::os_rng();
     let mut rates = Vec::new();
@@ -70,7 +70,7 @@ fn measure(args: &PaillierArgs, steps: &Steps) -> Done<Vec<Rate>> {
 }
 
 /// Measures the portable backend in a process of its own: a process chooses its backend once.
-fn portable(args: &PaillierArgs) -> Done<Vec<Rate>> {
+fn portable(args: &PaillierArgs) -> CliResult<Vec<Rate>> {
     let bits: Vec<String> = args.bits.iter().map(u64::to_string).collect();
     let output = Command::new(program()?)
         .args(["bench", "paillier", "--one-backend", "--json", "-", "--bits", &bits.join(",")])

@@ -1,7 +1,7 @@
 //! `confab bench rows`.
 
 use crate::{
-    error::Done,
+    error::CliResult,
     output::{Steps, is_stdout, outputs, write_json},
 };
 use clap::Args;
@@ -37,7 +37,7 @@ pub struct RowsBenchArgs {
     json: Option<PathBuf>,
 }
 
-pub fn run(args: RowsBenchArgs) -> Done {
+pub fn run(args: RowsBenchArgs) -> CliResult {
     outputs().writes("--json", args.json.as_deref()).check()?;
     let options = Options {
         rows: args.rows,

@@ -1,7 +1,7 @@
 //! `confab bench throughput`.
 
 use crate::{
-    error::Done,
+    error::CliResult,
     output::{Steps, is_stdout, outputs, write_json},
     shutdown,
 };
@@ -72,7 +72,7 @@ struct Figures {
     alone_p50_ms: f64,
 }
 
-pub async fn run(args: ThroughputArgs) -> Done {
+pub async fn run(args: ThroughputArgs) -> CliResult {
     outputs().writes("--json", args.json.as_deref()).check()?;
     let steps = Steps::new();
     let measuring = measure_both(&args, &steps);
@@ -90,7 +90,7 @@ pub async fn run(args: ThroughputArgs) -> Done {
     args.json.as_deref().map_or(Ok(()), |path| write_json(path, &report))
 }
 
-async fn measure_both(args: &ThroughputArgs, steps: &Steps) -> Done<(Figures, Figures)> {
+async fn measure_both(args: &ThroughputArgs, steps: &Steps) -> CliResult<(Figures, Figures)> {
     let temporary = tempfile::Builder::new().prefix("confab-").tempdir()?;
     let dir = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     steps.step("one endorsement of three organisations");
@@ -111,7 +111,7 @@ fn show(what: &str, figures: &Figures) {
     );
 }
 
-async fn measure(args: &ThroughputArgs, dir: &Path, rule: Rule) -> Done<Figures> {
+async fn measure(args: &ThroughputArgs, dir: &Path, rule: Rule) -> CliResult<Figures> {
     let ledger = start(dir, rule).await?;
     let client = |n: u32| ledger.contract(n as usize % ledger.gateways.len());
     let value = vec![b'x'; args.bytes as usize];
@@ -188,7 +188,7 @@ impl Ledger {
 }
 
 /// Three organisations with a chaincode service each.
-async fn start(dir: &Path, rule: Rule) -> Done<Ledger> {
+async fn start(dir: &Path, rule: Rule) -> CliResult<Ledger> {
     const PACKAGE: &str = "confab_1.0:throughput";
     std::fs::create_dir_all(dir)?;
     let material = generate(&NetworkSpec::standard(3), &dir.join("crypto"))?;

@@ -434,12 +434,12 @@ fn a_restarted_party_makes_the_same_records() {
         let mut secret = [party as u8; 32];
         secret[..8].copy_from_slice(&5u64.to_be_bytes());
         for committed in &trace.records {
-            for slot in again.owed() {
+            for slot in again.pending() {
                 let later = trace.records.iter().find(|other| other.record.slot == slot).unwrap();
                 let private = &privates[party as usize];
-                let inputs = again.inputs(slot, private);
+                let inputs = again.input_digest(slot, private);
                 let mut rng = StepRng::new(&JobSecret::new(secret), &job.id, slot, &inputs);
-                assert_eq!(again.make(slot, private, &mut rng).unwrap(), later.record.body, "{slot}");
+                assert_eq!(again.produce(slot, private, &mut rng).unwrap(), later.record.body, "{slot}");
             }
             again.apply(committed).unwrap();
         }

@@ -211,7 +211,7 @@ impl Judge for Blinded {
             .collect()
     }
 
-    fn decide(&mut self, values: &[BigInt]) -> Vec<bool> {
+    fn close_round(&mut self, values: &[BigInt]) -> Vec<bool> {
         self.round += 1;
         values.iter().map(|value| value.sign() == Sign::Minus).collect()
     }

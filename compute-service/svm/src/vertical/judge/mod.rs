@@ -37,5 +37,5 @@ pub(super) trait Judge: Send + Sync {
     fn close(&mut self, key: &Key) -> Vec<Ciphertext>;
 
     /// The indicators of the round from its decrypted values; the next round begins.
-    fn decide(&mut self, values: &[BigInt]) -> Vec<bool>;
+    fn close_round(&mut self, values: &[BigInt]) -> Vec<bool>;
 }

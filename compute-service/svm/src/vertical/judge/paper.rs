@@ -106,7 +106,7 @@ impl Judge for Paper {
         key.public.add_each(&key.public.scale_each(&a, &factors), &r2)
     }
 
-    fn decide(&mut self, values: &[BigInt]) -> Vec<bool> {
+    fn close_round(&mut self, values: &[BigInt]) -> Vec<bool> {
         let zeros = vec![Sums::default(); self.sums.len()];
         let sums = std::mem::replace(&mut self.sums, zeros);
         if self.schedule.len() < self.iterations as usize {

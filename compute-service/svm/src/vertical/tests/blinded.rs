@@ -163,10 +163,10 @@ fn noise_comes_after_the_chain() {
     let mut member = VerticalSvm::start(&opened.bench.job, Role::Member(0)).unwrap();
     for committed in &records[..last] {
         member.apply(committed).unwrap();
-        assert!(member.owed().iter().all(|slot| slot.phase != Phase::Noise));
+        assert!(member.pending().iter().all(|slot| slot.phase != Phase::Noise));
     }
     member.apply(&records[last]).unwrap();
-    assert!(member.owed().iter().any(|slot| slot.phase == Phase::Noise));
+    assert!(member.pending().iter().any(|slot| slot.phase == Phase::Noise));
 }
 
 /// A TIV shows nothing by its size: the exponent is shifted, and the shift is the same for all.

@@ -67,7 +67,7 @@ impl Bench {
                 instances: INSTANCES,
                 iterations: shape.iterations,
                 batch: shape.batch,
-                learning_rate: records::Decimal::from_units(300_000_000 / i64::from(shape.batch)),
+                learning_rate: records::Decimal::from_raw(300_000_000 / i64::from(shape.batch)),
                 lambda: "0.125".parse().unwrap(),
                 c: "1".parse().unwrap(),
                 key: None,

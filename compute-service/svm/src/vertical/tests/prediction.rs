@@ -138,7 +138,7 @@ fn every_class_is_the_whole_models() {
 fn a_quorum_decrypts() {
     let trace = check(3, 6, 2);
     let results = trace.records.iter().filter(|c| c.record.slot.phase == Phase::Result);
-    assert!(results.clone().count() == 3 && results.clone().all(|c| c.record.used.len() == 2));
+    assert!(results.clone().count() == 3 && results.clone().all(|c| c.record.contributors.len() == 2));
 }
 
 /// A chunk of the preparation holds 128 comparisons.
@@ -153,7 +153,7 @@ fn an_observer_comes_to_the_same_classes() {
     let trace = asked.run(|_, body| body).unwrap();
     let mut observer = Prediction::start(&asked.job, Role::Observer).unwrap();
     for committed in &trace.records {
-        assert!(observer.owed().is_empty());
+        assert!(observer.pending().is_empty());
         assert!(matches!(observer.status(), Status::Running { waiting_for } if !waiting_for.is_empty()));
         observer.apply(committed).unwrap();
         observer.apply(committed).unwrap();
@@ -172,9 +172,9 @@ fn a_restarted_member_repeats_its_records() {
     let make = |upto: usize, slot| {
         let mut member = Prediction::start(&asked.job, Role::Member(1)).unwrap();
         trace.records[..upto].iter().for_each(|c| member.apply(c).unwrap());
-        let inputs = member.inputs(slot, &private);
+        let inputs = member.input_digest(slot, &private);
         let mut rng = protocol::StepRng::new(&secret, &asked.job.id, slot, &inputs);
-        (inputs, member.make(slot, &private, &mut rng).unwrap())
+        (inputs, member.produce(slot, &private, &mut rng).unwrap())
     };
     let own = trace.records.iter().enumerate().filter(|(_, c)| c.record.slot.party == 1);
     for (at, committed) in own {

@@ -70,34 +70,34 @@ fn several_chunks() {
 fn quorum_t2n3() {
     let trace = check(Shape { quorum: Some(2), iterations: 2, ..BLINDED }, 6);
     let built_on = |phase| trace.records.iter().filter(move |c| c.record.slot.phase == phase);
-    assert!(built_on(Phase::Model).all(|c| c.record.used.len() == 2));
+    assert!(built_on(Phase::Model).all(|c| c.record.contributors.len() == 2));
     let later = built_on(Phase::Iv).filter(|c| c.record.slot.round > 0);
-    assert!(later.clone().count() > 0 && later.clone().all(|c| c.record.used.len() == 2));
+    assert!(later.clone().count() > 0 && later.clone().all(|c| c.record.contributors.len() == 2));
 }
 
 /// Two of five never decrypt, and nobody waits for them.
 #[test]
 fn absent_members_do_not_stop_the_decryption() {
     let trace = check(Shape { parties: 5, quorum: Some(3), iterations: 2, ..BLINDED }, 9);
-    let used = |round: u32| {
+    let contributors = |round: u32| {
         let builds = |c: &&Committed| match c.record.slot.phase {
             Phase::Iv => c.record.slot.round == round + 1,
             phase => phase == Phase::Model && round == 1,
         };
-        trace.records.iter().find(builds).unwrap().record.used.clone()
+        trace.records.iter().find(builds).unwrap().record.contributors.clone()
     };
     let bench = Bench::new(Shape { parties: 5, quorum: Some(3), iterations: 2, ..BLINDED });
     let mut observer = VerticalSvm::start(&bench.job, Role::Observer).unwrap();
     let mut left_out = 0;
     for committed in &trace.records {
         let slot = committed.record.slot;
-        if slot.phase == Phase::Dv && !used(slot.round).contains(&slot.party) {
+        if slot.phase == Phase::Dv && !contributors(slot.round).contains(&slot.party) {
             left_out += 1;
         } else {
             observer.apply(committed).unwrap();
         }
     }
-    assert!(left_out <= 4 && used(0).len() == 3);
+    assert!(left_out <= 4 && contributors(0).len() == 3);
     assert_eq!(observer.status(), Status::Done(trace.outputs[0].clone()));
 }
 
@@ -153,7 +153,7 @@ fn an_observer_comes_to_the_same_output() {
         let trace = bench.run(9);
         let mut observer = VerticalSvm::start(&bench.job, Role::Observer).unwrap();
         for committed in &trace.records {
-            assert!(observer.owed().is_empty(), "an observer owes nothing");
+            assert!(observer.pending().is_empty(), "an observer owes nothing");
             assert!(matches!(observer.status(), Status::Running { waiting_for } if !waiting_for.is_empty()));
             observer.apply(committed).unwrap();
             observer.apply(committed).unwrap();
@@ -186,9 +186,9 @@ fn repeats(shape: Shape) {
     let make = |upto: usize, slot| {
         let mut member = VerticalSvm::start(&bench.job, Role::Member(1)).unwrap();
         trace.records[..upto].iter().for_each(|c| member.apply(c).unwrap());
-        let inputs = member.inputs(slot, &private);
+        let inputs = member.input_digest(slot, &private);
         let mut rng = protocol::StepRng::new(&secret, &bench.job.id, slot, &inputs);
-        (inputs, member.make(slot, &private, &mut rng).unwrap())
+        (inputs, member.produce(slot, &private, &mut rng).unwrap())
     };
     for (at, committed) in trace.records.iter().enumerate().filter(|(_, c)| c.record.slot.party == 1) {
         let slot = committed.record.slot;
