@@ -8,6 +8,7 @@ use crate::{
 use records::{
     Body, Dealer, Fingerprint, HorizontalSvm, Job, JobParams, KeyEntry, KeyGeneration, KeyRefresh, Kind,
     Record, TRAINING, VerticalPredict, VerticalSvm,
+    jobs::{Mean, STATISTICS},
 };
 
 /// The rules of one kind of job beside those that all have.
@@ -36,6 +37,7 @@ pub(super) fn rules(kind: &Kind) -> &dyn KindRules {
         Kind::HorizontalSvm(params) => &**params,
         Kind::KeyGeneration(params) => params,
         Kind::KeyRefresh(params) => params,
+        Kind::Mean(params) => params,
     }
 }
 
@@ -103,5 +105,11 @@ impl KindRules for KeyRefresh {
         let members = self.members.iter().map(|party| job.params.participants[*party as usize].clone());
         let refreshes = Some(self.key);
         keys::enter(world, job, result, &self.purpose, members.collect(), self.key_bits, refreshes)
+    }
+}
+
+impl KindRules for Mean {
+    fn check_proposal(&self, world: &mut dyn WorldState, params: &JobParams) -> Result<(), ContractError> {
+        with_key(world, params, STATISTICS, Some(self.key), self.quorum, self.key_bits)
     }
 }

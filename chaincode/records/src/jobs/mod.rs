@@ -6,12 +6,14 @@
 mod horizontal_svm;
 mod key_generation;
 mod key_refresh;
+mod mean;
 mod vertical_predict;
 mod vertical_svm;
 
 pub use horizontal_svm::*;
 pub use key_generation::*;
 pub use key_refresh::*;
+pub use mean::*;
 pub use vertical_predict::*;
 pub use vertical_svm::*;
 
@@ -96,6 +98,8 @@ kinds! {
     KeyGeneration(KeyGeneration) = "key-generation",
     /// The same key in new shares.
     KeyRefresh(KeyRefresh) = "key-refresh",
+    /// Means and deviations of columns over everybody's rows.
+    Mean(Mean) = "mean",
 }
 
 /// The words for two classes, several of one with `/` between them.

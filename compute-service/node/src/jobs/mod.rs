@@ -3,6 +3,7 @@
 
 pub mod horizontal_svm;
 pub mod keys;
+pub mod mean;
 mod report;
 mod template;
 pub mod vertical_predict;
@@ -228,6 +229,8 @@ kinds! {
     KeyGeneration => keys::KeyReport,
     /// Of a refreshed key.
     KeyRefresh => keys::KeyReport,
+    /// Of means and deviations.
+    Mean => mean::MeanReport,
 }
 
 /// Parameters of a job of a kind, with a fresh nonce, to be proposed. Trainings are no such kind: they have options of their
@@ -242,6 +245,7 @@ pub fn template(kind: &str, wanted: &Wanted) -> Result<JobParams, Fault> {
             let training = training.parse().map_err(|e| Fault::Input(format!("training: {e}")))?;
             predictions::template(wanted.config, &training)?
         }
+        "mean" => mean::template(wanted)?,
         other => {
             return Err(Fault::Input(format!("jobs of kind `{other}` are not begun with this command")));
         }
