@@ -29,6 +29,7 @@ mod keys;
 mod kill;
 mod ledgers;
 mod leftovers;
+mod mean;
 mod models;
 mod networks;
 mod outputs;
@@ -62,6 +63,7 @@ const MODULES: &[&[Test]] = &[
     kill::TESTS,
     ledgers::TESTS,
     leftovers::TESTS,
+    mean::TESTS,
     models::TESTS,
     networks::TESTS,
     outputs::TESTS,
