@@ -60,7 +60,7 @@ fn write_table(participants: &Participants, party: usize, rows: i64) {
     let config = &participants.configs[party];
     fs::write(config.with_file_name("table.csv"), text).unwrap();
     let own = fs::read_to_string(config).unwrap();
-    fs::write(config, own + "\n[data]\nfile = \"table.csv\"\nlabel = \"state\"\npositive = \"ill\"\n").unwrap();
+    fs::write(config, own + "\n[data]\nfile = \"table.csv\"\nlabel = \"state\"\n").unwrap();
 }
 
 async fn negotiate(participants: &Participants) -> String {

@@ -83,7 +83,7 @@ fn load(config: &Config, job: &Job, party: u32, params: &Mean) -> Result<Loaded,
     let wanted = WantedKey { key: Some(key), bits, quorum, purpose: STATISTICS };
     let share = data::share(config, &job.params, &wanted, party)?;
     let data = config.data.as_ref().ok_or_else(data::no_data)?;
-    let table = numbers(data, params.columns.clone())?;
+    let table = numbers(data, Some(params.columns.clone()))?;
     let own = OwnSums::of(params, &table).map_err(|e| data::in_file(&data.file)(&e))?;
     Ok(Loaded {
         digest: data::digest(&table, None),
@@ -94,10 +94,11 @@ fn load(config: &Config, job: &Job, party: u32, params: &Mean) -> Result<Loaded,
     })
 }
 
-/// Some columns of a table, without its classes and identifiers. Gaps stay.
-fn numbers(data: &Data, features: Vec<String>) -> Result<Table, Fault> {
-    let Columns { reading, .. } = data::columns(data);
-    data::read_file(&data.file, &Columns { features: Some(features), reading, ..Columns::default() }, "")
+/// Columns of a table, unless some are named all but those of classes and identifiers. Gaps stay.
+fn numbers(data: &Data, named: Option<Vec<String>>) -> Result<Table, Fault> {
+    let Columns { label, id, reading, .. } = data::columns(data);
+    let ignore = if named.is_none() { label.into_iter().chain(id).collect() } else { Vec::new() };
+    data::read_file(&data.file, &Columns { features: named, ignore, reading, ..Columns::default() }, "")
 }
 
 /// What the job shows to whom, in words.
@@ -135,10 +136,9 @@ pub(super) fn template(wanted: &Wanted) -> Result<JobParams, Fault> {
     let key = wanted.key.ok_or_else(|| Fault::Input("name the negotiated key: --key".into()))?;
     let share = Keyring::open(config).find(&key.to_string()).map_err(|e| Fault::Input(e.to_string()))?;
     let data = config.data.as_ref().ok_or_else(data::no_data)?;
-    let table = match wanted.setting("columns") {
-        Some(columns) => numbers(data, columns.split(',').map(|column| column.trim().into()).collect())?,
-        None => data::read(data)?,
-    };
+    let columns = wanted.setting("columns");
+    let table =
+        numbers(data, columns.map(|names| names.split(',').map(|name| name.trim().into()).collect()))?;
     let bits = share.key().bits() as u32;
     let mean = Mean {
         key,
