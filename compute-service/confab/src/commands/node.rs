@@ -5,23 +5,24 @@ use node::{Event, Events, Node, NodeHandle, config::Config, worker};
 use records::{JobId, KeyGeneration, Outcome, Termination};
 use std::path::{Path, PathBuf};
 
+const CONFIGURATION: &str = "\
+A configuration:
+
+    data_dir = \"state\"
+    connection_profile = \"connection-org1.json\"
+    [data]
+    file = \"visits.csv\"
+    id = \"patient\"
+    label = \"diagnosis\"";
+
 /// Runs an organisation's node.
 ///
 /// It follows the ledger's blocks, accepts the jobs that its configuration or --accept names (others wait for
 /// `confab job accept`), and takes part in every accepted job until it has ended. Commands of the same configuration
 /// ask it, by a socket in its data directory. It can be stopped and started at any time: it goes on where
 /// it was. Results are kept as DATA_DIR/jobs/JOB.json.
-///
-/// A configuration:
-///
-///     data_dir = "state"
-///     connection_profile = "connection-org1.json"
-///     [data]
-///     file = "visits.csv"
-///     id = "patient"
-///     label = "diagnosis"
 #[derive(Args)]
-#[command(verbatim_doc_comment, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_long_help = CONFIGURATION, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct NodeArgs {
     #[command(subcommand)]
     command: Option<NodeCommand>,
