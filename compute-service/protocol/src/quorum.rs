@@ -155,14 +155,14 @@ impl QuorumTranscript {
         contributors
     }
 
-    /// See [`Protocol::contributors`](crate::Protocol::used).
+    /// See [`Protocol::contributors`](crate::Protocol::contributors).
     pub fn contributors(&self, slot: &Slot) -> Vec<u32> {
         let decided =
             self.rules().quorum(slot).and_then(|(_, round, _)| self.contributors.get(round as usize));
         decided.cloned().unwrap_or_default()
     }
 
-    /// See [`Protocol::input_digest`](crate::Protocol::inputs); `private` is a digest of what the member brings.
+    /// See [`Protocol::input_digest`](crate::Protocol::input_digest); `private` is a digest of what the member brings.
     pub fn input_digest(&self, slot: Slot, private: &[u8; 32]) -> [u8; 32] {
         let place = slot.to_string();
         let own = [place.as_bytes(), &private[..], &self.history];

@@ -131,7 +131,7 @@ impl Table {
     /// The same with a file that is read this once.
     ///
     /// # Errors
-    /// As [`Table::of`].
+    /// As [`Table::from_file`].
     pub fn read(path: &Path, columns: &Columns) -> Result<Self, TableError> {
         Self::from_file(&TableFile::from(path), columns)
     }

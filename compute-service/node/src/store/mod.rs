@@ -335,7 +335,7 @@ impl Store {
 
     /// Keeps what was made for a slot, so that a restart need not make it again. It need not be on the disk at once:
     /// what is lost in a crash is made again, and the same, for its randomness follows from the job's secret, the slot
-    /// and the inputs, and private inputs that have changed are refused ([`Store::pin`]).
+    /// and the inputs, and private inputs that have changed are refused ([`Store::bind_inputs`]).
     ///
     /// # Errors
     /// A failing database.
