@@ -1,6 +1,6 @@
 //! Training by rows on a node.
 
-use super::{NodeJob, Replay, Replayed, Report, Seconds, Told, Work};
+use super::{NodeJob, Replay, Replayed, Report, Seconds, Told};
 use crate::{
     config::Config,
     consent::{Below, Review, Weigh, shown},
@@ -12,7 +12,7 @@ use crate::{
 };
 use dataset::table::Overview;
 use protocol::{Fault, JobSecret};
-use records::{Comparison, HorizontalSvm, Job, Phase, Termination};
+use records::{Comparison, HorizontalSvm, Job, Termination};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::horizontal::{self, HorizontalSvm as Training};
@@ -174,15 +174,6 @@ impl NodeJob for HorizontalSvm {
 
     fn extent(&self) -> String {
         format!("at most {} iterations", self.iterations)
-    }
-
-    fn work(&self, phase: Phase) -> Work {
-        match phase {
-            Phase::Chain | Phase::Noise => Work::Preparation,
-            Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => Work::Training,
-            Phase::Weights | Phase::Margins | Phase::Indicators | Phase::Gradient => Work::Training,
-            _ => Work::Keys,
-        }
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {

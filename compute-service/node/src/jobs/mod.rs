@@ -68,8 +68,13 @@ pub(crate) trait NodeJob {
     }
 
     /// What work on a phase's records is for.
-    fn work(&self, _: Phase) -> Work {
-        Work::Keys
+    fn work(&self, phase: Phase) -> Work {
+        match phase {
+            Phase::Chain | Phase::Noise => Work::Preparation,
+            Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => Work::Training,
+            Phase::Weights | Phase::Margins | Phase::Indicators | Phase::Gradient => Work::Training,
+            _ => Work::Keys,
+        }
     }
 
     /// A replay without any secret.

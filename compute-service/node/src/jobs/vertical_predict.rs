@@ -1,6 +1,6 @@
 //! Predictions with a model that stayed split, on a node.
 
-use super::{NodeJob, Replay, Replayed, Report, Seconds, Told, Work};
+use super::{NodeJob, Replay, Replayed, Report, Seconds, Told};
 use crate::{
     config::Config,
     consent::{Review, Weigh, of},
@@ -11,7 +11,7 @@ use crate::{
 };
 use dataset::{Label, table::Overview};
 use protocol::Fault;
-use records::{Job, Phase, Termination, VerticalPredict};
+use records::{Job, Termination, VerticalPredict};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::vertical::Prediction;
@@ -134,15 +134,6 @@ impl NodeJob for VerticalPredict {
 
     fn extent(&self) -> String {
         format!("{} rows", self.instances)
-    }
-
-    fn work(&self, phase: Phase) -> Work {
-        match phase {
-            Phase::Chain | Phase::Noise => Work::Preparation,
-            Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => Work::Training,
-            Phase::Weights | Phase::Margins | Phase::Indicators | Phase::Gradient => Work::Training,
-            _ => Work::Keys,
-        }
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {

@@ -1,6 +1,6 @@
 //! Training by columns on a node.
 
-use super::{NodeJob, Replay, Replayed, Report, Seconds, Told, Work};
+use super::{NodeJob, Replay, Replayed, Report, Seconds, Told};
 use crate::{
     config::Config,
     consent::{Below, Review, Weigh, of, shown},
@@ -12,7 +12,7 @@ use crate::{
 };
 use dataset::table::Overview;
 use protocol::{Fault, JobSecret};
-use records::{Bytes, Digest, Job, Judge, Phase, Publication, Termination, VerticalSvm};
+use records::{Bytes, Digest, Job, Judge, Publication, Termination, VerticalSvm};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, mpsc::Receiver};
 use svm::vertical::{Blinding, VerticalSvm as Training};
@@ -179,15 +179,6 @@ impl NodeJob for VerticalSvm {
 
     fn extent(&self) -> String {
         format!("{} iterations", self.iterations)
-    }
-
-    fn work(&self, phase: Phase) -> Work {
-        match phase {
-            Phase::Chain | Phase::Noise => Work::Preparation,
-            Phase::Iv | Phase::Dv | Phase::Model | Phase::Result => Work::Training,
-            Phase::Weights | Phase::Margins | Phase::Indicators | Phase::Gradient => Work::Training,
-            _ => Work::Keys,
-        }
     }
 
     fn observe(&self, job: &Job) -> Result<Box<dyn Replayed>, Fault> {
