@@ -38,7 +38,7 @@ use tokio::task::JoinError;
 /// Who is at fault when a command fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// Whoever gave the command: bad input.
+    /// The caller, whose input is bad.
     Caller,
     /// A participant of a job; the text names it.
     Participant,

@@ -168,7 +168,7 @@ impl Node {
     /// finished job.
     fn resume(&mut self) -> Result<(), NodeError> {
         for id in self.store.jobs()? {
-            // Of a key generation that came to nothing the secret is kept.
+            // A key generation that failed has an ending, too, and its secret is kept for an audit.
             if worker::ending(&self.store, &id)?.is_some_and(|ending| ending.outcome != Outcome::Finished) {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! Proof that the author of ciphertexts knows what is in them.
 //!
-//! Whoever may have ciphertexts decrypted together with others', inside a sum, could put in one of somebody else, changed
-//! so that nobody recognises it. With this proof it cannot: the proof holds for one context only, and a copy has none.
+//! A party whose ciphertexts are decrypted inside a sum with others' could put in a changed copy of another party's, which
+//! nobody recognises. With this proof it cannot: the proof holds for one context only, and a copy has none.
 //!
 //! For cⱼ = (1+N)^mⱼ·h_s^rⱼ the author commits to A = (1+N)^a·h_s^ρ and answers with z = a + Σ eⱼ·mⱼ mod N and
 //! y = ρ + Σ eⱼ·rⱼ over the integers, where the 128-bit eⱼ are hashed from everything:

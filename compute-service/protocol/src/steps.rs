@@ -12,12 +12,12 @@ pub struct Step {
     pub round: u32,
     /// The phase.
     pub phase: Phase,
-    /// The pass, where the chunks of a phase repeat.
+    /// The subround, where the chunks of a phase repeat.
     pub subround: u32,
 }
 
 impl Step {
-    /// The first pass of a phase.
+    /// The first subround of a phase.
     pub fn first(phase: Phase, round: u32) -> Self {
         Self { round, phase, subround: 0 }
     }
@@ -127,7 +127,7 @@ impl StepTranscript {
         self.step = next;
     }
 
-    /// The step after one: the next pass, or the next phase.
+    /// The step after a given one: the next subround, or the next phase.
     pub fn after(&self, step: Step) -> Option<Step> {
         if step.subround + 1 < self.rules().subrounds(step.phase) {
             return Some(Step { subround: step.subround + 1, ..step });

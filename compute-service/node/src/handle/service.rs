@@ -200,7 +200,7 @@ impl Service {
         if let Some(ended) = store.ended(job)? {
             return Ok(Some(ended.ending));
         }
-        // Of a key generation that came to nothing the secret is kept.
+        // A key generation that failed has an ending, too, and its secret is kept for an audit.
         Ok(worker::ending(store, job)?.filter(|ending| ending.outcome != Outcome::Finished))
     }
 

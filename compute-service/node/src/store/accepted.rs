@@ -92,7 +92,7 @@ impl Store {
         }
         let tag = match self.secret(job) {
             Ok(secret) => hex::encode(secret.derive(job, "acceptance")),
-            // Whoever takes it up is told.
+            // The node reports the error when it takes up the job.
             Err(StoreError::Opened(_)) => return Ok(Standing::Ours),
             Err(e) => return Err(e),
         };

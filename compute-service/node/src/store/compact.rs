@@ -41,7 +41,7 @@ impl Store {
     }
 
     /// Writes the file anew, without the pages of what was forgotten. The old file goes when the new one is whole and on the
-    /// disk; what the disk still has of it is the file system's business. Whoever reads or writes waits meanwhile.
+    /// disk; what the disk still has of it is the file system's business. Readers and writers wait meanwhile.
     ///
     /// # Errors
     /// A failing database, or the file system's error: the old file stays then.
